@@ -1,0 +1,8 @@
+//! haul: a netcat-style tool.
+pub mod error;
+pub mod escape;
+pub mod event;
+pub mod meter;
+pub mod outcome;
+pub mod plan;
+pub mod units;

@@ -1,0 +1,148 @@
+//! Every decision of one run, validated, before anything is opened: pure data, no descriptor, no clap, no mio.
+
+pub mod address;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::units::{Rate, Size};
+use address::Address;
+
+/// What haul was asked to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// `haul listen`: accept, then bridge to the local side.
+    Listen(Listen),
+    /// `haul connect`: dial, then bridge to the local side.
+    Connect(Connect),
+}
+
+/// `haul listen`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listen {
+    /// Where to listen, with its socket options.
+    pub at: Address,
+    /// Longest wait for the connection.
+    pub accept_timeout: Option<Duration>,
+    /// Who is told the address once it is bound.
+    pub announce: Announce,
+    /// How the bytes move and how it ends.
+    pub transfer: Transfer,
+    /// What is told, and to whom.
+    pub report: Report,
+}
+
+/// `haul connect`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Connect {
+    /// Where to connect to, with its socket options.
+    pub to: Address,
+    /// Longest wait for the name and the connection together.
+    pub connect_timeout: Option<Duration>,
+    /// How the bytes move and how it ends.
+    pub transfer: Transfer,
+    /// What is told, and to whom.
+    pub report: Report,
+}
+
+/// Where a listener writes its address once it is bound.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Announce {
+    /// `--ready-fd`: `ADDR:PORT` and a newline go there, then it is closed.
+    pub ready_fd: Option<i32>,
+    /// `--port-file`: the port alone (Unix: the path), written whole by rename.
+    pub port_file: Option<PathBuf>,
+}
+
+/// How the two directions run, and what ends them (cli.md, end of file and closing).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transfer {
+    /// Which directions carry payload.
+    pub flow: Flow,
+    /// False for `-d`: standard input is left alone and no FIN is sent.
+    pub stdin: bool,
+    /// False for `--no-shutdown`: the end of input is not passed on.
+    pub shutdown: bool,
+    /// What the peer's end means for the other direction.
+    pub after_peer_eof: AfterPeerEof,
+    /// `-q`: longest wait after the local end of file; reaching it is success.
+    pub quit_after: Option<Duration>,
+    /// Longest time without progress while the send queue empties at the end.
+    pub linger: Duration,
+    /// `-w` / `--idle`: longest time without a byte either way.
+    pub idle: Option<Duration>,
+    /// `--max-time`: longest time for the whole transfer.
+    pub max_time: Option<Duration>,
+    /// `--max-bytes`: received bytes after which the connection is reset, successfully.
+    pub max_bytes: Option<u64>,
+    /// `-L`: most bytes per second, per direction.
+    pub rate: Option<Rate>,
+    /// `--block`: most bytes moved by one system call.
+    pub block: Option<Size>,
+    /// `--buffer`: bytes that may be in transit in one direction.
+    pub buffer: Option<Size>,
+    /// False for `--splice never`: every byte passes through a buffer of haul's own.
+    pub splice: bool,
+}
+
+/// Which directions carry payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Both.
+    Both,
+    /// `--send-only`: what the peer sends is discarded; ends when everything is acknowledged.
+    SendOnly,
+    /// `--recv-only`: FIN is sent at once.
+    ReceiveOnly,
+}
+
+/// What the peer's end of file means for what is still being sent (`--after-peer-eof`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterPeerEof {
+    /// Go on sending, unless standard input is a terminal or the job is in the background of one.
+    Auto,
+    /// Done.
+    Exit,
+    /// Go on sending, also from a terminal.
+    Send,
+}
+
+/// What is told, and to whom.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// `--quiet`: only failures.
+    pub quiet: bool,
+    /// How often `-v` was given.
+    pub verbosity: u8,
+    /// `--stats`: totals at the end.
+    pub stats: bool,
+    /// `--progress`.
+    pub progress: Progress,
+    /// `--events`.
+    pub events: Option<EventSink>,
+}
+
+/// How progress is shown while it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Progress {
+    /// Not at all.
+    #[default]
+    Off,
+    /// `--progress`: as a bar on a terminal, otherwise not at all.
+    Auto,
+    /// `--progress=bar`: as a bar, whatever standard error is.
+    Bar,
+    /// `--progress=line`: a line a second, for logs.
+    Line,
+    /// `--progress=json`: a JSON object a second.
+    Json,
+}
+
+/// Where `--events` go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventSink {
+    /// `fd:N`
+    Fd(i32),
+    /// A file, appended to.
+    File(PathBuf),
+}

@@ -5,4 +5,5 @@ pub mod event;
 pub mod meter;
 pub mod outcome;
 pub mod plan;
+pub mod report;
 pub mod units;

@@ -8,5 +8,6 @@ pub mod meter;
 pub mod outcome;
 pub mod plan;
 pub mod reactor;
+pub mod report;
 pub mod sys;
 pub mod units;

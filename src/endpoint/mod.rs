@@ -146,6 +146,11 @@ impl Transport {
         }
     }
 
+    /// True if an event told of more than plain readiness: a hang-up, an error, an urgent byte.
+    pub fn is_odd(&self, turn: &Turn) -> bool {
+        matches!(self, Transport::Socket(socket) if socket.is_odd(turn))
+    }
+
     /// What poll(2) says of one direction at this moment; asked when splice does not say which end was not ready.
     pub fn polls_ready(&self, access: Access) -> bool {
         match self {

@@ -1,10 +1,16 @@
 //! Opening things: each file owns one kind, and all of them end in a [`Transport`].
 
+pub mod accept;
 pub mod descriptor;
+pub mod dial;
+pub mod options;
+pub mod printed;
+pub mod resolve;
 #[cfg(test)]
 pub(crate) mod script;
 pub mod socket;
 pub mod synthetic;
+pub mod unix_path;
 
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, SpliceFlags};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::Access;
 
@@ -81,6 +83,49 @@ pub fn discard(socket: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
     }
     Ok(count as usize)
 }
+
+/// A socket that is non-blocking and close-on-exec from its first moment.
+///
+/// # Errors
+/// EAFNOSUPPORT, EPROTONOSUPPORT, EMFILE, ENFILE.
+pub fn socket(domain: Domain, ty: Type, protocol: Option<Protocol>) -> io::Result<Socket> {
+    Socket::new_raw(domain, ty.nonblocking().cloexec(), protocol)
+}
+
+/// Takes one connection from a listener, non-blocking and close-on-exec, and its peer's address.
+///
+/// # Errors
+/// What accept4(2) says: WouldBlock, the connection's own mishaps, EMFILE and its like.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(Socket, SockAddr)> {
+    SockRef::from(&listener).accept4(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK)
+}
+
+/// Ties a socket to one network interface (socket(7), SO_BINDTODEVICE).
+///
+/// # Errors
+/// ENODEV if there is none of that name; EPERM from kernels before 5.7.
+pub fn bind_to_interface(socket: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    SockRef::from(&socket).bind_device(Some(name.as_bytes()))
+}
+
+/// Picks the congestion control of a TCP socket (tcp(7), TCP_CONGESTION).
+///
+/// # Errors
+/// ENOENT for one that is not loaded, EPERM for one that is not open to users.
+pub fn set_congestion(socket: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    SockRef::from(&socket).set_tcp_congestion(name.as_bytes())
+}
+
+/// Bounds the time that sent bytes may stay unacknowledged (RFC 5482, TCP_USER_TIMEOUT).
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub fn set_user_timeout(socket: BorrowedFd<'_>, limit: Duration) -> io::Result<()> {
+    SockRef::from(&socket).set_tcp_user_timeout(Some(limit))
+}
+
+/// The protocol number of multipath TCP (RFC 8684).
+pub const MULTIPATH: Option<Protocol> = Some(Protocol::MPTCP);
 
 /// True where zero copy is worth a try at all.
 pub const SPLICE: bool = true;

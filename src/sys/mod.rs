@@ -12,6 +12,10 @@
 //! | `reopen(fd, access)` | a private, non-blocking description of what an inherited descriptor names |
 //! | `unsent(fd)` | bytes in a socket's send queue that the peer has not acknowledged |
 //! | `discard(fd, most)` | drops received TCP bytes in the kernel |
+//! | `socket(domain, type, protocol)` | a socket, non-blocking and close-on-exec |
+//! | `accept(fd)` | one connection of a listener, likewise |
+//! | `bind_to_interface`, `set_congestion`, `set_user_timeout` | socket options that not every system has |
+//! | `MULTIPATH` | the protocol number of multipath TCP |
 //! | `every_interest()` | what is registered with the poll for every descriptor |
 //! | `SPLICE` | zero copy is worth a try |
 //! | `SHORT_READ_EMPTIES` | a short read of a stream socket proves that nothing is left |

@@ -2,6 +2,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::Access;
 
@@ -56,6 +59,53 @@ pub fn unsent(socket: BorrowedFd<'_>) -> io::Result<usize> {
 pub fn discard(_socket: BorrowedFd<'_>, _most: usize) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+/// A socket that is non-blocking and close-on-exec.
+///
+/// # Errors
+/// EAFNOSUPPORT, EPROTONOSUPPORT, EMFILE, ENFILE.
+pub fn socket(domain: Domain, ty: Type, protocol: Option<Protocol>) -> io::Result<Socket> {
+    let socket = Socket::new(domain, ty, protocol)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Takes one connection from a listener, non-blocking and close-on-exec, and its peer's address.
+///
+/// # Errors
+/// What accept(2) says: WouldBlock, the connection's own mishaps, EMFILE and its like.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(Socket, SockAddr)> {
+    let (socket, peer) = SockRef::from(&listener).accept()?;
+    socket.set_nonblocking(true)?;
+    Ok((socket, peer))
+}
+
+/// Not here.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub fn bind_to_interface(_socket: BorrowedFd<'_>, _name: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Not here.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub fn set_congestion(_socket: BorrowedFd<'_>, _name: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Not here.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub fn set_user_timeout(_socket: BorrowedFd<'_>, _limit: Duration) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// No multipath TCP: plain TCP takes its place.
+pub const MULTIPATH: Option<Protocol> = None;
 
 /// Zero copy is not worth a try.
 pub const SPLICE: bool = false;

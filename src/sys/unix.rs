@@ -229,6 +229,47 @@ pub fn arm_reset(socket: BorrowedFd<'_>) {
     let _ = socket2::SockRef::from(&socket).set_linger(Some(std::time::Duration::ZERO));
 }
 
+/// True for a socket that listen(2) was called on (socket(7), SO_ACCEPTCONN).
+pub fn is_listening(fd: BorrowedFd<'_>) -> bool {
+    let (mut value, mut length): (libc::c_int, _) = (0, size_of::<libc::c_int>() as libc::socklen_t);
+    // SAFETY: the kernel writes at most `length` bytes to `value`, which has that size, and keeps neither pointer.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ACCEPTCONN,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    result == 0 && value != 0
+}
+
+/// The index of a network interface, which is what the scope of an IPv6 address holds.
+///
+/// # Errors
+/// ENODEV if there is none of that name.
+pub fn interface_index(name: &str) -> io::Result<u32> {
+    let name = std::ffi::CString::new(name)?;
+    // SAFETY: `name` is a string with its NUL, alive during the call, which keeps nothing of it.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => Err(io::Error::last_os_error()),
+        index => Ok(index),
+    }
+}
+
+/// The name of a network interface; `None` if there is none with that index.
+pub fn interface_name(index: u32) -> Option<String> {
+    let mut name = [0u8; libc::IF_NAMESIZE];
+    // SAFETY: the call writes at most IF_NAMESIZE bytes, its NUL included, into the buffer, which has that size.
+    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr().cast()) };
+    if found.is_null() {
+        return None;
+    }
+    let name = std::ffi::CStr::from_bytes_until_nul(&name).ok()?;
+    Some(name.to_string_lossy().into_owned())
+}
+
 /// True if descriptor 0, 1 or 2 was closed when haul was started. The Rust runtime opens the null device in their
 /// place before `main`, and output that silently vanishes there would be a lie.
 pub fn was_closed_at_start(number: RawFd) -> bool {

@@ -1,4 +1,5 @@
 //! haul: a netcat-style tool.
+pub mod cli;
 pub mod error;
 pub mod escape;
 pub mod event;

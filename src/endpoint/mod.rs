@@ -3,12 +3,14 @@
 pub mod accept;
 pub mod descriptor;
 pub mod dial;
+pub mod open;
 pub mod options;
 pub mod printed;
 pub mod resolve;
 #[cfg(test)]
 pub(crate) mod script;
 pub mod socket;
+pub mod stdio;
 pub mod synthetic;
 pub mod unix_path;
 
@@ -197,6 +199,16 @@ impl Transport {
     /// Each read is one message that must find an empty buffer big enough for it.
     pub fn is_message_shaped(&self) -> bool {
         matches!(self, Transport::Socket(socket) if socket.family() == Family::Seqpacket)
+    }
+
+    /// Another program is at the other side, over a socket.
+    pub fn is_remote(&self) -> bool {
+        match self {
+            Transport::Socket(_) => true,
+            #[cfg(test)]
+            Transport::Script(_) => true,
+            Transport::Descriptors(_) | Transport::Synthetic(_) => false,
+        }
     }
 
     /// Bytes come from a terminal.

@@ -317,6 +317,11 @@ impl Address {
         }
     }
 
+    /// True for a listener that leaves the choice of its port to the system.
+    pub fn asks_for_free_port(&self) -> bool {
+        matches!(&self.kind, Kind::Tcp(at) | Kind::Udp(at) if at.port == 0)
+    }
+
     /// True if the bytes go through an IP socket that haul opens.
     pub fn is_network(&self) -> bool {
         matches!(self.kind, Kind::Tcp(_) | Kind::Udp(_))

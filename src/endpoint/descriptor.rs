@@ -210,6 +210,7 @@ impl Descriptor {
     pub fn spliceable(&self) -> Option<(BorrowedFd<'_>, bool)> {
         let fit = match (self.kind, self.guard) {
             (Kind::Pipe, _) => true,
+            (Kind::Null, _) => self.access == Access::Write,
             (Kind::File, _) => !(self.append && self.access == Access::Write),
             _ => false,
         };

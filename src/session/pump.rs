@@ -284,7 +284,8 @@ impl Pump {
                 true => Route::Buffer,
             },
             (Some(_), Some(_)) if !self.refused.kernel && !self.refused.drain => {
-                match from.transport().reads_file() || self.streak >= STREAK {
+                let at_once = from.transport().reads_file() || to.transport().drops_everything();
+                match at_once || self.streak >= STREAK {
                     true => Route::Kernel,
                     false => Route::Buffer,
                 }

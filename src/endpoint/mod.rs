@@ -1,6 +1,8 @@
 //! Opening things: each file owns one kind, and all of them end in a [`Transport`].
 
 pub mod accept;
+mod attempt;
+mod bind;
 pub mod descriptor;
 pub mod dial;
 pub mod options;
@@ -10,6 +12,8 @@ pub mod resolve;
 pub(crate) mod script;
 pub mod socket;
 pub mod synthetic;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod unix_path;
 
 use std::io;

@@ -134,7 +134,7 @@ impl Acceptor {
     /// then, or until the budget of the turn is used up: the latch remembers.
     ///
     /// # Errors
-    /// The listener is of no use any more, or an option is refused by what was accepted.
+    /// The listener is of no use any more.
     pub fn accept(&mut self, turn: &mut Turn) -> Result<Option<Accepted>, Error> {
         let Some(slot) = self.slot else { return Ok(None) };
         if self.pause.holds(turn.now()) || !turn.latch(slot).read {
@@ -144,7 +144,10 @@ impl Acceptor {
             match self.take() {
                 Ok((socket, peer)) => {
                     self.pause = Pause::default();
-                    return self.prepare(socket, &peer).map(Some);
+                    // the listener took these options: what refuses them now is a connection that is gone
+                    if options::apply(&self.options, &socket, self.listener.target, Phase::Accepted).is_ok() {
+                        return Ok(Some(self.named(socket, &peer)));
+                    }
                 }
                 Err(error) => match mishap(&error) {
                     Mishap::Empty => {
@@ -190,14 +193,13 @@ impl Acceptor {
         sys::accept(self.listener.socket.as_fd())
     }
 
-    fn prepare(&self, socket: socket2::Socket, peer: &SockAddr) -> Result<Accepted, Error> {
-        options::apply(&self.options, &socket, self.listener.target, Phase::Accepted)?;
+    fn named(&self, socket: socket2::Socket, peer: &SockAddr) -> Accepted {
         let local = match socket.local_addr() {
             Ok(address) => printed::name(&address),
             Err(_) => self.listener.printed.clone(),
         };
         let socket = Socket::own(OwnedFd::from(socket), self.listener.family);
-        Ok(Accepted { socket, protocol: self.listener.protocol, peer: printed::name(peer), local })
+        Accepted { socket, protocol: self.listener.protocol, peer: printed::name(peer), local }
     }
 }
 

@@ -132,7 +132,10 @@ pub(super) fn unix(name: &UnixName, kind: UnixSocket, options: &Options, object:
         UnixName::Path(path) => Some(SocketFile::bind(&socket, path, options.mode)?),
         UnixName::Abstract(_) => {
             let address = unix_path::address(name).map_err(|why| no_address(object, why))?;
-            socket.bind(&address).map_err(failed)?;
+            socket.bind(&address).map_err(|error| match error.kind() {
+                io::ErrorKind::AddrInUse => failed(error).with_advice("another name"),
+                _ => failed(error),
+            })?;
             None
         }
     };

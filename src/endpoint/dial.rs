@@ -235,7 +235,9 @@ impl Dial {
         } else {
             match failures.pop() {
                 Some((candidate, error)) if candidate.explain(&error) == sentence(&error) => {
-                    return Error::new(Op::Connect, &self.object, error);
+                    let stale = candidate.kind != Family::Tcp && error.kind() == io::ErrorKind::ConnectionRefused;
+                    let error = Error::new(Op::Connect, &self.object, error);
+                    return if stale { error.with_advice(STALE) } else { error };
                 }
                 _ => Error::said(Op::Connect, &self.object, told.into_iter().next().unwrap_or_default()),
             }
@@ -356,6 +358,8 @@ fn aligned(rows: Vec<(String, String)>) -> Vec<String> {
     rows.into_iter().map(|(left, right)| format!("{left:width$}  {right}")).collect()
 }
 
+/// A Unix socket's file outlives its listener.
+const STALE: &str = "check that the service is running: its socket file is there, but nobody listens";
 /// RFC 8305, 8: the recommended Connection Attempt Delay.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 

@@ -5,12 +5,16 @@ mod attempt;
 mod bind;
 pub mod descriptor;
 pub mod dial;
+pub mod fifo;
+pub mod file;
+pub mod open;
 pub mod options;
 pub mod printed;
 pub mod resolve;
 #[cfg(test)]
 pub(crate) mod script;
 pub mod socket;
+pub mod stdio;
 pub mod synthetic;
 #[cfg(test)]
 pub(crate) mod testing;

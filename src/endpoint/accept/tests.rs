@@ -144,7 +144,7 @@ fn a_unix_listener_has_its_mode_and_takes_its_file_away() {
         assert!(found.file_type().is_socket() && found.permissions().mode() & 0o777 == 0o600);
         let connected = dial(Dial::new(&address)).unwrap();
         assert_eq!(connected.protocol, protocol);
-        let (accepted, mut acceptor) = accept(acceptor);
+        let (accepted, acceptor) = accept(acceptor);
         assert_eq!((accepted.peer.as_str(), accepted.local.as_str()), ("unnamed", path.to_str().unwrap()));
         sys::send(connected.socket.fd(), b"message").unwrap();
         assert_eq!(sys::receive(accepted.socket.fd(), &mut [0; 20]).unwrap(), 7);
@@ -179,6 +179,7 @@ fn an_abstract_name_needs_no_file() {
     assert_eq!(dial(Dial::new(&address)).unwrap().peer, format!("@{name}"));
     let error = Acceptor::open(&address).unwrap_err();
     assert!(error.line().ends_with(": address already in use"), "{error}");
+    assert_eq!(error.advice(), Some("another name"));
 }
 
 #[test]

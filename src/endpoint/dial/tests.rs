@@ -113,6 +113,12 @@ fn a_numeric_address_that_refuses_needs_no_list() {
 }
 
 #[test]
+fn a_link_local_address_without_its_interface_is_explained() {
+    let error = dial(Dial::new(&plain(tcp("[fe80::1]:9".parse().unwrap())))).unwrap_err();
+    assert!(error.line().ends_with("a link-local address needs its interface, as in fe80::1%eth0"), "{error}");
+}
+
+#[test]
 fn a_name_is_resolved_on_the_side_and_a_bad_one_is_not_found() {
     let (_listener, v4) = listen_v4();
     let kind = |name: &str, port| Kind::Tcp(HostPort { host: Host::Name(name.into()), port });
@@ -222,7 +228,7 @@ fn a_unix_socket_connects_and_a_missing_one_is_told_apart_from_a_stale_one() {
     drop(listener);
     let error = dial(Dial::new(&plain(unix()))).unwrap_err();
     assert!(error.line().ends_with(": connection refused"), "{error}");
-    assert_eq!(error.status(), ExitStatus::Network);
+    assert_eq!((error.status(), error.advice()), (ExitStatus::Network, Some(STALE)));
 }
 
 #[test]

@@ -119,10 +119,10 @@ impl Descriptor {
             }
             Err(error) => return Err(error),
         }
-        if self.has_end_before_registration() {
-            if let Some(slot) = self.slot {
-                turn.arm(slot);
-            }
+        if let Some(slot) = self.slot
+            && self.has_end_before_registration()
+        {
+            turn.arm(slot);
         }
         Ok(())
     }

@@ -72,7 +72,7 @@ pub struct Opened {
 #[derive(Debug)]
 enum State {
     New,
-    Dialling(Dial),
+    Dialling(Box<Dial>),
     Awaiting(Fifo),
     Ready(Box<Opened>),
     Over,
@@ -148,7 +148,7 @@ impl Opening {
         let Opening { address, reads, writes, .. } = self;
         let (reads, writes) = (*reads, *writes);
         let synthetic = match &address.kind {
-            Kind::Tcp(_) | Kind::Unix(..) => return Ok(State::Dialling(Dial::new(address))),
+            Kind::Tcp(_) | Kind::Unix(..) => return Ok(State::Dialling(Box::new(Dial::new(address)))),
             Kind::Path(path) => return self.path(path),
             Kind::File(path) if matches!(file::find(path), Ok(Found::Fifo)) => return self.fifo(path),
             Kind::File(path) => return self.file(path),
@@ -174,7 +174,7 @@ impl Opening {
     /// A bare path is what stands there; a missing one was meant to be a socket.
     fn path(&self, path: &Path) -> Result<State, Error> {
         match file::find(path).map_err(|error| Error::new(Op::Open, self.object(), error))? {
-            Found::Socket | Found::Nothing => Ok(State::Dialling(Dial::new(&self.address))),
+            Found::Socket | Found::Nothing => Ok(State::Dialling(Box::new(Dial::new(&self.address)))),
             Found::Fifo => self.fifo(path),
             Found::Device => self.file(path),
             Found::Directory => Err(Error::new(Op::Open, self.object(), io::Error::from(io::ErrorKind::IsADirectory))),

@@ -49,9 +49,10 @@ impl Buffer {
         &mut self.bytes[self.start..self.end]
     }
 
-    /// The free space at the end, at most `most` bytes. Moves what is left to the front first when that makes room.
+    /// The free space at the end, at most `most` bytes. What is left moves to the front first when that makes room that
+    /// is asked for: a protocol must find a whole record's room wherever the last one ended.
     pub fn spare(&mut self, most: usize) -> &mut [u8] {
-        if self.end == self.bytes.len() && self.start > 0 {
+        if self.start > 0 && self.bytes.len() - self.end < most {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;

@@ -160,6 +160,11 @@ impl Transport {
         }
     }
 
+    /// True if an event told of more than plain readiness: a hang-up, an error, an urgent byte.
+    pub fn is_odd(&self, turn: &Turn) -> bool {
+        matches!(self, Transport::Socket(socket) if socket.is_odd(turn))
+    }
+
     /// What poll(2) says of one direction at this moment; asked when splice does not say which end was not ready.
     pub fn polls_ready(&self, access: Access) -> bool {
         match self {
@@ -200,6 +205,16 @@ impl Transport {
     /// Each read is one message that must find an empty buffer big enough for it.
     pub fn is_message_shaped(&self) -> bool {
         matches!(self, Transport::Socket(socket) if socket.family() == Family::Seqpacket)
+    }
+
+    /// Another program is at the other side, over a socket.
+    pub fn is_remote(&self) -> bool {
+        match self {
+            Transport::Socket(_) => true,
+            #[cfg(test)]
+            Transport::Script(_) => true,
+            Transport::Descriptors(_) | Transport::Synthetic(_) => false,
+        }
     }
 
     /// Bytes come from a terminal.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Type};
 
+use super::accept::Accepted;
 use super::descriptor::Descriptor;
 use super::dial::{Connected, Dial};
 use super::fifo::Fifo;
@@ -80,8 +81,25 @@ enum State {
 
 impl Opening {
     /// Prepares to open `address`; nothing is touched yet.
-    pub fn new(address: &Address, reads: bool, writes: bool) -> Self {
-        Opening { address: address.clone(), reads, writes, state: State::New }
+    ///
+    /// # Errors
+    /// A kind that nobody opens here.
+    pub fn new(address: &Address, reads: bool, writes: bool) -> Result<Self, Error> {
+        match &address.kind {
+            Kind::Proxy(_) | Kind::Udp(_) | Kind::Exec(_) | Kind::Shell(_) => Err(wrong_kind(address)),
+            _ => Ok(Opening { address: address.clone(), reads, writes, state: State::New }),
+        }
+    }
+
+    /// The same for an address to be waited at; `None` if connections are accepted there.
+    ///
+    /// # Errors
+    /// As [`Opening::new`].
+    pub fn listening(address: &Address, reads: bool, writes: bool) -> Result<Option<Self>, Error> {
+        if accepts(address, Role::Listen) {
+            return Ok(None);
+        }
+        Opening::new(address, reads, writes).map(Some)
     }
 
     /// Begins.
@@ -161,12 +179,7 @@ impl Opening {
             Kind::Zero => Synthetic::zero(),
             Kind::Random => Synthetic::random(address.options.seed.unwrap_or_else(any_seed)),
             Kind::Text(bytes) => Synthetic::text(bytes.clone()),
-            Kind::Proxy(_) => {
-                return Err(Error::said(Op::Use, self.object(), "a proxy is not an endpoint").with_advice("-x"));
-            }
-            Kind::Udp(_) | Kind::Exec(_) | Kind::Shell(_) => {
-                return Err(Error::said(Op::Use, self.object(), "this kind of endpoint does not work here"));
-            }
+            Kind::Proxy(_) | Kind::Udp(_) | Kind::Exec(_) | Kind::Shell(_) => return Err(wrong_kind(address)),
         };
         Ok(self.ready(Transport::Synthetic(synthetic), "synthetic"))
     }
@@ -262,6 +275,21 @@ impl From<Connected> for Opened {
     fn from(connected: Connected) -> Self {
         let Connected { socket, protocol, peer, local, cut } = connected;
         Opened { transport: Transport::Socket(socket), protocol, peer, local, cut }
+    }
+}
+
+impl From<Accepted> for Opened {
+    fn from(accepted: Accepted) -> Self {
+        let Accepted { socket, protocol, peer, local } = accepted;
+        Opened { transport: Transport::Socket(socket), protocol, peer, local, cut: None }
+    }
+}
+
+fn wrong_kind(address: &Address) -> Error {
+    let object = printed::object(address, "localhost");
+    match &address.kind {
+        Kind::Proxy(_) => Error::said(Op::Use, object, "a proxy is not an endpoint").with_advice("-x"),
+        _ => Error::said(Op::Use, object, "this kind of endpoint does not work here"),
     }
 }
 

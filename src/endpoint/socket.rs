@@ -69,6 +69,11 @@ impl Socket {
         self.slot.is_some_and(|slot| turn.latch(slot).write)
     }
 
+    /// True if an event told of more than plain readiness: a hang-up, an error, an urgent byte.
+    pub fn is_odd(&self, turn: &Turn) -> bool {
+        self.slot.is_some_and(|slot| turn.latch(slot).odd)
+    }
+
     /// One receive. `Ok(0)` is end of file.
     ///
     /// # Errors

@@ -311,3 +311,16 @@ pub fn is_same_file(a: impl AsFd, b: impl AsFd) -> bool {
         _ => false,
     }
 }
+
+/// Columns of the terminal on standard error; `None` if it is none.
+pub fn stderr_columns() -> Option<u16> {
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stderr()).ok()?;
+    // a terminal that does not know its own size still is one
+    Some(if size.ws_col == 0 { 80 } else { size.ws_col })
+}
+
+/// Stops the process as SIGTSTP does by default; returns when it is continued, with the handler back in place.
+pub fn stop_until_continued() {
+    // SIGSTOP cannot be caught and has the same effect on a job as SIGTSTP's default action
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
+}

@@ -10,7 +10,7 @@ use crate::endpoint::testing::{drive, plain, with};
 use crate::plan::address::{Options, UnixName, UnixSocket};
 
 fn open(address: &Address, reads: bool, writes: bool) -> Result<Opened, Error> {
-    let mut opening = Opening::new(address, reads, writes);
+    let mut opening = Opening::new(address, reads, writes)?;
     let mut started = false;
     drive(move |turn| {
         if !std::mem::replace(&mut started, true)

@@ -31,7 +31,8 @@ use crate::sys;
 pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
     let mut bridge = Bridge::new(&plan.at, &plan.transfer, reporting)?;
     bridge.limit = plan.accept_timeout;
-    bridge.stage = match Opening::listening(&plan.at)? {
+    let (reads, writes) = (plan.transfer.flow != Flow::SendOnly, sends(&plan.transfer));
+    bridge.stage = match Opening::listening(&plan.at, reads, writes)? {
         Some(opening) => Stage::Opening(opening),
         None => {
             let acceptor = Acceptor::open(&plan.at)?;

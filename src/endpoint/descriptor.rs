@@ -84,6 +84,19 @@ impl Descriptor {
         Ok(Descriptor { fd, inherited: None, access, kind, guard, slot: None, append })
     }
 
+    /// Standard output that was closed when haul was started: fine while there is nothing to write, EBADF from the
+    /// kernel at the first byte.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE.
+    pub fn closed_for_writing() -> io::Result<Self> {
+        let fd = OwnedFd::from(std::fs::File::open("/dev/null")?);
+        // not as the null device, since what is written there would be dropped unseen
+        let kind = Kind::Device;
+        let guard = Guard::AlwaysReady;
+        Ok(Descriptor { fd, inherited: None, access: Access::Write, kind, guard, slot: None, append: false })
+    }
+
     /// What it is.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -109,8 +122,8 @@ impl Descriptor {
             }
             Err(error) => return Err(error),
         }
-        if self.has_end_before_registration()
-            && let Some(slot) = self.slot
+        if let Some(slot) = self.slot
+            && self.has_end_before_registration()
         {
             turn.arm(slot);
         }

@@ -1,8 +1,12 @@
 //! Opening things: each file owns one kind, and all of them end in a [`Transport`].
 
 pub mod accept;
+mod attempt;
+mod bind;
 pub mod descriptor;
 pub mod dial;
+pub mod fifo;
+pub mod file;
 pub mod open;
 pub mod options;
 pub mod printed;
@@ -12,6 +16,8 @@ pub(crate) mod script;
 pub mod socket;
 pub mod stdio;
 pub mod synthetic;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod unix_path;
 
 use std::io;

@@ -222,9 +222,9 @@ impl Transport {
         matches!(self, Transport::Descriptors(Descriptors { reader: Some(fd), .. }) if fd.kind() == Kind::Terminal)
     }
 
-    /// Bytes come from a regular file: splicing is worth while from the first byte.
-    pub fn reads_file(&self) -> bool {
-        matches!(self, Transport::Descriptors(Descriptors { reader: Some(fd), .. }) if fd.kind() == Kind::File)
+    /// Bytes come from a regular file with much in it: splicing pays from the first byte.
+    pub fn reads_long_file(&self) -> bool {
+        matches!(self, Transport::Descriptors(Descriptors { reader: Some(fd), .. }) if fd.is_long_file())
     }
 
     /// Passes the end of file on: FIN on a socket, closing the descriptor otherwise.

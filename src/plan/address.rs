@@ -1,10 +1,31 @@
-//! The endpoint grammar: what the user typed, parsed. `parse` and `Display` are each the other's inverse.
+//! The endpoint grammar: what the user typed, parsed. `parse` and `to_os_string` are each the other's inverse.
+//!
+//! ```text
+//! endpoint = "-" | PORT | HOST:PORT | V6/PORT | PATH | @NAME | URL
+//!          | scheme *("+" scheme) *("," key ["=" value]) ":" address
+//! ```
+//!
+//! The types are here; each file below owns one part of the grammar. Nothing is resolved or opened, and no input
+//! panics: what is refused comes back as a [`BadAddress`].
+
+mod fit;
+mod host;
+mod options;
+mod parse;
+mod render;
+mod scheme;
+mod spelling;
+mod url;
+mod values;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::escape::Escaped;
 
 /// One endpoint: what it is, the layers on top of it, and its options.
 #[derive(Clone, Debug, PartialEq)]
@@ -215,12 +236,136 @@ impl fmt::Display for BadAddress {
     }
 }
 
+impl std::error::Error for BadAddress {}
+
+impl BadAddress {
+    /// The sentence must have passed [`Escaped`] wherever it repeats what was typed.
+    fn new(cause: impl Into<String>) -> Self {
+        BadAddress { cause: cause.into(), hint: None }
+    }
+
+    /// Sets the corrected spelling, unless it is too long to read or could not be typed as it would be shown.
+    fn with_hint(self, spelling: impl AsRef<[u8]>) -> Self {
+        const LONGEST: usize = 200;
+        let spelling = spelling.as_ref();
+        let clean = std::str::from_utf8(spelling).ok();
+        let clean = clean.filter(|text| text.len() <= LONGEST && Escaped(spelling).to_string() == *text);
+        BadAddress { hint: clean.map(str::to_owned), ..self }
+    }
+
+    /// Completes a hint that corrects only a part of the word.
+    fn within(self, before: &[u8], after: &[u8]) -> Self {
+        match &self.hint {
+            Some(hint) => {
+                let whole = [before, hint.as_bytes(), after].concat();
+                self.with_hint(whole)
+            }
+            None => self,
+        }
+    }
+}
+
+/// What was typed, fit for a sentence: escaped, in quotes, and cut where it is long.
+fn quoted(text: &[u8]) -> String {
+    const LONGEST: usize = 60;
+    match text.get(..LONGEST) {
+        Some(head) if text.len() > LONGEST => format!("\"{}…\"", Escaped(head)),
+        _ => format!("\"{}\"", Escaped(text)),
+    }
+}
+
 impl Address {
     /// Parses one endpoint word; any bytes are legal in paths.
     ///
     /// # Errors
     /// [`BadAddress`] names what is wrong and, where it can be guessed, the right spelling.
-    pub fn parse(_word: &OsStr) -> Result<Address, BadAddress> {
-        Err(BadAddress { cause: String::new(), hint: None })
+    pub fn parse(word: &OsStr) -> Result<Address, BadAddress> {
+        parse::word(word.as_bytes())
+    }
+
+    /// Parses `HOST PORT`, or one endpoint: a first word that holds `:`, `/` or `@`, is all digits or is `-` is the whole
+    /// of it. An IPv6 address alone is no endpoint, so `::1 80` is `HOST PORT` too.
+    ///
+    /// # Errors
+    /// As for [`Address::parse`]; also a word behind a whole endpoint, and a host without a port.
+    pub fn parse_words(first: &OsStr, second: Option<&OsStr>) -> Result<Address, BadAddress> {
+        parse::words(first.as_bytes(), second.map(OsStr::as_bytes))
+    }
+
+    /// The stream socket that `-U NAME` means: a path, or `@name` in Linux's abstract space.
+    ///
+    /// # Errors
+    /// [`BadAddress`] if the name is empty, holds a NUL or does not fit a socket address.
+    pub fn unix_path(name: &OsStr) -> Result<Address, BadAddress> {
+        Ok(Address::from(Kind::Unix(parse::unix_name(name.as_bytes())?, UnixSocket::Stream)))
+    }
+
+    /// The protocol as events and messages name it: `tcp`, `unix-seqpacket`, `tls`, `wss+unix`, …; MPTCP is `tcp`,
+    /// because it falls back to that.
+    pub fn protocol(&self) -> &'static str {
+        let over_unix = matches!(self.kind, Kind::Unix(..));
+        match (self.layers.as_slice(), over_unix) {
+            ([], _) => self.kind.protocol(),
+            ([Layer::Tls], false) => "tls",
+            ([Layer::Tls], true) => "tls+unix",
+            ([Layer::WebSocket], false) => "ws",
+            ([Layer::WebSocket], true) => "ws+unix",
+            ([Layer::WebSocket, ..], false) => "wss",
+            ([Layer::WebSocket, ..], true) => "wss+unix",
+            ([Layer::Tls, ..], false) => "tls+ws",
+            ([Layer::Tls, ..], true) => "tls+ws+unix",
+        }
+    }
+
+    /// True for a listener that leaves the choice of its port to the system.
+    pub fn asks_for_free_port(&self) -> bool {
+        matches!(&self.kind, Kind::Tcp(at) | Kind::Udp(at) if at.port == 0)
+    }
+
+    /// True if the bytes go through an IP socket that haul opens.
+    pub fn is_network(&self) -> bool {
+        matches!(self.kind, Kind::Tcp(_) | Kind::Udp(_))
+    }
+
+    /// True if, as a place to listen, only this machine can reach it. No host is every address, and a name is believed
+    /// only if it is `localhost`.
+    pub fn is_loopback_or_local(&self) -> bool {
+        match &self.kind {
+            Kind::Tcp(at) | Kind::Udp(at) => at.host.is_loopback(),
+            _ => true,
+        }
+    }
+}
+
+impl From<Kind> for Address {
+    /// No layers and no options.
+    fn from(kind: Kind) -> Self {
+        Address { layers: Vec::new(), kind, options: Options::default() }
+    }
+}
+
+impl Kind {
+    fn protocol(&self) -> &'static str {
+        match self {
+            Kind::Stdio => "stdio",
+            Kind::Tcp(_) => "tcp",
+            Kind::Udp(_) => "udp",
+            Kind::Unix(_, UnixSocket::Stream) => "unix",
+            Kind::Unix(_, UnixSocket::Datagram) => "unix-dgram",
+            Kind::Unix(_, UnixSocket::Seqpacket) => "unix-seqpacket",
+            Kind::Path(_) => "path",
+            Kind::File(_) => "file",
+            Kind::Fifo(_) => "fifo",
+            Kind::Exec(_) => "exec",
+            Kind::Shell(_) => "sh",
+            Kind::Fd { .. } => "fd",
+            Kind::Null => "null",
+            Kind::Echo => "echo",
+            Kind::Discard => "discard",
+            Kind::Zero => "zero",
+            Kind::Random => "random",
+            Kind::Text(_) => "text",
+            Kind::Proxy(_) => "proxy",
+        }
     }
 }

@@ -1,12 +1,19 @@
 //! Every decision of one run, validated, before anything is opened: pure data, no descriptor, no clap, no mio.
 
 pub mod address;
+pub mod advice;
+mod explain;
+mod role;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::units::{Rate, Size};
 use address::Address;
+use advice::Advice;
+
+/// `--linger` where it is not given.
+pub const DEFAULT_LINGER: Duration = Duration::from_secs(30);
 
 /// What haul was asked to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +127,8 @@ pub struct Report {
     pub progress: Progress,
     /// `--events`.
     pub events: Option<EventSink>,
+    /// What is legal but odd about the request; told with `-v` and by `--explain`.
+    pub advice: Vec<Advice>,
 }
 
 /// How progress is shown while it runs.
@@ -145,4 +154,37 @@ pub enum EventSink {
     Fd(i32),
     /// A file, appended to.
     File(PathBuf),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What every flag's default makes.
+    pub(super) fn plain() -> Transfer {
+        Transfer {
+            flow: Flow::Both,
+            stdin: true,
+            shutdown: true,
+            after_peer_eof: AfterPeerEof::Auto,
+            quit_after: None,
+            linger: DEFAULT_LINGER,
+            idle: None,
+            max_time: None,
+            max_bytes: None,
+            rate: None,
+            block: None,
+            buffer: None,
+            splice: true,
+        }
+    }
+
+    pub(super) fn listen_at(at: Address) -> Listen {
+        let announce = Announce::default();
+        Listen { at, accept_timeout: None, announce, transfer: plain(), report: Report::default() }
+    }
+
+    pub(super) fn connect_to(to: Address) -> Connect {
+        Connect { to, connect_timeout: None, transfer: plain(), report: Report::default() }
+    }
 }

@@ -1,0 +1,135 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_haul_global_optspecs
+    string join \n generate= h/help V/version
+end
+
+function __fish_haul_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_haul_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_haul_using_subcommand
+    set -l cmd (__fish_haul_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c haul -n "__fish_haul_needs_command" -l generate -d 'Print a generated file: a man page or a completion script' -r -f -a "man\t'haul(1)'
+man-listen\t'haul-listen(1)'
+man-connect\t'haul-connect(1)'
+complete-bash\t''
+complete-zsh\t''
+complete-fish\t''
+complete-powershell\t''"
+complete -c haul -n "__fish_haul_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c haul -n "__fish_haul_needs_command" -s V -l version -d 'Print version'
+complete -c haul -n "__fish_haul_needs_command" -f -a "listen" -d 'Accept one connection and join it to standard input and output'
+complete -c haul -n "__fish_haul_needs_command" -f -a "connect" -d 'Connect to an endpoint and join it to standard input and output'
+complete -c haul -n "__fish_haul_needs_command" -f -a "help" -d 'Explain a subcommand, or a topic: endpoints, exit, eof, units'
+complete -c haul -n "__fish_haul_using_subcommand listen" -s p -d 'Listen on this port; 0 takes a free one' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -s s -d 'Listen on this address of this machine [default: all of them]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -s U -d 'Listen on the Unix socket at this path, which is removed at the end' -r -F
+complete -c haul -n "__fish_haul_using_subcommand listen" -l mode -d 'Permissions of the Unix socket\'s file, octal, say 660 [default: what the umask leaves]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l accept-timeout -d 'End with status 3 when nobody has connected for T [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -s w -d 'The same as --idle: end with status 3 when no byte has moved either way for T [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l ready-fd -d 'Once listening, write ADDR:PORT and a newline to this descriptor and close it [default: to none]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l port-file -d 'Once listening, write the port, or the path of a Unix socket, to this file [default: to none]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand listen" -l iface -d 'Use this network interface only, say eth0' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l idle -d 'End with status 3 when no byte has moved either way for T [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -s q -d 'End with status 0 when T has passed since the end of standard input [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l max-time -d 'End with status 3 when the transfer has taken T; the connection is reset [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l max-bytes -d 'End with status 0 when SIZE bytes have been received; the connection is reset [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l linger -d 'At the end, wait for T without progress until the peer has acknowledged everything [default: 30s]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -s L -d 'Move at most RATE in each direction: 10M is bytes a second, 100Mbit bits [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l after-peer-eof -d 'What the peer\'s end means for what is still being sent [default: auto]' -r -f -a "auto\t'go on until standard input ends, but stop if it is a terminal'
+exit\t'stop'
+send\t'go on until standard input ends'"
+complete -c haul -n "__fish_haul_using_subcommand listen" -l block -d 'Move at most SIZE bytes in one system call [default: chosen for the kind of endpoint]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l buffer -d 'Hold at most SIZE bytes in transit in each direction [default: chosen for the kind of endpoint]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l splice -d 'Whether the kernel may move bytes without copying them through haul [default: auto]' -r -f -a "auto\t'where the kernel can'
+never\t'every byte passes through a buffer of haul\'s'"
+complete -c haul -n "__fish_haul_using_subcommand listen" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l progress -d 'Show progress on standard error [default: off; without HOW a bar, if that is a terminal]' -r -f -a "bar\t'a bar, also if it is no terminal'
+line\t'a line a second'
+json\t'a JSON object a second'
+off\t'nothing'"
+complete -c haul -n "__fish_haul_using_subcommand listen" -l keepalive -d 'Probe a silent peer (SO_KEEPALIVE), every T if given [default: off; without T the system\'s times]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l user-timeout -d 'Give up when sent data stays unacknowledged for T (TCP_USER_TIMEOUT) [default: the system\'s, about 15 minutes]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l rcvbuf -d 'Size of the kernel\'s receive buffer in bytes (SO_RCVBUF) [default: the system tunes it]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l sndbuf -d 'Size of the kernel\'s send buffer in bytes (SO_SNDBUF) [default: the system tunes it]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l dscp -d 'Mark packets with this code point: a name such as ef, cs1 or af41, or 0 to 63 [default: 0]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l ttl -d 'Hops that a packet may take, 1 to 255 [default: the system\'s, mostly 64]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l congestion -d 'Congestion control of this connection, say reno, cubic or bbr [default: the system\'s]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -s l -d 'Changes nothing; for habits from other netcats'
+complete -c haul -n "__fish_haul_using_subcommand listen" -s 4 -d 'Use IPv4 only [default: both families]'
+complete -c haul -n "__fish_haul_using_subcommand listen" -s 6 -d 'Use IPv6 only [default: both families]'
+complete -c haul -n "__fish_haul_using_subcommand listen" -s n -d 'Take addresses and ports as numbers only; nothing is looked up'
+complete -c haul -n "__fish_haul_using_subcommand listen" -s d -d 'Leave standard input alone: nothing is sent, and the sending side stays open'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l recv-only -d 'Only receive: standard input is left alone, and the peer is told at once that nothing will come'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l send-only -d 'Only send: what the peer sends is discarded, and the end is when it has acknowledged everything'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l no-shutdown -d 'Do not tell the peer when standard input ends [default: it is told, by a FIN]'
+complete -c haul -n "__fish_haul_using_subcommand listen" -s N -d 'Tell the peer when standard input ends: the default, for habits from other netcats'
+complete -c haul -n "__fish_haul_using_subcommand listen" -s v -d 'Say more on standard error; -vv says still more [default: failures, and the address of a free port]'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l quiet -d 'Say nothing on standard error but failures'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l explain -d 'Print what would be done, a decision a line, and do nothing'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l stats -d 'Print totals on standard error at the end'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l nodelay -d 'Send small writes at once (TCP_NODELAY) [default: the system collects them]'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l mptcp -d 'Use multipath TCP where the peer can, TCP where it cannot'
+complete -c haul -n "__fish_haul_using_subcommand listen" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c haul -n "__fish_haul_using_subcommand connect" -s p -d 'Connect from this port [default: a free one]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -s s -d 'Connect from this address of this machine [default: the system chooses]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -s U -d 'Connect to the Unix socket at this path' -r -F
+complete -c haul -n "__fish_haul_using_subcommand connect" -s w -d 'Both --connect-timeout and --idle; where those are given too, they win [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l connect-timeout -d 'End with status 3 when looking up the name and connecting have taken T [default: the system\'s limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l iface -d 'Use this network interface only, say eth0' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l idle -d 'End with status 3 when no byte has moved either way for T [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -s q -d 'End with status 0 when T has passed since the end of standard input [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l max-time -d 'End with status 3 when the transfer has taken T; the connection is reset [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l max-bytes -d 'End with status 0 when SIZE bytes have been received; the connection is reset [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l linger -d 'At the end, wait for T without progress until the peer has acknowledged everything [default: 30s]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -s L -d 'Move at most RATE in each direction: 10M is bytes a second, 100Mbit bits [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l after-peer-eof -d 'What the peer\'s end means for what is still being sent [default: auto]' -r -f -a "auto\t'go on until standard input ends, but stop if it is a terminal'
+exit\t'stop'
+send\t'go on until standard input ends'"
+complete -c haul -n "__fish_haul_using_subcommand connect" -l block -d 'Move at most SIZE bytes in one system call [default: chosen for the kind of endpoint]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l buffer -d 'Hold at most SIZE bytes in transit in each direction [default: chosen for the kind of endpoint]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l splice -d 'Whether the kernel may move bytes without copying them through haul [default: auto]' -r -f -a "auto\t'where the kernel can'
+never\t'every byte passes through a buffer of haul\'s'"
+complete -c haul -n "__fish_haul_using_subcommand connect" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l progress -d 'Show progress on standard error [default: off; without HOW a bar, if that is a terminal]' -r -f -a "bar\t'a bar, also if it is no terminal'
+line\t'a line a second'
+json\t'a JSON object a second'
+off\t'nothing'"
+complete -c haul -n "__fish_haul_using_subcommand connect" -l keepalive -d 'Probe a silent peer (SO_KEEPALIVE), every T if given [default: off; without T the system\'s times]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l user-timeout -d 'Give up when sent data stays unacknowledged for T (TCP_USER_TIMEOUT) [default: the system\'s, about 15 minutes]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l rcvbuf -d 'Size of the kernel\'s receive buffer in bytes (SO_RCVBUF) [default: the system tunes it]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l sndbuf -d 'Size of the kernel\'s send buffer in bytes (SO_SNDBUF) [default: the system tunes it]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l dscp -d 'Mark packets with this code point: a name such as ef, cs1 or af41, or 0 to 63 [default: 0]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l ttl -d 'Hops that a packet may take, 1 to 255 [default: the system\'s, mostly 64]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l congestion -d 'Congestion control of this connection, say reno, cubic or bbr [default: the system\'s]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -s 4 -d 'Use IPv4 only [default: both families]'
+complete -c haul -n "__fish_haul_using_subcommand connect" -s 6 -d 'Use IPv6 only [default: both families]'
+complete -c haul -n "__fish_haul_using_subcommand connect" -s n -d 'Take addresses and ports as numbers only; nothing is looked up'
+complete -c haul -n "__fish_haul_using_subcommand connect" -s d -d 'Leave standard input alone: nothing is sent, and the sending side stays open'
+complete -c haul -n "__fish_haul_using_subcommand connect" -l recv-only -d 'Only receive: standard input is left alone, and the peer is told at once that nothing will come'
+complete -c haul -n "__fish_haul_using_subcommand connect" -l send-only -d 'Only send: what the peer sends is discarded, and the end is when it has acknowledged everything'
+complete -c haul -n "__fish_haul_using_subcommand connect" -l no-shutdown -d 'Do not tell the peer when standard input ends [default: it is told, by a FIN]'
+complete -c haul -n "__fish_haul_using_subcommand connect" -s N -d 'Tell the peer when standard input ends: the default, for habits from other netcats'
+complete -c haul -n "__fish_haul_using_subcommand connect" -s v -d 'Say more on standard error; -vv says still more [default: failures, and the address of a free port]'
+complete -c haul -n "__fish_haul_using_subcommand connect" -l quiet -d 'Say nothing on standard error but failures'
+complete -c haul -n "__fish_haul_using_subcommand connect" -l explain -d 'Print what would be done, a decision a line, and do nothing'
+complete -c haul -n "__fish_haul_using_subcommand connect" -l stats -d 'Print totals on standard error at the end'
+complete -c haul -n "__fish_haul_using_subcommand connect" -l nodelay -d 'Send small writes at once (TCP_NODELAY) [default: the system collects them]'
+complete -c haul -n "__fish_haul_using_subcommand connect" -l mptcp -d 'Use multipath TCP where the peer can, TCP where it cannot'
+complete -c haul -n "__fish_haul_using_subcommand connect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c haul -n "__fish_haul_using_subcommand help" -s h -l help -d 'Print help'

@@ -1,0 +1,211 @@
+//! Buffers of fixed capacity, and the pool that lends them.
+//!
+//! A [`Buffer`] is linear: bytes are filled at the end and consumed at the front, and the free space is one slice.
+//! A [`Lease`] gives its buffer back when it is dropped, so an idle direction owns no memory.
+
+use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
+
+/// Bytes in transit: `start..end` of a fixed allocation.
+#[derive(Debug)]
+pub struct Buffer {
+    /// Invariant: its length never changes.
+    bytes: Box<[u8]>,
+    /// Invariant: `start <= end`; both 0 when empty, so that the whole capacity is free.
+    start: usize,
+    /// Invariant: `end <= bytes.len()`.
+    end: usize,
+}
+
+impl Buffer {
+    /// A buffer that holds at most `capacity` bytes.
+    pub fn new(capacity: usize) -> Self {
+        Buffer { bytes: vec![0; capacity].into_boxed_slice(), start: 0, end: 0 }
+    }
+
+    /// The most it can hold.
+    pub fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Bytes filled and not yet consumed.
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// True when there is nothing to consume.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// What is there to consume.
+    pub fn filled(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// What is there to consume, for a protocol that decodes in place.
+    pub fn filled_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.end]
+    }
+
+    /// The free space at the end, at most `most` bytes. What is left moves to the front first when that makes room that
+    /// is asked for: a protocol must find a whole record's room wherever the last one ended.
+    pub fn spare(&mut self, most: usize) -> &mut [u8] {
+        if self.start > 0 && self.bytes.len() - self.end < most {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        let end = self.bytes.len().min(self.end.saturating_add(most));
+        &mut self.bytes[self.end..end]
+    }
+
+    /// True when [`Buffer::spare`] would be empty.
+    pub fn is_full(&self) -> bool {
+        self.len() == self.bytes.len()
+    }
+
+    /// Declares that the first `count` bytes of [`Buffer::spare`] were written.
+    pub fn fill(&mut self, count: usize) {
+        assert!(count <= self.bytes.len() - self.end, "filled past the capacity");
+        self.end += count;
+    }
+
+    /// Copies as much of `bytes` as fits and says how much that was.
+    pub fn push(&mut self, bytes: &[u8]) -> usize {
+        let spare = self.spare(bytes.len());
+        let count = spare.len();
+        spare.copy_from_slice(&bytes[..count]);
+        self.fill(count);
+        count
+    }
+
+    /// Declares that the first `count` bytes of [`Buffer::filled`] are no longer needed.
+    pub fn consume(&mut self, count: usize) {
+        assert!(count <= self.len(), "consumed more than there was");
+        self.start += count;
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.start = 0;
+        self.end = 0;
+    }
+}
+
+/// Lends buffers of one size; keeps a few of those that come back.
+#[derive(Debug)]
+pub struct Pool {
+    capacity: usize,
+    free: RefCell<Vec<Buffer>>,
+}
+
+impl Pool {
+    /// A pool of buffers of `capacity` bytes each.
+    pub fn new(capacity: usize) -> Rc<Self> {
+        Rc::new(Pool { capacity, free: RefCell::new(Vec::new()) })
+    }
+
+    /// The size of the buffers lent.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Lends an empty buffer.
+    pub fn lease(self: &Rc<Self>) -> Lease {
+        let buffer = self.free.borrow_mut().pop().unwrap_or_else(|| Buffer::new(self.capacity));
+        Lease { buffer: Some(buffer), pool: Rc::clone(self) }
+    }
+}
+
+/// A buffer on loan; dropping it gives it back, emptied.
+#[derive(Debug)]
+pub struct Lease {
+    /// Invariant: `Some` until drop.
+    buffer: Option<Buffer>,
+    pool: Rc<Pool>,
+}
+
+impl Deref for Lease {
+    type Target = Buffer;
+
+    fn deref(&self) -> &Buffer {
+        match &self.buffer {
+            Some(buffer) => buffer,
+            None => unreachable!("a lease holds its buffer until it is dropped"),
+        }
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut Buffer {
+        match &mut self.buffer {
+            Some(buffer) => buffer,
+            None => unreachable!("a lease holds its buffer until it is dropped"),
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut free = self.pool.free.borrow_mut();
+        if free.len() < KEPT
+            && let Some(mut buffer) = self.buffer.take()
+        {
+            buffer.clear();
+            free.push(buffer);
+        }
+    }
+}
+
+/// Buffers kept for the next lease: under back pressure many are out at once, and then their memory is returned.
+const KEPT: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_consumed_is_what_was_pushed_in_order(
+            capacity in 1usize..40,
+            steps in proptest::collection::vec((any::<bool>(), 0usize..50), 0..200),
+        ) {
+            let mut buffer = Buffer::new(capacity);
+            let (mut pushed, mut consumed) = (0u8, 0u8);
+            for (push, count) in steps {
+                if push {
+                    let bytes: Vec<u8> = (0..count).map(|i| pushed.wrapping_add(i as u8)).collect();
+                    let taken = buffer.push(&bytes);
+                    prop_assert!(taken == count || buffer.is_full() || buffer.spare(1).is_empty());
+                    pushed = pushed.wrapping_add(taken as u8);
+                } else {
+                    let count = count.min(buffer.len());
+                    for byte in &buffer.filled()[..count] {
+                        prop_assert_eq!(*byte, consumed);
+                        consumed = consumed.wrapping_add(1);
+                    }
+                    buffer.consume(count);
+                }
+                prop_assert!(buffer.len() <= buffer.capacity());
+            }
+        }
+    }
+
+    #[test]
+    fn a_returned_buffer_is_lent_again_and_empty() {
+        let pool = Pool::new(8);
+        let mut lease = pool.lease();
+        lease.push(b"secret");
+        drop(lease);
+        assert_eq!(pool.free.borrow().len(), 1);
+        assert!(pool.lease().is_empty());
+    }
+}

@@ -1,0 +1,241 @@
+//! `haul connect`: its flags, and the plan they make.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::ValueHint;
+
+use super::shared::{self, Buffers, Directions, Limits, Output, Route, Tuning};
+use super::{Request, endpoint, request, value};
+use crate::error::{Error, Op};
+use crate::plan::address::{Address, Host, Options};
+use crate::plan::{Connect, Plan, advice};
+
+/// Connect to an endpoint and join it to standard input and output.
+///
+/// What standard input holds is sent, what arrives goes to standard output, and both sides end by themselves when the
+/// transfer is over. Every address of a name is tried, and the first that answers is taken.
+#[derive(Debug, clap::Parser)]
+#[command(
+    name = "connect",
+    bin_name = "haul connect",
+    override_usage = "haul connect [OPTIONS] HOST PORT\n       haul connect [OPTIONS] ENDPOINT",
+    args_override_self = true,
+    max_term_width = 100,
+    after_help = "See also: haul help endpoints, exit, eof, units.",
+    after_long_help = EXAMPLES
+)]
+pub(super) struct Args {
+    /// Where to connect to: a HOST followed by a PORT, or an endpoint such as host:80, ::1/80 or unix:/run/a.sock.
+    #[arg(value_name = "ENDPOINT", value_hint = ValueHint::Hostname)]
+    first: Option<OsString>,
+
+    /// The port, behind a HOST.
+    #[arg(value_name = "PORT")]
+    second: Option<OsString>,
+
+    /// Connect from this port [default: a free one]
+    #[arg(short = 'p', value_name = "PORT", value_parser = value::port(), help_heading = "Address")]
+    port: Option<u16>,
+
+    /// Connect from this address of this machine [default: the system chooses]
+    #[arg(short = 's', value_name = "ADDR", value_parser = value::host(), help_heading = "Address")]
+    source: Option<Host>,
+
+    /// Connect to the Unix socket at this path.
+    #[arg(short = 'U', value_name = "PATH", value_hint = ValueHint::FilePath, help_heading = "Address")]
+    unix: Option<OsString>,
+
+    /// Both --connect-timeout and --idle; where those are given too, they win [default: no limit]
+    #[arg(short = 'w', value_name = "T", value_parser = value::limit(), help_heading = "Limits")]
+    wait: Option<Duration>,
+
+    /// End with status 3 when looking up the name and connecting have taken T [default: the system's limit]
+    #[arg(long, value_name = "T", value_parser = value::limit(), help_heading = "Limits")]
+    connect_timeout: Option<Duration>,
+
+    #[command(flatten)]
+    route: Route,
+
+    #[command(flatten)]
+    limits: Limits,
+
+    #[command(flatten)]
+    directions: Directions,
+
+    #[command(flatten)]
+    buffers: Buffers,
+
+    #[command(flatten)]
+    output: Output,
+
+    #[command(flatten)]
+    tuning: Tuning,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  haul connect host 9000 < some.tar     send a file, print the answer
+  haul connect -w 5s ::1/9000           give up after 5s of silence
+  haul connect -U /run/app.sock         a Unix socket
+
+See also: haul help endpoints, exit, eof, units.";
+
+impl Args {
+    /// Validates everything that was given.
+    pub(super) fn into_request(self) -> Result<Request, Error> {
+        let mut flags = Options { source: self.source, source_port: self.port, ..Options::default() };
+        let mut to = address(self.first, self.second, self.unix)?;
+        self.route.add_to(&mut flags)?;
+        self.tuning.add_to(&mut flags);
+        to.overlay(&flags);
+        let mut limits = self.limits;
+        if self.wait.is_some() && limits.idle.is_some() && self.connect_timeout.is_some() {
+            return Err(advice::clash("-w", "--connect-timeout and --idle", "nothing is left for it", "the other two"));
+        }
+        limits.idle = limits.idle.or(self.wait);
+        let explain = self.output.explain;
+        let plan = Plan::Connect(Connect {
+            to,
+            connect_timeout: self.connect_timeout.or(self.wait),
+            transfer: shared::transfer(self.directions, limits, self.buffers)?,
+            report: self.output.report()?,
+        });
+        request(plan, &flags, explain)
+    }
+}
+
+fn address(first: Option<OsString>, second: Option<OsString>, unix: Option<OsString>) -> Result<Address, Error> {
+    match (unix, first) {
+        (Some(path), first) => endpoint::unix(&path, first.as_deref(), None),
+        (None, Some(first)) => endpoint::words(&first, second.as_deref()),
+        (None, None) => {
+            let missing = Error::said(Op::Parse, "'haul connect'", "it does not say where to");
+            Err(missing.with_advice("haul connect HOST PORT"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Request, plan};
+    use super::*;
+    use crate::outcome::ExitStatus;
+    use crate::plan::Flow;
+    use crate::plan::address::{HostPort, Kind, UnixName, UnixSocket};
+
+    fn run(line: &str) -> Result<Connect, Error> {
+        let words = std::iter::once("connect").chain(line.split_whitespace());
+        match plan(words.map(OsString::from).collect())? {
+            Request::Run(Plan::Connect(connect)) => Ok(connect),
+            other => panic!("connect {line}: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn refused(line: &str) -> Error {
+        let error = run(line).unwrap_err();
+        assert_eq!(error.status(), ExitStatus::Usage, "connect {line}");
+        error
+    }
+
+    #[test]
+    fn a_host_and_a_port_or_one_endpoint_name_the_peer() {
+        let db = HostPort { host: Host::Name("db".into()), port: 5432 };
+        for line in ["db 5432", "db:5432", "tcp:db:5432", "-v db 5432", "db 5432 -v", "-N db 5432"] {
+            assert_eq!(run(line).unwrap().to.kind, Kind::Tcp(db.clone()), "{line}");
+        }
+        let socket = Kind::Unix(UnixName::Path("/s".into()), UnixSocket::Stream);
+        assert_eq!(run("-U /s").unwrap().to.kind, socket);
+        assert_eq!(run("unix:/s").unwrap().to.kind, socket);
+    }
+
+    #[test]
+    fn p_and_s_are_the_source() {
+        let options = run("-s 10.0.0.1 -p 1234 db 80").unwrap().to.options;
+        assert_eq!(options.source, Some(Host::V4("10.0.0.1".parse().unwrap())));
+        assert_eq!(options.source_port, Some(1234));
+    }
+
+    #[test]
+    fn w_limits_connecting_and_silence_unless_they_are_set_apart() {
+        let seconds = |n| Some(Duration::from_secs(n));
+        for (line, connecting, idle) in [
+            ("db 80", None, None),
+            ("-w 5 db 80", seconds(5), seconds(5)),
+            ("-w 5 --idle 9 db 80", seconds(5), seconds(9)),
+            ("-w 5 --connect-timeout 2 db 80", seconds(2), seconds(5)),
+            ("--connect-timeout 2 --idle 9 db 80", seconds(2), seconds(9)),
+        ] {
+            let connect = run(line).unwrap();
+            assert_eq!((connect.connect_timeout, connect.transfer.idle), (connecting, idle), "{line}");
+        }
+        refused("-w 5 --connect-timeout 2 --idle 9 db 80");
+    }
+
+    #[test]
+    fn a_file_is_written_or_with_d_read() {
+        assert_eq!(run("file:p").unwrap().transfer.flow, Flow::SendOnly);
+        assert_eq!(run("-d file:p").unwrap().transfer.flow, Flow::ReceiveOnly);
+        assert_eq!(run("--recv-only file:p").unwrap().transfer.flow, Flow::ReceiveOnly);
+        assert_eq!(run("fifo:p").unwrap().transfer.flow, Flow::SendOnly);
+        assert_eq!(refused("-d fifo:p").advice(), Some("haul listen fifo:p"));
+    }
+
+    #[test]
+    fn test_peers_and_descriptors_are_endpoints() {
+        for line in ["zero:", "random:", "text:hello", "echo:", "discard:", "null:", "fd:3"] {
+            assert_eq!(run(line).unwrap().transfer.flow, Flow::Both, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_peer_is_refused() {
+        for line in ["-", "udp:db:53", "tls:db:443", "exec:cat", "sh:cat", "http://proxy:3128", "fd,listen:3"] {
+            assert!(refused(line).line().starts_with("cannot connect to "), "{line}");
+        }
+        assert_eq!(
+            refused("").to_string(),
+            "cannot understand 'haul connect': it does not say where to\n  try: haul connect HOST PORT"
+        );
+        assert!(refused("-U /s db 80").line().starts_with("cannot use -U with "));
+        assert!(refused("unix,mode=660:/s").line().ends_with("only a listener sets the mode of a socket"));
+    }
+
+    #[test]
+    fn a_broken_endpoint_is_quoted_with_its_second_word() {
+        let error = refused("db notaport");
+        assert!(error.line().starts_with("cannot understand 'db notaport': "), "{error}");
+        assert!(error.advice().is_some());
+    }
+
+    #[test]
+    fn explain_is_one_decision_a_line() {
+        let explain = |line: &str| match plan(line.split_whitespace().map(OsString::from).collect()).unwrap() {
+            Request::Explain(plan) => plan.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            explain("connect --explain -w 5 -q 1 --max-bytes 10M --linger 5 --splice never --events log -vv db 80"),
+            "\
+connect to tcp:db:80
+give up when that has taken 5s, with status 3
+send standard input, then tell the peer that it has ended
+write what is received to standard output
+when the peer ends, go on sending, but stop if standard input is a terminal
+stop after standard input has ended and 1s, with status 0
+stop when no byte has moved for 5s, with status 3
+stop when 10M bytes have been received, with status 0
+at the end, wait 5s without progress for acknowledgement
+pass every byte through a buffer (no splice)
+say more, level 2
+write events to log
+"
+        );
+        assert_eq!(
+            explain("connect --explain -d file:p"),
+            "read from file:p\nwrite what is received to standard output\n"
+        );
+        assert_eq!(explain("connect --explain file:p"), "write to file:p\nsend standard input\n");
+    }
+}

@@ -1,0 +1,42 @@
+//! Endpoints as words of the command line: one word, or a host and a port, or the path of `-U`.
+
+use std::ffi::OsStr;
+
+use super::quoted;
+use crate::error::{Error, Op};
+use crate::plan::address::{Address, BadAddress, Host};
+use crate::plan::advice;
+
+/// An endpoint, or a host and a port.
+pub(super) fn words(first: &OsStr, second: Option<&OsStr>) -> Result<Address, Error> {
+    Address::parse_words(first, second).map_err(|bad| {
+        let mut shown = first.to_os_string();
+        if let Some(second) = second {
+            shown.push(" ");
+            shown.push(second);
+        }
+        misunderstood(&shown, bad)
+    })
+}
+
+/// The socket of `-U`; no other way of naming a place may stand beside it.
+pub(super) fn unix(path: &OsStr, word: Option<&OsStr>, flag: Option<&str>) -> Result<Address, Error> {
+    if word.is_some() || flag.is_some() {
+        let other = flag.unwrap_or("another endpoint");
+        return Err(advice::clash("-U", other, "-U names the whole endpoint", "one of them"));
+    }
+    Address::unix_path(path).map_err(|bad| misunderstood(path, bad))
+}
+
+/// Whether a first word says the port as well: it is `-`, holds `:`, `/` or `@`, or is all digits. An IPv6 address alone
+/// is only a host.
+pub(super) fn is_whole(word: &OsStr) -> bool {
+    let bytes = word.as_encoded_bytes();
+    let whole = word == "-" || bytes.iter().any(|byte| b":/@".contains(byte)) || bytes.iter().all(u8::is_ascii_digit);
+    whole && !matches!(Host::parse(word), Ok(Host::V6(..)))
+}
+
+fn misunderstood(word: &OsStr, bad: BadAddress) -> Error {
+    let error = Error::said(Op::Parse, quoted(word), bad.cause);
+    error.with_advice(bad.hint.unwrap_or_else(|| "haul help endpoints".into()))
+}

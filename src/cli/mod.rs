@@ -1,0 +1,227 @@
+//! The command line: argv in, a [`Request`] out. The only folder that knows clap; it opens nothing and prints nothing.
+//!
+//! The first word decides which flags are looked at, so that starting up builds one subcommand's table and not all of
+//! them: `--version` answers without any, and the whole tree exists only for `haul --help`, `--generate`, and to find
+//! the nearest spelling of a subcommand that does not exist.
+
+mod connect;
+mod endpoint;
+mod generate;
+mod listen;
+mod shared;
+mod topics;
+mod usage;
+mod value;
+
+use std::ffi::{OsStr, OsString};
+
+use clap::{CommandFactory, Parser};
+
+use crate::error::{Error, Op};
+use crate::plan::{Plan, advice};
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq)]
+pub enum Request {
+    /// Do it.
+    Run(Plan),
+    /// `--explain`: print the plan on stdout, do nothing.
+    Explain(Plan),
+    /// Print this on stdout and exit with 0: help, the version, a generated file.
+    Print(String),
+}
+
+/// Understands a whole command line, without the program's own name in front.
+///
+/// # Errors
+/// Every mistake that can be seen before anything is opened, as one line with at most one `try:`; the status is 2.
+pub fn plan(mut args: Vec<OsString>) -> Result<Request, Error> {
+    if let Some(at) = args.iter().position(|word| word == "--") {
+        refuse_program(&args.split_off(at)[1..])?;
+    }
+    match args.first().map(|word| word.to_str().unwrap_or_default()) {
+        None => {
+            Err(Error::said(Op::Parse, "an empty command line", "a subcommand is missing").with_advice("haul help"))
+        }
+        Some("--version" | "-V") if args.len() == 1 => Ok(Request::Print(VERSION.into())),
+        Some("listen") => parse("listen", &args, listen::Args::into_request),
+        Some("connect") => parse("connect", &args, connect::Args::into_request),
+        Some(_) => {
+            args.insert(0, "haul".into());
+            parse("", &args, Cli::into_request)
+        }
+    }
+}
+
+const VERSION: &str = concat!("haul ", env!("CARGO_PKG_VERSION"), "\n");
+
+/// Parses `args`, of which the first is only a name, and goes on with `then`.
+fn parse<A: Parser>(
+    subcommand: &str,
+    args: &[OsString],
+    then: fn(A) -> Result<Request, Error>,
+) -> Result<Request, Error> {
+    match A::try_parse_from(args) {
+        Ok(parsed) => then(parsed),
+        Err(error) => usage::rephrase(&error, subcommand, args),
+    }
+}
+
+/// What stands behind `--` is a program and its arguments, in every subcommand.
+fn refuse_program(words: &[OsString]) -> Result<(), Error> {
+    match words.first() {
+        None => Ok(()),
+        Some(program) => {
+            let object = [b"-- ", program.as_encoded_bytes()].concat();
+            Err(Error::said(Op::Use, object, "programs come with a later version of haul")
+                .with_advice("a pipeline around haul, or two FIFOs"))
+        }
+    }
+}
+
+/// The end of every subcommand's planning: the checks of the whole plan, then what to do with it.
+fn request(mut plan: Plan, flags: &crate::plan::address::Options, explain: bool) -> Result<Request, Error> {
+    advice::settle(&mut plan, flags)?;
+    Ok(if explain { Request::Explain(plan) } else { Request::Run(plan) })
+}
+
+/// Move bytes between the network and standard input and output, without losing any.
+///
+/// Both sides of a transfer end by themselves when it is over, every failure is one line on standard error with an
+/// exit status that says what kind it was, and standard output carries the payload and nothing else.
+#[derive(Debug, Parser)]
+#[command(
+    name = "haul",
+    version,
+    disable_help_subcommand = true,
+    override_usage = "haul <SUBCOMMAND> [OPTIONS] …\n       haul help [SUBCOMMAND | TOPIC]",
+    subcommand_value_name = "SUBCOMMAND",
+    max_term_width = 100,
+    after_help = "Topics for `haul help`: endpoints, exit, eof, units.",
+    after_long_help = EXAMPLES
+)]
+struct Cli {
+    /// Print a generated file: a man page or a completion script.
+    ///
+    /// `man` is the page of haul itself, `man-listen` that of `haul listen`, and so on. An example:
+    /// `haul --generate complete-bash > ~/.local/share/bash-completion/completions/haul`.
+    #[arg(long, value_name = "KIND", value_parser = generate::kinds())]
+    generate: Option<generate::Kind>,
+
+    #[command(subcommand)]
+    subcommand: Option<Subcommand>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  haul listen 9000 > copy.tar          receive a file
+  haul connect host 9000 < some.tar    send it; both sides end by themselves
+
+Topics for `haul help`: endpoints, exit, eof, units.";
+
+#[derive(Debug, clap::Subcommand)]
+enum Subcommand {
+    Listen(Box<listen::Args>),
+    Connect(Box<connect::Args>),
+    /// Explain a subcommand, or a topic: endpoints, exit, eof, units.
+    #[command(override_usage = "haul help [SUBCOMMAND | TOPIC]")]
+    Help {
+        /// What to explain [default: haul itself]
+        #[arg(value_name = "TOPIC", value_parser = topics::names())]
+        topic: Option<&'static str>,
+    },
+}
+
+impl Cli {
+    fn into_request(self) -> Result<Request, Error> {
+        match (self.generate, self.subcommand) {
+            (Some(kind), None) => generate::print(kind).map(Request::Print),
+            (Some(_), Some(_)) => {
+                Err(advice::clash("--generate", "a subcommand", "it stands alone", "--generate man-listen"))
+            }
+            (None, Some(Subcommand::Listen(args))) => args.into_request(),
+            (None, Some(Subcommand::Connect(args))) => args.into_request(),
+            (None, Some(Subcommand::Help { topic: Some(topic) })) => Ok(Request::Print(help(topic))),
+            (None, Some(Subcommand::Help { topic: None }) | None) => Ok(Request::Print(help("haul"))),
+        }
+    }
+}
+
+/// The text of `haul help TOPIC`.
+fn help(topic: &str) -> String {
+    match topic {
+        "listen" => listen::Args::command().render_long_help().to_string(),
+        "connect" => connect::Args::command().render_long_help().to_string(),
+        topic => topics::text(topic).map_or_else(|| Cli::command().render_long_help().to_string(), str::to_string),
+    }
+}
+
+/// A word as it is shown in an error.
+fn quoted(word: &OsStr) -> Vec<u8> {
+    [b"'", word.as_encoded_bytes(), b"'"].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(line: &str) -> String {
+        match plan(line.split_whitespace().map(OsString::from).collect()) {
+            Ok(Request::Print(text)) => text,
+            other => panic!("haul {line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+        listen::Args::command().debug_assert();
+        connect::Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_version_is_one_line() {
+        for line in ["--version", "-V"] {
+            assert_eq!(printed(line), VERSION);
+        }
+        assert_eq!(printed("--version --version"), VERSION);
+    }
+
+    #[test]
+    fn help_is_the_same_by_flag_and_by_word() {
+        assert_eq!(printed("help"), printed("--help"));
+        assert_eq!(printed("help listen"), printed("listen --help"));
+        assert_eq!(printed("help connect"), printed("connect --help"));
+        assert!(printed("listen -h").len() < printed("listen --help").len());
+        assert!(printed("listen --help").contains("Examples:"));
+    }
+
+    #[test]
+    fn only_what_works_is_shown() {
+        let help = printed("help");
+        assert!(help.contains("listen") && help.contains("connect"));
+        for later in ["send-udp", "relay", "bench", "pipe", "tls"] {
+            assert!(!help.contains(later), "{later}");
+        }
+    }
+
+    #[test]
+    fn every_flag_is_explained() {
+        for command in [Cli::command(), listen::Args::command(), connect::Args::command()] {
+            for arg in command.get_arguments() {
+                let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+                // the derive macro takes the last full stop away
+                assert!(help.len() > 15 && help.starts_with(char::is_uppercase), "{}: {help}", arg.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn help_fits_100_columns() {
+        for line in ["help", "help listen", "help connect", "listen -h", "connect -h"] {
+            let text = printed(line);
+            assert!(!text.contains('\x1b'));
+            assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        }
+    }
+}

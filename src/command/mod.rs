@@ -1,0 +1,47 @@
+//! What a subcommand does once it is planned; the only place that joins everything.
+
+mod announce;
+mod progress;
+mod reporting;
+mod stream;
+
+use anyhow::Context;
+
+use crate::error::{Error, Op};
+use crate::outcome::Outcome;
+use crate::plan::Plan;
+use crate::reactor::{Reactor, Task};
+use reporting::Reporting;
+
+/// Carries out a plan.
+///
+/// # Errors
+/// What failed before anything could move; what failed later is in the outcome.
+pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
+    crate::sys::raise_descriptor_limit();
+    match plan {
+        Plan::Listen(plan) => {
+            let reporting = Reporting::open(&plan.report, plan.at.asks_for_free_port())?;
+            let bridge = stream::listen(&plan, &reporting);
+            drive(bridge, reporting)
+        }
+        Plan::Connect(plan) => {
+            let reporting = Reporting::open(&plan.report, false)?;
+            let bridge = stream::connect(&plan, &reporting);
+            drive(bridge, reporting)
+        }
+    }
+}
+
+/// Runs a task to its end and lets every report out, whatever happened.
+fn drive(task: Result<Box<dyn Task>, Error>, reporting: Reporting) -> anyhow::Result<Outcome> {
+    let outcome = task.map_err(anyhow::Error::from).and_then(|task| {
+        let mut reactor = Reactor::new().context("cannot start the event loop")?;
+        reactor.run(task).context("the event loop failed")
+    });
+    let lost = reporting.finish(&outcome);
+    match lost {
+        Some(error) if outcome.is_ok() => Err(Error::new(Op::Write, "the events", error).into()),
+        _ => outcome,
+    }
+}

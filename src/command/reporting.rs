@@ -1,0 +1,110 @@
+//! Who hears of a run: standard error, the events, the progress display.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Op};
+use crate::event::{Event, Observer};
+use crate::outcome::Outcome;
+use crate::plan::{EventSink, Progress, Report};
+use crate::report::progress::panic_guard;
+use crate::report::{Console, EventWriter, Observers, Outlet, ProgressView, Show, Style};
+use crate::sys;
+
+/// The observers of one run.
+pub(super) struct Reporting {
+    console: Console,
+    events: Option<EventWriter>,
+    observers: Rc<Observers>,
+    stderr: Outlet,
+    progress: Option<fn() -> Style>,
+}
+
+impl Reporting {
+    /// Opens the sinks that the plan names. `announce`: a listener's address is told also without `-v`.
+    ///
+    /// # Errors
+    /// The file or descriptor for the events cannot be opened.
+    pub(super) fn open(report: &Report, announce: bool) -> Result<Self, Error> {
+        let stderr = Outlet::stderr();
+        let show = Show { quiet: report.quiet, verbosity: report.verbosity, announce, stats: report.stats };
+        let console = Console::new(stderr.clone(), show);
+        let events = report.events.as_ref().map(open_events).transpose()?;
+        let mut observers = Observers::new().with(console.clone());
+        if let Some(events) = &events {
+            observers = observers.with(events.clone());
+        }
+        let observers = Rc::new(observers);
+        for advice in &report.advice {
+            observers.observe(&Event::Note { verbosity: 1, text: advice.to_string() });
+        }
+        let progress = style(report.progress);
+        if progress.is_some() {
+            panic_guard(&stderr);
+        }
+        Ok(Reporting { console, events, observers, stderr, progress })
+    }
+
+    /// Everybody who listens.
+    pub(super) fn observers(&self) -> Rc<dyn Observer> {
+        Rc::clone(&self.observers) as Rc<dyn Observer>
+    }
+
+    /// The console, for totals that a signal asks for.
+    pub(super) fn console(&self) -> Console {
+        self.console.clone()
+    }
+
+    /// The progress display, where one is wanted, for a transfer of `size` bytes.
+    pub(super) fn progress(&self, size: Option<u64>) -> Option<ProgressView> {
+        let style = self.progress?;
+        Some(ProgressView::new(style(), size, Instant::now(), self.stderr.clone()))
+    }
+
+    /// Lets everything out. What the events lost is an error; standard error's own losses have nowhere to be told.
+    pub(super) fn finish(self, outcome: &anyhow::Result<Outcome>) -> Option<io::Error> {
+        if let Err(error) = outcome {
+            let reason = error.downcast_ref::<Error>().map_or_else(|| format!("{error:#}"), Error::line);
+            if let Some(events) = &self.events {
+                events.observe(&Event::Error { session: None, reason });
+            }
+        }
+        self.console.finish(FINISH);
+        self.events.and_then(|events| events.finish(FINISH).failure)
+    }
+}
+
+fn open_events(sink: &EventSink) -> Result<EventWriter, Error> {
+    let outlet = match sink {
+        EventSink::Fd(number) => {
+            let fd = sys::adopt(*number).map_err(|error| Error::new(Op::Open, format!("fd:{number}"), error))?;
+            Outlet::new(std::fs::File::from(fd))
+        }
+        EventSink::File(path) => {
+            let file = OpenOptions::new().append(true).create(true).open(path);
+            Outlet::new(file.map_err(|error| Error::new(Op::Open, path.as_os_str().as_encoded_bytes(), error))?)
+        }
+    };
+    Ok(EventWriter::new(outlet))
+}
+
+fn style(progress: Progress) -> Option<fn() -> Style> {
+    let bar: fn() -> Style = || Style::Bar(sys::stderr_columns);
+    match progress {
+        Progress::Off => None,
+        Progress::Auto => (sys::stderr_columns().is_some() && !is_dumb()).then_some(bar),
+        Progress::Bar => Some(bar),
+        Progress::Line => Some(|| Style::Line),
+        Progress::Json => Some(|| Style::Json),
+    }
+}
+
+/// A terminal that cannot move its cursor shows no bar.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// Longest wait for a slow reader of reports at the end.
+const FINISH: Duration = Duration::from_secs(1);

@@ -1,0 +1,242 @@
+//! One descriptor used one way: standard input, a file, a FIFO's end, an inherited number.
+//!
+//! Other processes may share the description behind an inherited descriptor, so O_NONBLOCK is never set on it. What is
+//! tried, in this order: a regular file or a device that epoll refuses is always ready; a pipe or terminal is opened
+//! anew, privately and non-blocking; a socket is used with MSG_DONTWAIT and never spliced (that would sleep); a pipe
+//! or terminal that cannot be opened anew is asked by poll(2) before each single call.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use mio::unix::SourceFd;
+
+use crate::reactor::{Slot, Turn};
+use crate::sys::{self, Access, Kind};
+
+/// How a call on the descriptor is kept from sleeping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guard {
+    /// It never sleeps for long: files, and devices that epoll refuses.
+    AlwaysReady,
+    /// The description is ours and non-blocking.
+    NonBlocking,
+    /// A socket: MSG_DONTWAIT.
+    DontWait,
+    /// poll(2), then one call; a write of at most PIPE_BUF.
+    PollFirst,
+}
+
+/// One descriptor and the way it is used.
+#[derive(Debug)]
+pub struct Descriptor {
+    /// What the calls go to.
+    fd: OwnedFd,
+    /// The inherited descriptor that `fd` is a private opening of; closed together with it.
+    inherited: Option<OwnedFd>,
+    access: Access,
+    kind: Kind,
+    guard: Guard,
+    /// `None` before `start` and after `close`.
+    slot: Option<Slot>,
+    append: bool,
+}
+
+impl Descriptor {
+    /// A descriptor that the parent left open, with whatever its description is.
+    ///
+    /// # Errors
+    /// EBADF if it is not open in that direction, EISDIR for a directory.
+    pub fn inherited(number: i32, access: Access) -> io::Result<Self> {
+        if sys::was_closed_at_start(number) {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        let fd = sys::adopt(number)?;
+        let kind = sys::kind(fd.as_fd())?;
+        if !sys::allows(fd.as_fd(), access) {
+            let _ = std::os::fd::IntoRawFd::into_raw_fd(fd); // not ours after all: leave it open
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        let append = sys::is_append(fd.as_fd());
+        let (fd, inherited, guard) = match kind {
+            Kind::Directory => return Err(io::ErrorKind::IsADirectory.into()),
+            Kind::File | Kind::Null => (fd, None, Guard::AlwaysReady),
+            Kind::Socket => (fd, None, Guard::DontWait),
+            Kind::Pipe | Kind::Terminal | Kind::Device => match sys::reopen(fd.as_fd(), access) {
+                Ok(private) => (private, Some(fd), Guard::NonBlocking),
+                Err(_) => (fd, None, Guard::PollFirst),
+            },
+        };
+        Ok(Descriptor { fd, inherited, access, kind, guard, slot: None, append })
+    }
+
+    /// A descriptor that haul opened itself; non-blocking where that means anything.
+    ///
+    /// # Errors
+    /// What fstat(2) says, EISDIR for a directory.
+    pub fn own(fd: OwnedFd, access: Access) -> io::Result<Self> {
+        let kind = sys::kind(fd.as_fd())?;
+        let guard = match kind {
+            Kind::Directory => return Err(io::ErrorKind::IsADirectory.into()),
+            Kind::File | Kind::Null => Guard::AlwaysReady,
+            Kind::Pipe | Kind::Terminal | Kind::Device | Kind::Socket => Guard::NonBlocking,
+        };
+        let append = sys::is_append(fd.as_fd());
+        Ok(Descriptor { fd, inherited: None, access, kind, guard, slot: None, append })
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Registers it with the reactor. What epoll refuses with EPERM is always ready.
+    ///
+    /// # Errors
+    /// ENOMEM, ENOSPC.
+    pub fn start(&mut self, turn: &mut Turn) -> io::Result<()> {
+        if self.guard == Guard::AlwaysReady {
+            self.slot = Some(turn.always_ready());
+            return Ok(());
+        }
+        match turn.register(&mut SourceFd(&self.fd.as_raw_fd())) {
+            Ok(slot) => self.slot = Some(slot),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.guard = Guard::AlwaysReady;
+                self.slot = Some(turn.always_ready());
+            }
+            Err(error) => return Err(error),
+        }
+        if self.has_end_before_registration() {
+            if let Some(slot) = self.slot {
+                turn.arm(slot);
+            }
+        }
+        Ok(())
+    }
+
+    /// A FIFO opened anew after its writers left shows no hang-up of its own; the inherited description does.
+    fn has_end_before_registration(&self) -> bool {
+        self.access == Access::Read
+            && self.kind == Kind::Pipe
+            && self.inherited.as_ref().is_some_and(|fd| sys::poll_now(fd.as_fd()).hung_up)
+    }
+
+    /// False when a call now would only be told WouldBlock, or would stop a background job at its terminal.
+    pub fn is_ready(&self, turn: &Turn) -> bool {
+        let Some(slot) = self.slot else { return false };
+        let latch = turn.latch(slot);
+        match self.access {
+            Access::Read => latch.read && !self.would_stop_the_job(),
+            Access::Write => latch.write,
+        }
+    }
+
+    /// A read from the terminal by a background job raises SIGTTIN. The latch stays set: SIGCONT is the wake.
+    fn would_stop_the_job(&self) -> bool {
+        self.kind == Kind::Terminal && !sys::is_foreground(self.fd.as_fd())
+    }
+
+    /// One read. `Ok(0)` is end of file.
+    ///
+    /// # Errors
+    /// WouldBlock when it is not ready; what read(2) says. EIO from a terminal that hung up is an end of file.
+    pub fn read(&mut self, turn: &mut Turn, buffer: &mut [u8]) -> io::Result<usize> {
+        self.check(turn)?;
+        let result = match self.guard {
+            Guard::DontWait => sys::receive(self.fd.as_fd(), buffer),
+            _ => sys::read(self.fd.as_fd(), buffer),
+        };
+        self.settle(turn, result)
+    }
+
+    /// One write.
+    ///
+    /// # Errors
+    /// WouldBlock when it is not ready; what write(2) says.
+    pub fn write(&mut self, turn: &mut Turn, bytes: &[u8]) -> io::Result<usize> {
+        self.check(turn)?;
+        let result = match self.guard {
+            Guard::DontWait => sys::send(self.fd.as_fd(), bytes),
+            Guard::PollFirst => sys::write(self.fd.as_fd(), &bytes[..bytes.len().min(PIPE_BUF)]),
+            Guard::AlwaysReady | Guard::NonBlocking => sys::write(self.fd.as_fd(), bytes),
+        };
+        self.settle(turn, result)
+    }
+
+    /// WouldBlock unless a call may be made now.
+    fn check(&mut self, turn: &mut Turn) -> io::Result<()> {
+        if !self.is_ready(turn) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if self.guard == Guard::PollFirst && !self.polls_ready() {
+            self.would_block(turn);
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(())
+    }
+
+    fn settle(&self, turn: &mut Turn, result: io::Result<usize>) -> io::Result<usize> {
+        if let Err(error) = &result
+            && error.kind() == io::ErrorKind::WouldBlock
+        {
+            self.would_block(turn);
+        }
+        result
+    }
+
+    /// Clears the latch: only after WouldBlock from this descriptor.
+    pub fn would_block(&self, turn: &mut Turn) {
+        if let Some(slot) = self.slot {
+            match self.access {
+                Access::Read => turn.read_would_block(slot),
+                Access::Write => turn.write_would_block(slot),
+            }
+        }
+    }
+
+    /// What poll(2) says of this descriptor's direction at this moment.
+    pub fn polls_ready(&self) -> bool {
+        let polled = sys::poll_now(self.fd.as_fd());
+        match self.access {
+            Access::Read => polled.readable,
+            Access::Write => polled.writable,
+        }
+    }
+
+    /// The descriptor for splice(2), and whether it is a pipe itself; `None` where splice would sleep or be refused.
+    pub fn spliceable(&self) -> Option<(BorrowedFd<'_>, bool)> {
+        let fit = match (self.kind, self.guard) {
+            (Kind::Pipe, _) => true,
+            (Kind::File, _) => !(self.append && self.access == Access::Write),
+            _ => false,
+        };
+        fit.then(|| (self.fd.as_fd(), self.kind == Kind::Pipe))
+    }
+
+    /// Takes it out of the poll and closes it, the inherited original too. A socket is shut down in this direction
+    /// first, since whoever shares it would keep it open.
+    ///
+    /// # Errors
+    /// What closing says of data that could not be written.
+    pub fn close(mut self, turn: &mut Turn) -> io::Result<()> {
+        if let Some(slot) = self.slot.take() {
+            match self.guard {
+                Guard::AlwaysReady => turn.release(slot),
+                _ => turn.deregister(&mut SourceFd(&self.fd.as_raw_fd()), slot),
+            }
+        }
+        if self.kind == Kind::Socket {
+            let how = match self.access {
+                Access::Read => std::net::Shutdown::Read,
+                Access::Write => std::net::Shutdown::Write,
+            };
+            // it may be gone already
+            let _ = socket2::SockRef::from(&self.fd).shutdown(how);
+        }
+        let original = self.inherited.take().map_or(Ok(()), sys::close);
+        sys::close(self.fd).and(original)
+    }
+}
+
+/// A write of at most this many bytes to a pipe that polls writable does not sleep (pipe(7)).
+const PIPE_BUF: usize = 4096;

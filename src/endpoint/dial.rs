@@ -1,0 +1,579 @@
+//! Non-blocking connects, raced over all candidates (RFC 8305): IPv6 and IPv4 take turns, the next attempt starts
+//! 250 ms after the last one, or at once when that failed; the first proven connection wins and the rest are closed.
+//!
+//! What proves a connection: an event, no pending error in SO_ERROR, and a peer's name. Two answers surprise. ENOTCONN
+//! without an error is "not yet". And a reset after the handshake is not a failed connect: the peer's last words may
+//! stand in the queue, so the socket is handed over, marked as cut, and reading decides.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use socket2::{Domain, SockAddr, Type};
+
+use super::options::{self, Phase, Target};
+use super::printed;
+use super::resolve::{Lookup, NoAddress};
+use super::socket::{Family, Socket};
+use crate::error::{Error, Op, hint, sentence};
+use crate::plan::address::{Address, Host, HostPort, Kind, Options, UnixName, UnixSocket};
+use crate::reactor::{Slot, Turn};
+use crate::sys;
+
+/// Getting one connection.
+#[derive(Debug)]
+pub struct Dial {
+    /// What the user typed, for messages.
+    object: Vec<u8>,
+    /// True if the addresses tried are not what the user typed.
+    resolved: bool,
+    options: Options,
+    state: State,
+}
+
+/// A connection that is up.
+#[derive(Debug)]
+pub struct Connected {
+    /// Registered already; its latches are as the kernel set them.
+    pub socket: Socket,
+    /// `tcp`, `mptcp`, `unix`, `unix-seqpacket`.
+    pub protocol: &'static str,
+    /// The peer, as printed.
+    pub peer: String,
+    /// Our side, as printed.
+    pub local: String,
+    /// The peer has cut the connection already. What came before can still be read.
+    pub cut: Option<io::Error>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// It cannot begin, and this is why.
+    Refused(NoAddress),
+    /// Waiting for the addresses of the target and of our side.
+    Resolving {
+        target: Lookup,
+        source: Option<Lookup>,
+        found: Found,
+    },
+    Racing(Race),
+    Over,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    target: Option<Vec<SocketAddr>>,
+    source: Option<Vec<SocketAddr>>,
+}
+
+/// Attempts under way and to come.
+#[derive(Debug, Default)]
+struct Race {
+    waiting: VecDeque<Candidate>,
+    /// In the order in which they were started.
+    attempts: Vec<Attempt>,
+    failures: Vec<(Candidate, io::Error)>,
+    /// When the next candidate has its turn, whatever becomes of those before it.
+    next_at: Option<Instant>,
+}
+
+/// One address to try.
+#[derive(Clone, Debug)]
+struct Candidate {
+    address: SockAddr,
+    /// Bound before connecting.
+    source: Option<SockAddr>,
+    kind: Family,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    candidate: Candidate,
+    socket: socket2::Socket,
+    multipath: bool,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The connect is under way (or done), and the poll will tell.
+    Pending(Slot),
+    /// A Unix listener's backlog is full: no event will tell, so it is tried again at this time.
+    Full { again: Instant, pause: Duration },
+}
+
+/// What one look at an attempt says.
+enum Verdict {
+    NotYet,
+    Up(Option<io::Error>),
+    Failed(io::Error),
+}
+
+impl Dial {
+    /// Prepares to connect to a TCP or Unix address; nothing is opened or asked yet.
+    pub fn new(address: &Address) -> Self {
+        let object = printed::object(address, "localhost");
+        let (resolved, state) = match &address.kind {
+            Kind::Tcp(at) => {
+                let named = matches!(at.host, Host::Name(_) | Host::Unspecified);
+                (named, resolving(at, &address.options).unwrap_or_else(State::Refused))
+            }
+            Kind::Unix(name, kind) => (false, unix(name, *kind).unwrap_or_else(State::Refused)),
+            Kind::Path(path) => {
+                let name = UnixName::Path(path.clone());
+                (false, unix(&name, UnixSocket::Stream).unwrap_or_else(State::Refused))
+            }
+            _ => (false, refused("nothing of this kind can be dialled")),
+        };
+        Dial { object, resolved, options: address.options.clone(), state }
+    }
+
+    /// Races over addresses that are known already; `object` is what error messages call them together.
+    pub fn to(object: &str, addresses: &[SocketAddr], options: &Options) -> Self {
+        let race = Race { waiting: candidates(addresses.to_vec(), &[], options), ..Race::default() };
+        let state = State::Racing(race);
+        Dial { object: object.into(), resolved: true, options: options.clone(), state }
+    }
+
+    /// Asks for the name, or starts the first attempt.
+    ///
+    /// # Errors
+    /// What makes it hopeless from the start; failures of single addresses are told by [`Dial::turn`].
+    pub fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        match &mut self.state {
+            State::Refused(why) => {
+                let why = why.clone();
+                Err(self.no_address(why))
+            }
+            State::Resolving { target, source, .. } => {
+                let asked = target.start(turn).and_then(|()| source.as_mut().map_or(Ok(()), |s| s.start(turn)));
+                asked.map_err(|error| Error::new(Op::Connect, &self.object, error))
+            }
+            State::Racing(_) | State::Over => Ok(()),
+        }
+    }
+
+    /// Does everything possible now; `Some` once a connection is up. Harmless when called for nothing.
+    ///
+    /// # Errors
+    /// The name has no address, an option is refused, or every address has failed.
+    pub fn turn(&mut self, turn: &mut Turn) -> Result<Option<Connected>, Error> {
+        self.take_answers()?;
+        let State::Racing(race) = &mut self.state else { return Ok(None) };
+        if let Some(connected) = race.check(turn) {
+            self.abandon(turn);
+            return Ok(Some(connected));
+        }
+        race.retry_full(turn);
+        race.start_due(turn, &self.options)?;
+        if race.attempts.is_empty() && race.waiting.is_empty() {
+            let failures = std::mem::take(&mut race.failures);
+            self.state = State::Over;
+            return Err(self.all_failed(failures));
+        }
+        Ok(None)
+    }
+
+    /// When the next turn is due at the latest, whatever happens.
+    pub fn deadline(&self) -> Option<Instant> {
+        let State::Racing(race) = &self.state else { return None };
+        let full = race.attempts.iter().filter_map(|attempt| match attempt.stage {
+            Stage::Full { again, .. } => Some(again),
+            Stage::Pending(_) => None,
+        });
+        let next = race.next_at.filter(|_| !race.waiting.is_empty());
+        full.chain(next).min()
+    }
+
+    /// Takes every attempt out of the poll and closes it.
+    pub fn abandon(&mut self, turn: &mut Turn) {
+        if let State::Racing(race) = &mut self.state {
+            for attempt in race.attempts.drain(..) {
+                attempt.close(turn);
+            }
+        }
+        self.state = State::Over;
+    }
+
+    /// What to say when the caller's time limit passed: what was tried, and how far each came.
+    pub fn timed_out(&self, limit: Duration) -> Error {
+        let error = Error::new(Op::Connect, &self.object, crate::error::Cause::TimedOut(limit));
+        match &self.state {
+            State::Resolving { .. } => error.with_facts(vec!["the name server has not answered".into()]),
+            State::Racing(race) if race.failures.len() + race.attempts.len() > usize::from(!self.resolved) => {
+                let failed = race.failures.iter().map(|(candidate, error)| (candidate.printed(), sentence(error)));
+                let open = race.attempts.iter().map(|attempt| (attempt.candidate.printed(), attempt.stage.told()));
+                error.with_facts(aligned(failed.chain(open).collect()))
+            }
+            _ => error,
+        }
+    }
+
+    /// Goes on from names to the race as soon as all addresses are there.
+    fn take_answers(&mut self) -> Result<(), Error> {
+        let State::Resolving { target, source, found } = &mut self.state else { return Ok(()) };
+        let answered = (|| {
+            if found.target.is_none() {
+                found.target = target.poll()?;
+            }
+            if let (Some(lookup), None) = (source, &found.source) {
+                found.source = lookup.poll()?;
+                return Ok(found.source.is_some() && found.target.is_some());
+            }
+            Ok(found.target.is_some())
+        })();
+        match answered {
+            Err(why) => {
+                self.state = State::Over;
+                Err(self.no_address(why))
+            }
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                let Found { target, source } = std::mem::take(found);
+                let bound = source.unwrap_or_default();
+                let waiting = candidates(target.unwrap_or_default(), &bound, &self.options);
+                if waiting.is_empty() {
+                    self.state = State::Over;
+                    return Err(self.no_address(NoAddress {
+                        cause: "it has no address of the same family as the source address".into(),
+                        advice: None,
+                    }));
+                }
+                self.state = State::Racing(Race { waiting, ..Race::default() });
+                Ok(())
+            }
+        }
+    }
+
+    fn no_address(&self, why: NoAddress) -> Error {
+        let error = Error::said(Op::Connect, &self.object, why.cause);
+        match why.advice {
+            Some(advice) => error.with_advice(advice),
+            None => error,
+        }
+    }
+
+    /// One line where all causes are the same, else a line each.
+    fn all_failed(&self, mut failures: Vec<(Candidate, io::Error)>) -> Error {
+        let advice = failures.iter().find_map(|(_, error)| hint(Op::Connect, error));
+        let told: Vec<_> = failures.iter().map(|(candidate, error)| candidate.explain(error)).collect();
+        let error = if told.iter().any(|cause| *cause != told[0]) {
+            let facts = failures.iter().map(|(candidate, _)| candidate.printed()).zip(told.iter().cloned()).collect();
+            Error::said(Op::Connect, &self.object, format!("all {} addresses failed", told.len()))
+                .with_facts(aligned(facts))
+        } else if self.resolved && !failures.is_empty() {
+            let tried: Vec<_> = failures.iter().map(|(candidate, _)| candidate.host()).collect();
+            Error::said(Op::Connect, &self.object, format!("{} (tried {})", told[0], tried.join(", ")))
+        } else {
+            match failures.pop() {
+                Some((candidate, error)) if candidate.explain(&error) == sentence(&error) => {
+                    return Error::new(Op::Connect, &self.object, error);
+                }
+                _ => Error::said(Op::Connect, &self.object, told.into_iter().next().unwrap_or_default()),
+            }
+        };
+        match advice {
+            Some(advice) => error.with_advice(advice),
+            None => error,
+        }
+    }
+}
+
+impl Race {
+    /// Looks at the attempts that had an event; the first one that is up wins.
+    fn check(&mut self, turn: &mut Turn) -> Option<Connected> {
+        let mut index = 0;
+        while let Some(attempt) = self.attempts.get(index) {
+            match attempt.verdict(turn) {
+                Verdict::NotYet => index += 1,
+                Verdict::Up(cut) => return Some(self.attempts.remove(index).finish(cut)),
+                Verdict::Failed(error) => self.fail(turn, index, error),
+            }
+        }
+        None
+    }
+
+    /// Tries those again that found a full backlog.
+    fn retry_full(&mut self, turn: &mut Turn) {
+        let mut index = 0;
+        while let Some(attempt) = self.attempts.get_mut(index) {
+            match attempt.retry(turn) {
+                Ok(()) => index += 1,
+                Err(error) => self.fail(turn, index, error),
+            }
+        }
+    }
+
+    /// Starts the next candidate if its time has come, or if nothing newer is under way.
+    fn start_due(&mut self, turn: &mut Turn, options: &Options) -> Result<(), Error> {
+        while !self.waiting.is_empty() && self.next_at.is_none_or(|at| at <= turn.now()) {
+            let Some(candidate) = self.waiting.pop_front() else { break };
+            match Attempt::open(turn, candidate.clone(), options) {
+                Ok(attempt) => {
+                    self.attempts.push(attempt);
+                    self.next_at = Some(turn.now() + ATTEMPT_DELAY);
+                }
+                Err(Trouble::Candidate(error)) => self.failures.push((candidate, error)),
+                Err(Trouble::Options(error)) => {
+                    self.attempts.drain(..).for_each(|attempt| attempt.close(turn));
+                    return Err(*error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves an attempt to the failures. The failure of the newest one lets the next start at once.
+    fn fail(&mut self, turn: &mut Turn, index: usize, error: io::Error) {
+        let attempt = self.attempts.remove(index);
+        if index == self.attempts.len() {
+            self.next_at = None;
+        }
+        self.failures.push((attempt.candidate.clone(), error));
+        attempt.close(turn);
+    }
+}
+
+/// Why an attempt could not be started.
+enum Trouble {
+    /// This address does not work; another may.
+    Candidate(io::Error),
+    /// The user's options do not work, whatever the address.
+    Options(Box<Error>),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Trouble::Candidate(error)
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Trouble::Options(Box::new(error))
+    }
+}
+
+impl Attempt {
+    fn open(turn: &mut Turn, candidate: Candidate, options: &Options) -> Result<Self, Trouble> {
+        let (socket, multipath) = new_socket(&candidate, options.mptcp)?;
+        let target = Target::of(candidate.address.domain(), candidate.kind != Family::Seqpacket);
+        options::apply(options, &socket, target, Phase::BeforeBind)?;
+        if let Some(source) = &candidate.source {
+            // two attempts of one race may ask for the same port, and so may a run right after another
+            socket.set_reuse_address(true)?;
+            socket.bind(source).map_err(|error| cannot_bind(source, error))?;
+        }
+        options::apply(options, &socket, target, Phase::BeforeConnect)?;
+        let stage = connect(turn, &socket, &candidate, Duration::ZERO)?;
+        Ok(Attempt { candidate, socket, multipath, stage })
+    }
+
+    /// Tries a full backlog again, if it is time.
+    fn retry(&mut self, turn: &mut Turn) -> io::Result<()> {
+        let Stage::Full { again, pause } = self.stage else { return Ok(()) };
+        if again <= turn.now() {
+            self.stage = connect(turn, &self.socket, &self.candidate, pause)?;
+        }
+        Ok(())
+    }
+
+    /// mio's steps: after an event, SO_ERROR, then the peer's name.
+    fn verdict(&self, turn: &mut Turn) -> Verdict {
+        let Stage::Pending(slot) = self.stage else { return Verdict::NotYet };
+        let latch = turn.latch(slot);
+        if !latch.write && !latch.read {
+            return Verdict::NotYet;
+        }
+        match self.socket.take_error() {
+            Ok(None) => {}
+            Ok(Some(error)) if is_cut(&error) => return Verdict::Up(Some(error)),
+            Ok(Some(error)) if is_under_way(&error) => {}
+            Ok(Some(error)) | Err(error) => return Verdict::Failed(error),
+        }
+        match self.socket.peer_addr() {
+            Ok(peer) if self.is_connected_to_itself(&peer) => {
+                sys::arm_reset(std::os::fd::AsFd::as_fd(&self.socket));
+                Verdict::Failed(io::Error::from_raw_os_error(libc::ECONNREFUSED))
+            }
+            Ok(_) => Verdict::Up(None),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                // it said itself that it is not ready, and the end of the connect raises an edge
+                turn.read_would_block(slot);
+                turn.write_would_block(slot);
+                Verdict::NotYet
+            }
+            Err(error) => Verdict::Failed(error),
+        }
+    }
+
+    /// A connect to a free port of this machine may be given that very port as its own, and then meets itself by TCP's
+    /// simultaneous open (RFC 9293, 3.5). Nobody listens there.
+    fn is_connected_to_itself(&self, peer: &SockAddr) -> bool {
+        self.candidate.kind == Family::Tcp && self.socket.local_addr().is_ok_and(|local| local == *peer)
+    }
+
+    fn finish(self, cut: Option<io::Error>) -> Connected {
+        let local =
+            self.socket.local_addr().map_or_else(|_| String::from("unnamed"), |address| printed::name(&address));
+        // a peer that is gone has no name any more
+        let peer = printed::name(&self.candidate.address);
+        let protocol = match (self.candidate.kind, self.multipath) {
+            (Family::Tcp, false) => "tcp",
+            (Family::Tcp, true) => "mptcp",
+            (Family::Unix, _) => "unix",
+            (Family::Seqpacket, _) => "unix-seqpacket",
+        };
+        let socket = Socket::own(OwnedFd::from(self.socket), self.candidate.kind);
+        let socket = match self.stage {
+            Stage::Pending(slot) => socket.with_slot(slot),
+            Stage::Full { .. } => socket,
+        };
+        Connected { socket, protocol, peer, local, cut }
+    }
+
+    fn close(self, turn: &mut Turn) {
+        if let Stage::Pending(slot) = self.stage {
+            turn.deregister(&mut SourceFd(&self.socket.as_raw_fd()), slot);
+        }
+    }
+}
+
+impl Stage {
+    fn told(&self) -> String {
+        match self {
+            Stage::Pending(_) => "no answer".into(),
+            Stage::Full { .. } => "its queue of connections is full".into(),
+        }
+    }
+}
+
+impl Candidate {
+    fn printed(&self) -> String {
+        printed::name(&self.address)
+    }
+
+    fn host(&self) -> String {
+        self.address.as_socket().map_or_else(|| self.printed(), |address| printed::host(&address))
+    }
+
+    fn explain(&self, error: &io::Error) -> String {
+        let link_local =
+            self.address.as_socket_ipv6().is_some_and(|v6| v6.ip().is_unicast_link_local() && v6.scope_id() == 0);
+        if link_local && error.kind() == io::ErrorKind::InvalidInput {
+            return "a link-local address needs its interface, as in fe80::1%eth0".into();
+        }
+        sentence(error)
+    }
+}
+
+fn resolving(at: &HostPort, options: &Options) -> Result<State, NoAddress> {
+    let source = options.source.as_ref().map(|host| {
+        let at = HostPort { host: host.clone(), port: options.source_port.unwrap_or(0) };
+        Lookup::new(&at, options)
+    });
+    Ok(State::Resolving { target: Lookup::new(at, options)?, source: source.transpose()?, found: Found::default() })
+}
+
+fn unix(name: &UnixName, kind: UnixSocket) -> Result<State, NoAddress> {
+    let kind = match kind {
+        UnixSocket::Stream => Family::Unix,
+        UnixSocket::Seqpacket => Family::Seqpacket,
+        UnixSocket::Datagram => return Ok(refused("a datagram socket carries no stream")),
+    };
+    let address = super::unix_path::address(name)?;
+    let candidate = Candidate { address, source: None, kind };
+    Ok(State::Racing(Race { waiting: [candidate].into(), ..Race::default() }))
+}
+
+fn refused(cause: &str) -> State {
+    State::Refused(NoAddress { cause: cause.into(), advice: None })
+}
+
+/// Interleaves the families, IPv6 first (RFC 8305, 4), and pairs each address with our side's of the same family. With
+/// a source address of one family only, the other's addresses cannot be reached.
+fn candidates(addresses: Vec<SocketAddr>, sources: &[SocketAddr], options: &Options) -> VecDeque<Candidate> {
+    let (mut v6, mut v4): (VecDeque<_>, VecDeque<_>) = addresses.into_iter().partition(SocketAddr::is_ipv6);
+    let mut order = VecDeque::with_capacity(v6.len() + v4.len());
+    while !(v6.is_empty() && v4.is_empty()) {
+        for address in [v6.pop_front(), v4.pop_front()].into_iter().flatten() {
+            let source =
+                match (sources.iter().find(|source| source.is_ipv4() == address.is_ipv4()), options.source_port) {
+                    (Some(source), _) => Some(*source),
+                    (None, _) if !sources.is_empty() => continue,
+                    (None, Some(port)) if address.is_ipv4() => Some((std::net::Ipv4Addr::UNSPECIFIED, port).into()),
+                    (None, Some(port)) => Some((std::net::Ipv6Addr::UNSPECIFIED, port).into()),
+                    (None, None) => None,
+                };
+            order.push_back(Candidate {
+                address: address.into(),
+                source: source.map(SockAddr::from),
+                kind: Family::Tcp,
+            });
+        }
+    }
+    order
+}
+
+fn new_socket(candidate: &Candidate, multipath: bool) -> io::Result<(socket2::Socket, bool)> {
+    let domain = candidate.address.domain();
+    let ty = if candidate.kind == Family::Seqpacket { Type::SEQPACKET } else { Type::STREAM };
+    open_socket(domain, ty, multipath && candidate.kind == Family::Tcp)
+}
+
+/// A socket, of multipath TCP if that is wanted and this kernel has it; whether it is.
+pub(super) fn open_socket(domain: Domain, ty: Type, multipath: bool) -> io::Result<(socket2::Socket, bool)> {
+    if multipath && let Some(protocol) = sys::MULTIPATH {
+        match sys::socket(domain, ty, Some(protocol)) {
+            Ok(socket) => return Ok((socket, true)),
+            // not built in, or switched off by net.mptcp.enabled
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EPROTONOSUPPORT | libc::ENOPROTOOPT)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((sys::socket(domain, ty, None)?, false))
+}
+
+/// connect(2), and registration after it: before it, the poll reports a hang-up that means nothing.
+fn connect(turn: &mut Turn, socket: &socket2::Socket, to: &Candidate, paused: Duration) -> io::Result<Stage> {
+    match socket.connect(&to.address) {
+        Ok(()) => {}
+        Err(error) if is_under_way(&error) || error.kind() == io::ErrorKind::Interrupted => {}
+        // Unix only (connect(2)): the backlog is full. Elsewhere it means that no local port is left.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && to.kind != Family::Tcp => {
+            let pause = (paused * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+            return Ok(Stage::Full { again: turn.now() + pause, pause });
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(Stage::Pending(turn.register(&mut SourceFd(&socket.as_raw_fd()))?))
+}
+
+fn cannot_bind(source: &SockAddr, error: io::Error) -> Error {
+    Error::new(Op::Use, format!("source address {}", printed::name(source)), error)
+}
+
+/// The handshake was done and then the peer cut it.
+fn is_cut(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    matches!(error.kind(), ConnectionReset | BrokenPipe | NotConnected)
+}
+
+fn is_under_way(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EALREADY))
+}
+
+/// Two columns.
+fn aligned(rows: Vec<(String, String)>) -> Vec<String> {
+    let width = rows.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
+    rows.into_iter().map(|(left, right)| format!("{left:width$}  {right}")).collect()
+}
+
+/// RFC 8305, 8: the recommended Connection Attempt Delay.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// How soon a full backlog is tried again: first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);

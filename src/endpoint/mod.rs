@@ -1,0 +1,312 @@
+//! Opening things: each file owns one kind, and all of them end in a [`Transport`].
+
+pub mod accept;
+pub mod descriptor;
+pub mod dial;
+pub mod open;
+pub mod options;
+pub mod printed;
+pub mod resolve;
+#[cfg(test)]
+pub(crate) mod script;
+pub mod socket;
+pub mod stdio;
+pub mod synthetic;
+pub mod unix_path;
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use crate::reactor::Turn;
+use crate::sys::{Access, Kind};
+use descriptor::Descriptor;
+use socket::{Family, Socket};
+use synthetic::Synthetic;
+
+/// One pollable thing of the operating system, or a stand-in for one. A closed set, so that every use is exhaustive.
+///
+/// Reads and writes answer `WouldBlock` without a system call while the latch says so.
+#[derive(Debug)]
+pub enum Transport {
+    /// One descriptor for both directions.
+    Socket(Socket),
+    /// A descriptor a direction: standard input and output, files, FIFOs.
+    Descriptors(Descriptors),
+    /// Made of nothing: `echo:`, `zero:`, ….
+    Synthetic(Synthetic),
+    /// What a test says it does.
+    #[cfg(test)]
+    Script(script::Script),
+}
+
+/// A reader and a writer; a missing reader is at its end, a missing writer drops nothing: it is an error to write to.
+#[derive(Debug, Default)]
+pub struct Descriptors {
+    /// Where bytes come from.
+    pub reader: Option<Descriptor>,
+    /// Where bytes go.
+    pub writer: Option<Descriptor>,
+}
+
+/// A descriptor that splice(2) may be tried on.
+pub struct Spliceable<'a> {
+    /// It.
+    pub fd: BorrowedFd<'a>,
+    /// It is a pipe: no pipe of our own is needed.
+    pub is_pipe: bool,
+}
+
+impl Transport {
+    /// Registers everything with the reactor.
+    ///
+    /// # Errors
+    /// ENOMEM, ENOSPC.
+    pub fn start(&mut self, turn: &mut Turn) -> io::Result<()> {
+        match self {
+            Transport::Socket(socket) => socket.start(turn),
+            Transport::Descriptors(both) => {
+                both.reader.as_mut().map_or(Ok(()), |fd| fd.start(turn))?;
+                both.writer.as_mut().map_or(Ok(()), |fd| fd.start(turn))
+            }
+            Transport::Synthetic(_) => Ok(()),
+            #[cfg(test)]
+            Transport::Script(script) => script.start(turn),
+        }
+    }
+
+    /// Reads what there is, at most `buffer`. `Ok(0)` is end of file.
+    ///
+    /// # Errors
+    /// WouldBlock when nothing is there yet; what the system says.
+    pub fn read(&mut self, turn: &mut Turn, buffer: &mut [u8]) -> io::Result<usize> {
+        retry_interrupted(|| match self {
+            Transport::Socket(socket) => socket.read(turn, buffer),
+            Transport::Descriptors(both) => both.reader.as_mut().map_or(Ok(0), |fd| fd.read(turn, buffer)),
+            Transport::Synthetic(synthetic) => synthetic.read(buffer),
+            #[cfg(test)]
+            Transport::Script(script) => script.read(turn, buffer),
+        })
+    }
+
+    /// Writes what there is room for.
+    ///
+    /// # Errors
+    /// WouldBlock when there is none; EPIPE when nobody reads any more; what the system says.
+    pub fn write(&mut self, turn: &mut Turn, bytes: &[u8]) -> io::Result<usize> {
+        retry_interrupted(|| match self {
+            Transport::Socket(socket) => socket.write(turn, bytes),
+            Transport::Descriptors(both) => match &mut both.writer {
+                Some(fd) => fd.write(turn, bytes),
+                None => Err(io::ErrorKind::BrokenPipe.into()),
+            },
+            Transport::Synthetic(synthetic) => synthetic.write(bytes),
+            #[cfg(test)]
+            Transport::Script(script) => script.write(turn, bytes),
+        })
+    }
+
+    /// Drops received bytes without looking at them, at most `most`. `Ok(0)` is end of file.
+    ///
+    /// # Errors
+    /// WouldBlock; Unsupported or EFAULT where only a real read works: nothing was dropped then.
+    pub fn discard(&mut self, turn: &mut Turn, most: usize) -> io::Result<usize> {
+        retry_interrupted(|| match self {
+            Transport::Socket(socket) => socket.discard(turn, most),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        })
+    }
+
+    /// True when a read is worth a try.
+    pub fn can_read(&self, turn: &Turn) -> bool {
+        match self {
+            Transport::Socket(socket) => socket.can_read(turn),
+            Transport::Descriptors(both) => both.reader.as_ref().is_none_or(|fd| fd.is_ready(turn)),
+            Transport::Synthetic(_) => true,
+            #[cfg(test)]
+            Transport::Script(script) => script.can_read(turn),
+        }
+    }
+
+    /// True when a write is worth a try.
+    pub fn can_write(&self, turn: &Turn) -> bool {
+        match self {
+            Transport::Socket(socket) => socket.can_write(turn),
+            Transport::Descriptors(both) => both.writer.as_ref().is_none_or(|fd| fd.is_ready(turn)),
+            Transport::Synthetic(_) => true,
+            #[cfg(test)]
+            Transport::Script(script) => script.can_write(turn),
+        }
+    }
+
+    /// Clears the latch of one direction: only after this transport said WouldBlock in it.
+    pub fn would_block(&self, turn: &mut Turn, access: Access) {
+        match (self, access) {
+            (Transport::Socket(socket), Access::Read) => socket.read_would_block(turn),
+            (Transport::Socket(socket), Access::Write) => socket.write_would_block(turn),
+            (Transport::Descriptors(both), _) => {
+                if let Some(fd) = both.side(access) {
+                    fd.would_block(turn);
+                }
+            }
+            (Transport::Synthetic(_), _) => {}
+            #[cfg(test)]
+            (Transport::Script(script), access) => script.would_block(turn, access),
+        }
+    }
+
+    /// True if an event told of more than plain readiness: a hang-up, an error, an urgent byte.
+    pub fn is_odd(&self, turn: &Turn) -> bool {
+        matches!(self, Transport::Socket(socket) if socket.is_odd(turn))
+    }
+
+    /// What poll(2) says of one direction at this moment; asked when splice does not say which end was not ready.
+    pub fn polls_ready(&self, access: Access) -> bool {
+        match self {
+            Transport::Socket(socket) => {
+                let polled = crate::sys::poll_now(socket.fd());
+                if access == Access::Read { polled.readable } else { polled.writable }
+            }
+            Transport::Descriptors(both) => both.side(access).is_none_or(Descriptor::polls_ready),
+            Transport::Synthetic(_) => true,
+            #[cfg(test)]
+            Transport::Script(_) => true,
+        }
+    }
+
+    /// The descriptor of one direction for splice(2), if it may be tried.
+    pub fn spliceable(&self, access: Access) -> Option<Spliceable<'_>> {
+        match self {
+            Transport::Socket(socket) => socket.spliceable().map(|fd| Spliceable { fd, is_pipe: false }),
+            Transport::Descriptors(both) => {
+                let (fd, is_pipe) = both.side(access)?.spliceable()?;
+                Some(Spliceable { fd, is_pipe })
+            }
+            Transport::Synthetic(_) => None,
+            #[cfg(test)]
+            Transport::Script(_) => None,
+        }
+    }
+
+    /// What everything written to it is dropped by: the null device, `discard:`.
+    pub fn drops_everything(&self) -> bool {
+        match self {
+            Transport::Descriptors(both) => both.writer.as_ref().is_some_and(|fd| fd.kind() == Kind::Null),
+            Transport::Synthetic(synthetic) => !synthetic.echoes(),
+            _ => false,
+        }
+    }
+
+    /// Each read is one message that must find an empty buffer big enough for it.
+    pub fn is_message_shaped(&self) -> bool {
+        matches!(self, Transport::Socket(socket) if socket.family() == Family::Seqpacket)
+    }
+
+    /// Another program is at the other side, over a socket.
+    pub fn is_remote(&self) -> bool {
+        match self {
+            Transport::Socket(_) => true,
+            #[cfg(test)]
+            Transport::Script(_) => true,
+            Transport::Descriptors(_) | Transport::Synthetic(_) => false,
+        }
+    }
+
+    /// Bytes come from a terminal.
+    pub fn reads_terminal(&self) -> bool {
+        matches!(self, Transport::Descriptors(Descriptors { reader: Some(fd), .. }) if fd.kind() == Kind::Terminal)
+    }
+
+    /// Bytes come from a regular file: splicing is worth while from the first byte.
+    pub fn reads_file(&self) -> bool {
+        matches!(self, Transport::Descriptors(Descriptors { reader: Some(fd), .. }) if fd.kind() == Kind::File)
+    }
+
+    /// Passes the end of file on: FIN on a socket, closing the descriptor otherwise.
+    ///
+    /// # Errors
+    /// ENOTCONN when the peer has reset the connection; what closing a file says of data that could not be written.
+    pub fn close_write(&mut self, turn: &mut Turn) -> io::Result<()> {
+        match self {
+            Transport::Socket(socket) => socket.shut_write(),
+            Transport::Descriptors(both) => both.writer.take().map_or(Ok(()), |fd| fd.close(turn)),
+            Transport::Synthetic(synthetic) => {
+                synthetic.close_write();
+                Ok(())
+            }
+            #[cfg(test)]
+            Transport::Script(script) => script.close_write(),
+        }
+    }
+
+    /// Nothing will be read any more: whoever writes there may as well learn it.
+    pub fn close_read(&mut self, turn: &mut Turn) {
+        if let Transport::Descriptors(both) = self
+            && let Some(fd) = both.reader.take()
+        {
+            // a reader has nothing to flush
+            let _ = fd.close(turn);
+        }
+    }
+
+    /// Bytes accepted for sending that the peer has not taken yet; 0 for what is not a socket.
+    pub fn unsent(&self) -> usize {
+        match self {
+            Transport::Socket(socket) => socket.unsent(),
+            #[cfg(test)]
+            Transport::Script(script) => script.unsent(),
+            _ => 0,
+        }
+    }
+
+    /// True if a lingering close has to wait for the send queue.
+    pub fn lingers(&self) -> bool {
+        match self {
+            Transport::Socket(_) => true,
+            #[cfg(test)]
+            Transport::Script(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Closes everything; with `reset` a socket's peer is told that this was no orderly end.
+    ///
+    /// # Errors
+    /// What closing a file says of data that could not be written.
+    pub fn close(self, turn: &mut Turn, reset: bool) -> io::Result<()> {
+        match self {
+            Transport::Socket(socket) => {
+                socket.close(turn, reset);
+                Ok(())
+            }
+            Transport::Descriptors(both) => {
+                let read = both.reader.map_or(Ok(()), |fd| fd.close(turn));
+                both.writer.map_or(Ok(()), |fd| fd.close(turn)).and(read)
+            }
+            Transport::Synthetic(_) => Ok(()),
+            #[cfg(test)]
+            Transport::Script(script) => {
+                script.close(reset);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Descriptors {
+    fn side(&self, access: Access) -> Option<&Descriptor> {
+        match access {
+            Access::Read => self.reader.as_ref(),
+            Access::Write => self.writer.as_ref(),
+        }
+    }
+}
+
+/// Repeats a call that a signal interrupted before anything happened.
+fn retry_interrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Addresses as people read them: in messages, events and the names that are handed to scripts.
+//!
+//! `127.0.0.1:80`, `[fe80::1%eth0]:80`, a path, `@name`. A peer that came in over IPv4 through a dual-stack listener is
+//! an IPv4 address. Everything here is escaped: a socket's name may hold any byte.
+
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::unix::ffi::OsStrExt;
+
+use socket2::SockAddr;
+
+use crate::escape::Escaped;
+use crate::plan::address::{Address, Host, HostPort, Kind, UnixName};
+use crate::sys;
+
+/// Any socket's address. What has no name (the usual client of a Unix socket) is `unnamed`.
+pub fn name(address: &SockAddr) -> String {
+    if let Some(address) = address.as_socket() {
+        return inet(&address);
+    }
+    if let Some(path) = address.as_pathname() {
+        return Escaped(path.as_os_str().as_bytes()).to_string();
+    }
+    match address.as_abstract_namespace() {
+        Some(name) => format!("@{}", Escaped(name)),
+        None => "unnamed".to_string(),
+    }
+}
+
+/// An internet address, with the interface's name as its scope.
+pub fn inet(address: &SocketAddr) -> String {
+    match unmapped(*address) {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => {
+            let scope = sys::interface_name(v6.scope_id()).unwrap_or_else(|| v6.scope_id().to_string());
+            format!("[{}%{}]:{}", v6.ip(), Escaped(scope.as_bytes()), v6.port())
+        }
+        address => address.to_string(),
+    }
+}
+
+/// An address as connections over a dual-stack socket show it, back in its own family (RFC 4291, 2.5.5.2).
+pub fn unmapped(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(v4) => SocketAddrV4::new(v4, v6.port()).into(),
+            None => v6.into(),
+        },
+        v4 => v4,
+    }
+}
+
+/// An internet address without its port: `::1`, `10.0.0.7`.
+pub fn host(address: &SocketAddr) -> String {
+    match unmapped(*address) {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => {
+            let whole = inet(&SocketAddrV6::new(*v6.ip(), 0, 0, v6.scope_id()).into());
+            whole.trim_start_matches('[').trim_end_matches("]:0").to_string()
+        }
+        address => address.ip().to_string(),
+    }
+}
+
+/// The object of an error message: what the user typed, without scheme and options. Not escaped yet, since
+/// [`crate::error::Error::new`] does that.
+pub fn object(address: &Address, unspecified: &str) -> Vec<u8> {
+    match &address.kind {
+        Kind::Stdio => b"standard input and output".to_vec(),
+        Kind::Tcp(at) | Kind::Udp(at) => host_port(at, unspecified).into_bytes(),
+        Kind::Unix(UnixName::Path(path), _) | Kind::Path(path) | Kind::File(path) | Kind::Fifo(path) => {
+            path.as_os_str().as_bytes().to_vec()
+        }
+        Kind::Unix(UnixName::Abstract(name), _) => [b"@", name.as_slice()].concat(),
+        Kind::Exec(command) | Kind::Shell(command) => command.as_bytes().to_vec(),
+        Kind::Fd { read, write } if read == write => format!("fd:{read}").into_bytes(),
+        Kind::Fd { read, write } => format!("fd:{read}/{write}").into_bytes(),
+        Kind::Null => b"null:".to_vec(),
+        Kind::Echo => b"echo:".to_vec(),
+        Kind::Discard => b"discard:".to_vec(),
+        Kind::Zero => b"zero:".to_vec(),
+        Kind::Random => b"random:".to_vec(),
+        Kind::Text(_) => b"text:".to_vec(),
+        Kind::Proxy(url) => url.clone().into_bytes(),
+    }
+}
+
+fn host_port(at: &HostPort, unspecified: &str) -> String {
+    let port = at.port;
+    match &at.host {
+        Host::Unspecified => format!("{unspecified}:{port}"),
+        Host::Name(name) => format!("{name}:{port}"),
+        Host::V4(ip) => format!("{ip}:{port}"),
+        Host::V6(ip, None) => format!("[{ip}]:{port}"),
+        Host::V6(ip, Some(scope)) => format!("[{ip}%{scope}]:{port}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mapped_addresses_are_shown_as_ipv4_and_scopes_by_name() {
+        assert_eq!(inet(&"[::ffff:10.0.0.1]:80".parse().unwrap()), "10.0.0.1:80");
+        assert_eq!(inet(&"[::1]:80".parse().unwrap()), "[::1]:80");
+        let lo = sys::interface_index("lo").unwrap();
+        let scoped = SocketAddr::V6(SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 0, lo));
+        assert_eq!(inet(&scoped), "[fe80::1%lo]:80");
+        assert_eq!(host(&scoped), "fe80::1%lo");
+        assert_eq!(host(&"[::ffff:10.0.0.1]:80".parse().unwrap()), "10.0.0.1");
+    }
+
+    #[test]
+    fn socket_names_are_escaped() {
+        assert_eq!(name(&SockAddr::unix("/tmp/a\x1bb").unwrap()), "/tmp/a\\x1bb");
+        assert_eq!(name(&SockAddr::unix("\0n").unwrap()), "@n");
+        assert_eq!(name(&SockAddr::unix("").unwrap()), "unnamed");
+    }
+}

@@ -1,0 +1,200 @@
+//! A connected stream or seqpacket socket: one descriptor, both directions.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use mio::unix::SourceFd;
+use socket2::SockRef;
+
+use crate::reactor::{Slot, Turn};
+use crate::sys;
+
+/// What kind of socket it is, as far as moving bytes is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// TCP and MPTCP.
+    Tcp,
+    /// A Unix stream socket.
+    Unix,
+    /// A Unix socket that keeps message boundaries: each read is one message, an empty buffer must take it whole.
+    Seqpacket,
+}
+
+/// A connected socket.
+#[derive(Debug)]
+pub struct Socket {
+    fd: OwnedFd,
+    family: Family,
+    /// False for a description that another process shares: then splice would sleep in it.
+    private: bool,
+    /// `None` before `start` and after `close`.
+    slot: Option<Slot>,
+}
+
+impl Socket {
+    /// A socket of our own; it must be non-blocking.
+    pub fn own(fd: OwnedFd, family: Family) -> Self {
+        Socket { fd, family, private: true, slot: None }
+    }
+
+    /// A socket that another process may share: it is used with MSG_DONTWAIT and never spliced.
+    pub fn shared(fd: OwnedFd, family: Family) -> Self {
+        Socket { fd, family, private: false, slot: None }
+    }
+
+    /// Its kind.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Registers it with the reactor, unless that was done while it was being dialled.
+    ///
+    /// # Errors
+    /// ENOMEM, ENOSPC.
+    pub fn start(&mut self, turn: &mut Turn) -> io::Result<()> {
+        if self.slot.is_none() {
+            self.slot = Some(turn.register(&mut SourceFd(&self.fd.as_raw_fd()))?);
+        }
+        Ok(())
+    }
+
+    /// True when a read is worth a try.
+    pub fn can_read(&self, turn: &Turn) -> bool {
+        self.slot.is_some_and(|slot| turn.latch(slot).read)
+    }
+
+    /// True when a write is worth a try.
+    pub fn can_write(&self, turn: &Turn) -> bool {
+        self.slot.is_some_and(|slot| turn.latch(slot).write)
+    }
+
+    /// True if an event told of more than plain readiness: a hang-up, an error, an urgent byte.
+    pub fn is_odd(&self, turn: &Turn) -> bool {
+        self.slot.is_some_and(|slot| turn.latch(slot).odd)
+    }
+
+    /// One receive. `Ok(0)` is end of file.
+    ///
+    /// # Errors
+    /// WouldBlock; ECONNRESET and the like, each told once by the kernel.
+    pub fn read(&mut self, turn: &mut Turn, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.can_read(turn) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = sys::receive(self.fd.as_fd(), buffer);
+        match &result {
+            Ok(count) if *count > 0 && *count < buffer.len() => self.short_read(turn),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.read_would_block(turn),
+            Err(_) => {}
+        }
+        result
+    }
+
+    /// A short read of a stream emptied the queue: what comes later raises an edge. Not so after an urgent byte, and
+    /// not once the peer closed (no further edge may come).
+    fn short_read(&self, turn: &mut Turn) {
+        if sys::SHORT_READ_EMPTIES
+            && self.family != Family::Seqpacket
+            && let Some(slot) = self.slot
+            && !turn.latch(slot).odd
+        {
+            turn.read_would_block(slot);
+        }
+    }
+
+    /// One send.
+    ///
+    /// # Errors
+    /// WouldBlock; EPIPE and ECONNRESET.
+    pub fn write(&mut self, turn: &mut Turn, bytes: &[u8]) -> io::Result<usize> {
+        if !self.can_write(turn) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = sys::send(self.fd.as_fd(), bytes);
+        if let Err(error) = &result
+            && error.kind() == io::ErrorKind::WouldBlock
+        {
+            self.write_would_block(turn);
+        }
+        result
+    }
+
+    /// Drops received bytes in the kernel. `Ok(0)` is end of file.
+    ///
+    /// # Errors
+    /// WouldBlock; EFAULT or Unsupported where only a real read works.
+    pub fn discard(&mut self, turn: &mut Turn, most: usize) -> io::Result<usize> {
+        if self.family != Family::Tcp {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        if !self.can_read(turn) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = sys::discard(self.fd.as_fd(), most);
+        if let Err(error) = &result
+            && error.kind() == io::ErrorKind::WouldBlock
+        {
+            self.read_would_block(turn);
+        }
+        result
+    }
+
+    /// Clears the read latch: only after WouldBlock from this socket.
+    pub fn read_would_block(&self, turn: &mut Turn) {
+        if let Some(slot) = self.slot {
+            turn.read_would_block(slot);
+        }
+    }
+
+    /// Clears the write latch: only after WouldBlock from this socket.
+    pub fn write_would_block(&self, turn: &mut Turn) {
+        if let Some(slot) = self.slot {
+            turn.write_would_block(slot);
+        }
+    }
+
+    /// The descriptor for splice(2); `None` where it would sleep, or tear messages apart.
+    pub fn spliceable(&self) -> Option<BorrowedFd<'_>> {
+        (self.private && self.family != Family::Seqpacket).then(|| self.fd.as_fd())
+    }
+
+    /// The descriptor, for questions.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Sends FIN: everything accepted so far is delivered first.
+    ///
+    /// # Errors
+    /// ENOTCONN when the peer has reset the connection.
+    pub fn shut_write(&self) -> io::Result<()> {
+        SockRef::from(&self.fd).shutdown(Shutdown::Write)
+    }
+
+    /// Bytes sent and not yet acknowledged (Unix: not yet read); 0 where the system cannot say.
+    pub fn unsent(&self) -> usize {
+        sys::unsent(self.fd.as_fd()).unwrap_or(0)
+    }
+
+    /// Takes it out of the poll and closes it; with `reset` the peer is told that this was no orderly end.
+    pub fn close(mut self, turn: &mut Turn, reset: bool) {
+        if let Some(slot) = self.slot.take() {
+            turn.deregister(&mut SourceFd(&self.fd.as_raw_fd()), slot);
+        }
+        if reset {
+            sys::arm_reset(self.fd.as_fd());
+        }
+        if !self.private && !reset {
+            // others may hold it open: the peer still learns that haul is done
+            let _ = SockRef::from(&self.fd).shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Takes over the registration made while the socket was being dialled.
+    pub fn with_slot(mut self, slot: Slot) -> Self {
+        self.slot = Some(slot);
+        self
+    }
+}

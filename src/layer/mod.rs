@@ -1,0 +1,82 @@
+//! Filters between bytes as an application sees them and bytes on the wire: TLS, WebSocket, proxies, framing.
+//!
+//! A layer is sans-IO: bytes in, bytes out; no socket, no clock, no mio. It is driven by a [`stack::Stack`], which
+//! owns the buffers, and so it can be tested by feeding it any chunking of the wire.
+
+pub mod stack;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::time::Instant;
+
+use crate::buffer::Buffer;
+use crate::error::Error;
+
+/// One protocol transform, both directions. Every call does what fits into the buffers it is given and is legal in
+/// every state.
+pub trait Layer {
+    /// Takes bytes from `wire`, appends application bytes to `plain`.
+    ///
+    /// # Errors
+    /// The peer broke the protocol. What was decoded before stays in `plain`; the stack reports the error after it.
+    fn decode(&mut self, wire: &mut Buffer, plain: &mut Buffer) -> Result<(), Error>;
+
+    /// Takes application bytes from the front of `plain`, appends wire bytes; how many bytes of `plain` were taken,
+    /// 0 during a handshake or when `wire` has no room.
+    ///
+    /// # Errors
+    /// The layer cannot send any more.
+    fn encode(&mut self, plain: &[u8], wire: &mut Buffer) -> Result<usize, Error>;
+
+    /// Appends what the protocol itself has to say: handshakes, answers, alerts. Legal in every state, after errors too.
+    fn flush(&mut self, wire: &mut Buffer);
+
+    /// Tells the layer what happened around it.
+    fn note(&mut self, note: Note);
+
+    /// When the layer wants a [`Note::Tick`] at the latest.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Where the protocol stands.
+    fn state(&self) -> LayerState;
+
+    /// What can be done about the end of the application's bytes; asked when it is reached.
+    fn half_close(&self) -> HalfClose;
+}
+
+/// Something that a layer should know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The application has nothing more to send.
+    PlainClosed,
+    /// The wire gave an end of file; more than was in `wire` will not come.
+    WireEof,
+    /// The time that [`Layer::deadline`] asked for has come.
+    Tick(Instant),
+}
+
+/// Where a layer's protocol stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayerState {
+    /// No application bytes can pass yet.
+    Handshaking,
+    /// Both directions are open.
+    Open,
+    /// The peer has said that no more application bytes come.
+    PlainEof,
+    /// The layer has done its part and leaves the stack; what it did not take stays in `wire` as payload.
+    Finished,
+    /// The protocol was broken.
+    Failed,
+}
+
+/// What a protocol can do when one direction ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HalfClose {
+    /// It has a way to say so while the other direction goes on (TLS 1.3), or leaves it to the transport.
+    Supported,
+    /// Saying so ends both directions (TLS 1.2, WebSocket).
+    EndsBoth,
+}

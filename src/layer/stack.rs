@@ -1,0 +1,311 @@
+//! Zero or more layers behind one pair of buffers.
+//!
+//! ```text
+//!   application ◄─ plain ─┤ layer 0 ├─ … ─┤ layer n ├◄─ received ─ transport
+//!   application ── encode ►┤ layer 0 ├─ … ─┤ layer n ├─ outgoing ─► transport
+//! ```
+//!
+//! A layer that finishes (a proxy's handshake) leaves: what it did not take becomes the next layer's input, and when
+//! the last one has left and the buffers are empty the transport is bare again.
+
+use std::time::Instant;
+
+use super::{HalfClose, Layer, LayerState, Note};
+use crate::buffer::Buffer;
+use crate::error::Error;
+
+/// Layers, outermost (nearest to the application) first.
+pub struct Stack {
+    stages: Vec<Stage>,
+    /// Wire bytes received and not yet decoded.
+    received: Buffer,
+    /// What is left to read after the last layer has left, and nothing else.
+    leftover: Buffer,
+    /// The first error, told after what was decoded before it.
+    failed: Option<Error>,
+}
+
+struct Stage {
+    layer: Box<dyn Layer>,
+    /// What this layer decoded and the next one outwards (or the application) has not taken.
+    plain: Buffer,
+    /// What this layer encoded and the next one inwards (or the transport) has not taken.
+    wire: Buffer,
+}
+
+impl Stack {
+    /// A stack of these layers with `capacity` bytes of buffer at each seam.
+    pub fn new(layers: Vec<Box<dyn Layer>>, capacity: usize) -> Self {
+        let stages = layers
+            .into_iter()
+            .map(|layer| Stage { layer, plain: Buffer::new(capacity), wire: Buffer::new(capacity) })
+            .collect();
+        Stack { stages, received: Buffer::new(capacity), leftover: Buffer::new(0), failed: None }
+    }
+
+    /// True when nothing stands between the application and the transport any more.
+    pub fn is_bare(&self) -> bool {
+        self.stages.is_empty() && self.leftover.is_empty() && self.failed.is_none()
+    }
+
+    /// Room for bytes from the transport; empty while earlier ones wait for the application.
+    pub fn wire_spare(&mut self) -> &mut [u8] {
+        self.received.spare(usize::MAX)
+    }
+
+    /// Declares that the first `count` bytes of [`Stack::wire_spare`] came from the transport.
+    pub fn wire_received(&mut self, count: usize) {
+        self.received.fill(count);
+    }
+
+    /// Tells the layers that the transport has ended, the innermost first.
+    pub fn wire_ended(&mut self) {
+        self.decode();
+        if let Some(stage) = self.stages.last_mut() {
+            stage.layer.note(Note::WireEof);
+        }
+        self.decode();
+    }
+
+    /// Lets every layer take what the one inwards of it has; an error is kept for [`Stack::take_failure`].
+    pub fn decode(&mut self) {
+        loop {
+            let before = self.pending();
+            for i in (0..self.stages.len()).rev() {
+                let (outer, inner) = self.stages.split_at_mut(i + 1);
+                let Some(stage) = outer.last_mut() else { break };
+                let wire = inner.first_mut().map_or(&mut self.received, |next| &mut next.plain);
+                if let Err(error) = stage.layer.decode(wire, &mut stage.plain) {
+                    self.failed.get_or_insert(error);
+                }
+            }
+            self.drop_finished();
+            if self.pending() == before || self.failed.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn pending(&self) -> (usize, usize, usize) {
+        (self.stages.len(), self.received.len(), self.stages.iter().map(|stage| stage.plain.len()).sum())
+    }
+
+    /// Takes out layers that are done, once what they decoded and encoded has been taken. What they left undecoded
+    /// already stands where the next layer outwards looks for it.
+    fn drop_finished(&mut self) {
+        while let Some(i) = self.stages.iter().position(|stage| {
+            stage.layer.state() == LayerState::Finished && stage.plain.is_empty() && stage.wire.is_empty()
+        }) {
+            if self.stages.len() == 1 {
+                self.leftover = std::mem::replace(&mut self.received, Buffer::new(0));
+            }
+            self.stages.remove(i);
+        }
+    }
+
+    /// Application bytes ready to be read.
+    pub fn plain(&mut self) -> &mut Buffer {
+        match self.stages.first_mut() {
+            Some(stage) => &mut stage.plain,
+            None => &mut self.leftover,
+        }
+    }
+
+    /// Takes application bytes; how many were taken, 0 while there is no room or a handshake is under way.
+    ///
+    /// # Errors
+    /// The layer cannot send any more.
+    pub fn encode(&mut self, plain: &[u8]) -> Result<usize, Error> {
+        let Some(first) = self.stages.first_mut() else { return Ok(0) };
+        let taken = first.layer.encode(plain, &mut first.wire)?;
+        self.flush()?;
+        Ok(taken)
+    }
+
+    /// Carries everything that layers have to say inwards.
+    ///
+    /// # Errors
+    /// A layer cannot send what the one outwards of it encoded.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        for i in 0..self.stages.len() {
+            let (outer, inner) = self.stages.split_at_mut(i);
+            let Some(stage) = inner.first_mut() else { break };
+            if let Some(before) = outer.last_mut()
+                && stage.layer.state() != LayerState::Finished
+            {
+                let taken = stage.layer.encode(before.wire.filled(), &mut stage.wire)?;
+                before.wire.consume(taken);
+            }
+            stage.layer.flush(&mut stage.wire);
+        }
+        self.drop_finished();
+        Ok(())
+    }
+
+    /// Bytes for the transport.
+    pub fn outgoing(&mut self) -> Option<&mut Buffer> {
+        self.stages.last_mut().map(|stage| &mut stage.wire)
+    }
+
+    /// True when nothing waits to be written to the transport.
+    pub fn is_flushed(&self) -> bool {
+        self.stages.iter().all(|stage| stage.wire.is_empty())
+    }
+
+    /// The application has nothing more to send.
+    pub fn close_plain(&mut self) {
+        if let Some(stage) = self.stages.first_mut() {
+            stage.layer.note(Note::PlainClosed);
+        }
+    }
+
+    /// True once the peer has said that no more application bytes come.
+    pub fn is_plain_ended(&self) -> bool {
+        self.stages.first().is_some_and(|stage| stage.layer.state() == LayerState::PlainEof && stage.plain.is_empty())
+    }
+
+    /// What the layers can do about the end of the application's bytes.
+    pub fn half_close(&self) -> HalfClose {
+        match self.stages.iter().all(|stage| stage.layer.half_close() == HalfClose::Supported) {
+            true => HalfClose::Supported,
+            false => HalfClose::EndsBoth,
+        }
+    }
+
+    /// The first error, once everything decoded before it has been read.
+    pub fn take_failure(&mut self) -> Option<Error> {
+        if self.plain().is_empty() { self.failed.take() } else { None }
+    }
+
+    /// When a layer wants to be told the time.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.stages.iter().filter_map(|stage| stage.layer.deadline()).min()
+    }
+
+    /// Tells the time to the layers that asked for it.
+    pub fn tick(&mut self, now: Instant) {
+        for stage in &mut self.stages {
+            if stage.layer.deadline().is_some_and(|at| at <= now) {
+                stage.layer.note(Note::Tick(now));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::Chaos;
+    use super::*;
+
+    /// Two stacks and the wire between them, cut as `cuts` says.
+    struct Pair {
+        sides: [Stack; 2],
+        read: [Vec<u8>; 2],
+        cuts: Vec<usize>,
+        turn: usize,
+    }
+
+    impl Pair {
+        fn new(layers: impl Fn() -> Vec<Box<dyn Layer>>, cuts: Vec<usize>) -> Self {
+            Pair {
+                sides: [Stack::new(layers(), 300), Stack::new(layers(), 300)],
+                read: [vec![], vec![]],
+                cuts,
+                turn: 0,
+            }
+        }
+
+        fn cut(&mut self) -> usize {
+            self.turn += 1;
+            self.cuts[self.turn % self.cuts.len()]
+        }
+
+        /// Carries a few bytes of what `from` has to say to the other side.
+        fn carry(&mut self, from: usize) {
+            let most = self.cut();
+            let [a, b] = &mut self.sides;
+            let (from, to, read) = if from == 0 { (a, b, &mut self.read[1]) } else { (b, a, &mut self.read[0]) };
+            from.flush().unwrap();
+            if let Some(wire) = from.outgoing() {
+                let spare = to.wire_spare();
+                let count = wire.len().min(most).min(spare.len());
+                spare[..count].copy_from_slice(&wire.filled()[..count]);
+                to.wire_received(count);
+                wire.consume(count);
+            }
+            to.decode();
+            let plain = to.plain();
+            read.extend_from_slice(plain.filled());
+            plain.clear();
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_chunking_gives_the_same_bytes_both_ways(
+            data in proptest::collection::vec(any::<u8>(), 0..2000),
+            cuts in proptest::collection::vec(1usize..50, 1..20),
+            record in 1usize..253,
+            depth in 1usize..4,
+            greeting in any::<bool>(),
+        ) {
+            let layers = || -> Vec<Box<dyn Layer>> {
+                let mut layers: Vec<Box<dyn Layer>> = Vec::new();
+                for _ in 0..depth {
+                    layers.push(Box::new(Chaos::new(record)));
+                }
+                if greeting {
+                    layers.push(Box::new(Chaos::greeting()));
+                }
+                layers
+            };
+            let mut pair = Pair::new(layers, cuts);
+            let mut sent = [0, 0];
+            let mut closed = [false, false];
+            for step in 0.. {
+                prop_assert!(step < 200_000, "nothing moves any more: {:?} of {}", pair.read.each_ref().map(Vec::len), data.len());
+                let side = step % 2;
+                let most = pair.cut();
+                let end = data.len().min(sent[side] + most);
+                sent[side] += pair.sides[side].encode(&data[sent[side]..end]).unwrap();
+                if sent[side] == data.len() && !closed[side] {
+                    closed[side] = true;
+                    pair.sides[side].close_plain();
+                }
+                pair.carry(side);
+                if (0..2).all(|side| closed[side] && pair.sides[side].is_plain_ended()) {
+                    break;
+                }
+            }
+            prop_assert_eq!(&pair.read[0], &data);
+            prop_assert_eq!(&pair.read[1], &data);
+        }
+    }
+
+    #[test]
+    fn a_handshake_that_finishes_leaves_and_its_leftover_is_payload() {
+        let mut stack = Stack::new(vec![Box::new(Chaos::greeting())], 64);
+        stack.flush().unwrap();
+        assert_eq!(stack.outgoing().unwrap().filled(), b"HI");
+        stack.outgoing().unwrap().clear();
+        let glued = b"HIglued to the answer";
+        stack.wire_spare()[..glued.len()].copy_from_slice(glued);
+        stack.wire_received(glued.len());
+        stack.decode();
+        assert_eq!(stack.plain().filled(), b"glued to the answer");
+        assert!(!stack.is_bare());
+        stack.plain().clear();
+        assert!(stack.is_bare());
+    }
+
+    #[test]
+    fn an_error_is_told_after_what_was_decoded_before_it() {
+        let mut stack = Stack::new(vec![Box::new(Chaos::new(9))], 64);
+        stack.wire_spare()[..3].copy_from_slice(b"NO!");
+        stack.wire_received(3);
+        stack.decode();
+        assert!(stack.take_failure().is_some());
+    }
+}

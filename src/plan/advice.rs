@@ -1,0 +1,259 @@
+//! What does not fit together: contradictions are refused, and what is legal but odd gets a sentence and a remedy.
+
+use std::fmt;
+
+use super::address::{Address, Family, Host, Kind, Options};
+use super::{AfterPeerEof, EventSink, Flow, Plan, Transfer, role};
+use crate::error::{Error, Op};
+
+/// One sentence on a request that is legal but odd, and what to do instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// Lower case, no full stop; control characters escaped.
+    pub sentence: String,
+    /// What to type instead.
+    pub remedy: String,
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; try: {}", self.sentence, self.remedy)
+    }
+}
+
+/// Two parts of a request that contradict each other: `cannot use A with B: WHY`.
+pub fn clash(a: &str, b: &str, why: &str, remedy: &str) -> Error {
+    Error::said(Op::Use, format!("{a} with {b}"), why).with_advice(remedy)
+}
+
+/// Completes a plan: refuses endpoints that make no sense in their role and contradictions, decides the direction where
+/// a kind has only one, and notes what is odd. `flags` are the endpoint options that were given as flags.
+///
+/// # Errors
+/// The first thing that cannot work, with status 2.
+pub fn settle(plan: &mut Plan, flags: &Options) -> Result<(), Error> {
+    let (transfer, address) = match &*plan {
+        Plan::Listen(listen) => (&listen.transfer, &listen.at),
+        Plan::Connect(connect) => (&connect.transfer, &connect.to),
+    };
+    directions(transfer)?;
+    family(address)?;
+    // before the direction of a file is decided, so that only what was typed is judged
+    let mut odd = unused(flags, address);
+    odd.extend(odd_transfer(transfer));
+    match plan {
+        Plan::Listen(listen) => {
+            role::listen(listen)?;
+            same_descriptor(listen.announce.ready_fd, listen.report.events.as_ref())?;
+            listen.report.advice = odd;
+        }
+        Plan::Connect(connect) => {
+            role::connect(connect)?;
+            connect.report.advice = odd;
+        }
+    }
+    Ok(())
+}
+
+fn directions(transfer: &Transfer) -> Result<(), Error> {
+    match transfer.flow {
+        Flow::SendOnly if !transfer.stdin => Err(clash("-d", "--send-only", "nothing is left to move", "one of them")),
+        Flow::ReceiveOnly if !transfer.stdin => {
+            let why = "-d leaves the sending side open, --recv-only ends it";
+            Err(clash("-d", "--recv-only", why, "one of them"))
+        }
+        Flow::ReceiveOnly if !transfer.shutdown => {
+            let why = "--recv-only ends the sending side at once";
+            Err(clash("--recv-only", "--no-shutdown", why, "-d, which leaves it open"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `-4`, `-6` and `-n` against what the host is written as.
+fn family(address: &Address) -> Result<(), Error> {
+    let Kind::Tcp(at) = &address.kind else { return Ok(()) };
+    let source = address.options.source.as_ref();
+    for (host, shown) in std::iter::once((&at.host, at.to_string())).chain(source.map(|host| (host, host.to_string())))
+    {
+        match (host, address.options.family) {
+            (Host::V4(_), Some(Family::V6)) => {
+                return Err(clash("-6", &shown, "that is an IPv4 address", "it without -6"));
+            }
+            (Host::V6(..), Some(Family::V4)) => {
+                return Err(clash("-4", &shown, "that is an IPv6 address", "it without -4"));
+            }
+            (Host::Name(_), _) if address.options.numeric => {
+                return Err(clash("-n", &shown, "the host is a name", "its address, or it without -n"));
+            }
+            _ => {}
+        }
+    }
+    match (&at.host, source) {
+        (Host::V4(_), Some(from @ Host::V6(..))) | (Host::V6(..), Some(from @ Host::V4(_))) => {
+            let why = "the addresses are of two families";
+            Err(clash(&format!("-s {from}"), &at.to_string(), why, "both of one family"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn same_descriptor(ready_fd: Option<i32>, events: Option<&EventSink>) -> Result<(), Error> {
+    match (ready_fd, events) {
+        (Some(ready), Some(EventSink::Fd(events))) if ready == *events => {
+            let why = "--ready-fd closes its descriptor";
+            Err(clash("--ready-fd", "--events on one descriptor", why, "another descriptor for one of them"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Flags that name an option which this endpoint does not have.
+fn unused(flags: &Options, address: &Address) -> Vec<Advice> {
+    let taken = &address.options;
+    let table = [
+        (flags.family.is_some() && taken.family.is_none(), "-4 or -6"),
+        (flags.numeric && !taken.numeric, "-n"),
+        (flags.source.is_some() && taken.source.is_none(), "-s"),
+        (flags.source_port.is_some() && taken.source_port.is_none(), "-p"),
+        (flags.iface.is_some() && taken.iface.is_none(), "--iface"),
+        (flags.nodelay && !taken.nodelay, "--nodelay"),
+        (flags.keepalive.is_some() && taken.keepalive.is_none(), "--keepalive"),
+        (flags.user_timeout.is_some() && taken.user_timeout.is_none(), "--user-timeout"),
+        (flags.rcvbuf.is_some() && taken.rcvbuf.is_none(), "--rcvbuf"),
+        (flags.sndbuf.is_some() && taken.sndbuf.is_none(), "--sndbuf"),
+        (flags.dscp.is_some() && taken.dscp.is_none(), "--dscp"),
+        (flags.ttl.is_some() && taken.ttl.is_none(), "--ttl"),
+        (flags.congestion.is_some() && taken.congestion.is_none(), "--congestion"),
+        (flags.mptcp && !taken.mptcp, "--mptcp"),
+        (flags.mode.is_some() && taken.mode.is_none(), "--mode"),
+    ];
+    let unused = table.iter().filter(|(unused, _)| *unused);
+    unused.map(|(_, flag)| advice(&format!("{flag} changes nothing for {address}"), "the command without it")).collect()
+}
+
+fn odd_transfer(transfer: &Transfer) -> Vec<Advice> {
+    let sends = transfer.stdin && transfer.flow != Flow::ReceiveOnly;
+    let mut odd = Vec::new();
+    let mut note = |condition: bool, sentence: &str, remedy: &str| {
+        if condition {
+            odd.push(advice(sentence, remedy));
+        }
+    };
+    note(
+        !sends && transfer.quit_after.is_some(),
+        "-q counts from the end of standard input, which is not read",
+        "--idle",
+    );
+    note(!transfer.stdin && !transfer.shutdown, "-d alone already sends no end", "-d without --no-shutdown");
+    note(
+        !sends && transfer.after_peer_eof != AfterPeerEof::Auto,
+        "--after-peer-eof is about standard input, which is not read",
+        "the command without it",
+    );
+    note(
+        transfer.flow == Flow::SendOnly && transfer.max_bytes.is_some(),
+        "--max-bytes counts received bytes, which are discarded",
+        "head -c in front of haul",
+    );
+    note(
+        transfer.max_time.is_some_and(|all| transfer.idle.is_some_and(|idle| idle >= all)),
+        "--max-time passes before --idle can",
+        "a shorter --idle",
+    );
+    note(
+        transfer.buffer.is_some_and(|buffer| transfer.block.is_some_and(|block| block > buffer)),
+        "--block is more than --buffer can hold",
+        "--buffer at least as large as --block",
+    );
+    odd
+}
+
+fn advice(sentence: &str, remedy: &str) -> Advice {
+    Advice { sentence: sentence.into(), remedy: remedy.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::time::Duration;
+
+    use super::super::tests::{connect_to, listen_at};
+    use super::*;
+    use crate::outcome::ExitStatus;
+    use crate::units::Size;
+
+    fn parse(word: &str) -> Address {
+        Address::parse(OsStr::new(word)).unwrap()
+    }
+
+    /// The line of the error that a change to a plain connect plan gives.
+    fn refused(word: &str, change: fn(&mut super::super::Connect)) -> String {
+        let mut connect = connect_to(parse(word));
+        change(&mut connect);
+        let error = settle(&mut Plan::Connect(connect), &Options::default()).unwrap_err();
+        assert_eq!(error.status(), ExitStatus::Usage);
+        error.line()
+    }
+
+    #[test]
+    fn contradictions_are_refused_with_a_sentence() {
+        let line = refused("a:1", |plan| {
+            plan.transfer.flow = Flow::SendOnly;
+            plan.transfer.stdin = false;
+        });
+        assert_eq!(line, "cannot use -d with --send-only: nothing is left to move");
+        let line = refused("a:1", |plan| {
+            plan.transfer.flow = Flow::ReceiveOnly;
+            plan.transfer.shutdown = false;
+        });
+        assert_eq!(line, "cannot use --recv-only with --no-shutdown: --recv-only ends the sending side at once");
+        let line = refused("127.0.0.1:1", |plan| plan.to.options.family = Some(Family::V6));
+        assert_eq!(line, "cannot use -6 with 127.0.0.1:1: that is an IPv4 address");
+        let line = refused("::1/80", |plan| plan.to.options.family = Some(Family::V4));
+        assert_eq!(line, "cannot use -4 with ::1/80: that is an IPv6 address");
+        let line = refused("a:1", |plan| plan.to.options.numeric = true);
+        assert_eq!(line, "cannot use -n with a:1: the host is a name");
+        let line =
+            refused("127.0.0.1:1", |plan| plan.to.options.source = Some(Host::V6(std::net::Ipv6Addr::LOCALHOST, None)));
+        assert_eq!(line, "cannot use -s ::1 with 127.0.0.1:1: the addresses are of two families");
+    }
+
+    #[test]
+    fn one_descriptor_is_not_both_closed_and_written_to() {
+        let mut listen = listen_at(parse("9000"));
+        listen.announce.ready_fd = Some(3);
+        listen.report.events = Some(EventSink::Fd(3));
+        assert!(settle(&mut Plan::Listen(listen), &Options::default()).is_err());
+    }
+
+    #[test]
+    fn a_flag_that_does_not_fit_the_endpoint_is_told() {
+        let flags = Options { nodelay: true, ..Options::default() };
+        let advice = unused(&flags, &parse("unix:/s"));
+        assert_eq!(advice.len(), 1);
+        assert_eq!(advice[0].to_string(), "--nodelay changes nothing for unix:/s; try: the command without it");
+        let mut address = parse("a:1");
+        address.overlay(&flags);
+        assert_eq!(unused(&flags, &address), []);
+    }
+
+    #[test]
+    fn odd_requests_get_a_sentence_and_a_remedy() {
+        let plain = connect_to(parse("a:1")).transfer;
+        assert_eq!(odd_transfer(&plain), []);
+        let second = Some(Duration::from_secs(1));
+        for odd in [
+            Transfer { stdin: false, quit_after: second, ..plain.clone() },
+            Transfer { stdin: false, shutdown: false, ..plain.clone() },
+            Transfer { stdin: false, after_peer_eof: AfterPeerEof::Send, ..plain.clone() },
+            Transfer { flow: Flow::SendOnly, max_bytes: Some(1), ..plain.clone() },
+            Transfer { max_time: second, idle: second, ..plain.clone() },
+            Transfer { buffer: Some(Size(1)), block: Some(Size(2)), ..plain.clone() },
+        ] {
+            let advice = odd_transfer(&odd);
+            assert_eq!(advice.len(), 1, "{odd:?}: {advice:?}");
+            assert!(!advice[0].sentence.ends_with('.') && !advice[0].remedy.is_empty());
+        }
+    }
+}

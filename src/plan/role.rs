@@ -1,0 +1,213 @@
+//! Which kinds of endpoint make sense in which role, and which way bytes go where a kind has only one.
+
+use super::address::{Address, Kind, Layer, UnixSocket};
+use super::{Connect, EventSink, Flow, Listen};
+use crate::error::{Error, Op};
+use crate::outcome::ExitStatus;
+
+/// Refuses what cannot be listened on; decides the direction of a FIFO, which is read.
+pub(super) fn listen(plan: &mut Listen) -> Result<(), Error> {
+    let no = |cause: &str, advice: String| Err(refusal(Op::Listen, &plan.at, cause, advice));
+    let connect = || format!("haul connect {}", plan.at);
+    in_this_version(Op::Listen, &plan.at)?;
+    let options = &plan.at.options;
+    match &plan.at.kind {
+        _ if options.source.is_some() || options.source_port.is_some() => {
+            no("a source is where a connection comes from", "the address to listen on, and its port".into())
+        }
+        Kind::Fifo(_) if plan.transfer.flow == Flow::SendOnly => no("a FIFO is read here", connect()),
+        Kind::Fifo(_) if plan.announce.ready_fd.is_some() || plan.announce.port_file.is_some() => {
+            no("a FIFO has no port to tell", "--ready-fd and --port-file with a socket".into())
+        }
+        Kind::Fifo(_) => {
+            plan.transfer.flow = Flow::ReceiveOnly;
+            Ok(())
+        }
+        Kind::Tcp(_) | Kind::Unix(..) | Kind::Path(_) => Ok(()),
+        Kind::Fd { read, write } if options.listen && read != write => {
+            no("a listening socket is one descriptor", format!("fd,listen:{read}"))
+        }
+        Kind::Fd { read, .. } if options.listen => {
+            listening_descriptor(*read, plan).map_or(Ok(()), |cause| no(cause, "another descriptor".into()))
+        }
+        Kind::Fd { read, .. } => {
+            let advice = format!("fd,listen:{read} for a listening socket, or haul connect fd:{read}");
+            no("a descriptor is not known to be listening", advice)
+        }
+        Kind::Stdio => no("standard input and output are the other side already", "a port, or a path".into()),
+        Kind::File(_) => no("a file takes no connections", connect()),
+        _ => no("it takes no connections", connect()),
+    }
+}
+
+/// The standard streams are taken, and the descriptor of `--ready-fd` is closed after use.
+fn listening_descriptor(fd: i32, plan: &Listen) -> Option<&'static str> {
+    match fd {
+        _ if plan.announce.ready_fd == Some(fd) => Some("--ready-fd names the same descriptor"),
+        _ if plan.report.events == Some(EventSink::Fd(fd)) => Some("--events go to the same descriptor"),
+        // inetd hands a listening socket over as standard input
+        1 | 2 => Some("it is a standard stream"),
+        _ => None,
+    }
+}
+
+/// A peer is not one of the streams that it is joined to, nor the one that events go to.
+fn peer_descriptor(fd: i32, plan: &Connect) -> Option<&'static str> {
+    match fd {
+        _ if plan.report.events == Some(EventSink::Fd(fd)) => Some("--events go to the same descriptor"),
+        0..=2 => Some("the standard streams are the other side already"),
+        _ => None,
+    }
+}
+
+/// Refuses what cannot be connected to; decides the direction of a file and of a FIFO.
+pub(super) fn connect(plan: &mut Connect) -> Result<(), Error> {
+    let no = |cause: &str, advice: String| Err(refusal(Op::Connect, &plan.to, cause, advice));
+    let listen = || format!("haul listen {}", plan.to);
+    in_this_version(Op::Connect, &plan.to)?;
+    let reads = !plan.transfer.stdin || plan.transfer.flow == Flow::ReceiveOnly;
+    match &plan.to.kind {
+        Kind::Tcp(to) if to.port == 0 => {
+            no("port 0 is no port to connect to", "the port that the peer listens on".into())
+        }
+        Kind::Fd { read, write } if !plan.to.options.listen => {
+            let cause = peer_descriptor(*read, plan).or(peer_descriptor(*write, plan));
+            cause.map_or(Ok(()), |cause| no(cause, "another descriptor".into()))
+        }
+        _ if plan.to.options.listen => no("the option listen waits for a connection", listen()),
+        Kind::Unix(..) | Kind::Path(_) if plan.to.options.mode.is_some() => {
+            no("only a listener sets the mode of a socket", listen())
+        }
+        Kind::Fifo(_) if reads => no("a FIFO is written here", listen()),
+        Kind::File(_) if plan.to.options.append && plan.to.options.offset.is_some() => {
+            no("append writes at the end, whatever the offset", "one of the two options".into())
+        }
+        Kind::File(_) if reads && plan.to.options.append => {
+            no("append is for writing", "the file without append".into())
+        }
+        Kind::File(_) if reads => {
+            plan.transfer.flow = Flow::ReceiveOnly;
+            Ok(())
+        }
+        Kind::File(_) | Kind::Fifo(_) => {
+            plan.transfer.flow = Flow::SendOnly;
+            Ok(())
+        }
+        Kind::Stdio => {
+            no("standard input and output are the other side already", "a host and a port, or a path".into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what the grammar knows and this version cannot do.
+fn in_this_version(op: Op, address: &Address) -> Result<(), Error> {
+    let later = |what: &str| {
+        Err(refusal(op, address, &format!("{what} not in this version of haul"), "haul help endpoints".into()))
+    };
+    match (&address.kind, address.layers.first()) {
+        (Kind::Proxy(_), _) => {
+            let cause = "a proxy is for -x only, and -x is not in this version of haul";
+            Err(refusal(op, address, cause, "-x in a later version; here the address behind the proxy".into()))
+        }
+        (_, Some(Layer::Tls)) => later("TLS is"),
+        (_, Some(Layer::WebSocket)) => later("WebSocket is"),
+        (Kind::Udp(_), None) => later("UDP is"),
+        (Kind::Unix(_, UnixSocket::Datagram), None) => later("datagram sockets are"),
+        (Kind::Exec(_) | Kind::Shell(_), None) => later("programs are"),
+        (Kind::File(_), None) if address.options.atomic => later("the option atomic is"),
+        _ => Ok(()),
+    }
+}
+
+/// `cannot listen on ENDPOINT: CAUSE`; a mistake of usage, whatever the operation's own status is.
+fn refusal(op: Op, address: &Address, cause: &str, advice: String) -> Error {
+    Error::said(op, address.to_string(), cause).with_advice(advice).with_status(ExitStatus::Usage)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::super::tests::{connect_to, listen_at};
+    use super::*;
+
+    fn parse(word: &str) -> Address {
+        Address::parse(OsStr::new(word)).unwrap()
+    }
+
+    #[test]
+    fn what_takes_no_connections_is_refused_with_the_right_command() {
+        for (word, line, advice) in [
+            ("-", "standard input and output are the other side already", "a port, or a path"),
+            ("file:x", "a file takes no connections", "haul connect file:x"),
+            ("null:", "it takes no connections", "haul connect null:"),
+            ("echo:", "it takes no connections", "haul connect echo:"),
+            (
+                "fd:3",
+                "a descriptor is not known to be listening",
+                "fd,listen:3 for a listening socket, or haul connect fd:3",
+            ),
+            ("udp:127.0.0.1:53", "UDP is not in this version of haul", "haul help endpoints"),
+            ("tls:127.0.0.1:53", "TLS is not in this version of haul", "haul help endpoints"),
+            ("exec:cat", "programs are not in this version of haul", "haul help endpoints"),
+            (
+                "http://proxy:3128",
+                "a proxy is for -x only, and -x is not in this version of haul",
+                "-x in a later version; here the address behind the proxy",
+            ),
+        ] {
+            let error = listen(&mut listen_at(parse(word))).unwrap_err();
+            assert_eq!(error.status(), ExitStatus::Usage, "{word}");
+            assert_eq!(error.line(), format!("cannot listen on {}: {line}", parse(word)));
+            assert_eq!(error.advice(), Some(advice), "{word}");
+        }
+        for word in ["9000", "unix:/s", "unix,seqpacket:/s", "@a", "/s", "fifo:p", "fd,listen:3"] {
+            assert!(listen(&mut listen_at(parse(word))).is_ok(), "{word}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_connected_to_is_refused_as_usage() {
+        for word in [
+            "a:0",
+            "fd:0",
+            "fd:3/1",
+            "-",
+            "udp:a:1",
+            "unix,dgram:/p",
+            "sh:cat",
+            "tls:a:1",
+            "socks5://p:1",
+            "fd,listen:3",
+        ] {
+            let error = connect(&mut connect_to(parse(word))).unwrap_err();
+            assert_eq!(error.status(), ExitStatus::Usage, "{word}");
+            assert!(error.advice().is_some(), "{word}");
+        }
+        for word in ["a:1", "unix:/s", "/s", "fd:3", "zero:", "random:", "text:a", "echo:", "discard:", "null:"] {
+            assert!(connect(&mut connect_to(parse(word))).is_ok(), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_file_or_fifo_has_one_direction() {
+        let mut fifo = listen_at(parse("fifo:p"));
+        listen(&mut fifo).unwrap();
+        assert_eq!(fifo.transfer.flow, Flow::ReceiveOnly);
+
+        let mut file = connect_to(parse("file:p"));
+        connect(&mut file).unwrap();
+        assert_eq!(file.transfer.flow, Flow::SendOnly);
+
+        let mut file = connect_to(parse("file:p"));
+        file.transfer.stdin = false;
+        connect(&mut file).unwrap();
+        assert_eq!(file.transfer.flow, Flow::ReceiveOnly);
+
+        let mut fifo = connect_to(parse("fifo:p"));
+        fifo.transfer.flow = Flow::ReceiveOnly;
+        let error = connect(&mut fifo).unwrap_err();
+        assert_eq!(error.to_string(), "cannot connect to fifo:p: a FIFO is written here\n  try: haul listen fifo:p");
+    }
+}

@@ -1,0 +1,510 @@
+//! The event loop: descriptors, deadlines and signals in; turns of tasks out. It knows nothing of sockets or sessions.
+//!
+//! A [`Task`] registers its sources once, for its whole life and for all directions; there is no interest to edit.
+//! An event sets the source's [`Latch`] and queues the task. A turn does everything possible now and parks; a turn for
+//! nothing is harmless. Work left over for fairness is [`Park::Again`]: the task goes to the end of the queue, and the
+//! poll before it does not sleep.
+
+mod ready;
+mod signals;
+mod timer;
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
+
+use mio::event::Source;
+use mio::{Events, Poll, Registry, Token, Waker};
+use slab::Slab;
+
+use crate::error::Error;
+use crate::outcome::{Ended, Outcome};
+use crate::sys;
+pub use ready::Latch;
+use signals::Signals;
+use timer::{Alarm, Timers};
+
+/// Something that the reactor gives turns to.
+pub trait Task {
+    /// Registers sources, arms a deadline. Called once, before the first turn.
+    ///
+    /// # Errors
+    /// The task is over, and the error is its outcome.
+    fn start(&mut self, turn: &mut Turn) -> Result<(), Error>;
+
+    /// Does everything that can be done now. Must be harmless when called for nothing.
+    fn turn(&mut self, turn: &mut Turn) -> Park;
+}
+
+/// How a turn ended.
+#[derive(Debug)]
+pub enum Park {
+    /// Nothing more can be done until an event, the deadline or a wake.
+    Wait,
+    /// There is more to do, after everybody else had a turn.
+    Again,
+    /// The task is over.
+    Done(Outcome),
+}
+
+/// Names a task; never reused while somebody may remember it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId {
+    index: u32,
+    generation: u32,
+}
+
+/// Names one registered source of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    index: u32,
+    generation: u32,
+}
+
+impl Slot {
+    fn token(self) -> Token {
+        Token((self.generation as usize) << 32 | self.index as usize)
+    }
+
+    fn of(token: Token) -> Self {
+        Slot { index: token.0 as u32, generation: (token.0 >> 32) as u32 }
+    }
+}
+
+/// One epoll (kqueue) instance with its tasks.
+pub struct Reactor {
+    poll: Poll,
+    events: Events,
+    core: Core,
+    /// Where [`Remote`] handles send their wakes; made with the first handle.
+    inbox: Receiver<TaskId>,
+}
+
+/// Everything a [`Turn`] may touch.
+struct Core {
+    /// `None` only for a reactor without a kernel, in tests.
+    registry: Option<Registry>,
+    entries: Slab<Entry>,
+    latches: Slab<Registered>,
+    timers: Timers,
+    queue: VecDeque<TaskId>,
+    signals: Signals,
+    generation: u32,
+    remote: Option<Arc<Waker>>,
+    outbox: Sender<TaskId>,
+}
+
+struct Entry {
+    generation: u32,
+    /// `None` during its own turn.
+    task: Option<Box<dyn Task>>,
+    parent: Option<TaskId>,
+    alarm: Alarm,
+    started: bool,
+    /// Invariant: true exactly while the task stands in the queue.
+    queued: bool,
+    slots: Vec<Slot>,
+    fired: Vec<Slot>,
+    finished: Vec<(TaskId, Outcome)>,
+    signals: u64,
+}
+
+struct Registered {
+    generation: u32,
+    task: TaskId,
+    latch: Latch,
+    /// Invariant: true exactly while the slot stands in its task's list of fired slots.
+    fired: bool,
+}
+
+impl Reactor {
+    /// A reactor without tasks.
+    ///
+    /// # Errors
+    /// What epoll_create1 says, say that no descriptor is left.
+    pub fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        let (outbox, inbox) = channel();
+        Ok(Reactor { poll, events: Events::with_capacity(EVENTS), core: Core::new(Some(registry), outbox), inbox })
+    }
+
+    /// Runs `root` and everything it spawns until `root` is done.
+    ///
+    /// # Errors
+    /// What polling says; the tasks' own failures are in the outcome.
+    pub fn run(&mut self, root: Box<dyn Task>) -> io::Result<Outcome> {
+        let root = self.core.add(root, None);
+        loop {
+            let now = Instant::now();
+            self.fire_timers(now);
+            for _ in 0..self.core.queue.len() {
+                let Some(id) = self.core.queue.pop_front() else { break };
+                if let Some(outcome) = self.core.run(id, now)
+                    && let Some(outcome) = self.core.retire(id, outcome, root)
+                {
+                    return Ok(outcome);
+                }
+            }
+            self.wait()?;
+        }
+    }
+
+    /// Sleeps until something happens, not at all while tasks are queued, and queues whom it concerns.
+    fn wait(&mut self) -> io::Result<()> {
+        let timeout = match self.core.queue.is_empty() {
+            false => Some(std::time::Duration::ZERO),
+            true => self.core.timers.next().map(|at| at.saturating_duration_since(Instant::now())),
+        };
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        for event in &self.events {
+            match event.token() {
+                WAKER => {}
+                SIGNALS => self.core.take_signals(),
+                token => {
+                    let odd =
+                        event.is_read_closed() || event.is_write_closed() || event.is_error() || event.is_priority();
+                    self.core.fire(Slot::of(token), odd);
+                }
+            }
+        }
+        while let Ok(id) = self.inbox.try_recv() {
+            self.core.enqueue(id);
+        }
+        Ok(())
+    }
+
+    fn fire_timers(&mut self, now: Instant) {
+        while let Some((at, id)) = self.core.timers.pop(now) {
+            let Core { entries, timers, .. } = &mut self.core;
+            let Some(entry) = lookup(entries, id) else { continue };
+            if timers.due((at, id), &mut entry.alarm, now) {
+                self.core.enqueue(id);
+            }
+        }
+    }
+}
+
+impl Core {
+    fn new(registry: Option<Registry>, outbox: Sender<TaskId>) -> Self {
+        Core {
+            registry,
+            entries: Slab::new(),
+            latches: Slab::new(),
+            timers: Timers::default(),
+            queue: VecDeque::new(),
+            signals: Signals::default(),
+            generation: 0,
+            remote: None,
+            outbox,
+        }
+    }
+
+    fn add(&mut self, task: Box<dyn Task>, parent: Option<TaskId>) -> TaskId {
+        self.generation = self.generation.wrapping_add(1);
+        let generation = self.generation;
+        let index = self.entries.insert(Entry {
+            generation,
+            task: Some(task),
+            parent,
+            alarm: Alarm::default(),
+            started: false,
+            queued: false,
+            slots: Vec::new(),
+            fired: Vec::new(),
+            finished: Vec::new(),
+            signals: 0,
+        });
+        let id = TaskId { index: index as u32, generation };
+        self.enqueue(id);
+        id
+    }
+
+    fn enqueue(&mut self, id: TaskId) {
+        if let Some(entry) = lookup(&mut self.entries, id)
+            && !entry.queued
+        {
+            entry.queued = true;
+            self.queue.push_back(id);
+        }
+    }
+
+    /// Sets a latch and queues its task; an event for a slot that is gone is ignored.
+    fn fire(&mut self, slot: Slot, odd: bool) {
+        let Some(registered) = self.latches.get_mut(slot.index as usize) else { return };
+        if registered.generation != slot.generation {
+            return;
+        }
+        registered.latch = Latch { odd: odd || registered.latch.odd, ..Latch::SET };
+        let id = registered.task;
+        let first = !std::mem::replace(&mut registered.fired, true);
+        if let Some(entry) = lookup(&mut self.entries, id) {
+            if first {
+                entry.fired.push(slot);
+            }
+            self.enqueue(id);
+        }
+    }
+
+    fn take_signals(&mut self) {
+        let (set, listeners) = self.signals.take();
+        for id in listeners {
+            if let Some(entry) = lookup(&mut self.entries, id) {
+                entry.signals |= set;
+            }
+            self.enqueue(id);
+        }
+    }
+
+    /// Gives one task its turn; `Some` when it is over.
+    fn run(&mut self, id: TaskId, now: Instant) -> Option<Outcome> {
+        let entry = lookup(&mut self.entries, id)?;
+        entry.queued = false;
+        let mut task = entry.task.take()?;
+        let started = std::mem::replace(&mut entry.started, true);
+        let mut turn = Turn { core: self, id, now };
+        let begun = if started { Ok(()) } else { task.start(&mut turn) };
+        let park = match begun {
+            Ok(()) => task.turn(&mut turn),
+            Err(error) => Park::Done(Outcome::nothing_moved(Ended::Failed(error))),
+        };
+        let Core { entries, latches, .. } = self;
+        let entry = lookup(entries, id)?;
+        for slot in entry.fired.drain(..) {
+            if let Some(registered) = latches.get_mut(slot.index as usize).filter(|r| r.generation == slot.generation) {
+                registered.fired = false;
+            }
+        }
+        entry.task = Some(task);
+        match park {
+            Park::Wait => None,
+            Park::Again => {
+                self.enqueue(id);
+                None
+            }
+            Park::Done(outcome) => Some(outcome),
+        }
+    }
+
+    /// Removes a finished task and tells its parent; `Some` when it was the root.
+    fn retire(&mut self, id: TaskId, outcome: Outcome, root: TaskId) -> Option<Outcome> {
+        let entry = self.entries.try_remove(id.index as usize)?;
+        for slot in entry.slots {
+            self.release(slot);
+        }
+        if id == root {
+            return Some(outcome);
+        }
+        if let Some(parent) = entry.parent
+            && let Some(entry) = lookup(&mut self.entries, parent)
+        {
+            entry.finished.push((id, outcome));
+            self.enqueue(parent);
+        }
+        None
+    }
+
+    fn release(&mut self, slot: Slot) {
+        if self.latches.get(slot.index as usize).is_some_and(|r| r.generation == slot.generation) {
+            self.latches.remove(slot.index as usize);
+        }
+    }
+}
+
+fn lookup(entries: &mut Slab<Entry>, id: TaskId) -> Option<&mut Entry> {
+    entries.get_mut(id.index as usize).filter(|entry| entry.generation == id.generation)
+}
+
+/// What a task sees of the reactor during its turn.
+pub struct Turn<'a> {
+    core: &'a mut Core,
+    id: TaskId,
+    now: Instant,
+}
+
+impl Turn<'_> {
+    /// The time of this turn; the data path never reads the clock itself.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// The name of the task whose turn it is.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// The slots of this task that had events since its last turn.
+    pub fn fired(&self) -> &[Slot] {
+        self.core.entries.get(self.id.index as usize).map_or(&[], |entry| entry.fired.as_slice())
+    }
+
+    /// Registers a source for all directions, edge-triggered. Its latch starts cleared: the first event, which the
+    /// kernel sends at once for what is already ready, sets it (a FIFO read before that gives a false end of file).
+    ///
+    /// # Errors
+    /// EPERM for what epoll does not poll (regular files), ENOMEM, ENOSPC.
+    pub fn register(&mut self, source: &mut impl Source) -> io::Result<Slot> {
+        let slot = self.slot(Latch::default());
+        let registry = match &self.core.registry {
+            Some(registry) => registry,
+            None => return Ok(slot),
+        };
+        match registry.register(source, slot.token(), sys::every_interest()) {
+            Ok(()) => Ok(slot),
+            Err(error) => {
+                self.release(slot);
+                Err(error)
+            }
+        }
+    }
+
+    /// A slot for what is always ready: nothing ever says WouldBlock, so nothing ever clears it.
+    pub fn always_ready(&mut self) -> Slot {
+        self.slot(Latch::SET)
+    }
+
+    /// Sets both latches, as an event would: for who knows better than the kernel that a call is worth a try.
+    pub fn arm(&mut self, slot: Slot) {
+        self.core.fire(slot, false);
+    }
+
+    fn slot(&mut self, latch: Latch) -> Slot {
+        self.core.generation = self.core.generation.wrapping_add(1);
+        let generation = self.core.generation;
+        let index = self.core.latches.insert(Registered { generation, task: self.id, latch, fired: false });
+        let slot = Slot { index: index as u32, generation };
+        if let Some(entry) = lookup(&mut self.core.entries, self.id) {
+            entry.slots.push(slot);
+        }
+        slot
+    }
+
+    /// Takes a source out of the poll and frees its slot. Call it before closing: a description that somebody else
+    /// shares stays in epoll after our close.
+    pub fn deregister(&mut self, source: &mut impl Source, slot: Slot) {
+        if let Some(registry) = &self.core.registry {
+            // a source that was never polled, or whose description is gone, has nothing to take out
+            let _ = registry.deregister(source);
+        }
+        self.release(slot);
+    }
+
+    /// Frees a slot that has no source in the poll any more.
+    pub fn release(&mut self, slot: Slot) {
+        self.core.release(slot);
+        if let Some(entry) = lookup(&mut self.core.entries, self.id) {
+            entry.slots.retain(|known| *known != slot);
+        }
+    }
+
+    /// The latch of a slot of this task; for a slot that is gone, one that says ready, so that the system call tells.
+    pub fn latch(&self, slot: Slot) -> Latch {
+        match self.core.latches.get(slot.index as usize) {
+            Some(registered) if registered.generation == slot.generation => registered.latch,
+            _ => Latch::SET,
+        }
+    }
+
+    /// Clears the read half: only for who was told WouldBlock by a read of this very source.
+    pub fn read_would_block(&mut self, slot: Slot) {
+        if let Some(registered) = self.core.latches.get_mut(slot.index as usize)
+            && registered.generation == slot.generation
+        {
+            registered.latch.read = false;
+        }
+    }
+
+    /// Clears the write half: only for who was told WouldBlock by a write to this very source.
+    pub fn write_would_block(&mut self, slot: Slot) {
+        if let Some(registered) = self.core.latches.get_mut(slot.index as usize)
+            && registered.generation == slot.generation
+        {
+            registered.latch.write = false;
+        }
+    }
+
+    /// Sets this task's one deadline: it gets a turn then at the latest. `None` clears it.
+    pub fn deadline(&mut self, at: Option<Instant>) {
+        let Core { entries, timers, .. } = &mut *self.core;
+        if let Some(entry) = lookup(entries, self.id) {
+            timers.set(self.id, &mut entry.alarm, at);
+        }
+    }
+
+    /// Adds a task; its outcome comes back to this one through [`Turn::finished`].
+    pub fn spawn(&mut self, task: Box<dyn Task>) -> TaskId {
+        let parent = self.id;
+        self.core.add(task, Some(parent))
+    }
+
+    /// A spawned task that is over, with its outcome.
+    pub fn finished(&mut self) -> Option<(TaskId, Outcome)> {
+        lookup(&mut self.core.entries, self.id)?.finished.pop()
+    }
+
+    /// Gives another task a turn.
+    pub fn wake(&mut self, task: TaskId) {
+        self.core.enqueue(task);
+    }
+
+    /// A handle for other threads to wake tasks of this reactor.
+    ///
+    /// # Errors
+    /// What eventfd or epoll_ctl say.
+    pub fn remote(&mut self) -> io::Result<Remote> {
+        let waker = match (&self.core.remote, &self.core.registry) {
+            (Some(waker), _) => Arc::clone(waker),
+            (None, Some(registry)) => Arc::new(Waker::new(registry, WAKER)?),
+            (None, None) => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        self.core.remote = Some(Arc::clone(&waker));
+        Ok(Remote { waker, outbox: self.core.outbox.clone() })
+    }
+
+    /// Delivers these signals to this task from now on, as turns with [`Turn::signals`]. A signal that was ignored
+    /// when haul started stays ignored, as POSIX asks of programs started in the background.
+    ///
+    /// # Errors
+    /// What sigaction or epoll_ctl say.
+    pub fn listen_for(&mut self, numbers: &[i32]) -> io::Result<()> {
+        self.core.signals.add(self.core.registry.as_ref(), SIGNALS, numbers, self.id)
+    }
+
+    /// The signals that came since the last call, each as bit `1 << number`.
+    pub fn signals(&mut self) -> u64 {
+        lookup(&mut self.core.entries, self.id).map_or(0, |entry| std::mem::take(&mut entry.signals))
+    }
+}
+
+/// Wakes tasks of one reactor from another thread.
+#[derive(Clone)]
+pub struct Remote {
+    waker: Arc<Waker>,
+    outbox: Sender<TaskId>,
+}
+
+impl Remote {
+    /// Gives `task` a turn soon. Waking a task that is gone is harmless.
+    pub fn wake(&self, task: TaskId) {
+        if self.outbox.send(task).is_ok() {
+            // a failure to write the eventfd means that the reactor is gone
+            let _ = self.waker.wake();
+        }
+    }
+}
+
+/// Events taken from the kernel at once.
+const EVENTS: usize = 256;
+const WAKER: Token = Token(usize::MAX);
+const SIGNALS: Token = Token(usize::MAX - 1);
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+#[cfg(test)]
+mod tests;

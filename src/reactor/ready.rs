@@ -1,0 +1,21 @@
+//! Readiness as a remembered bit.
+//!
+//! mio reports edges: it says once that a descriptor became ready. A [`Latch`] remembers that until a system call on
+//! that very descriptor answers WouldBlock; nothing else may clear it (invariant 2 of the crate).
+
+/// What is known of one registered source's readiness.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Latch {
+    /// A read may succeed.
+    pub read: bool,
+    /// A write may succeed.
+    pub write: bool,
+    /// An event carried a closed, error or priority bit: a short read no longer proves that nothing is left.
+    pub odd: bool,
+}
+
+impl Latch {
+    /// Both directions worth a try: how a latch is after any event. A full pipe whose reader leaves reports an error
+    /// alone, an empty one whose writer leaves a hang-up alone; a spurious try costs a system call, a missing one a hang.
+    pub const SET: Latch = Latch { read: true, write: true, odd: false };
+}

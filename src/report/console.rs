@@ -1,0 +1,219 @@
+//! What a person sees on standard error: one sentence an event, each line whole, everything from outside escaped.
+//!
+//! A console shares its [`Outlet`] with the progress bar, which keeps line and bar apart. Errors of standard error
+//! are nobody's business: there is no place left to tell them.
+
+use std::time::Duration;
+
+use super::amount::Amount;
+use super::outlet::{Loss, Outlet};
+use super::summary::Summary;
+use crate::escape::Escaped;
+use crate::event::{Event, Observer};
+
+/// Which events are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Show {
+    /// `--quiet`: errors alone.
+    pub quiet: bool,
+    /// How often `-v` was given.
+    pub verbosity: u8,
+    /// The user cannot know the address of the listener (port 0): told without `-v` too.
+    pub announce: bool,
+    /// `--stats`: [`Event::Stats`] is shown without `-v`.
+    pub stats: bool,
+}
+
+/// Tells events to a person. Clones share the outlet.
+#[derive(Clone, Debug)]
+pub struct Console {
+    out: Outlet,
+    show: Show,
+}
+
+impl Console {
+    /// Lines go to `out`, as `show` has it.
+    pub fn new(out: Outlet, show: Show) -> Self {
+        Console { out, show }
+    }
+
+    /// Totals that were asked for (SIGUSR1), whether or not `--stats` was given.
+    pub fn summary(&self, summary: &Summary) {
+        if !self.show.quiet {
+            self.say(&summary.to_string());
+        }
+    }
+
+    /// Writes what is queued, at most for `wait`, and takes no more; afterwards standard error may be written to
+    /// directly.
+    pub fn finish(&self, wait: Duration) -> Loss {
+        self.out.finish(wait, gap)
+    }
+
+    fn say(&self, sentence: &str) {
+        self.out.line(|dropped| {
+            let mut lines = gap(dropped);
+            lines.extend_from_slice(format!("haul: {}\n", Escaped(sentence.as_bytes())).as_bytes());
+            lines
+        });
+    }
+
+    fn shows(&self, event: &Event) -> bool {
+        let Show { quiet, verbosity, announce, stats } = self.show;
+        match event {
+            Event::Error { .. } => true,
+            _ if quiet => false,
+            Event::Listening { .. } => announce || verbosity >= 1,
+            Event::Accepted { .. } | Event::Connected { .. } | Event::Closed { .. } => verbosity >= 1,
+            Event::Eof { .. } => verbosity >= 2,
+            Event::Stats { .. } => stats || verbosity >= 1,
+            Event::Note { verbosity: least, .. } => verbosity >= *least,
+        }
+    }
+}
+
+impl Observer for Console {
+    fn observe(&self, event: &Event) {
+        if self.shows(event) {
+            self.say(&sentence(event));
+        }
+    }
+}
+
+fn sentence(event: &Event) -> String {
+    match event {
+        Event::Listening { protocol, address } => format!("listening on {protocol} {address}"),
+        Event::Accepted { protocol, peer, .. } => format!("accepted {protocol} {peer}"),
+        Event::Connected { protocol, peer, .. } => format!("connected to {protocol} {peer}"),
+        Event::Eof { session, direction, bytes } => {
+            let done = if *direction == "in" { "received" } else { "sent" };
+            format!("session {session}: {done} everything, {}", Amount(*bytes))
+        }
+        Event::Closed { session, bytes_in, bytes_out, elapsed, reason } => {
+            let (received, sent, secs) = (Amount(*bytes_in), Amount(*bytes_out), elapsed.as_secs_f64());
+            format!("session {session}: closed after {secs:.2} s, received {received}, sent {sent}: {reason}")
+        }
+        Event::Error { session: Some(session), reason } => format!("session {session}: {reason}"),
+        Event::Error { session: None, reason } => reason.clone(),
+        Event::Stats { bytes_in, bytes_out, elapsed } => {
+            Summary { bytes_in: *bytes_in, bytes_out: *bytes_out, elapsed: *elapsed, reason: None }.to_string()
+        }
+        Event::Note { text, .. } => text.clone(),
+    }
+}
+
+/// A line that tells of those which standard error was too slow for; empty if there are none.
+pub(super) fn gap(dropped: u64) -> Vec<u8> {
+    if dropped == 0 {
+        return Vec::new();
+    }
+    let lines = if dropped == 1 { "line was" } else { "lines were" };
+    format!("haul: {dropped} {lines} dropped here because standard error was not read\n").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::progress::{ProgressView, Style};
+    use super::super::testing::{Recorder, WAIT};
+    use super::*;
+    use std::io;
+    use std::time::Instant;
+
+    fn everything() -> Vec<Event> {
+        let (peer, local) = ("192.0.2.1:9".to_string(), "127.0.0.1:4".to_string());
+        let elapsed = Duration::from_millis(520);
+        vec![
+            Event::Listening { protocol: "tcp", address: "127.0.0.1:40123".into() },
+            Event::Accepted { session: 1, protocol: "tcp", peer: peer.clone(), local: local.clone() },
+            Event::Connected { session: 2, protocol: "tcp", peer, local },
+            Event::Eof { session: 1, direction: "in", bytes: 2048 },
+            Event::Closed { session: 1, bytes_in: 2048, bytes_out: 1, elapsed, reason: "clean".into() },
+            Event::Error { session: None, reason: "cannot accept on *:1: too many open files".into() },
+            Event::Stats { bytes_in: 1 << 30, bytes_out: 0, elapsed },
+            Event::Note { verbosity: 0, text: "a hint".into() },
+            Event::Note { verbosity: 2, text: "moving bytes by splice".into() },
+        ]
+    }
+
+    fn shown(show: Show) -> String {
+        let seen = Recorder::default();
+        let console = Console::new(Outlet::new(seen.clone()), show);
+        for event in everything() {
+            console.observe(&event);
+        }
+        console.finish(WAIT);
+        assert!(seen.writes().iter().all(|write| write.ends_with('\n')), "one write a line");
+        seen.text()
+    }
+
+    #[test]
+    fn every_event_has_its_sentence() {
+        assert_eq!(
+            shown(Show { verbosity: 2, ..Show::default() }),
+            "haul: listening on tcp 127.0.0.1:40123\n\
+             haul: accepted tcp 192.0.2.1:9\n\
+             haul: connected to tcp 192.0.2.1:9\n\
+             haul: session 1: received everything, 2.00 KiB\n\
+             haul: session 1: closed after 0.52 s, received 2.00 KiB, sent 1 B: clean\n\
+             haul: cannot accept on *:1: too many open files\n\
+             haul: received 1.00 GiB, sent 0 B in 0.52 s (1.92 GiB/s)\n\
+             haul: a hint\n\
+             haul: moving bytes by splice\n"
+        );
+    }
+
+    #[test]
+    fn without_flags_only_errors_and_hints_are_shown() {
+        assert_eq!(shown(Show::default()), "haul: cannot accept on *:1: too many open files\nhaul: a hint\n");
+        let chosen = shown(Show { announce: true, stats: true, ..Show::default() });
+        assert!(chosen.starts_with("haul: listening on tcp 127.0.0.1:40123\nhaul: cannot accept"));
+        assert!(chosen.contains("haul: received 1.00 GiB"));
+    }
+
+    #[test]
+    fn quiet_leaves_errors_alone() {
+        let all = Show { quiet: true, verbosity: 3, announce: true, stats: true };
+        assert_eq!(shown(all), "haul: cannot accept on *:1: too many open files\n");
+    }
+
+    #[test]
+    fn a_peer_cannot_send_control_characters_to_the_terminal() {
+        let seen = Recorder::default();
+        let console = Console::new(Outlet::new(seen.clone()), Show::default());
+        console
+            .observe(&Event::Error { session: Some(7), reason: "bad name \u{1b}[2J\nhaul: all is well\u{9b}".into() });
+        console.finish(WAIT);
+        assert_eq!(seen.text(), "haul: session 7: bad name \\x1b[2J\\nhaul: all is well\\u{9b}\n");
+    }
+
+    #[test]
+    fn a_line_and_the_bar_never_share_a_line_of_the_screen() {
+        let seen = Recorder::default();
+        let out = Outlet::new(seen.clone());
+        let console = Console::new(out.clone(), Show::default());
+        let start = Instant::now();
+        let mut view = ProgressView::new(Style::Bar(|| Some(30)), None, start, out.clone());
+        view.tick(start + Duration::from_millis(100), 1);
+        assert!(out.flush(WAIT));
+        console.observe(&Event::Error { session: None, reason: "oh".into() });
+        view.finish(start + Duration::from_millis(150), 1);
+        console.finish(WAIT);
+        let writes = seen.writes();
+        let frame = &writes[0];
+        assert_eq!(writes[1], format!("\r\x1b[Khaul: oh\n{frame}"));
+        assert_eq!(writes[2], "\r\x1b[K");
+    }
+
+    #[test]
+    fn a_closed_standard_error_is_ignored_and_a_slow_one_is_told_what_it_missed() {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let console = Console::new(Outlet::new(writer), Show::default());
+        for event in everything() {
+            console.observe(&event);
+        }
+        console.finish(WAIT);
+        assert_eq!(gap(0), b"");
+        assert_eq!(gap(1), b"haul: 1 line was dropped here because standard error was not read\n");
+    }
+}

@@ -1,0 +1,268 @@
+//! `--events`: what happens, as NDJSON for scripts. One object a line, `"v":1`, units in the names.
+//!
+//! Lines leave through an [`Outlet`], so a reader that is slow or gone never holds the loop. The first line after a
+//! gap carries `"dropped":N`, the number of lines missing before it; lines missing at the end are told by a last
+//! `error` object. Only ASCII is written: everything else in a string is escaped as JSON allows (RFC 8259, section
+//! 7), so that a name with control characters is harmless on a terminal too.
+
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use serde_json::ser::Formatter;
+
+use super::amount::json_secs;
+use super::outlet::{Loss, Outlet};
+use super::summary::{Fields, Summary};
+use crate::event::{Event, Observer};
+
+/// Writes every [`Event`] but notes, which are for people. Clones share the outlet.
+#[derive(Clone, Debug)]
+pub struct EventWriter {
+    out: Outlet,
+}
+
+impl EventWriter {
+    /// Lines go to `out`, which nobody else should use.
+    pub fn new(out: Outlet) -> Self {
+        EventWriter { out }
+    }
+
+    /// Totals as a `stats` object: those of [`Event::Stats`] and how it ended.
+    pub fn summary(&self, summary: &Summary) {
+        self.write(Body::Stats(summary.fields()));
+    }
+
+    /// Writes what is queued, at most for `wait`, and takes no more. The loss is worth a line for the user.
+    pub fn finish(&self, wait: Duration) -> Loss {
+        let time = SystemTime::now();
+        self.out.finish(wait, |dropped| {
+            let reason = "events were dropped because they were not read fast enough";
+            encode(&Body::Error { session: None, reason }, time, dropped)
+        })
+    }
+
+    fn write(&self, body: Body<'_>) {
+        let time = SystemTime::now();
+        self.out.line(|dropped| encode(&body, time, dropped));
+    }
+}
+
+impl Observer for EventWriter {
+    fn observe(&self, event: &Event) {
+        match event {
+            Event::Stats { bytes_in, bytes_out, elapsed } => {
+                let totals = Summary { bytes_in: *bytes_in, bytes_out: *bytes_out, elapsed: *elapsed, reason: None };
+                self.summary(&totals);
+            }
+            event => {
+                if let Some(body) = Body::of(event) {
+                    self.write(body);
+                }
+            }
+        }
+    }
+}
+
+/// One object; the order of the fields is the order in which they are written.
+#[derive(Serialize)]
+struct Object<'a> {
+    v: u8,
+    time: String,
+    #[serde(flatten)]
+    body: &'a Body<'a>,
+    /// Lines that did not get through just before this one.
+    #[serde(skip_serializing_if = "is_zero")]
+    dropped: u64,
+}
+
+/// The part that differs from event to event.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Body<'a> {
+    Listening {
+        protocol: &'a str,
+        address: &'a str,
+    },
+    Accepted {
+        session: u64,
+        protocol: &'a str,
+        peer: &'a str,
+        local: &'a str,
+    },
+    Connected {
+        session: u64,
+        protocol: &'a str,
+        peer: &'a str,
+        local: &'a str,
+    },
+    Eof {
+        session: u64,
+        direction: &'a str,
+        bytes: u64,
+    },
+    Closed {
+        session: u64,
+        bytes_in: u64,
+        bytes_out: u64,
+        secs: f64,
+        reason: &'a str,
+    },
+    Error {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session: Option<u64>,
+        reason: &'a str,
+    },
+    Stats(Fields<'a>),
+}
+
+impl<'a> Body<'a> {
+    /// `None` for what is not told to scripts in this form.
+    fn of(event: &'a Event) -> Option<Self> {
+        Some(match event {
+            Event::Listening { protocol, address } => Body::Listening { protocol, address },
+            Event::Accepted { session, protocol, peer, local } => {
+                Body::Accepted { session: *session, protocol, peer, local }
+            }
+            Event::Connected { session, protocol, peer, local } => {
+                Body::Connected { session: *session, protocol, peer, local }
+            }
+            Event::Eof { session, direction, bytes } => Body::Eof { session: *session, direction, bytes: *bytes },
+            Event::Closed { session, bytes_in, bytes_out, elapsed, reason } => Body::Closed {
+                session: *session,
+                bytes_in: *bytes_in,
+                bytes_out: *bytes_out,
+                secs: json_secs(*elapsed),
+                reason,
+            },
+            Event::Error { session, reason } => Body::Error { session: *session, reason },
+            Event::Stats { .. } | Event::Note { .. } => return None,
+        })
+    }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+fn encode(body: &Body<'_>, time: SystemTime, dropped: u64) -> Vec<u8> {
+    let time = humantime::format_rfc3339_millis(time).to_string();
+    let object = Object { v: 1, time, body, dropped };
+    let mut line = Vec::new();
+    let written = object.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Ascii));
+    // strings and numbers into memory: nothing that could fail, and half an object must not be written
+    if written.is_err() {
+        line.clear();
+    }
+    line.push(b'\n');
+    line
+}
+
+/// Compact JSON in which every character outside printable ASCII is escaped.
+struct Ascii;
+
+impl Formatter for Ascii {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        for c in fragment.chars() {
+            if matches!(c, ' '..='~') {
+                out.write_all(&[c as u8])?;
+                continue;
+            }
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(out, "\\u{unit:04x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Recorder, WAIT};
+    use super::*;
+    use serde_json::{Value, json};
+    use std::io::{BufRead, BufReader};
+
+    fn told(events: &[Event]) -> Vec<String> {
+        let seen = Recorder::default();
+        let writer = EventWriter::new(Outlet::new(seen.clone()));
+        for event in events {
+            writer.observe(event);
+        }
+        assert_eq!(writer.finish(WAIT).lines, 0);
+        seen.writes()
+    }
+
+    /// The object without its time, after a check of the time's shape.
+    fn parsed(line: &str) -> Value {
+        let mut object: Value = serde_json::from_str(line).unwrap();
+        let time = object.as_object_mut().unwrap().remove("time").unwrap();
+        let time = time.as_str().unwrap();
+        assert!(time.len() == "2026-01-01T00:00:00.000Z".len() && time.ends_with('Z'), "{time}");
+        humantime::parse_rfc3339(time).unwrap();
+        object
+    }
+
+    #[test]
+    fn every_event_is_one_object_with_its_documented_fields() {
+        let (peer, local) = ("127.0.0.1:9".to_string(), "127.0.0.1:4".to_string());
+        let elapsed = Duration::from_micros(1_500_900);
+        let lines = told(&[
+            Event::Listening { protocol: "tcp", address: "*:40123".into() },
+            Event::Accepted { session: 1, protocol: "tcp", peer: peer.clone(), local: local.clone() },
+            Event::Connected { session: 2, protocol: "unix", peer, local },
+            Event::Eof { session: 1, direction: "in", bytes: 5 },
+            Event::Closed { session: 1, bytes_in: 5, bytes_out: 6, elapsed, reason: "clean".into() },
+            Event::Error { session: None, reason: "no".into() },
+            Event::Error { session: Some(3), reason: "no".into() },
+            Event::Stats { bytes_in: 5, bytes_out: 7, elapsed: Duration::from_secs(2) },
+            Event::Note { verbosity: 1, text: "for people".into() },
+        ]);
+        let objects: Vec<Value> = lines.iter().map(|line| parsed(line)).collect();
+        assert_eq!(
+            Value::from(objects),
+            json!([
+                {"v": 1, "event": "listening", "protocol": "tcp", "address": "*:40123"},
+                {"v": 1, "event": "accepted", "session": 1, "protocol": "tcp", "peer": "127.0.0.1:9",
+                    "local": "127.0.0.1:4"},
+                {"v": 1, "event": "connected", "session": 2, "protocol": "unix", "peer": "127.0.0.1:9",
+                    "local": "127.0.0.1:4"},
+                {"v": 1, "event": "eof", "session": 1, "direction": "in", "bytes": 5},
+                {"v": 1, "event": "closed", "session": 1, "bytes_in": 5, "bytes_out": 6, "secs": 1.5,
+                    "reason": "clean"},
+                {"v": 1, "event": "error", "reason": "no"},
+                {"v": 1, "event": "error", "session": 3, "reason": "no"},
+                {"v": 1, "event": "stats", "bytes_in": 5, "bytes_out": 7, "secs": 2.0, "bytes_per_sec": 6},
+            ])
+        );
+        assert!(lines.iter().all(|line| line.ends_with("}\n") && line.starts_with("{\"v\":1,\"time\":\"")));
+    }
+
+    #[test]
+    fn strings_from_outside_arrive_unchanged_and_never_reach_a_terminal_raw() {
+        let address = "/run/\u{1b}]0;x\u{7}\u{9b}\u{202e}\n\"\\\u{7f}\u{1f980}é".to_string();
+        let lines = told(&[Event::Listening { protocol: "unix", address: address.clone() }]);
+        assert!(lines[0].trim_end().bytes().all(|byte| matches!(byte, b' '..=b'~')), "{:?}", lines[0]);
+        assert_eq!(parsed(&lines[0])["address"], address);
+    }
+
+    #[test]
+    fn a_reader_that_is_too_slow_loses_whole_lines_and_is_told_how_many() {
+        let (reader, sink) = io::pipe().unwrap();
+        let writer = EventWriter::new(Outlet::new(sink));
+        let event = Event::Error { session: None, reason: "x".repeat(900) };
+        for _ in 0..1000 {
+            writer.observe(&event);
+        }
+        let reader = std::thread::spawn(move || BufReader::new(reader).lines().map(Result::unwrap).collect::<Vec<_>>());
+        let loss = writer.finish(WAIT);
+        assert!(loss.lines > 0);
+        drop(writer);
+        let lines = reader.join().unwrap();
+        assert_eq!(lines.len() as u64 - 1 + loss.lines, 1000);
+        let objects: Vec<Value> = lines.iter().map(|line| parsed(line)).collect();
+        let told: u64 = objects.iter().filter_map(|object| object.get("dropped")?.as_u64()).sum();
+        assert_eq!(told, loss.lines);
+        assert!(objects[0].get("dropped").is_none());
+    }
+}

@@ -1,0 +1,168 @@
+//! What holds bytes in transit: a leased buffer, or a leased kernel pipe for bytes that nobody looks at.
+//!
+//! Both are leased while there is something in them, so an idle direction owns neither. A kernel pipe goes back to its
+//! pool only when it is empty: one that is dropped with bytes inside is closed, or the next session would get them.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+use crate::buffer::{Lease, Pool};
+use crate::sys;
+
+/// Where carriers come from: one for all sessions of a shard.
+#[derive(Debug)]
+pub struct Pools {
+    buffers: Rc<Pool>,
+    pipes: Rc<PipePool>,
+}
+
+impl Pools {
+    /// Pools of buffers of `buffer` bytes and kernel pipes of `pipe` bytes.
+    pub fn new(buffer: usize, pipe: usize) -> Rc<Self> {
+        let pipes = Rc::new(PipePool { size: pipe, free: RefCell::new(Vec::new()) });
+        Rc::new(Pools { buffers: Pool::new(buffer), pipes })
+    }
+
+    /// Lends an empty buffer.
+    pub fn buffer(&self) -> Lease {
+        self.buffers.lease()
+    }
+
+    /// The size of the buffers lent.
+    pub fn buffer_size(&self) -> usize {
+        self.buffers.capacity()
+    }
+
+    /// Lends an empty kernel pipe.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE; `Unsupported` where there are none, or where the kernel has only tiny ones left to give
+    /// (pipe(7), /proc/sys/fs/pipe-user-pages-soft): a buffer is faster than those.
+    pub fn pipe(&self) -> io::Result<KernelPipe> {
+        if let Some(idle) = self.pipes.free.borrow_mut().pop() {
+            return Ok(KernelPipe { ends: Some(idle), held: 0, pool: Rc::clone(&self.pipes) });
+        }
+        let (read, write, capacity) = sys::kernel_pipe(self.pipes.size)?;
+        if capacity < SHORT_PIPE {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        Ok(KernelPipe { ends: Some((read, write)), held: 0, pool: Rc::clone(&self.pipes) })
+    }
+
+    /// What one splice may ask for.
+    pub fn pipe_size(&self) -> usize {
+        self.pipes.size
+    }
+}
+
+#[derive(Debug)]
+struct PipePool {
+    size: usize,
+    /// Invariant: every pipe here is empty.
+    free: RefCell<Vec<(OwnedFd, OwnedFd)>>,
+}
+
+/// A kernel pipe on loan, filled and drained by splice.
+#[derive(Debug)]
+pub struct KernelPipe {
+    /// Read end, write end. Invariant: `Some` until drop.
+    ends: Option<(OwnedFd, OwnedFd)>,
+    /// Bytes inside. No bound: a slot may hold more than a page.
+    held: usize,
+    pool: Rc<PipePool>,
+}
+
+impl KernelPipe {
+    /// Bytes inside.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Moves bytes in; only while it is empty, so that WouldBlock can only mean the source. `Ok(0)` is end of file.
+    ///
+    /// # Errors
+    /// What splice(2) says.
+    pub fn fill(&mut self, from: impl AsFd, most: usize) -> io::Result<usize> {
+        debug_assert_eq!(self.held, 0, "a kernel pipe is filled only when it is empty");
+        let Some((_, write)) = &self.ends else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        let count = sys::splice(from.as_fd(), write.as_fd(), most)?;
+        self.held += count;
+        Ok(count)
+    }
+
+    /// Moves bytes out.
+    ///
+    /// # Errors
+    /// What splice(2) says; WouldBlock can only mean the sink.
+    pub fn drain(&mut self, to: impl AsFd, most: usize) -> io::Result<usize> {
+        let Some((read, _)) = &self.ends else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        let count = sys::splice(read.as_fd(), to.as_fd(), most.min(self.held))?;
+        self.held -= count.min(self.held);
+        Ok(count)
+    }
+
+    /// Takes bytes out into memory, for a sink that refuses splice.
+    ///
+    /// # Errors
+    /// What read(2) says.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some((read, _)) = &self.ends else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        let count = sys::read(read.as_fd(), buffer)?;
+        self.held -= count.min(self.held);
+        Ok(count)
+    }
+}
+
+impl Drop for KernelPipe {
+    fn drop(&mut self) {
+        let mut free = self.pool.free.borrow_mut();
+        if self.held == 0
+            && free.len() < KEPT
+            && let Some(ends) = self.ends.take()
+        {
+            free.push(ends);
+        }
+    }
+}
+
+/// A pipe with less than this is slower than a buffer.
+const SHORT_PIPE: usize = 64 * 1024;
+
+/// Empty pipes kept for the next lease; each costs two descriptors.
+const KEPT: usize = 16;
+
+#[cfg(all(test, target_os = "linux", not(feature = "portable")))]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_with_bytes_inside_never_reaches_the_next_session() {
+        let pools = Pools::new(1024, 65536);
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"secret").unwrap();
+        let mut pipe = pools.pipe().unwrap();
+        assert_eq!(pipe.fill(&reader, 100).unwrap(), 6);
+        drop(pipe);
+        assert!(pools.pipes.free.borrow().is_empty());
+    }
+
+    #[test]
+    fn an_empty_pipe_is_lent_again() {
+        let pools = Pools::new(1024, 65536);
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let (mut sink, into) = std::io::pipe().unwrap();
+        writer.write_all(b"through").unwrap();
+        let mut pipe = pools.pipe().unwrap();
+        pipe.fill(&reader, 100).unwrap();
+        assert_eq!(pipe.drain(&into, 100).unwrap(), 7);
+        drop((pipe, into));
+        assert_eq!(pools.pipes.free.borrow().len(), 1);
+        let mut got = String::new();
+        sink.read_to_string(&mut got).unwrap();
+        assert_eq!(got, "through");
+    }
+}

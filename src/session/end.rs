@@ -1,0 +1,333 @@
+//! One side of a session: a transport with its layers, seen as plain bytes.
+
+use std::io;
+use std::time::Instant;
+
+use crate::buffer::Buffer;
+use crate::endpoint::{Spliceable, Transport};
+use crate::error::Error;
+use crate::layer::HalfClose;
+use crate::layer::stack::Stack;
+use crate::reactor::Turn;
+use crate::sys::Access;
+
+/// Who is at the other side of an end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Files, pipes and terminals of this machine, with the names that messages use for reading and writing.
+    Local {
+        /// Say `standard input`.
+        reading: String,
+        /// Say `standard output`.
+        writing: String,
+    },
+    /// Another program, over a socket; as printed.
+    Peer(String),
+}
+
+/// What went wrong in one system call or one layer.
+#[derive(Debug)]
+pub enum Fault {
+    /// The system said so.
+    Io(io::Error),
+    /// A layer said so.
+    Layer(Error),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Fault::Io(error)
+    }
+}
+
+/// What one step of a pump did at an end.
+#[derive(Debug)]
+pub enum Step {
+    /// Moved this many bytes, at least one.
+    Moved(usize),
+    /// Nothing can be done before an event.
+    Blocked,
+    /// No more bytes come.
+    Eof,
+    /// This direction is over.
+    Failed(Fault),
+}
+
+impl Step {
+    fn of(result: io::Result<usize>) -> Self {
+        match result {
+            Ok(0) => Step::Eof,
+            Ok(count) => Step::Moved(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Step::Blocked,
+            Err(error) => Step::Failed(error.into()),
+        }
+    }
+}
+
+/// A transport with the layers on it.
+pub struct End {
+    transport: Transport,
+    /// `None` when the transport is bare, so that its bytes may be spliced.
+    stack: Option<Box<Stack>>,
+    side: Side,
+    /// Some call was told that the peer is gone. The kernel says so once, to whoever asks first; from then on an end
+    /// of file here is no end of file.
+    cut: bool,
+    /// The end of our bytes was passed on, or nothing was to be.
+    write_closed: bool,
+    /// The transport gave an end of file to the stack.
+    wire_ended: bool,
+}
+
+impl End {
+    /// An end over a transport, with the layers that stand on it (outermost first).
+    pub fn new(transport: Transport, side: Side, stack: Option<Stack>) -> Self {
+        End { transport, stack: stack.map(Box::new), side, cut: false, write_closed: false, wire_ended: false }
+    }
+
+    /// Declares that the peer was found to be gone before the session began; what it sent may still be read.
+    pub fn mark_cut(&mut self) {
+        self.cut = true;
+    }
+
+    /// True once the peer is known to have cut the connection.
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// Who is there.
+    pub fn side(&self) -> &Side {
+        &self.side
+    }
+
+    /// True for another program over a socket.
+    pub fn is_peer(&self) -> bool {
+        matches!(self.side, Side::Peer(_))
+    }
+
+    /// The transport below the layers.
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// Registers the transport.
+    ///
+    /// # Errors
+    /// ENOMEM, ENOSPC.
+    pub fn start(&mut self, turn: &mut Turn) -> io::Result<()> {
+        self.transport.start(turn)
+    }
+
+    /// Reads plain bytes into `buffer`, at most `most`.
+    pub fn read(&mut self, turn: &mut Turn, buffer: &mut Buffer, most: usize) -> Step {
+        let step = match self.stack {
+            None => {
+                let step = Step::of(self.transport.read(turn, buffer.spare(most)));
+                if let Step::Moved(count) = step {
+                    buffer.fill(count);
+                }
+                step
+            }
+            Some(_) => self.read_through_layers(turn, buffer, most),
+        };
+        self.judge(step)
+    }
+
+    fn read_through_layers(&mut self, turn: &mut Turn, buffer: &mut Buffer, most: usize) -> Step {
+        loop {
+            let Some(stack) = &mut self.stack else { return Step::Blocked };
+            stack.decode();
+            let plain = stack.plain();
+            if !plain.is_empty() {
+                let count = plain.len().min(most).min(buffer.spare(most).len());
+                buffer.push(&plain.filled()[..count]);
+                plain.consume(count);
+                return if count == 0 { Step::Blocked } else { Step::Moved(count) };
+            }
+            if let Some(error) = stack.take_failure() {
+                return Step::Failed(Fault::Layer(error));
+            }
+            if stack.is_plain_ended() {
+                return Step::Eof;
+            }
+            if stack.is_bare() {
+                self.stack = None;
+                let step = Step::of(self.transport.read(turn, buffer.spare(most)));
+                if let Step::Moved(count) = step {
+                    buffer.fill(count);
+                }
+                return step;
+            }
+            if self.wire_ended {
+                // a layer that has not said otherwise leaves the end of file to the transport
+                return Step::Eof;
+            }
+            match Step::of(self.transport.read(turn, stack.wire_spare())) {
+                Step::Moved(count) => stack.wire_received(count),
+                Step::Eof => {
+                    self.wire_ended = true;
+                    stack.wire_ended();
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Drops received bytes without looking at them.
+    pub fn discard(&mut self, turn: &mut Turn, most: usize) -> Step {
+        let step = Step::of(self.transport.discard(turn, most));
+        self.judge(step)
+    }
+
+    /// Writes plain bytes.
+    pub fn write(&mut self, turn: &mut Turn, bytes: &[u8]) -> Step {
+        let step = match &mut self.stack {
+            None => match self.transport.write(turn, bytes) {
+                Ok(0) => Step::Blocked,
+                result => Step::of(result),
+            },
+            Some(stack) => match stack.encode(bytes) {
+                Ok(taken) => match self.flush(turn) {
+                    Step::Failed(fault) => Step::Failed(fault),
+                    _ if taken > 0 => Step::Moved(taken),
+                    _ => Step::Blocked,
+                },
+                Err(error) => Step::Failed(Fault::Layer(error)),
+            },
+        };
+        self.judge(step)
+    }
+
+    /// Writes what the layers have to say. `Moved` when everything or something went.
+    pub fn flush(&mut self, turn: &mut Turn) -> Step {
+        let Some(stack) = &mut self.stack else { return Step::Blocked };
+        let mut moved = 0;
+        loop {
+            if let Err(error) = stack.flush() {
+                return Step::Failed(Fault::Layer(error));
+            }
+            let Some(wire) = stack.outgoing().filter(|wire| !wire.is_empty()) else { break };
+            match self.transport.write(turn, wire.filled()) {
+                Ok(count) => {
+                    wire.consume(count);
+                    moved += count;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    let step = Step::Failed(error.into());
+                    return self.judge(step);
+                }
+            }
+        }
+        if moved > 0 { Step::Moved(moved) } else { Step::Blocked }
+    }
+
+    /// Passes the end of our bytes on. `Blocked` while a layer's last words wait for room; call again then.
+    pub fn close_write(&mut self, turn: &mut Turn) -> Step {
+        if self.write_closed {
+            return Step::Eof;
+        }
+        if let Some(stack) = &mut self.stack {
+            if stack.half_close() == HalfClose::EndsBoth && !self.wire_ended && !stack.is_plain_ended() {
+                return Step::Eof; // said when the peer ends, or at the close
+            }
+            stack.close_plain();
+            if let Step::Failed(fault) = self.flush(turn) {
+                return Step::Failed(fault);
+            }
+            if self.stack.as_ref().is_some_and(|stack| !stack.is_flushed()) {
+                return Step::Blocked;
+            }
+        }
+        self.write_closed = true;
+        match self.transport.close_write(turn) {
+            Ok(()) => Step::Eof,
+            Err(error) => {
+                let step = Step::Failed(error.into());
+                self.judge(step)
+            }
+        }
+    }
+
+    /// Nothing will be read here any more.
+    pub fn close_read(&mut self, turn: &mut Turn) {
+        self.transport.close_read(turn);
+    }
+
+    /// Remembers a cut, and turns an end of file on a cut connection into the reset that it is.
+    fn judge(&mut self, step: Step) -> Step {
+        match step {
+            Step::Failed(Fault::Io(error)) => {
+                self.cut |= self.is_peer() && is_cut(&error);
+                Step::Failed(Fault::Io(error))
+            }
+            Step::Eof if self.cut && self.is_peer() => Step::Failed(Fault::Io(io::ErrorKind::ConnectionReset.into())),
+            step => step,
+        }
+    }
+
+    /// What an end of file told by splice means here.
+    pub fn ended(&mut self) -> Step {
+        self.judge(Step::Eof)
+    }
+
+    /// The descriptor of one direction for splice(2); `None` while a layer must see the bytes.
+    pub fn spliceable(&self, access: Access) -> Option<Spliceable<'_>> {
+        if self.stack.is_some() { None } else { self.transport.spliceable(access) }
+    }
+
+    /// Takes note of a system call made on [`End::spliceable`] that failed.
+    pub fn failed(&mut self, error: io::Error) -> Fault {
+        self.cut |= self.is_peer() && is_cut(&error);
+        Fault::Io(error)
+    }
+
+    /// True while a layer must see the bytes.
+    pub fn has_layers(&self) -> bool {
+        self.stack.is_some()
+    }
+
+    /// Bytes that our side accepted and the peer's kernel has not acknowledged.
+    pub fn unsent(&self) -> usize {
+        if self.cut { 0 } else { self.transport.unsent() }
+    }
+
+    /// When a layer wants to be told the time.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.stack.as_ref().and_then(|stack| stack.deadline())
+    }
+
+    /// Tells the time to the layers that asked for it.
+    pub fn tick(&mut self, now: Instant) {
+        if let Some(stack) = &mut self.stack {
+            stack.tick(now);
+        }
+    }
+
+    /// Closes everything; with `reset` the peer is told that this was no orderly end.
+    ///
+    /// # Errors
+    /// What closing a file says of data that could not be written.
+    pub fn close(self, turn: &mut Turn, reset: bool) -> io::Result<()> {
+        self.transport.close(turn, reset)
+    }
+}
+
+/// Errors that mean that the peer, or the way to it, is gone for good.
+fn is_cut(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkDown, NetworkUnreachable, NotConnected,
+        TimedOut,
+    };
+    matches!(
+        error.kind(),
+        BrokenPipe
+            | ConnectionAborted
+            | ConnectionReset
+            | HostUnreachable
+            | NetworkDown
+            | NetworkUnreachable
+            | NotConnected
+            | TimedOut
+    )
+}

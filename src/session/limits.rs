@@ -1,0 +1,123 @@
+//! Limits as values: a token bucket and deadlines. The time is always passed in.
+
+use std::time::{Duration, Instant};
+
+use crate::units::Rate;
+
+/// A token bucket in bytes: over any span of `t` seconds it lets through at most `rate * t` plus one burst, which is
+/// 40 ms worth of the rate. It starts empty, and hands out nothing until 10 ms worth has gathered, so that a slow rate
+/// does not cost a turn a byte.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    rate: u64,
+    /// Bytes that may go now. Invariant: at most one burst.
+    level: u64,
+    /// The instant up to which the level is accounted for.
+    updated: Instant,
+}
+
+impl Bucket {
+    /// An empty bucket.
+    pub fn new(rate: Rate, now: Instant) -> Self {
+        Bucket { rate: rate.0.max(1), level: 0, updated: now }
+    }
+
+    fn burst(&self) -> u64 {
+        (self.rate / 25).max(1)
+    }
+
+    fn quantum(&self) -> u64 {
+        (self.rate / 100).max(1)
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let nanos = now.saturating_duration_since(self.updated).as_nanos();
+        let gained = nanos * u128::from(self.rate) / NANOS;
+        let room = u128::from(self.burst() - self.level.min(self.burst()));
+        if gained > room {
+            // time that a full bucket could not use is gone, or a pause would be followed by a flood
+            self.level = self.burst();
+            self.updated = now;
+        } else if gained > 0 {
+            self.level += gained as u64;
+            // only the time that these whole bytes took: the rest counts towards the next byte
+            let used = (gained * NANOS).div_ceil(u128::from(self.rate));
+            self.updated += Duration::from_nanos(used.min(nanos) as u64);
+        }
+    }
+
+    /// How many bytes may go now; otherwise when to ask again.
+    ///
+    /// # Errors
+    /// The instant at which the next bytes may go.
+    pub fn allowance(&mut self, now: Instant) -> Result<u64, Instant> {
+        self.refill(now);
+        if self.level >= self.quantum() {
+            return Ok(self.level);
+        }
+        let missing = u128::from(self.quantum() - self.level);
+        let wait = (missing * NANOS).div_ceil(u128::from(self.rate));
+        Err(self.updated + Duration::from_nanos(wait.min(u128::from(u64::MAX)) as u64))
+    }
+
+    /// Accounts for bytes that went.
+    pub fn take(&mut self, bytes: u64) {
+        self.level = self.level.saturating_sub(bytes);
+    }
+}
+
+const NANOS: u128 = 1_000_000_000;
+
+/// The soonest of several deadlines.
+pub fn soonest(deadlines: impl IntoIterator<Item = Option<Instant>>) -> Option<Instant> {
+    deadlines.into_iter().flatten().min()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn over_any_two_seconds_the_rate_is_kept_within_two_percent(
+            rate in 10_000u64..10_000_000_000,
+            delays in proptest::collection::vec(0u64..8_000_000, 600..900),
+        ) {
+            let start = Instant::now();
+            let mut bucket = Bucket::new(Rate(rate), start);
+            let (mut now, mut log, mut total) = (start, vec![(start, 0u64)], 0u64);
+            // a greedy sender that is woken up to 8 ms late each time
+            for delay in delays {
+                match bucket.allowance(now) {
+                    Ok(bytes) => {
+                        bucket.take(bytes);
+                        total += bytes;
+                        log.push((now, total));
+                    }
+                    Err(at) => {
+                        prop_assert!(at > now, "a refusal must name a later instant");
+                        now = at + Duration::from_nanos(delay);
+                    }
+                }
+            }
+            let window = Duration::from_secs(2);
+            for (i, (from, before)) in log.iter().enumerate() {
+                let Some((_, after)) = log[i..].iter().rev().find(|(at, _)| *at <= *from + window) else { continue };
+                prop_assert!(after - before <= rate * 2 * 102 / 100 + 1);
+            }
+            let spent = now.duration_since(start).as_secs_f64();
+            if spent >= 2.0 {
+                prop_assert!(total as f64 >= rate as f64 * spent * 0.98 - rate as f64 / 25.0, "{total} in {spent} s");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pause_is_not_followed_by_a_flood() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(Rate(1_000_000), start);
+        assert_eq!(bucket.allowance(start + Duration::from_secs(3600)), Ok(40_000));
+    }
+}

@@ -1,0 +1,407 @@
+//! Moving bytes: two ends, two pumps, and the rules by which it all ends.
+//!
+//! ```text
+//!   ends[0] ── pumps[0] ──► ends[1]        ends[0] is the side of the command line (stdin, stdout),
+//!   ends[0] ◄── pumps[1] ── ends[1]        ends[1] the one that the command connected or accepted
+//! ```
+//!
+//! A turn runs both pumps until nothing moves. When both directions are over, or something ends the session before
+//! that, it parts: what the sockets have accepted is waited for (lingering), then they are closed, by a reset where an
+//! end of file would be a lie.
+
+pub mod carrier;
+pub mod end;
+pub mod limits;
+mod parting;
+pub mod policy;
+pub mod pump;
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::error::{Cause, Error};
+use crate::event::{Event, Observer};
+use crate::meter::Meter;
+use crate::outcome::{Ended, ExitStatus, Outcome};
+use crate::reactor::{Park, Turn};
+use carrier::Pools;
+use end::{End, Step};
+use limits::{Bucket, soonest};
+use parting::{Manner, Parting};
+use policy::{AfterPeerEof, Flow, Policy};
+use pump::{Pump, Run, Stop, Terms};
+
+/// What a session needs besides its ends.
+pub struct Context {
+    /// Number of the session, from 1, for events.
+    pub number: u64,
+    /// How it runs and ends.
+    pub policy: Policy,
+    /// Where carriers come from.
+    pub pools: Rc<Pools>,
+    /// Counts what is delivered.
+    pub meter: Arc<Meter>,
+    /// Hears of ends and choices.
+    pub observer: Rc<dyn Observer>,
+}
+
+/// Two ends joined, until both directions are over.
+pub struct Session {
+    context: Context,
+    /// Taken out one by one as they are closed.
+    ends: [Option<End>; 2],
+    pumps: [Pump; 2],
+    buckets: [Option<Bucket>; 2],
+    /// Bytes taken from each pump's source.
+    taken: [u64; 2],
+    started: Instant,
+    moved_at: Instant,
+    /// When the local side's end of file was passed on (`-q` runs from here).
+    quiet_since: Option<Instant>,
+    /// When to tell that we wait for a silent standard input, once.
+    hint_at: Option<Instant>,
+    /// The first failure; it decides the outcome, also when the other direction goes on to its own end.
+    failure: Option<Error>,
+    parting: Option<Parting>,
+}
+
+impl Session {
+    /// Joins a local end and a peer; nothing happens before [`Session::start`].
+    pub fn new(local: End, peer: End, context: Context, now: Instant) -> Self {
+        let policy = &context.policy;
+        let outward = match policy.flow {
+            Flow::ReceiveOnly => Pump::ended(),
+            Flow::Both | Flow::SendOnly if !policy.stdin => Pump::absent(),
+            Flow::Both | Flow::SendOnly if !policy.shutdown => Pump::keeping_open(),
+            Flow::Both | Flow::SendOnly => Pump::default(),
+        };
+        let bucket = || policy.rate.map(|rate| Bucket::new(rate, now));
+        let buckets = [bucket(), bucket()];
+        Session {
+            ends: [Some(local), Some(peer)],
+            pumps: [outward, Pump::default()],
+            buckets,
+            taken: [0, 0],
+            started: now,
+            moved_at: now,
+            quiet_since: None,
+            hint_at: None,
+            failure: None,
+            parting: None,
+            context,
+        }
+    }
+
+    /// Registers both ends.
+    ///
+    /// # Errors
+    /// What epoll says.
+    pub fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        for end in self.ends.iter_mut().flatten() {
+            end.start(turn).map_err(|error| Error::begun("session failed", error).with_status(ExitStatus::LocalIo))?;
+        }
+        Ok(())
+    }
+
+    /// Does everything possible now.
+    pub fn turn(&mut self, turn: &mut Turn) -> Park {
+        let now = turn.now();
+        let mut spent = false;
+        if self.parting.is_none() {
+            spent = self.pump_all(turn);
+            self.check_time(now);
+        }
+        if self.parting.is_some() {
+            return self.part(turn);
+        }
+        turn.deadline(self.next_deadline(now));
+        if spent { Park::Again } else { Park::Wait }
+    }
+
+    /// Ends the session before its own end: what is in transit is still delivered, within `policy.grace`.
+    pub fn stop(&mut self, ended: Ended, now: Instant) {
+        if self.parting.is_none() {
+            self.finish(ended, Manner::Aborted, now);
+        }
+    }
+
+    /// Bytes delivered in each direction so far.
+    pub fn bytes(&self) -> [u64; 2] {
+        [self.pumps[0].delivered(), self.pumps[1].delivered()]
+    }
+
+    /// Runs both pumps until nothing moves or their budgets are spent; true if there is more to do at once.
+    fn pump_all(&mut self, turn: &mut Turn) -> bool {
+        let mut budgets = [BUDGET, BUDGET];
+        loop {
+            let mut moved = self.flush_layers(turn);
+            for direction in 0..2 {
+                moved |= self.pump_one(turn, direction, &mut budgets[direction]);
+            }
+            if self.parting.is_some() {
+                return false;
+            }
+            if budgets.contains(&0) {
+                return true;
+            }
+            if !moved {
+                return false;
+            }
+        }
+    }
+
+    fn flush_layers(&mut self, turn: &mut Turn) -> bool {
+        let mut moved = false;
+        for end in self.ends.iter_mut().flatten() {
+            // a failure here comes again when a pump touches the end, and is judged there
+            moved |= matches!(end.flush(turn), Step::Moved(_));
+        }
+        moved
+    }
+
+    /// Runs one pump; true if it made any progress.
+    fn pump_one(&mut self, turn: &mut Turn, direction: usize, budget: &mut u64) -> bool {
+        let now = turn.now();
+        if self.pumps[direction].is_over() || *budget == 0 || self.parting.is_some() {
+            return false;
+        }
+        // a bucket that has nothing now names the instant; next_deadline asks it again
+        let most = self.allowance(direction, now).min(*budget);
+        let Context { policy, pools, .. } = &self.context;
+        let terms = Terms { pools, splice: policy.splice, block: policy.block, most };
+        let [Some(local), Some(peer)] = &mut self.ends else { return false };
+        let pump = &mut self.pumps[direction];
+        let route = pump.route();
+        let run = match direction {
+            0 => pump.run(turn, local, peer, &terms),
+            _ if policy.flow == Flow::SendOnly => pump.discard(turn, peer, &terms),
+            _ => pump.run(turn, peer, local, &terms),
+        };
+        let changed = pump.route().filter(|_| pump.route() != route);
+        *budget -= run.taken.min(*budget);
+        if let Some(route) = changed {
+            self.tell_route(direction, route);
+        }
+        self.account(turn, direction, run)
+    }
+
+    /// Books what a run did and draws the consequences; true if it made any progress.
+    fn account(&mut self, turn: &mut Turn, direction: usize, run: Run) -> bool {
+        let now = turn.now();
+        self.taken[direction] += run.taken;
+        if let Some(bucket) = &mut self.buckets[direction] {
+            bucket.take(run.taken);
+        }
+        if run.taken > 0 || run.delivered > 0 {
+            self.moved_at = now;
+            self.context.meter.add(direction, run.delivered);
+        }
+        let over = match run.stop {
+            Stop::Blocked | Stop::Spent => false,
+            Stop::Ended => {
+                self.direction_ended(turn, direction);
+                true
+            }
+            Stop::SourceFailed(fault) => {
+                self.source_failed(turn, direction, fault);
+                true
+            }
+            Stop::SinkFailed(fault) => {
+                self.sink_failed(turn, direction, fault);
+                true
+            }
+        };
+        if self.received_enough() {
+            self.finish(Ended::Clean, Manner::Reset, now);
+        }
+        over || run.taken > 0 || run.delivered > 0
+    }
+
+    /// `--max-bytes`: everything allowed was taken from the peer and delivered.
+    fn received_enough(&self) -> bool {
+        self.parting.is_none()
+            && self.context.policy.max_bytes.is_some_and(|most| self.pumps[INWARD].delivered() >= most)
+    }
+
+    /// Bytes that may be taken now in this direction.
+    fn allowance(&mut self, direction: usize, now: Instant) -> u64 {
+        let by_rate = match &mut self.buckets[direction] {
+            Some(bucket) => bucket.allowance(now).unwrap_or(0),
+            None => u64::MAX,
+        };
+        match self.context.policy.max_bytes {
+            Some(most) if direction == INWARD => by_rate.min(most.saturating_sub(self.taken[direction])),
+            _ => by_rate,
+        }
+    }
+
+    /// Everything in this direction was delivered and its end passed on.
+    fn direction_ended(&mut self, turn: &mut Turn, direction: usize) {
+        let now = turn.now();
+        let Context { policy, observer, number, .. } = &self.context;
+        observer.observe(&Event::Eof {
+            session: *number,
+            direction: ["out", "in"][direction],
+            bytes: self.pumps[direction].delivered(),
+        });
+        let (flow, after, hint) = (policy.flow, policy.after_peer_eof, policy.hint);
+        if direction == OUTWARD {
+            self.quiet_since = Some(now);
+            if flow == Flow::SendOnly {
+                return self.finish(Ended::Clean, Manner::Orderly, now);
+            }
+        } else if flow != Flow::SendOnly && !self.pumps[OUTWARD].is_over() {
+            let terminal = self.ends[LOCAL].as_ref().is_some_and(|end| end.transport().reads_terminal());
+            match after {
+                AfterPeerEof::Exit => return self.conclude(Manner::Orderly, now),
+                AfterPeerEof::Auto if terminal => return self.conclude(Manner::Orderly, now),
+                AfterPeerEof::Auto if hint => self.hint_at = Some(now + HINT),
+                AfterPeerEof::Auto => {}
+                AfterPeerEof::Send => {}
+            }
+        }
+        self.finish_if_over(now);
+    }
+
+    /// Begins to part, with the first failure as the outcome, or cleanly if there was none.
+    fn conclude(&mut self, manner: Manner, now: Instant) {
+        let ended = self.failure.take().map_or(Ended::Clean, Ended::Failed);
+        self.finish(ended, manner, now);
+    }
+
+    fn finish_if_over(&mut self, now: Instant) {
+        let unneeded = self.context.policy.flow == Flow::SendOnly || self.pumps[INWARD].is_over();
+        if self.pumps[OUTWARD].is_over() && unneeded {
+            self.conclude(Manner::Orderly, now);
+        }
+    }
+
+    /// The source of a direction failed: for a peer it is a cut, for a file or pipe of ours a read error.
+    fn source_failed(&mut self, turn: &mut Turn, direction: usize, fault: end::Fault) {
+        let now = turn.now();
+        let error = self.explain(direction, true, fault);
+        self.failure.get_or_insert(error);
+        if direction == OUTWARD && !self.is_peer(LOCAL) {
+            return self.conclude(Manner::Aborted, now);
+        }
+        // nothing can reach a peer that is gone: the other direction is over too, and its source learns it
+        self.pumps[1 - direction].break_off();
+        self.conclude(Manner::Orderly, now);
+    }
+
+    /// The sink of a direction failed. What the peer had sent before it went away is still there to be read.
+    fn sink_failed(&mut self, turn: &mut Turn, direction: usize, fault: end::Fault) {
+        let now = turn.now();
+        if !self.is_peer(1 - direction) && is_broken_pipe(&fault) {
+            return self.finish(Ended::ReaderGone, Manner::Aborted, now);
+        }
+        let error = self.explain(direction, false, fault);
+        self.failure.get_or_insert(error);
+        if !self.is_peer(1 - direction) {
+            return self.conclude(Manner::Aborted, now);
+        }
+        if let Some(source) = &mut self.ends[direction] {
+            source.close_read(turn);
+        }
+        self.finish_if_over(now);
+    }
+
+    fn is_peer(&self, end: usize) -> bool {
+        self.ends[end].as_ref().is_some_and(End::is_peer)
+    }
+
+    fn tell_route(&self, direction: usize, route: pump::Route) {
+        let name = |end: usize, reading: bool| self.ends[end].as_ref().map(|end| end.name(reading)).unwrap_or_default();
+        let text = format!("{} to {}: {}", name(direction, true), name(1 - direction, false), route.describe());
+        self.context.observer.observe(&Event::Note { verbosity: 1, text });
+    }
+
+    /// Time limits, and the hint about a silent standard input.
+    fn check_time(&mut self, now: Instant) {
+        for end in self.ends.iter_mut().flatten() {
+            end.tick(now);
+        }
+        if self.parting.is_some() {
+            return;
+        }
+        self.hint(now);
+        let policy = &self.context.policy;
+        let passed = |since: Option<Instant>, limit: Option<Duration>| match (since, limit) {
+            (Some(since), Some(limit)) => since + limit <= now,
+            _ => false,
+        };
+        if passed(self.quiet_since, policy.quit_after) {
+            self.conclude(Manner::Orderly, now);
+        } else if passed(Some(self.started), policy.max_time) {
+            let limit = policy.max_time.unwrap_or_default();
+            self.out_of_time(format!("time limit of {} reached", humantime::format_duration(limit)), now);
+        } else if passed(Some(self.moved_at), policy.idle) {
+            let limit = policy.idle.unwrap_or_default();
+            self.out_of_time(format!("nothing moved for {}", humantime::format_duration(limit)), now);
+        }
+    }
+
+    /// Says once that all that is waited for is a standard input that has been silent for a while.
+    fn hint(&mut self, now: Instant) {
+        if self.hint_at.is_none_or(|at| at > now) {
+            return;
+        }
+        if self.moved_at + HINT > now {
+            self.hint_at = Some(self.moved_at + HINT);
+            return;
+        }
+        self.hint_at = None;
+        let text = "the peer has ended; still reading standard input (-d or --after-peer-eof exit would end here)";
+        self.context.observer.observe(&Event::Note { verbosity: 0, text: text.into() });
+    }
+
+    fn out_of_time(&mut self, sentence: String, now: Instant) {
+        let error = Error::begun(self.headline(), Cause::Said(sentence)).with_status(ExitStatus::TimeLimit);
+        self.finish(Ended::Failed(error), Manner::Aborted, now);
+    }
+
+    fn next_deadline(&mut self, now: Instant) -> Option<Instant> {
+        let by_rate = [0, 1].map(|direction| match (&mut self.buckets[direction], &self.pumps[direction]) {
+            (Some(bucket), pump) if !pump.is_over() => bucket.allowance(now).err(),
+            _ => None,
+        });
+        let policy = &self.context.policy;
+        let after = |since: Option<Instant>, limit: Option<Duration>| Some(since? + limit?);
+        soonest([
+            by_rate[0],
+            by_rate[1],
+            self.hint_at,
+            after(self.quiet_since, policy.quit_after),
+            after(Some(self.started), policy.max_time),
+            after(Some(self.moved_at), policy.idle),
+            self.ends[0].as_ref().and_then(End::deadline),
+            self.ends[1].as_ref().and_then(End::deadline),
+        ])
+    }
+
+    fn outcome(&mut self, ended: Ended, now: Instant) -> Outcome {
+        Outcome { ended, bytes: self.bytes(), elapsed: now.saturating_duration_since(self.started) }
+    }
+}
+
+fn is_broken_pipe(fault: &end::Fault) -> bool {
+    matches!(fault, end::Fault::Io(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// The end of the command line's side.
+const LOCAL: usize = 0;
+
+/// From the local end to the peer.
+const OUTWARD: usize = 0;
+
+/// From the peer to the local end.
+const INWARD: usize = 1;
+
+/// Bytes that one direction may take in one turn before others are served.
+const BUDGET: u64 = 1 << 20;
+
+/// How long to wait for a silent standard input before saying so.
+const HINT: Duration = Duration::from_secs(3);

@@ -1,0 +1,268 @@
+//! How a session parts from its peers without destroying what they are still to get.
+//!
+//! `close` on a TCP socket with unread input turns into a reset and throws away the send queue (RFC 1122, 4.2.2.13).
+//! So a socket lingers first: what still arrives is read and dropped, and it is closed when its send queue is empty.
+//! An end that ought not to look like one (a signal, a full disk, the other side's reset) is then closed by a reset.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::end::{End, Fault, Side, Step};
+use super::pump::{Pump, Stop, Terms};
+use super::{INWARD, LOCAL, OUTWARD, Session};
+use crate::error::{Cause, Error, Op};
+use crate::outcome::Ended;
+use crate::reactor::{Park, Turn};
+use crate::units::Size;
+
+/// What kind of end it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Both directions ended, or were stopped by somebody who meant it: FIN.
+    Orderly,
+    /// Successful, but the peer must not think that all it sent was wanted: reset, once our bytes are through.
+    Reset,
+    /// haul stops before its source's own end: what is in transit gets a short grace, then reset.
+    Aborted,
+}
+
+/// A session on its way out.
+#[derive(Debug)]
+pub(super) struct Parting {
+    ended: Option<Ended>,
+    manner: Manner,
+    /// No waiting beyond this, whatever moves.
+    until: Option<Instant>,
+    /// The smallest send queue seen, and since when.
+    unsent: usize,
+    progress_at: Instant,
+    /// The peer answered a reset while our bytes were on their way.
+    lost: bool,
+}
+
+impl Session {
+    /// Stops taking bytes and begins to part. The first call decides.
+    pub(super) fn finish(&mut self, ended: Ended, manner: Manner, now: Instant) {
+        if self.parting.is_some() {
+            return;
+        }
+        for pump in &mut self.pumps {
+            pump.abandon();
+        }
+        let typed = self.ends[LOCAL].as_ref().is_some_and(|end| end.transport().reads_terminal());
+        let until = (manner == Manner::Aborted).then(|| now + self.context.policy.grace);
+        // whoever presses ^C has ended the source, too
+        let by_signal = matches!(ended, Ended::Signal(_));
+        let manner = if manner == Manner::Aborted && typed && by_signal { Manner::Orderly } else { manner };
+        self.parting =
+            Some(Parting { ended: Some(ended), manner, until, unsent: usize::MAX, progress_at: now, lost: false });
+    }
+
+    /// One turn of parting: deliver, pass the end on, linger, close.
+    pub(super) fn part(&mut self, turn: &mut Turn) -> Park {
+        let now = turn.now();
+        if !self.drain_pumps(turn) && !self.give_up_draining(now) {
+            turn.deadline(self.parting_deadline(now));
+            return Park::Wait;
+        }
+        self.pumps.iter_mut().for_each(Pump::break_off);
+        self.close_local(turn);
+        for index in [LOCAL, 1] {
+            if let Some(end) = &mut self.ends[index]
+                && end.is_peer()
+                && !self.linger(turn, index)
+            {
+                turn.deadline(self.parting_deadline(now));
+                return Park::Wait;
+            }
+            self.close(turn, index);
+        }
+        let ended = self.parting.as_mut().and_then(|parting| parting.ended.take()).unwrap_or(Ended::Clean);
+        turn.deadline(None);
+        Park::Done(self.outcome(ended, now))
+    }
+
+    /// Delivers what is in transit; true when nothing is left of it.
+    fn drain_pumps(&mut self, turn: &mut Turn) -> bool {
+        let policy = &self.context.policy;
+        let terms = Terms { pools: &self.context.pools, splice: policy.splice, block: policy.block, most: 0 };
+        let [Some(local), Some(peer)] = &mut self.ends else { return true };
+        let mut failed = None;
+        for direction in [OUTWARD, INWARD] {
+            let pump = &mut self.pumps[direction];
+            if pump.is_over() {
+                continue;
+            }
+            let run = match direction {
+                OUTWARD => pump.run(turn, local, peer, &terms),
+                _ => pump.run(turn, peer, local, &terms),
+            };
+            self.context.meter.add(direction, run.delivered);
+            if run.delivered > 0
+                && let Some(parting) = &mut self.parting
+            {
+                parting.progress_at = turn.now();
+            }
+            if let Stop::SinkFailed(fault) = run.stop {
+                failed = Some((direction, fault));
+            }
+        }
+        if let Some((direction, fault)) = failed {
+            let error = self.explain(direction, false, fault);
+            self.blame(error);
+        }
+        self.pumps.iter().all(Pump::is_over)
+    }
+
+    /// A failure on the way out replaces a clean end, never an earlier failure.
+    fn blame(&mut self, error: Error) {
+        if let Some(Parting { ended: Some(ended @ Ended::Clean), .. }) = &mut self.parting {
+            *ended = Ended::Failed(error);
+        }
+    }
+
+    /// True when what is in transit is not worth waiting for any longer. A reader of our output may take its time, a
+    /// peer has the linger limit.
+    fn give_up_draining(&mut self, now: Instant) -> bool {
+        let Some(parting) = &self.parting else { return true };
+        if parting.until.is_some_and(|until| until <= now) {
+            return true;
+        }
+        let stuck = now.saturating_duration_since(parting.progress_at) >= self.context.policy.linger;
+        if self.pumps[OUTWARD].is_over() || !stuck {
+            return false;
+        }
+        let name = self.ends[1].as_ref().map(|end| end.name(false)).unwrap_or_default();
+        let limit = humantime::format_duration(self.context.policy.linger);
+        let error = Error::begun(self.headline(), Cause::Said(format!("{name} took nothing for {limit}")));
+        self.blame(error);
+        true
+    }
+
+    fn is_grace_over(&self, now: Instant) -> bool {
+        let Some(parting) = &self.parting else { return true };
+        let idle = now.saturating_duration_since(parting.progress_at) >= self.context.policy.linger;
+        parting.until.is_some_and(|until| until <= now) || idle
+    }
+
+    fn parting_deadline(&self, now: Instant) -> Option<Instant> {
+        let parting = self.parting.as_ref()?;
+        let at = (now + LOOK_AGAIN).min(parting.progress_at + self.context.policy.linger);
+        Some(parting.until.map_or(at, |until| at.min(until)))
+    }
+
+    /// Closes the local end at once: whoever reads our output need not wait for the peer's acknowledgement.
+    fn close_local(&mut self, turn: &mut Turn) {
+        if !self.is_peer(LOCAL) {
+            self.close(turn, LOCAL);
+        }
+    }
+
+    /// Waits for a peer's send queue; true when it is empty, or no longer worth waiting for.
+    fn linger(&mut self, turn: &mut Turn, index: usize) -> bool {
+        let now = turn.now();
+        let other_cut = self.ends[1 - index].as_ref().is_some_and(End::is_cut);
+        let (Some(end), Some(parting)) = (&mut self.ends[index], &mut self.parting) else { return true };
+        let orderly = parting.manner == Manner::Orderly && !other_cut;
+        if orderly && self.context.policy.shutdown && matches!(end.close_write(turn), Step::Blocked) {
+            return self.is_grace_over(now);
+        }
+        discard_input(end, turn, &self.context.pools);
+        if end.is_cut() {
+            parting.lost |= parting.unsent != usize::MAX && parting.unsent > FIN;
+            return true;
+        }
+        let unsent = end.unsent();
+        if unsent < parting.unsent {
+            (parting.unsent, parting.progress_at) = (unsent, now);
+        }
+        unsent == 0 || self.is_grace_over(now)
+    }
+
+    fn close(&mut self, turn: &mut Turn, index: usize) {
+        let other_cut = self.ends[1 - index].as_ref().is_some_and(End::is_cut);
+        let Some(end) = self.ends[index].take() else { return };
+        let Some(parting) = &self.parting else { return };
+        let reset = parting.manner != Manner::Orderly || other_cut;
+        let (unsent, lost, manner) = (end.unsent(), parting.lost, parting.manner);
+        let (name, writing) = (end.name(true), end.name(false));
+        if end.is_peer() && manner != Manner::Aborted {
+            if lost {
+                let error = Error::begun(self.headline(), reset_by(&name));
+                self.blame(error);
+            } else if unsent > FIN {
+                let limit = humantime::format_duration(self.context.policy.linger);
+                let sentence = format!("{name} did not acknowledge {unsent} bytes within {limit}");
+                let error = Error::begun(self.headline(), Cause::Said(sentence));
+                self.blame(error);
+            }
+        }
+        if let Err(error) = end.close(turn, reset) {
+            self.blame(Error::new(Op::Write, writing, error));
+        }
+    }
+
+    /// `transfer stopped after 1.2 GiB`, with both directions where both moved.
+    pub(super) fn headline(&self) -> String {
+        let [sent, received] = self.bytes();
+        let amount = match (sent, received) {
+            (sent, 0) => Size(sent).human(),
+            (0, received) => Size(received).human(),
+            (sent, received) => format!("{} sent and {} received", Size(sent).human(), Size(received).human()),
+        };
+        format!("transfer stopped after {amount}")
+    }
+
+    /// What a fault in one direction means to a person.
+    pub(super) fn explain(&self, direction: usize, at_source: bool, fault: Fault) -> Error {
+        let index = if at_source { direction } else { 1 - direction };
+        let name = self.ends[index].as_ref().map(|end| end.name(at_source)).unwrap_or_default();
+        match fault {
+            Fault::Layer(error) => error,
+            Fault::Io(error) if !self.is_peer(index) => {
+                Error::new(if at_source { Op::Read } else { Op::Write }, name, error)
+            }
+            Fault::Io(error) => match error.kind() {
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::NotConnected => {
+                    Error::begun(self.headline(), reset_by(&name))
+                }
+                _ => Error::begun(format!("{} ({name})", self.headline()), error),
+            },
+        }
+    }
+}
+
+fn reset_by(name: &str) -> Cause {
+    Cause::Said(format!("{name} reset the connection"))
+}
+
+/// Reads and drops what still comes, so that closing does not turn into a reset.
+fn discard_input(end: &mut End, turn: &mut Turn, pools: &super::carrier::Pools) {
+    let mut buffer = pools.buffer();
+    for _ in 0..DISCARDS {
+        match end.read(turn, &mut buffer, usize::MAX) {
+            Step::Moved(_) => buffer.clear(),
+            Step::Blocked | Step::Eof | Step::Failed(_) => return,
+        }
+    }
+}
+
+impl End {
+    /// What messages call it.
+    pub(super) fn name(&self, reading: bool) -> String {
+        match self.side() {
+            Side::Local { reading: name, .. } if reading => name.clone(),
+            Side::Local { writing, .. } => writing.clone(),
+            Side::Peer(name) => name.clone(),
+        }
+    }
+}
+
+/// An acknowledgement of the last bytes raises an edge, but not on every kind of socket; so look again by the clock.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Our own FIN counts as one byte of the send queue; it alone is no loss.
+const FIN: usize = 1;
+
+/// Reads in one turn while discarding: a flooding peer must not hold the loop.
+const DISCARDS: usize = 16;

@@ -1,0 +1,39 @@
+//! How a session runs and ends: decided before it begins, never changed.
+
+use std::time::Duration;
+
+pub use crate::plan::{AfterPeerEof, Flow};
+use crate::units::Rate;
+
+/// The rules of one session.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Which directions carry payload.
+    pub flow: Flow,
+    /// False: nothing is read from the local end, and no end of file is sent.
+    pub stdin: bool,
+    /// False: the local end of file is not passed on.
+    pub shutdown: bool,
+    /// What the peer's end means for the other direction.
+    pub after_peer_eof: AfterPeerEof,
+    /// Longest wait after the local end of file; reaching it is success.
+    pub quit_after: Option<Duration>,
+    /// Longest time without progress while a send queue empties at the end.
+    pub linger: Duration,
+    /// Longest time that an aborted session may still deliver what is in transit.
+    pub grace: Duration,
+    /// Longest time without a byte either way.
+    pub idle: Option<Duration>,
+    /// Longest time in all.
+    pub max_time: Option<Duration>,
+    /// Received bytes after which the session ends, successfully.
+    pub max_bytes: Option<u64>,
+    /// Most bytes per second, per direction.
+    pub rate: Option<Rate>,
+    /// Most bytes by one system call.
+    pub block: usize,
+    /// False: every byte passes through memory.
+    pub splice: bool,
+    /// Somebody at a terminal should be told when a silent standard input is all that is waited for.
+    pub hint: bool,
+}

@@ -1,0 +1,484 @@
+//! One direction of a session: takes bytes from one end, delivers them to the other, and passes the end of file on.
+//!
+//! The same pump is launched twice. It borrows both ends and owns only what is in transit. What it delivers is at every
+//! moment a prefix of what it took (invariant 3): the carrier is emptied before it is filled again.
+
+use std::io;
+
+use super::carrier::{KernelPipe, Pools};
+use super::end::{End, Fault, Step};
+use crate::buffer::Lease;
+use crate::reactor::Turn;
+use crate::sys::{self, Access};
+
+/// One direction's state and what it carries.
+#[derive(Debug, Default)]
+pub struct Pump {
+    state: State,
+    /// Bytes in memory. Invariant: older than those in `pipe`.
+    buffer: Option<Lease>,
+    /// Bytes in the kernel.
+    pipe: Option<KernelPipe>,
+    refused: Refused,
+    /// The way the last bytes took.
+    route: Option<Route>,
+    /// Large reads in a row: after a few, copying is worth avoiding.
+    streak: u8,
+    /// The source's end is the end of this direction only.
+    keep_open: bool,
+    delivered: u64,
+}
+
+/// Where a direction stands. It only ever moves down this list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// The source may have more.
+    #[default]
+    Filling,
+    /// The source has ended; the sink has yet to take the rest and learn it.
+    Closing,
+    /// Nothing more is taken; what is in transit may still be delivered, without an end of file.
+    Abandoned,
+    /// Over.
+    Done,
+}
+
+/// The ways that bytes can take; those that the kernel refused for this pair are not tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Spliced straight: one of the two is a pipe.
+    Straight,
+    /// Spliced through a pipe of our own.
+    Kernel,
+    /// Dropped inside the kernel: the sink is the null device.
+    Dropped,
+    /// Read and written.
+    Buffer,
+}
+
+impl Route {
+    /// As `-v` tells it.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Route::Straight => "splice, straight",
+            Route::Kernel => "splice, through a pipe",
+            Route::Dropped => "dropped in the kernel",
+            Route::Buffer => "read and write",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Refused {
+    straight: bool,
+    kernel: bool,
+    drain: bool,
+    drop: bool,
+}
+
+/// What a run may use.
+pub struct Terms<'a> {
+    /// Where carriers come from.
+    pub pools: &'a Pools,
+    /// False where every byte has to pass through memory.
+    pub splice: bool,
+    /// Most bytes by one system call.
+    pub block: usize,
+    /// Most bytes to take from the source in this run: the fairness budget, cut down by rate and byte limits.
+    pub most: u64,
+}
+
+/// What a run did.
+#[derive(Debug)]
+pub struct Run {
+    /// Bytes taken from the source.
+    pub taken: u64,
+    /// Bytes that reached the sink.
+    pub delivered: u64,
+    /// Why it returned.
+    pub stop: Stop,
+}
+
+/// Why a run returned.
+#[derive(Debug)]
+pub enum Stop {
+    /// The source has nothing, or the sink no room: an event will tell.
+    Blocked,
+    /// As many bytes as allowed were taken.
+    Spent,
+    /// The direction is over: everything was delivered, and the end passed on unless it was abandoned.
+    Ended,
+    /// The source failed; everything before was delivered.
+    SourceFailed(Fault),
+    /// The sink failed; what was in transit is lost.
+    SinkFailed(Fault),
+}
+
+impl Pump {
+    /// A direction that has nothing to carry and only passes its end on (`--recv-only`).
+    pub fn ended() -> Self {
+        Pump { state: State::Closing, ..Pump::default() }
+    }
+
+    /// A direction that is left alone altogether (`-d`).
+    pub fn absent() -> Self {
+        Pump { state: State::Done, ..Pump::default() }
+    }
+
+    /// A direction whose end of file is not passed on (`--no-shutdown`).
+    pub fn keeping_open() -> Self {
+        Pump { keep_open: true, ..Pump::default() }
+    }
+
+    /// True when nothing more will happen in this direction.
+    pub fn is_over(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Bytes that reached the sink.
+    pub fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// The way the last bytes took.
+    pub fn route(&self) -> Option<Route> {
+        self.route
+    }
+
+    /// Takes nothing more; what is in transit is still delivered, but no end of file follows it.
+    pub fn abandon(&mut self) {
+        if matches!(self.state, State::Filling | State::Closing) {
+            self.state = State::Abandoned;
+        }
+    }
+
+    /// Ends this direction here and now; what is in transit is lost.
+    pub fn break_off(&mut self) {
+        self.state = State::Done;
+        self.buffer = None;
+        self.pipe = None;
+    }
+
+    /// Moves what can be moved now.
+    pub fn run(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms) -> Run {
+        let mut run = Run { taken: 0, delivered: 0, stop: Stop::Blocked };
+        let delivered = self.delivered;
+        run.stop = self.shovel(turn, from, to, terms, &mut run.taken);
+        run.delivered = self.delivered - delivered;
+        self.return_empty_carriers();
+        if matches!(run.stop, Stop::Ended | Stop::SourceFailed(_) | Stop::SinkFailed(_)) {
+            self.break_off();
+        }
+        run
+    }
+
+    fn shovel(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, taken: &mut u64) -> Stop {
+        loop {
+            match self.drain(turn, to, terms) {
+                Step::Blocked => return Stop::Blocked,
+                Step::Failed(fault) => return Stop::SinkFailed(fault),
+                Step::Moved(_) | Step::Eof => {}
+            }
+            match self.state {
+                State::Filling => {}
+                State::Abandoned => return Stop::Ended,
+                State::Done => return Stop::Blocked,
+                State::Closing if self.keep_open => return Stop::Ended,
+                State::Closing => {
+                    return match to.close_write(turn) {
+                        Step::Failed(fault) => Stop::SinkFailed(fault),
+                        Step::Eof => Stop::Ended,
+                        Step::Blocked | Step::Moved(_) => Stop::Blocked,
+                    };
+                }
+            }
+            let left = terms.most - *taken;
+            if left == 0 {
+                return Stop::Spent;
+            }
+            let most = usize::try_from(left).unwrap_or(usize::MAX).min(terms.block);
+            match self.fill(turn, from, to, terms, most) {
+                Filled::Taken(count) => *taken += count as u64,
+                Filled::Blocked => return Stop::Blocked,
+                Filled::Eof => self.state = State::Closing,
+                Filled::SourceFailed(fault) => return Stop::SourceFailed(fault),
+                Filled::SinkFailed(fault) => return Stop::SinkFailed(fault),
+            }
+        }
+    }
+
+    /// Gives what is in transit to the sink. `Eof` or `Moved` mean that nothing is left in transit.
+    fn drain(&mut self, turn: &mut Turn, to: &mut End, terms: &Terms) -> Step {
+        loop {
+            if let Some(buffer) = self.buffer.as_mut().filter(|buffer| !buffer.is_empty()) {
+                let most = if to.transport().is_message_shaped() { MESSAGE } else { usize::MAX };
+                let count = buffer.len().min(terms.block).min(most);
+                match to.write(turn, &buffer.filled()[..count]) {
+                    Step::Moved(count) => {
+                        buffer.consume(count);
+                        self.delivered += count as u64;
+                    }
+                    other => return other,
+                }
+                continue;
+            }
+            let Some(pipe) = self.pipe.as_mut().filter(|pipe| pipe.held() > 0) else { return Step::Eof };
+            if self.refused.drain {
+                let buffer = self.buffer.get_or_insert_with(|| terms.pools.buffer());
+                match pipe.read(buffer.spare(usize::MAX)) {
+                    Ok(count) => buffer.fill(count),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Step::Failed(error.into()),
+                }
+                continue;
+            }
+            if !to.transport().can_write(turn) {
+                return Step::Blocked;
+            }
+            let Some(sink) = to.spliceable(Access::Write) else {
+                self.refused.drain = true;
+                continue;
+            };
+            match pipe.drain(sink.fd, terms.block) {
+                // nothing moved out of a pipe that is not empty: as good as a refusal
+                Ok(0) => self.refused.drain = true,
+                Ok(count) => self.delivered += count as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    to.transport().would_block(turn, Access::Write);
+                    return Step::Blocked;
+                }
+                Err(error) if is_refusal(&error) => self.refused.drain = true,
+                Err(error) => return Step::Failed(to.failed(error)),
+            }
+        }
+    }
+
+    /// Takes bytes from the source by the best way that this pair allows.
+    fn fill(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, most: usize) -> Filled {
+        let route = self.choose(from, to, terms);
+        let filled = match route {
+            Route::Straight => self.splice_straight(turn, from, to, terms, most),
+            Route::Kernel => self.fill_pipe(turn, from, terms, most),
+            Route::Dropped => self.drop_in_kernel(turn, from, terms),
+            Route::Buffer => self.fill_buffer(turn, from, terms, most),
+        };
+        if let Filled::Taken(_) = filled
+            && !self.has_refused(route)
+        {
+            self.route = Some(route);
+        }
+        filled
+    }
+
+    fn choose(&self, from: &End, to: &End, terms: &Terms) -> Route {
+        if !terms.splice || !sys::SPLICE {
+            return Route::Buffer;
+        }
+        if to.transport().drops_everything() && !from.has_layers() && !to.has_layers() && !self.refused.drop {
+            return Route::Dropped;
+        }
+        match (from.spliceable(Access::Read), to.spliceable(Access::Write)) {
+            (Some(source), Some(sink)) if source.is_pipe || sink.is_pipe => match self.refused.straight {
+                false => Route::Straight,
+                true => Route::Buffer,
+            },
+            (Some(_), Some(_)) if !self.refused.kernel && !self.refused.drain => {
+                match from.transport().reads_file() || self.streak >= STREAK {
+                    true => Route::Kernel,
+                    false => Route::Buffer,
+                }
+            }
+            _ => Route::Buffer,
+        }
+    }
+
+    fn has_refused(&self, route: Route) -> bool {
+        match route {
+            Route::Straight => self.refused.straight,
+            Route::Kernel => self.refused.kernel,
+            Route::Dropped => self.refused.drop,
+            Route::Buffer => false,
+        }
+    }
+
+    fn fill_buffer(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms, most: usize) -> Filled {
+        let buffer = self.buffer.get_or_insert_with(|| terms.pools.buffer());
+        // a message must find room as a whole, whatever the limits say
+        let most = if from.transport().is_message_shaped() { usize::MAX } else { most };
+        let room = buffer.capacity().min(most);
+        let step = from.read(turn, buffer, room);
+        if let Step::Moved(count) = step {
+            self.streak = if count == room && count >= LARGE { self.streak.saturating_add(1) } else { 0 };
+        }
+        step.into()
+    }
+
+    fn fill_pipe(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms, most: usize) -> Filled {
+        if !from.transport().can_read(turn) {
+            return Filled::Blocked;
+        }
+        if self.pipe.is_none() {
+            match terms.pools.pipe() {
+                Ok(pipe) => self.pipe = Some(pipe),
+                // no descriptor or no pages left: this time through memory
+                Err(_) => return self.fill_buffer(turn, from, terms, most),
+            }
+        }
+        let (Some(pipe), Some(source)) = (&mut self.pipe, from.spliceable(Access::Read)) else {
+            return Filled::Blocked;
+        };
+        match pipe.fill(source.fd, most.min(terms.pools.pipe_size())) {
+            Ok(0) => from.ended().into(),
+            Ok(count) => Filled::Taken(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.source_would_block(turn, from, terms, most),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.fill_pipe(turn, from, terms, most),
+            Err(error) if is_refusal(&error) => {
+                self.refused.kernel = true;
+                self.fill_buffer(turn, from, terms, most)
+            }
+            Err(error) => Filled::SourceFailed(from.failed(error)),
+        }
+    }
+
+    /// splice said WouldBlock and only the source can be meant. An urgent byte makes it say so for ever although the
+    /// socket is readable; then one plain read goes past it.
+    fn source_would_block(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms, most: usize) -> Filled {
+        if from.transport().is_odd(turn) && from.transport().polls_ready(Access::Read) {
+            return self.fill_buffer(turn, from, terms, most);
+        }
+        from.transport().would_block(turn, Access::Read);
+        Filled::Blocked
+    }
+
+    fn splice_straight(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, most: usize) -> Filled {
+        if !from.transport().can_read(turn) || !to.transport().can_write(turn) {
+            return Filled::Blocked;
+        }
+        let (Some(source), Some(sink)) = (from.spliceable(Access::Read), to.spliceable(Access::Write)) else {
+            return Filled::Blocked;
+        };
+        match sys::splice(source.fd, sink.fd, most) {
+            Ok(0) => from.ended().into(),
+            Ok(count) => {
+                self.delivered += count as u64;
+                Filled::Taken(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blame(turn, from, to, terms, most),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.splice_straight(turn, from, to, terms, most)
+            }
+            Err(error) if is_refusal(&error) => {
+                self.refused.straight = true;
+                self.fill_buffer(turn, from, terms, most)
+            }
+            // only the socket of the two can be cut; everything else is told by the side that takes
+            Err(error) if from.is_peer() && !to.is_peer() && error.kind() != io::ErrorKind::BrokenPipe => {
+                match error.kind() {
+                    io::ErrorKind::StorageFull => Filled::SinkFailed(to.failed(error)),
+                    _ => Filled::SourceFailed(from.failed(error)),
+                }
+            }
+            Err(error) => Filled::SinkFailed(to.failed(error)),
+        }
+    }
+
+    /// A straight splice said WouldBlock without saying which end it means: poll tells, and only the end that is not
+    /// ready loses its latch. If both are ready (they became so meanwhile, or there is an urgent byte), one plain read
+    /// settles it.
+    fn blame(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, most: usize) -> Filled {
+        let (readable, writable) =
+            (from.transport().polls_ready(Access::Read), to.transport().polls_ready(Access::Write));
+        if !readable {
+            from.transport().would_block(turn, Access::Read);
+        }
+        if !writable {
+            to.transport().would_block(turn, Access::Write);
+        }
+        if readable && writable {
+            return self.fill_buffer(turn, from, terms, most);
+        }
+        Filled::Blocked
+    }
+
+    fn drop_in_kernel(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms) -> Filled {
+        let most = usize::try_from(terms.most).unwrap_or(usize::MAX);
+        match from.discard(turn, most) {
+            Step::Failed(Fault::Io(error)) if is_refusal(&error) || error.raw_os_error() == Some(libc::EFAULT) => {
+                self.refused.drop = true;
+                self.fill_buffer(turn, from, terms, most)
+            }
+            Step::Moved(count) => {
+                self.delivered += count as u64;
+                Filled::Taken(count)
+            }
+            step => step.into(),
+        }
+    }
+
+    /// Takes bytes only to drop them (`--send-only`): a peer that is never read would stop reading us. Its end of file
+    /// is no news.
+    pub fn discard(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms) -> Run {
+        let mut run = Run { taken: 0, delivered: 0, stop: Stop::Spent };
+        while run.taken < terms.most {
+            match self.fill_buffer(turn, from, terms, terms.block) {
+                Filled::Taken(count) => run.taken += count as u64,
+                Filled::Blocked => run.stop = Stop::Blocked,
+                Filled::Eof => run.stop = Stop::Ended,
+                Filled::SourceFailed(fault) | Filled::SinkFailed(fault) => run.stop = Stop::SourceFailed(fault),
+            }
+            self.buffer = None;
+            if !matches!(run.stop, Stop::Spent) {
+                break;
+            }
+        }
+        if matches!(run.stop, Stop::Ended | Stop::SourceFailed(_)) {
+            self.break_off();
+        }
+        run
+    }
+
+    fn return_empty_carriers(&mut self) {
+        if self.buffer.as_ref().is_some_and(|buffer| buffer.is_empty()) {
+            self.buffer = None;
+        }
+        if self.pipe.as_ref().is_some_and(|pipe| pipe.held() == 0) {
+            self.pipe = None;
+        }
+    }
+}
+
+/// What became of one attempt to take bytes.
+enum Filled {
+    Taken(usize),
+    Blocked,
+    Eof,
+    SourceFailed(Fault),
+    SinkFailed(Fault),
+}
+
+impl From<Step> for Filled {
+    /// A step at the source.
+    fn from(step: Step) -> Self {
+        match step {
+            Step::Moved(count) => Filled::Taken(count),
+            Step::Blocked => Filled::Blocked,
+            Step::Eof => Filled::Eof,
+            Step::Failed(fault) => Filled::SourceFailed(fault),
+        }
+    }
+}
+
+/// Errors that mean "not this way" rather than "not at all".
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
+}
+
+/// Full reads in a row after which a direction goes over to splice; small messages stay at a read and a write each.
+const STREAK: u8 = 4;
+
+/// What counts as a large read even when a limit makes it shorter than the buffer.
+const LARGE: usize = 16 * 1024;
+
+/// A seqpacket message must fit the receiver's socket buffer as a whole.
+const MESSAGE: usize = 64 * 1024;

@@ -1,0 +1,139 @@
+//! Linux: splice(2), pipe sizing (fcntl(2), F_SETPIPE_SZ), SIOCOUTQ (tcp(7), unix(7)), reopening through /proc.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pipe::{PipeFlags, SpliceFlags};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+
+use super::Access;
+
+/// Moves at most `most` bytes from one descriptor to another, at least one of which is a pipe. `Ok(0)` is end of file.
+///
+/// # Errors
+/// WouldBlock where either end is not ready (which one it does not say); EINVAL where this pair cannot be spliced:
+/// nothing has moved then, and a copy through a buffer is the way.
+pub fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+    // SPLICE_F_NONBLOCK covers pipes only: sockets and files go by their own O_NONBLOCK
+    Ok(rustix::pipe::splice(from, None, to, None, most, SpliceFlags::NONBLOCK | SpliceFlags::MOVE)?)
+}
+
+/// An own pipe, close-on-exec and non-blocking, as near to `size` bytes as the kernel allows; its real capacity last.
+///
+/// # Errors
+/// EMFILE, ENFILE.
+pub fn kernel_pipe(size: usize) -> io::Result<(OwnedFd, OwnedFd, usize)> {
+    let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    let capacity = widen_pipe(write.as_fd(), size);
+    Ok((read, write, capacity))
+}
+
+/// Grows a pipe to `size` bytes if it is smaller and the kernel lets us (pipe-user-pages-soft); its capacity then,
+/// or 0 if it is no pipe.
+pub fn widen_pipe(pipe: BorrowedFd<'_>, size: usize) -> usize {
+    let now = rustix::pipe::fcntl_getpipe_size(pipe).unwrap_or(0);
+    if now == 0 || now >= size {
+        return now;
+    }
+    rustix::pipe::fcntl_setpipe_size(pipe, size).unwrap_or(now)
+}
+
+/// A private description of the file, pipe or terminal behind an inherited descriptor: non-blocking without any other
+/// process noticing, since O_NONBLOCK belongs to the description. Never makes a terminal ours (O_NOCTTY).
+///
+/// # Errors
+/// ENXIO for writing to a FIFO that nobody reads; EACCES for what another user opened; ENXIO for sockets.
+pub fn reopen(fd: BorrowedFd<'_>, access: Access) -> io::Result<OwnedFd> {
+    let flags = match access {
+        Access::Read => OFlags::RDONLY,
+        Access::Write => OFlags::WRONLY,
+    };
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    Ok(rustix::fs::open(path, flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Bytes in the socket's send queue that the peer's kernel has not acknowledged (TCP) or the peer has not read (Unix);
+/// a FIN on its way counts as one on TCP.
+///
+/// # Errors
+/// ENOTTY, EINVAL for what is not a connected socket.
+pub fn unsent(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: `socket` is borrowed and so open; TIOCOUTQ (= SIOCOUTQ) writes one int to the pointer and keeps nothing.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
+/// Drops at most `most` received bytes inside the kernel (tcp(7), MSG_TRUNC); `Ok(0)` is end of file. TCP only.
+///
+/// # Errors
+/// WouldBlock; EFAULT on sockets other than TCP: nothing was dropped then.
+pub fn discard(socket: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+    // SAFETY: with MSG_TRUNC on a TCP socket the kernel counts and drops, and never touches the (null) buffer; where it
+    // would (other families), the null pointer makes it answer EFAULT.
+    let count =
+        unsafe { libc::recv(socket.as_raw_fd(), std::ptr::null_mut(), most, libc::MSG_TRUNC | libc::MSG_DONTWAIT) };
+    if count < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(count as usize)
+}
+
+/// A socket that is non-blocking and close-on-exec from its first moment.
+///
+/// # Errors
+/// EAFNOSUPPORT, EPROTONOSUPPORT, EMFILE, ENFILE.
+pub fn socket(domain: Domain, ty: Type, protocol: Option<Protocol>) -> io::Result<Socket> {
+    Socket::new_raw(domain, ty.nonblocking().cloexec(), protocol)
+}
+
+/// Takes one connection from a listener, non-blocking and close-on-exec, and its peer's address.
+///
+/// # Errors
+/// What accept4(2) says: WouldBlock, the connection's own mishaps, EMFILE and its like.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(Socket, SockAddr)> {
+    SockRef::from(&listener).accept4(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK)
+}
+
+/// Ties a socket to one network interface (socket(7), SO_BINDTODEVICE).
+///
+/// # Errors
+/// ENODEV if there is none of that name; EPERM from kernels before 5.7.
+pub fn bind_to_interface(socket: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    SockRef::from(&socket).bind_device(Some(name.as_bytes()))
+}
+
+/// Picks the congestion control of a TCP socket (tcp(7), TCP_CONGESTION).
+///
+/// # Errors
+/// ENOENT for one that is not loaded, EPERM for one that is not open to users.
+pub fn set_congestion(socket: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    SockRef::from(&socket).set_tcp_congestion(name.as_bytes())
+}
+
+/// Bounds the time that sent bytes may stay unacknowledged (RFC 5482, TCP_USER_TIMEOUT).
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub fn set_user_timeout(socket: BorrowedFd<'_>, limit: Duration) -> io::Result<()> {
+    SockRef::from(&socket).set_tcp_user_timeout(Some(limit))
+}
+
+/// The protocol number of multipath TCP (RFC 8684).
+pub const MULTIPATH: Option<Protocol> = Some(Protocol::MPTCP);
+
+/// True where zero copy is worth a try at all.
+pub const SPLICE: bool = true;
+
+/// Everything that a descriptor can tell the poll, urgent bytes included (they cut reads short).
+pub fn every_interest() -> mio::Interest {
+    mio::Interest::READABLE | mio::Interest::WRITABLE | mio::Interest::PRIORITY
+}
+
+/// True if a short read of a stream socket proves that its queue is empty.
+pub const SHORT_READ_EMPTIES: bool = true;

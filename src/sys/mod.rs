@@ -1,0 +1,45 @@
+//! The platform: the only `unsafe` and the only `cfg(target_os)` of the crate.
+//!
+//! Every platform file exports the same names; one that cannot do a thing answers `ErrorKind::Unsupported`, and the
+//! caller has a plain way. `unix.rs` is shared. The cargo feature `portable` selects `portable.rs` on Linux too, so
+//! that the fallbacks are tested where they are developed. The contract:
+//!
+//! | name | meaning |
+//! |---|---|
+//! | `splice(from, to, most)` | moves pages between two descriptors, one of them a pipe, never sleeping in a pipe |
+//! | `kernel_pipe(size)` | an own pipe, non-blocking, with the capacity it really got |
+//! | `widen_pipe(fd, size)` | grows a pipe, never shrinks it; the capacity it has then |
+//! | `reopen(fd, access)` | a private, non-blocking description of what an inherited descriptor names |
+//! | `unsent(fd)` | bytes in a socket's send queue that the peer has not acknowledged |
+//! | `discard(fd, most)` | drops received TCP bytes in the kernel |
+//! | `socket(domain, type, protocol)` | a socket, non-blocking and close-on-exec |
+//! | `accept(fd)` | one connection of a listener, likewise |
+//! | `bind_to_interface`, `set_congestion`, `set_user_timeout` | socket options that not every system has |
+//! | `MULTIPATH` | the protocol number of multipath TCP |
+//! | `every_interest()` | what is registered with the poll for every descriptor |
+//! | `SPLICE` | zero copy is worth a try |
+//! | `SHORT_READ_EMPTIES` | a short read of a stream socket proves that nothing is left |
+
+#![allow(unsafe_code)]
+
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+mod linux;
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+pub use linux::*;
+
+#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
+mod portable;
+#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
+pub use portable::*;
+
+mod unix;
+pub use unix::*;
+
+/// Which way a descriptor is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// For reading.
+    Read,
+    /// For writing.
+    Write,
+}

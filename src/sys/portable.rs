@@ -1,0 +1,119 @@
+//! The plain ways: what Linux does better answers "unsupported" here, and the caller copies through a buffer.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+
+use super::Access;
+
+/// Not here.
+///
+/// # Errors
+/// Always `Unsupported`; nothing has moved.
+pub fn splice(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _most: usize) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Not here: without splice an own pipe is of no use.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub fn kernel_pipe(_size: usize) -> io::Result<(OwnedFd, OwnedFd, usize)> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// A pipe's capacity cannot be changed: 0, as if it were unknown.
+pub fn widen_pipe(_pipe: BorrowedFd<'_>, _size: usize) -> usize {
+    0
+}
+
+/// Not here: the caller falls back to guarded reads and writes.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub fn reopen(_fd: BorrowedFd<'_>, _access: Access) -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Bytes not yet acknowledged.
+///
+/// # Errors
+/// What the ioctl says; `Unsupported` where there is none.
+pub fn unsent(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: `socket` is borrowed and so open; TIOCOUTQ writes one int to the pointer and keeps nothing.
+    let result =
+        unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket.as_fd()), libc::TIOCOUTQ, &raw mut bytes) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
+/// Not here: the caller reads into a buffer.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub fn discard(_socket: BorrowedFd<'_>, _most: usize) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// A socket that is non-blocking and close-on-exec.
+///
+/// # Errors
+/// EAFNOSUPPORT, EPROTONOSUPPORT, EMFILE, ENFILE.
+pub fn socket(domain: Domain, ty: Type, protocol: Option<Protocol>) -> io::Result<Socket> {
+    let socket = Socket::new(domain, ty, protocol)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Takes one connection from a listener, non-blocking and close-on-exec, and its peer's address.
+///
+/// # Errors
+/// What accept(2) says: WouldBlock, the connection's own mishaps, EMFILE and its like.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(Socket, SockAddr)> {
+    let (socket, peer) = SockRef::from(&listener).accept()?;
+    socket.set_nonblocking(true)?;
+    Ok((socket, peer))
+}
+
+/// Not here.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub fn bind_to_interface(_socket: BorrowedFd<'_>, _name: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Not here.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub fn set_congestion(_socket: BorrowedFd<'_>, _name: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Not here.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub fn set_user_timeout(_socket: BorrowedFd<'_>, _limit: Duration) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// No multipath TCP: plain TCP takes its place.
+pub const MULTIPATH: Option<Protocol> = None;
+
+/// Zero copy is not worth a try.
+pub const SPLICE: bool = false;
+
+/// Everything that a descriptor can tell the poll.
+pub fn every_interest() -> mio::Interest {
+    mio::Interest::READABLE | mio::Interest::WRITABLE
+}
+
+/// True if a short read of a stream socket proves that its queue is empty.
+pub const SHORT_READ_EMPTIES: bool = false;

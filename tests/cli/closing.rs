@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use rustix::process::Signal;
 
@@ -143,13 +144,15 @@ fn max_time_resets_and_is_status_3(way: Way) {
 }
 both_ways_over_tcp!(max_time_resets_and_is_status_3);
 
-// A read error on stdin (a directory, here) is not an end of file: status 5, and the peer sees a reset.
+// A read error on stdin is not an end of file: status 5, and the peer sees a reset.
 fn a_read_error_on_stdin_resets_and_is_status_5(way: Way) {
-    let home = scratch();
-    let directory = open(home.path());
-    let (haul, mut peer) = way.join_with(&[], |haul| haul.stdin(Input::Fd(directory)));
+    // page 0 of a process is not mapped: reading it is an input/output error
+    let unreadable = open(Path::new("/proc/self/mem"));
+    let (haul, mut peer) = way.join_with(&[], |haul| haul.stdin(Input::Fd(unreadable)));
     assert_eq!(peer.receive_all(), (Vec::new(), Ending::Reset));
-    haul.wait().code(5).one_error();
+    let haul = haul.wait();
+    haul.code(5);
+    assert_eq!(haul.one_error(), "haul: cannot read standard input: input/output error");
 }
 both_ways_over_tcp!(a_read_error_on_stdin_resets_and_is_status_5);
 

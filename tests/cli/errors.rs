@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::harness::peer::refusing_address;
-use crate::harness::{Ended, Listener, Peer, haul, scratch};
+use crate::harness::{Ended, Input, Listener, Peer, haul, open, scratch};
 
 /// Runs haul with these words; it must fail with this status and one error, of which the first line is returned.
 #[track_caller]
@@ -64,7 +64,7 @@ fn a_name_with_numeric_only_is_status_2() {
 #[test]
 fn a_missing_socket_path_is_status_1() {
     let home = scratch();
-    let endpoint = format!("unix:{}/none", home.path().display());
+    let endpoint = format!("{}/none", home.path().display());
     let (ended, _) = fails(&["connect", &endpoint], 1);
     assert_eq!(
         ended.stderr,
@@ -118,8 +118,8 @@ fn a_port_in_time_wait_can_be_listened_on() {
 // An address that this machine does not have: status 2.
 #[test]
 fn a_foreign_address_cannot_be_listened_on() {
-    let (ended, line) = fails(&["listen", "192.0.2.255:0"], 2);
-    assert!(line.starts_with("haul: cannot listen on 192.0.2.255:0: "), "{line}");
+    let (ended, line) = fails(&["listen", "198.51.100.1:0"], 2);
+    assert!(line.starts_with("haul: cannot listen on 198.51.100.1:0: "), "{line}");
     assert!(ended.stderr.contains("\n  try: "), "{}", ended.stderr);
 }
 
@@ -238,4 +238,14 @@ fn a_path_that_is_too_long_for_a_socket_is_status_2() {
 fn a_descriptor_that_is_not_open_is_status_2() {
     let (_, line) = fails(&["connect", "fd:77"], 2);
     assert!(line.contains("fd:77"), "{line}");
+}
+
+// A directory on stdin cannot be read: told at once, status 5.
+#[test]
+fn a_directory_on_stdin_is_status_5() {
+    let home = scratch();
+    let listener = Listener::tcp();
+    let ended = haul(["connect", &listener.endpoint()]).stdin(Input::Fd(open(home.path()))).run();
+    ended.code(5);
+    assert_eq!(ended.one_error(), "haul: cannot read standard input: is a directory");
 }

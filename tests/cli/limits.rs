@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::data::{assert_same, bytes};
-use crate::harness::{Ending, Input, Listener, Net, Peer, Role, Sink, Way, haul, scratch};
+use crate::harness::{Ending, Input, Listener, Net, Peer, Role, Sink, Way, create, haul, scratch};
 
 // -w: no byte either way for that long is status 3, though both ends are open.
 fn idle_is_status_3(way: Way) {
@@ -38,19 +38,33 @@ both_ways!(traffic_either_way_keeps_idle_from_passing);
 // --max-bytes counts what is received: exactly that much is written, status 0, and the peer is reset.
 fn max_bytes_is_success_after_exactly_that_many(way: Way) {
     for flags in [&["--max-bytes", "100000"][..], &["--max-bytes", "100000", "--splice", "never"]] {
-        let content = bytes(41, 8 << 20);
+        let content = bytes(41, 100_000);
         let (mut haul, mut peer) = way.join(flags);
-        let sending = peer.send_in_thread(content.clone());
         let stdin = haul.stdin.take();
+        peer.send(&content);
+        assert_eq!(peer.receive_all(), (Vec::new(), Ending::Reset));
         let haul = haul.wait();
         drop(stdin);
         haul.ok();
-        assert_same("what was received", &haul.stdout, &content[..100_000]);
-        assert!(sending.join().unwrap() < content.len(), "the peer was not cut");
-        assert_eq!(peer.receive_all().1, Ending::Reset);
+        assert_same("what was received", &haul.stdout, &content);
     }
 }
 both_ways_over_tcp!(max_bytes_is_success_after_exactly_that_many);
+
+// A peer that has more to say is cut, and no byte over the limit is written.
+fn no_byte_over_max_bytes_is_written(way: Way) {
+    for flags in [&["--max-bytes", "100001"][..], &["--max-bytes", "100001", "--splice", "never"]] {
+        let content = bytes(43, 8 << 20);
+        let home = scratch();
+        let to = home.path().join("to");
+        let (haul, peer) = way.join_with(flags, |haul| haul.stdout(Sink::Fd(create(&to))));
+        let sending = peer.send_in_thread(content.clone());
+        haul.wait().ok();
+        assert_same("what was received", &std::fs::read(&to).unwrap(), &content[..100_001]);
+        assert!(sending.join().unwrap() < content.len(), "the peer was not cut");
+    }
+}
+both_ways!(no_byte_over_max_bytes_is_written);
 
 // Fewer bytes than --max-bytes end as ever.
 fn max_bytes_that_is_not_reached_changes_nothing(way: Way) {

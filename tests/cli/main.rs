@@ -21,6 +21,7 @@ mod peers;
 mod scripts;
 mod signals;
 mod stdio;
+mod surface;
 mod terminal;
 mod transfer;
 mod unix_paths;

@@ -98,6 +98,9 @@ impl Descriptor {
             self.slot = Some(turn.always_ready());
             return Ok(());
         }
+        if self.kind == Kind::Pipe {
+            sys::widen_pipe(self.fd.as_fd(), PIPE_WIDTH);
+        }
         match turn.register(&mut SourceFd(&self.fd.as_raw_fd())) {
             Ok(slot) => self.slot = Some(slot),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -106,10 +109,10 @@ impl Descriptor {
             }
             Err(error) => return Err(error),
         }
-        if self.has_end_before_registration() {
-            if let Some(slot) = self.slot {
-                turn.arm(slot);
-            }
+        if self.has_end_before_registration()
+            && let Some(slot) = self.slot
+        {
+            turn.arm(slot);
         }
         Ok(())
     }
@@ -240,3 +243,6 @@ impl Descriptor {
 
 /// A write of at most this many bytes to a pipe that polls writable does not sleep (pipe(7)).
 const PIPE_BUF: usize = 4096;
+
+/// Pipes are widened to this much, the most that an unprivileged process may have: fewer and longer splices.
+const PIPE_WIDTH: usize = 1 << 20;

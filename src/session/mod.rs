@@ -138,8 +138,8 @@ impl Session {
         let mut budgets = [BUDGET, BUDGET];
         loop {
             let mut moved = self.flush_layers(turn);
-            for direction in 0..2 {
-                moved |= self.pump_one(turn, direction, &mut budgets[direction]);
+            for (direction, budget) in budgets.iter_mut().enumerate() {
+                moved |= self.pump_one(turn, direction, budget);
             }
             if self.parting.is_some() {
                 return false;

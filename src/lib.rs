@@ -1,4 +1,65 @@
-//! haul: a netcat-style tool.
+//! haul: listen, connect and move bytes between sockets, pipes and files without losing any.
+//!
+//! # One flow, one direction
+//!
+//! ```text
+//! argv ─► cli ─► plan ─► command ─► endpoint ─► session (End ⇄ Pump ⇄ End) ─► reactor ─► report ─► exit status
+//!                                       └ layer (sans-IO filters)    └ sys (the only unsafe)
+//! ```
+//!
+//! Nothing is opened before the whole plan is known; nothing prints below [`command`]; nothing above [`sys`] knows the
+//! platform.
+//!
+//! # The rooms
+//!
+//! | room | what it is | imports of ours besides the vocabulary |
+//! |---|---|---|
+//! | [`error`] [`escape`] [`event`] [`outcome`] [`buffer`] [`meter`] [`units`] | the vocabulary: everybody may use it | each other |
+//! | [`cli`] | the only folder that knows clap: words in, a [`plan::Plan`] out | `plan` |
+//! | [`plan`] | every decision, validated, as pure data | nothing |
+//! | [`command`] | what a subcommand does; the only place that joins everything | all but `cli` |
+//! | [`endpoint`] | opening things: dial, accept, files, FIFOs, descriptors, stand-ins | `plan::address`, `reactor`, `sys` |
+//! | [`layer`] | sans-IO filters between application bytes and wire bytes | nothing |
+//! | [`session`] | moving bytes between two ends, and how that ends | `endpoint`, `layer`, `plan`, `reactor`, `sys` |
+//! | [`reactor`] | the event loop: tasks, turns, latches, deadlines, signals | `sys` |
+//! | [`report`] | numbers and events out: lines, NDJSON, progress | nothing |
+//! | [`sys`] | the platform; the only `unsafe` | nothing |
+//!
+//! # Glossary
+//!
+//! - **Address**: an endpoint as the user typed it, parsed. **Plan**: a whole command line, decided.
+//! - **Transport**: one pollable thing of the system. **End**: a transport with its layers, seen as plain bytes.
+//! - **Carrier**: what holds bytes in transit: a leased buffer or a leased kernel pipe. **Pump**: one direction.
+//! - **Session**: two ends and two pumps. **Parting**: its last part: deliver, linger, close or reset.
+//! - **Task**: something with turns. **Turn**: its view of the reactor. **Latch**: readiness, remembered.
+//! - **Cut**: a connection that ended without an end of file.
+//!
+//! # Invariants
+//!
+//! 1. *No silent sleep.* A task that parks has a cleared latch that it needs, a deadline, a named wake (a signal, a
+//!    child task, another thread), or stands in the run-again queue.
+//! 2. *A latch is cleared only by what that descriptor itself said in that direction*: WouldBlock, a short read of a
+//!    stream socket with nothing odd about it, or poll asked about exactly the ends that a splice could have meant.
+//! 3. *Bytes out of a pump are a prefix of bytes in;* at its end they are equal unless the outcome names a failure.
+//! 4. *`start <= end <= capacity`* in every buffer. A kernel pipe's count has no such bound: never assert one.
+//! 5. *Each direction ends exactly once,* and its sink learns of it exactly once.
+//! 6. *Memory per session is bounded,* and near nothing when idle: carriers are leased while there is something in them.
+//! 7. *The data path neither allocates, formats, locks, nor reads the clock*: the reactor passes `now`.
+//! 8. *Inherited descriptors leave as they came*: no flag is ever set on a shared description; only the width of a pipe
+//!    may have grown.
+//! 9. *One session's failure never leaves that session.*
+//! 10. *An end announced as clean was never cut.*
+//!
+//! # Recipes
+//!
+//! - *A new flag*: a field in its group in `cli`, where its doc comment is the manual; a field in the part of the plan
+//!   that it belongs to; a line in `plan::explain`; a test in `tests/cli` whose name is the promise; then
+//!   `BLESS=1 cargo test surface` rewrites the man pages and completions.
+//! - *A new kind of endpoint*: a variant of [`plan::address::Kind`] with its spelling and inverse; a file in `endpoint`
+//!   that ends in a [`endpoint::Transport`]; an arm in [`endpoint::open::Opening`].
+//! - *A new layer*: a file in `layer` that implements [`layer::Layer`], tested there by feeding it every chunking; the
+//!   command that wants it puts it into the [`layer::stack::Stack`] of an [`session::end::End`].
+
 pub mod buffer;
 pub mod cli;
 pub mod command;

@@ -10,13 +10,14 @@ use super::announce::announce;
 use super::progress::Ticker;
 use super::reporting::Reporting;
 use crate::endpoint::accept::Acceptor;
+use crate::endpoint::file::{self, Found};
 use crate::endpoint::open::{Opened, Opening};
 use crate::endpoint::{Transport, stdio};
 use crate::error::{Cause, Error, Op};
 use crate::event::{Event, Observer};
 use crate::meter::Meter;
 use crate::outcome::{Ended, Outcome};
-use crate::plan::address::Address;
+use crate::plan::address::{Address, Kind};
 use crate::plan::{Connect, Flow, Listen, Transfer};
 use crate::reactor::{Park, Task, Turn};
 use crate::report::summary::reason;
@@ -29,9 +30,11 @@ use crate::sys;
 
 /// Binds at once, so that a mistake is told before anything else, and gives the task that accepts and bridges.
 pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
-    let mut bridge = Bridge::new(&plan.at, &plan.transfer, reporting)?;
+    let transfer = one_way(&plan.at, &plan.transfer, Flow::ReceiveOnly);
+    let mut bridge = Bridge::new(&plan.at, &transfer, reporting)?;
     bridge.limit = plan.accept_timeout;
-    bridge.stage = match Opening::listening(&plan.at)? {
+    let (reads, writes) = (transfer.flow != Flow::SendOnly, sends(&transfer));
+    bridge.stage = match Opening::listening(&plan.at, reads, writes)? {
         Some(opening) => Stage::Opening(opening),
         None => {
             let acceptor = Acceptor::open(&plan.at)?;
@@ -46,11 +49,25 @@ pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Tas
 
 /// Gives the task that dials and bridges.
 pub(super) fn connect(plan: &Connect, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
-    let mut bridge = Bridge::new(&plan.to, &plan.transfer, reporting)?;
+    let transfer = one_way(&plan.to, &plan.transfer, Flow::SendOnly);
+    let mut bridge = Bridge::new(&plan.to, &transfer, reporting)?;
     bridge.limit = plan.connect_timeout;
-    let (reads, writes) = (plan.transfer.flow != Flow::SendOnly, sends(&plan.transfer));
+    let (reads, writes) = (transfer.flow != Flow::SendOnly, sends(&transfer));
     bridge.stage = Stage::Opening(Opening::new(&plan.to, reads, writes)?);
     Ok(Box::new(bridge))
+}
+
+/// A bare path may turn out to be a FIFO, which goes one way: into it when connecting, out of it when listening.
+fn one_way(address: &Address, transfer: &Transfer, flow: Flow) -> Transfer {
+    let mut transfer = transfer.clone();
+    if let Kind::Path(path) = &address.kind
+        && transfer.flow == Flow::Both
+        && transfer.stdin
+        && matches!(file::find(path), Ok(Found::Fifo))
+    {
+        transfer.flow = flow;
+    }
+    transfer
 }
 
 fn sends(transfer: &Transfer) -> bool {

@@ -84,6 +84,25 @@ impl Descriptor {
         Ok(Descriptor { fd, inherited: None, access, kind, guard, slot: None, append })
     }
 
+    /// Standard output that was closed when haul was started: fine while there is nothing to write, EBADF from the
+    /// kernel at the first byte.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE.
+    pub fn closed_for_writing() -> io::Result<Self> {
+        let fd = OwnedFd::from(std::fs::File::open("/dev/null")?);
+        // not as the null device, since what is written there would be dropped unseen
+        let kind = Kind::Device;
+        let guard = Guard::AlwaysReady;
+        Ok(Descriptor { fd, inherited: None, access: Access::Write, kind, guard, slot: None, append: false })
+    }
+
+    /// True for a file with so much left that moving it by splice pays.
+    pub fn is_long_file(&self) -> bool {
+        self.kind == Kind::File
+            && sys::file_size_and_offset(self.fd.as_fd()).is_none_or(|(size, offset)| size >= offset + LONG_FILE)
+    }
+
     /// What it is.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -109,8 +128,8 @@ impl Descriptor {
             }
             Err(error) => return Err(error),
         }
-        if self.has_end_before_registration()
-            && let Some(slot) = self.slot
+        if let Some(slot) = self.slot
+            && self.has_end_before_registration()
         {
             turn.arm(slot);
         }
@@ -148,6 +167,11 @@ impl Descriptor {
         let result = match self.guard {
             Guard::DontWait => sys::receive(self.fd.as_fd(), buffer),
             _ => sys::read(self.fd.as_fd(), buffer),
+        };
+        let result = match result {
+            // how a terminal, or the other side of a pty, says that it hung up
+            Err(error) if self.kind == Kind::Terminal && error.raw_os_error() == Some(libc::EIO) => Ok(0),
+            result => result,
         };
         self.settle(turn, result)
     }
@@ -210,6 +234,7 @@ impl Descriptor {
     pub fn spliceable(&self) -> Option<(BorrowedFd<'_>, bool)> {
         let fit = match (self.kind, self.guard) {
             (Kind::Pipe, _) => true,
+            (Kind::Null, _) => self.access == Access::Write,
             (Kind::File, _) => !(self.append && self.access == Access::Write),
             _ => false,
         };
@@ -246,3 +271,6 @@ const PIPE_BUF: usize = 4096;
 
 /// Pipes are widened to this much, the most that an unprivileged process may have: fewer and longer splices.
 const PIPE_WIDTH: usize = 1 << 20;
+
+/// A shorter file is read and written at once, which costs less than making a pipe for it.
+const LONG_FILE: u64 = 64 * 1024;

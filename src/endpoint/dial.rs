@@ -8,20 +8,17 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use mio::unix::SourceFd;
-use socket2::{Domain, SockAddr, Type};
+use socket2::SockAddr;
 
-use super::options::{self, Phase, Target};
+use super::attempt::{Attempt, Candidate, Stage, Trouble, Verdict};
 use super::printed;
 use super::resolve::{Lookup, NoAddress};
 use super::socket::{Family, Socket};
 use crate::error::{Error, Op, hint, sentence};
 use crate::plan::address::{Address, Host, HostPort, Kind, Options, UnixName, UnixSocket};
-use crate::reactor::{Slot, Turn};
-use crate::sys;
+use crate::reactor::Turn;
 
 /// Getting one connection.
 #[derive(Debug)]
@@ -78,38 +75,6 @@ struct Race {
     failures: Vec<(Candidate, io::Error)>,
     /// When the next candidate has its turn, whatever becomes of those before it.
     next_at: Option<Instant>,
-}
-
-/// One address to try.
-#[derive(Clone, Debug)]
-struct Candidate {
-    address: SockAddr,
-    /// Bound before connecting.
-    source: Option<SockAddr>,
-    kind: Family,
-}
-
-#[derive(Debug)]
-struct Attempt {
-    candidate: Candidate,
-    socket: socket2::Socket,
-    multipath: bool,
-    stage: Stage,
-}
-
-#[derive(Debug)]
-enum Stage {
-    /// The connect is under way (or done), and the poll will tell.
-    Pending(Slot),
-    /// A Unix listener's backlog is full: no event will tell, so it is tried again at this time.
-    Full { again: Instant, pause: Duration },
-}
-
-/// What one look at an attempt says.
-enum Verdict {
-    NotYet,
-    Up(Option<io::Error>),
-    Failed(io::Error),
 }
 
 impl Dial {
@@ -270,7 +235,9 @@ impl Dial {
         } else {
             match failures.pop() {
                 Some((candidate, error)) if candidate.explain(&error) == sentence(&error) => {
-                    return Error::new(Op::Connect, &self.object, error);
+                    let stale = candidate.kind != Family::Tcp && error.kind() == io::ErrorKind::ConnectionRefused;
+                    let error = Error::new(Op::Connect, &self.object, error);
+                    return if stale { error.with_advice(STALE) } else { error };
                 }
                 _ => Error::said(Op::Connect, &self.object, told.into_iter().next().unwrap_or_default()),
             }
@@ -337,139 +304,6 @@ impl Race {
     }
 }
 
-/// Why an attempt could not be started.
-enum Trouble {
-    /// This address does not work; another may.
-    Candidate(io::Error),
-    /// The user's options do not work, whatever the address.
-    Options(Box<Error>),
-}
-
-impl From<io::Error> for Trouble {
-    fn from(error: io::Error) -> Self {
-        Trouble::Candidate(error)
-    }
-}
-
-impl From<Error> for Trouble {
-    fn from(error: Error) -> Self {
-        Trouble::Options(Box::new(error))
-    }
-}
-
-impl Attempt {
-    fn open(turn: &mut Turn, candidate: Candidate, options: &Options) -> Result<Self, Trouble> {
-        let (socket, multipath) = new_socket(&candidate, options.mptcp)?;
-        let target = Target::of(candidate.address.domain(), candidate.kind != Family::Seqpacket);
-        options::apply(options, &socket, target, Phase::BeforeBind)?;
-        if let Some(source) = &candidate.source {
-            // two attempts of one race may ask for the same port, and so may a run right after another
-            socket.set_reuse_address(true)?;
-            socket.bind(source).map_err(|error| cannot_bind(source, error))?;
-        }
-        options::apply(options, &socket, target, Phase::BeforeConnect)?;
-        let stage = connect(turn, &socket, &candidate, Duration::ZERO)?;
-        Ok(Attempt { candidate, socket, multipath, stage })
-    }
-
-    /// Tries a full backlog again, if it is time.
-    fn retry(&mut self, turn: &mut Turn) -> io::Result<()> {
-        let Stage::Full { again, pause } = self.stage else { return Ok(()) };
-        if again <= turn.now() {
-            self.stage = connect(turn, &self.socket, &self.candidate, pause)?;
-        }
-        Ok(())
-    }
-
-    /// mio's steps: after an event, SO_ERROR, then the peer's name.
-    fn verdict(&self, turn: &mut Turn) -> Verdict {
-        let Stage::Pending(slot) = self.stage else { return Verdict::NotYet };
-        let latch = turn.latch(slot);
-        if !latch.write && !latch.read {
-            return Verdict::NotYet;
-        }
-        match self.socket.take_error() {
-            Ok(None) => {}
-            Ok(Some(error)) if is_cut(&error) => return Verdict::Up(Some(error)),
-            Ok(Some(error)) if is_under_way(&error) => {}
-            Ok(Some(error)) | Err(error) => return Verdict::Failed(error),
-        }
-        match self.socket.peer_addr() {
-            Ok(peer) if self.is_connected_to_itself(&peer) => {
-                sys::arm_reset(std::os::fd::AsFd::as_fd(&self.socket));
-                Verdict::Failed(io::Error::from_raw_os_error(libc::ECONNREFUSED))
-            }
-            Ok(_) => Verdict::Up(None),
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-                // it said itself that it is not ready, and the end of the connect raises an edge
-                turn.read_would_block(slot);
-                turn.write_would_block(slot);
-                Verdict::NotYet
-            }
-            Err(error) => Verdict::Failed(error),
-        }
-    }
-
-    /// A connect to a free port of this machine may be given that very port as its own, and then meets itself by TCP's
-    /// simultaneous open (RFC 9293, 3.5). Nobody listens there.
-    fn is_connected_to_itself(&self, peer: &SockAddr) -> bool {
-        self.candidate.kind == Family::Tcp && self.socket.local_addr().is_ok_and(|local| local == *peer)
-    }
-
-    fn finish(self, cut: Option<io::Error>) -> Connected {
-        let local =
-            self.socket.local_addr().map_or_else(|_| String::from("unnamed"), |address| printed::name(&address));
-        // a peer that is gone has no name any more
-        let peer = printed::name(&self.candidate.address);
-        let protocol = match (self.candidate.kind, self.multipath) {
-            (Family::Tcp, false) => "tcp",
-            (Family::Tcp, true) => "mptcp",
-            (Family::Unix, _) => "unix",
-            (Family::Seqpacket, _) => "unix-seqpacket",
-        };
-        let socket = Socket::own(OwnedFd::from(self.socket), self.candidate.kind);
-        let socket = match self.stage {
-            Stage::Pending(slot) => socket.with_slot(slot),
-            Stage::Full { .. } => socket,
-        };
-        Connected { socket, protocol, peer, local, cut }
-    }
-
-    fn close(self, turn: &mut Turn) {
-        if let Stage::Pending(slot) = self.stage {
-            turn.deregister(&mut SourceFd(&self.socket.as_raw_fd()), slot);
-        }
-    }
-}
-
-impl Stage {
-    fn told(&self) -> String {
-        match self {
-            Stage::Pending(_) => "no answer".into(),
-            Stage::Full { .. } => "its queue of connections is full".into(),
-        }
-    }
-}
-
-impl Candidate {
-    fn printed(&self) -> String {
-        printed::name(&self.address)
-    }
-
-    fn host(&self) -> String {
-        self.address.as_socket().map_or_else(|| self.printed(), |address| printed::host(&address))
-    }
-
-    fn explain(&self, error: &io::Error) -> String {
-        let link_local =
-            self.address.as_socket_ipv6().is_some_and(|v6| v6.ip().is_unicast_link_local() && v6.scope_id() == 0);
-        if link_local && error.kind() == io::ErrorKind::InvalidInput {
-            return "a link-local address needs its interface, as in fe80::1%eth0".into();
-        }
-        sentence(error)
-    }
-}
-
 fn resolving(at: &HostPort, options: &Options) -> Result<State, NoAddress> {
     let source = options.source.as_ref().map(|host| {
         let at = HostPort { host: host.clone(), port: options.source_port.unwrap_or(0) };
@@ -518,62 +352,16 @@ fn candidates(addresses: Vec<SocketAddr>, sources: &[SocketAddr], options: &Opti
     order
 }
 
-fn new_socket(candidate: &Candidate, multipath: bool) -> io::Result<(socket2::Socket, bool)> {
-    let domain = candidate.address.domain();
-    let ty = if candidate.kind == Family::Seqpacket { Type::SEQPACKET } else { Type::STREAM };
-    open_socket(domain, ty, multipath && candidate.kind == Family::Tcp)
-}
-
-/// A socket, of multipath TCP if that is wanted and this kernel has it; whether it is.
-pub(super) fn open_socket(domain: Domain, ty: Type, multipath: bool) -> io::Result<(socket2::Socket, bool)> {
-    if multipath && let Some(protocol) = sys::MULTIPATH {
-        match sys::socket(domain, ty, Some(protocol)) {
-            Ok(socket) => return Ok((socket, true)),
-            // not built in, or switched off by net.mptcp.enabled
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EPROTONOSUPPORT | libc::ENOPROTOOPT)) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok((sys::socket(domain, ty, None)?, false))
-}
-
-/// connect(2), and registration after it: before it, the poll reports a hang-up that means nothing.
-fn connect(turn: &mut Turn, socket: &socket2::Socket, to: &Candidate, paused: Duration) -> io::Result<Stage> {
-    match socket.connect(&to.address) {
-        Ok(()) => {}
-        Err(error) if is_under_way(&error) || error.kind() == io::ErrorKind::Interrupted => {}
-        // Unix only (connect(2)): the backlog is full. Elsewhere it means that no local port is left.
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock && to.kind != Family::Tcp => {
-            let pause = (paused * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-            return Ok(Stage::Full { again: turn.now() + pause, pause });
-        }
-        Err(error) => return Err(error),
-    }
-    Ok(Stage::Pending(turn.register(&mut SourceFd(&socket.as_raw_fd()))?))
-}
-
-fn cannot_bind(source: &SockAddr, error: io::Error) -> Error {
-    Error::new(Op::Use, format!("source address {}", printed::name(source)), error)
-}
-
-/// The handshake was done and then the peer cut it.
-fn is_cut(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
-    matches!(error.kind(), ConnectionReset | BrokenPipe | NotConnected)
-}
-
-fn is_under_way(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EALREADY))
-}
-
 /// Two columns.
 fn aligned(rows: Vec<(String, String)>) -> Vec<String> {
     let width = rows.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
     rows.into_iter().map(|(left, right)| format!("{left:width$}  {right}")).collect()
 }
 
+/// A Unix socket's file outlives its listener.
+const STALE: &str = "check that the service is running: its socket file is there, but nobody listens";
 /// RFC 8305, 8: the recommended Connection Attempt Delay.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-/// How soon a full backlog is tried again: first, and at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,12 @@
 //! Opening things: each file owns one kind, and all of them end in a [`Transport`].
 
 pub mod accept;
+mod attempt;
+mod bind;
 pub mod descriptor;
 pub mod dial;
+pub mod fifo;
+pub mod file;
 pub mod open;
 pub mod options;
 pub mod printed;
@@ -12,6 +16,8 @@ pub(crate) mod script;
 pub mod socket;
 pub mod stdio;
 pub mod synthetic;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod unix_path;
 
 use std::io;
@@ -216,9 +222,9 @@ impl Transport {
         matches!(self, Transport::Descriptors(Descriptors { reader: Some(fd), .. }) if fd.kind() == Kind::Terminal)
     }
 
-    /// Bytes come from a regular file: splicing is worth while from the first byte.
-    pub fn reads_file(&self) -> bool {
-        matches!(self, Transport::Descriptors(Descriptors { reader: Some(fd), .. }) if fd.kind() == Kind::File)
+    /// Bytes come from a regular file with much in it: splicing pays from the first byte.
+    pub fn reads_long_file(&self) -> bool {
+        matches!(self, Transport::Descriptors(Descriptors { reader: Some(fd), .. }) if fd.is_long_file())
     }
 
     /// Passes the end of file on: FIN on a socket, closing the descriptor otherwise.

@@ -69,11 +69,6 @@ impl SocketFile {
         }
         Ok(file)
     }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 impl Drop for SocketFile {

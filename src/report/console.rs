@@ -20,7 +20,7 @@ pub struct Show {
     pub verbosity: u8,
     /// The user cannot know the address of the listener (port 0): told without `-v` too.
     pub announce: bool,
-    /// `--stats`: [`Event::Stats`] is shown without `-v`.
+    /// `--stats`: [`Event::Stats`] is shown.
     pub stats: bool,
 }
 
@@ -66,7 +66,7 @@ impl Console {
             Event::Listening { .. } => announce || verbosity >= 1,
             Event::Accepted { .. } | Event::Connected { .. } | Event::Closed { .. } => verbosity >= 1,
             Event::Eof { .. } => verbosity >= 2,
-            Event::Stats { .. } => stats || verbosity >= 1,
+            Event::Stats { .. } => stats,
             Event::Note { verbosity: least, .. } => verbosity >= *least,
         }
     }
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn every_event_has_its_sentence() {
         assert_eq!(
-            shown(Show { verbosity: 2, ..Show::default() }),
+            shown(Show { verbosity: 2, stats: true, ..Show::default() }),
             "haul: listening on tcp 127.0.0.1:40123\n\
              haul: accepted tcp 192.0.2.1:9\n\
              haul: connected to tcp 192.0.2.1:9\n\

@@ -77,12 +77,22 @@ pub struct End {
     write_closed: bool,
     /// The transport gave an end of file to the stack.
     wire_ended: bool,
+    /// The end of file was read.
+    read_ended: bool,
 }
 
 impl End {
     /// An end over a transport, with the layers that stand on it (outermost first).
     pub fn new(transport: Transport, side: Side, stack: Option<Stack>) -> Self {
-        End { transport, stack: stack.map(Box::new), side, cut: false, write_closed: false, wire_ended: false }
+        End {
+            transport,
+            stack: stack.map(Box::new),
+            side,
+            cut: false,
+            write_closed: false,
+            wire_ended: false,
+            read_ended: false,
+        }
     }
 
     /// Declares that the peer was found to be gone before the session began; what it sent may still be read.
@@ -93,6 +103,11 @@ impl End {
     /// True once the peer is known to have cut the connection.
     pub fn is_cut(&self) -> bool {
         self.cut
+    }
+
+    /// True once the end of file was read: nothing is left to be discarded.
+    pub fn is_read_ended(&self) -> bool {
+        self.read_ended
     }
 
     /// Who is there.

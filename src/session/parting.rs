@@ -167,6 +167,9 @@ impl Session {
         if orderly && self.context.policy.shutdown && matches!(end.close_write(turn), Step::Blocked) {
             return self.is_grace_over(now);
         }
+        if end.is_read_ended() && end.unsent() == 0 {
+            return true;
+        }
         discard_input(end, turn, &self.context.pools);
         if end.is_cut() {
             parting.lost |= parting.unsent != usize::MAX && parting.unsent > FIN;

@@ -256,6 +256,9 @@ impl Pump {
 
     /// Takes bytes from the source by the best way that this pair allows.
     fn fill(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, most: usize) -> Filled {
+        if self.route.is_none() && from.transport().reads_long_file() {
+            self.streak = STREAK; // what a few full reads would show is known beforehand
+        }
         let route = self.choose(from, to, terms);
         let filled = match route {
             Route::Straight => self.splice_straight(turn, from, to, terms, most),
@@ -284,7 +287,8 @@ impl Pump {
                 true => Route::Buffer,
             },
             (Some(_), Some(_)) if !self.refused.kernel && !self.refused.drain => {
-                match from.transport().reads_file() || self.streak >= STREAK {
+                let at_once = to.transport().drops_everything();
+                match at_once || self.streak >= STREAK {
                     true => Route::Kernel,
                     false => Route::Buffer,
                 }

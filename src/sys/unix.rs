@@ -86,6 +86,17 @@ pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// A second descriptor for what an inherited one names.
+///
+/// # Errors
+/// EBADF if it is not open, EMFILE.
+pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
+    let fd = adopt(number)?;
+    let copy = rustix::io::fcntl_dupfd_cloexec(&fd, 3);
+    let _ = fd.into_raw_fd(); // it stays as it was
+    Ok(copy?)
+}
+
 /// Closes a descriptor that is 0, 1 or 2 by putting the null device in its place, so that no later file gets the number;
 /// others are simply closed.
 ///

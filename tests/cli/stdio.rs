@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags, fcntl_getfl};
 use rustix::process::Signal;
 
 use crate::data::{assert_same, bytes};
-use crate::harness::{DEADLINE, Ending, Input, Listener, Net, Role, Sink, Way, create, file_with, haul, open, scratch};
+use crate::harness::{DEADLINE, Ending, Input, Net, Role, Sink, Way, create, file_with, open, scratch};
 
 const WAY: Way = Way { role: Role::Connects, net: Net::Tcp };
 
@@ -220,11 +220,14 @@ fn a_null_stdout_takes_everything() {
     }
 }
 
-// A closed stdout: there is no place for what is received, which is told and not a success.
+// A closed stdout: what is received has no place to go, which is no success, and goes into no socket with number 1.
 #[test]
-fn a_closed_stdout_is_not_a_success() {
-    let listener = Listener::tcp();
-    let haul = haul(["connect", &listener.endpoint()]).after("exec 1>&-").run();
+fn bytes_for_a_closed_stdout_are_not_a_success() {
+    let (haul, mut peer) = WAY.join_with(&[], |haul| haul.after("exec 1>&-"));
+    peer.send(b"lost");
+    peer.finish();
+    assert_same("what came back", &peer.receive_all().0, b"");
+    let haul = haul.wait();
     haul.code(5);
     assert_eq!(haul.one_error(), "haul: cannot write standard output: bad file descriptor");
 }

@@ -99,6 +99,7 @@ fn interrupted_waits_are_repeated() {
 
 // splice refuses from the start, as some kernels and file systems do.
 #[test]
+#[cfg(not(feature = "portable"))]
 fn splice_refused_from_the_start_falls_back() {
     for error in ["EINVAL", "ENOSYS"] {
         bytes_stay_intact(&[], &[&format!("splice:error={error}")]);
@@ -107,6 +108,7 @@ fn splice_refused_from_the_start_falls_back() {
 
 // splice and sendfile both refuse.
 #[test]
+#[cfg(not(feature = "portable"))]
 fn splice_and_sendfile_refused_fall_back() {
     bytes_stay_intact(&[], &["splice,sendfile:error=EINVAL"]);
     bytes_stay_intact(&[], &["splice,sendfile:error=ENOSYS"]);
@@ -114,6 +116,7 @@ fn splice_and_sendfile_refused_fall_back() {
 
 // splice refuses in the middle, while bytes may be inside a kernel pipe: they come first, then the rest.
 #[test]
+#[cfg(not(feature = "portable"))]
 fn splice_refused_in_the_middle_falls_back() {
     for error in ["EINVAL", "ENOSYS"] {
         for when in ["2+", "3+", "4+", "5+", "8+", "5"] {
@@ -124,6 +127,7 @@ fn splice_refused_in_the_middle_falls_back() {
 
 // No kernel pipe is to be had: buffers do.
 #[test]
+#[cfg(not(feature = "portable"))]
 fn a_refused_pipe_falls_back() {
     for error in ["EMFILE", "ENFILE"] {
         bytes_stay_intact(&[], &[&format!("pipe2:error={error}")]);

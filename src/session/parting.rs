@@ -36,6 +36,8 @@ pub(super) struct Parting {
     /// The smallest send queue seen, and since when.
     unsent: usize,
     progress_at: Instant,
+    /// How long to the next look at the send queue.
+    pause: Duration,
     /// The peer answered a reset while our bytes were on their way.
     lost: bool,
 }
@@ -54,8 +56,15 @@ impl Session {
         // whoever presses ^C has ended the source, too
         let by_signal = matches!(ended, Ended::Signal(_));
         let manner = if manner == Manner::Aborted && typed && by_signal { Manner::Orderly } else { manner };
-        self.parting =
-            Some(Parting { ended: Some(ended), manner, until, unsent: usize::MAX, progress_at: now, lost: false });
+        self.parting = Some(Parting {
+            ended: Some(ended),
+            manner,
+            until,
+            unsent: usize::MAX,
+            progress_at: now,
+            pause: FIRST_LOOK,
+            lost: false,
+        });
     }
 
     /// One turn of parting: deliver, pass the end on, linger, close.
@@ -145,9 +154,10 @@ impl Session {
         parting.until.is_some_and(|until| until <= now) || idle
     }
 
-    fn parting_deadline(&self, now: Instant) -> Option<Instant> {
-        let parting = self.parting.as_ref()?;
-        let at = (now + LOOK_AGAIN).min(parting.progress_at + self.context.policy.linger);
+    fn parting_deadline(&mut self, now: Instant) -> Option<Instant> {
+        let parting = self.parting.as_mut()?;
+        let at = (now + parting.pause).min(parting.progress_at + self.context.policy.linger);
+        parting.pause = (parting.pause * 2).min(LOOK_AGAIN);
         Some(parting.until.map_or(at, |until| at.min(until)))
     }
 
@@ -261,7 +271,9 @@ impl End {
     }
 }
 
-/// An acknowledgement of the last bytes raises an edge, but not on every kind of socket; so look again by the clock.
+/// The acknowledgement of a FIN raises an edge, that of the last bytes before a reset none; so look again by the clock,
+/// soon at first, then ever less often.
+const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Our own FIN counts as one byte of the send queue; it alone is no loss.

@@ -9,7 +9,7 @@ use super::shared::{self, Buffers, Directions, Limits, Output, Route, Tuning};
 use super::{Request, endpoint, request, value};
 use crate::error::{Error, Op};
 use crate::plan::address::{Address, Host, Options};
-use crate::plan::{Connect, Plan, advice};
+use crate::plan::{Connect, Local, Plan, advice};
 
 /// Connect to an endpoint and join it to standard input and output.
 ///
@@ -96,6 +96,10 @@ impl Args {
         limits.idle = limits.idle.or(self.wait);
         let explain = self.output.explain;
         let plan = Plan::Connect(Connect {
+            wait: None,
+            local: Local::Stdio,
+            dialogue: Vec::new(),
+            expect_timeout: None,
             to,
             connect_timeout: self.connect_timeout.or(self.wait),
             transfer: shared::transfer(self.directions, limits, self.buffers)?,

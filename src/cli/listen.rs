@@ -11,7 +11,7 @@ use super::value::{self, Value};
 use super::{Request, endpoint, request};
 use crate::error::{Error, Op};
 use crate::plan::address::{Address, Host, Kind, Options};
-use crate::plan::{Announce, Listen, Plan, advice};
+use crate::plan::{Announce, Listen, Local, Plan, Serving, advice};
 
 /// Accept one connection and join it to standard input and output.
 ///
@@ -124,6 +124,8 @@ impl Args {
         };
         let explain = self.output.explain;
         let plan = Plan::Listen(Listen {
+            local: Local::Stdio,
+            serving: Serving::default(),
             at,
             accept_timeout: self.accept_timeout,
             announce: Announce { ready_fd: self.announcing.ready_fd, port_file: self.announcing.port_file },

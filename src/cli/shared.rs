@@ -196,6 +196,9 @@ pub(super) fn transfer(directions: Directions, limits: Limits, buffers: Buffers)
         return Err(advice::clash("-N", "--no-shutdown", "they say the opposite", "one of them"));
     }
     Ok(Transfer {
+        crlf: false,
+        banner: Vec::new(),
+        copy: None,
         flow,
         stdin: !directions.no_stdin,
         shutdown: !directions.no_shutdown,

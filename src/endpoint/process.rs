@@ -15,75 +15,64 @@ use signal_hook::consts::SIGCHLD;
 use super::Descriptors;
 use super::descriptor::Descriptor;
 use crate::error::{Error, Op};
+use crate::plan::address::Program;
 use crate::reactor::{Slot, Turn};
 use crate::sys::{self, Access};
 
-/// What to run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Program {
-    /// A program and its arguments, as they are.
-    Words(Vec<OsString>),
-    /// Text for the shell.
-    Shell(OsString),
+/// How messages call a program.
+pub fn name(program: &Program) -> Vec<u8> {
+    let name = match program {
+        Program::Words(words) => words.first().map_or(OsStr::new(""), OsString::as_os_str),
+        Program::Shell(text) => text,
+    };
+    name.as_encoded_bytes().to_vec()
 }
 
-impl Program {
-    /// How messages call it.
-    pub fn name(&self) -> Vec<u8> {
-        let name = match self {
-            Program::Words(words) => words.first().map_or(OsStr::new(""), OsString::as_os_str),
-            Program::Shell(text) => text,
-        };
-        name.as_encoded_bytes().to_vec()
-    }
+/// Makes sure that a program can be started at all, before anything else is opened.
+///
+/// # Errors
+/// It is not there, or not executable. Text for the shell is the shell's to judge.
+pub fn check(program: &Program) -> Result<(), Error> {
+    let Program::Words(words) = program else { return Ok(()) };
+    let Some(first) = words.first() else { return Ok(()) };
+    sys::find_program(first).map(drop).map_err(|error| failed(program, error))
+}
 
-    /// Makes sure that it can be started at all, before anything else is opened.
-    ///
-    /// # Errors
-    /// It is not there, or not executable. Text for the shell is the shell's to judge.
-    pub fn check(&self) -> Result<(), Error> {
-        let Program::Words(words) = self else { return Ok(()) };
-        let Some(first) = words.first() else { return Ok(()) };
-        sys::find_program(first).map(drop).map_err(|error| self.failed(error))
-    }
+fn failed(program: &Program, error: io::Error) -> Error {
+    Error::new(Op::Start, name(program), error)
+}
 
-    fn failed(&self, error: io::Error) -> Error {
-        Error::new(Op::Start, self.name(), error)
-    }
-
-    /// Starts it, with these variables added to its environment.
-    ///
-    /// # Errors
-    /// What fork(2) and execve(2) say.
-    pub fn start(&self, variables: &[(&'static str, String)]) -> Result<(Descriptors, Child), Error> {
-        let mut command = match self {
-            Program::Words(words) => {
-                let mut command = Command::new(words.first().map_or(OsStr::new(""), OsString::as_os_str));
-                command.args(words.iter().skip(1));
-                command
-            }
-            Program::Shell(text) => {
-                let mut command = Command::new("/bin/sh");
-                command.arg("-c").arg(text);
-                command
-            }
-        };
-        command.envs(variables.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-        sys::shed_descriptors(&mut command);
-        let mut child = command.spawn().map_err(|error| self.failed(error))?;
-        let end = |fd: Option<OwnedFd>, access| -> io::Result<Option<Descriptor>> {
-            let Some(fd) = fd else { return Ok(None) };
-            sys::set_nonblocking(&fd)?;
-            Descriptor::own(fd, access).map(Some)
-        };
-        let reader = end(child.stdout.take().map(OwnedFd::from), Access::Read);
-        let writer = end(child.stdin.take().map(OwnedFd::from), Access::Write);
-        let child = Child::new(child, self.name());
-        let reader = reader.map_err(|error| self.failed(error))?;
-        let writer = writer.map_err(|error| self.failed(error))?;
-        Ok((Descriptors { reader, writer }, child))
-    }
+/// Starts a program, with these variables added to its environment.
+///
+/// # Errors
+/// What fork(2) and execve(2) say.
+pub fn start(program: &Program, variables: &[(&'static str, String)]) -> Result<(Descriptors, Child), Error> {
+    let mut command = match program {
+        Program::Words(words) => {
+            let mut command = Command::new(words.first().map_or(OsStr::new(""), OsString::as_os_str));
+            command.args(words.iter().skip(1));
+            command
+        }
+        Program::Shell(text) => {
+            let mut command = Command::new("/bin/sh");
+            command.arg("-c").arg(text);
+            command
+        }
+    };
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+    sys::shed_descriptors(&mut command);
+    let mut child = command.spawn().map_err(|error| failed(program, error))?;
+    let end = |fd: Option<OwnedFd>, access| -> io::Result<Option<Descriptor>> {
+        let Some(fd) = fd else { return Ok(None) };
+        sys::set_nonblocking(&fd)?;
+        Descriptor::own(fd, access).map(Some)
+    };
+    let reader = end(child.stdout.take().map(OwnedFd::from), Access::Read);
+    let writer = end(child.stdin.take().map(OwnedFd::from), Access::Write);
+    let reader = reader.map_err(|error| failed(program, error))?;
+    let writer = writer.map_err(|error| failed(program, error))?;
+    Ok((Descriptors { reader, writer }, Child::new(child, name(program))))
 }
 
 /// A program that was started. Dropping it does not end it: see [`Child::signal`].

@@ -91,6 +91,15 @@ pub enum Kind {
     Proxy(String),
 }
 
+/// A program to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// A program and its arguments, as they are.
+    Words(Vec<OsString>),
+    /// Text for the shell.
+    Shell(OsString),
+}
+
 /// A host and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPort {

@@ -9,11 +9,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::units::{Rate, Size};
-use address::Address;
+use address::{Address, Program};
 use advice::Advice;
 
 /// `--linger` where it is not given.
 pub const DEFAULT_LINGER: Duration = Duration::from_secs(30);
+
+/// `--grace` where it is not given.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(2);
 
 /// What haul was asked to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +36,10 @@ pub struct Listen {
     pub accept_timeout: Option<Duration>,
     /// Who is told the address once it is bound.
     pub announce: Announce,
+    /// What is joined to each connection.
+    pub local: Local,
+    /// More than one connection, and whose.
+    pub serving: Serving,
     /// How the bytes move and how it ends.
     pub transfer: Transfer,
     /// What is told, and to whom.
@@ -46,10 +53,109 @@ pub struct Connect {
     pub to: Address,
     /// Longest wait for the name and the connection together.
     pub connect_timeout: Option<Duration>,
+    /// `--wait`: how long to retry until it is open.
+    pub wait: Option<Duration>,
+    /// What is joined to the connection.
+    pub local: Local,
+    /// `--send` and `--expect`: a dialogue instead of a bridge.
+    pub dialogue: Vec<Step>,
+    /// `--timeout`: longest time for each `--expect`.
+    pub expect_timeout: Option<Duration>,
     /// How the bytes move and how it ends.
     pub transfer: Transfer,
     /// What is told, and to whom.
     pub report: Report,
+}
+
+/// What stands at the local side of a connection.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Local {
+    /// Standard input and output.
+    #[default]
+    Stdio,
+    /// A program, started for each connection.
+    Program(Program),
+}
+
+/// How a listener serves more than one connection, and whom.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Serving {
+    /// `-k`: keep accepting.
+    pub keep: bool,
+    /// `-m`: most connections at once; by default what the descriptor limit allows.
+    pub most: Option<u64>,
+    /// `--max-per-ip`: most connections at once from one address.
+    pub most_per_ip: Option<u64>,
+    /// `--count`: connections accepted in all, then stop.
+    pub count: Option<u64>,
+    /// What standard input and output mean for several clients.
+    pub share: Share,
+    /// `--allow`: who may connect; everybody where it is not given.
+    pub allow: Vec<AccessList>,
+    /// `--deny`: who may not, whatever `--allow` says.
+    pub deny: Vec<AccessList>,
+    /// `--open`: a program may be served to the world.
+    pub open: bool,
+    /// `--then`: text for the shell, run once everything is bound; its status is haul's.
+    pub then: Option<std::ffi::OsString>,
+    /// `--grace`: how long open sessions and children may take to end.
+    pub grace: Duration,
+}
+
+/// What standard input and output mean for several clients at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Share {
+    /// Input of all clients goes to standard output by whole lines; standard input goes to nobody.
+    #[default]
+    Merge,
+    /// `--fan-out`: as Merge, and standard input goes to every client.
+    FanOut,
+    /// `--broker`: what a client sends goes to every other client.
+    Broker,
+}
+
+/// One source of addresses for `--allow` and `--deny`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AccessList {
+    /// Networks given on the command line, as `10.0.0.0/8`, `::1`, `192.0.2.7`.
+    Networks(Vec<String>),
+    /// `@FILE`: one network a line, `#` begins a comment; read again on SIGHUP.
+    File(PathBuf),
+}
+
+/// `-o`: a copy of what passes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Copy {
+    /// Where it goes.
+    pub path: PathBuf,
+    /// `--hex`: both directions, as hexadecimal and text; otherwise what was received, as it is.
+    pub hex: bool,
+    /// `--timestamps`: each line of the dump begins with the time.
+    pub timestamps: bool,
+}
+
+/// `connect -z`: only test whether something answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// What is tested, all at once.
+    pub targets: Vec<Address>,
+    /// `--any`: one open target is enough.
+    pub any: bool,
+    /// `--wait`: retry those that are not open for this long.
+    pub wait: Option<Duration>,
+    /// Longest time for one try.
+    pub timeout: Option<Duration>,
+    /// What is told, and to whom.
+    pub report: Report,
+}
+
+/// One step of a dialogue (`--send`, `--expect`), in the order given.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Sends these bytes.
+    Send(Vec<u8>),
+    /// Waits for a match; the text of the regular expression.
+    Expect(String),
 }
 
 /// Where a listener writes its address once it is bound.
@@ -90,6 +196,12 @@ pub struct Transfer {
     pub buffer: Option<Size>,
     /// False for `--splice never`: every byte passes through a buffer of haul's own.
     pub splice: bool,
+    /// `-C`: LF becomes CRLF on the way to the peer.
+    pub crlf: bool,
+    /// `--banner`: sent to the peer before anything else.
+    pub banner: Vec<u8>,
+    /// `-o`: a copy of what passes.
+    pub copy: Option<Copy>,
 }
 
 /// Which directions carry payload.
@@ -176,15 +288,35 @@ mod tests {
             block: None,
             buffer: None,
             splice: true,
+            crlf: false,
+            banner: Vec::new(),
+            copy: None,
         }
     }
 
     pub(super) fn listen_at(at: Address) -> Listen {
         let announce = Announce::default();
-        Listen { at, accept_timeout: None, announce, transfer: plain(), report: Report::default() }
+        Listen {
+            at,
+            accept_timeout: None,
+            announce,
+            local: Local::Stdio,
+            serving: Serving::default(),
+            transfer: plain(),
+            report: Report::default(),
+        }
     }
 
     pub(super) fn connect_to(to: Address) -> Connect {
-        Connect { to, connect_timeout: None, transfer: plain(), report: Report::default() }
+        Connect {
+            to,
+            connect_timeout: None,
+            wait: None,
+            local: Local::Stdio,
+            dialogue: Vec::new(),
+            expect_timeout: None,
+            transfer: plain(),
+            report: Report::default(),
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! A layer is sans-IO: bytes in, bytes out; no socket, no clock, no mio. It is driven by a [`stack::Stack`], which
 //! owns the buffers, and so it can be tested by feeding it any chunking of the wire.
 
+pub mod crlf;
 pub mod stack;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -15,6 +15,7 @@ pub mod limits;
 mod parting;
 pub mod policy;
 pub mod pump;
+pub mod tap;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,7 @@ use limits::{Bucket, soonest};
 use parting::{Manner, Parting};
 use policy::{AfterPeerEof, Flow, Policy};
 use pump::{Pump, Run, Stop, Terms};
+use tap::Tap;
 
 /// What a session needs besides its ends.
 pub struct Context {
@@ -55,6 +57,8 @@ pub struct Session {
     /// Taken out one by one as they are closed.
     ends: [Option<End>; 2],
     pumps: [Pump; 2],
+    /// Who looks at what passes.
+    tap: Option<Tap>,
     buckets: [Option<Bucket>; 2],
     /// Bytes taken from each pump's source.
     taken: [u64; 2],
@@ -84,6 +88,7 @@ impl Session {
         Session {
             ends: [Some(local), Some(peer)],
             pumps: [outward, Pump::default()],
+            tap: None,
             buckets,
             taken: [0, 0],
             started: now,
@@ -94,6 +99,18 @@ impl Session {
             parting: None,
             context,
         }
+    }
+
+    /// Has somebody look at what passes.
+    pub fn with_tap(mut self, tap: Option<Tap>) -> Self {
+        self.tap = tap;
+        self
+    }
+
+    /// Sends `banner` to the peer before anything else; it counts as sent.
+    pub fn with_banner(mut self, banner: &[u8]) -> Self {
+        self.pumps[OUTWARD].greet(banner);
+        self
     }
 
     /// Registers both ends.
@@ -172,8 +189,9 @@ impl Session {
         }
         // a bucket that has nothing now names the instant; next_deadline asks it again
         let most = self.allowance(direction, now).min(*budget);
+        let tap = self.tap.as_ref().and_then(|tap| tap.on(direction));
         let Context { policy, pools, .. } = &self.context;
-        let terms = Terms { pools, splice: policy.splice, block: policy.block, most };
+        let terms = Terms { pools, splice: policy.splice, block: policy.block, most, tap };
         let [Some(local), Some(peer)] = &mut self.ends else { return false };
         let pump = &mut self.pumps[direction];
         let route = pump.route();
@@ -244,6 +262,10 @@ impl Session {
     fn direction_ended(&mut self, turn: &mut Turn, direction: usize) {
         let now = turn.now();
         let Context { policy, observer, number, .. } = &self.context;
+        if direction == OUTWARD && !policy.stdin && policy.flow != Flow::ReceiveOnly {
+            // the banner is sent; nothing has ended, since nothing was to be read
+            return self.finish_if_over(now);
+        }
         observer.observe(&Event::Eof {
             session: *number,
             direction: ["out", "in"][direction],

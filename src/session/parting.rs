@@ -116,7 +116,8 @@ impl Session {
     /// Delivers what is in transit; true when nothing is left of it.
     fn drain_pumps(&mut self, turn: &mut Turn) -> bool {
         let policy = &self.context.policy;
-        let terms = Terms { pools: &self.context.pools, splice: policy.splice, block: policy.block, most: 0 };
+        let terms =
+            Terms { pools: &self.context.pools, splice: policy.splice, block: policy.block, most: 0, tap: None };
         let [Some(local), Some(peer)] = &mut self.ends else { return true };
         let mut failed = None;
         for direction in [OUTWARD, INWARD] {
@@ -124,6 +125,7 @@ impl Session {
             if pump.is_over() {
                 continue;
             }
+            let terms = Terms { tap: self.tap.as_ref().and_then(|tap| tap.on(direction)), ..terms };
             let run = match direction {
                 OUTWARD => pump.run(turn, local, peer, &terms),
                 _ => pump.run(turn, peer, local, &terms),

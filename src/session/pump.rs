@@ -7,7 +7,8 @@ use std::io;
 
 use super::carrier::{KernelPipe, Pools};
 use super::end::{End, Fault, Step};
-use crate::buffer::Lease;
+use super::tap::Tapped;
+use crate::buffer::{Buffer, Lease};
 use crate::reactor::Turn;
 use crate::sys::{self, Access};
 
@@ -15,6 +16,8 @@ use crate::sys::{self, Access};
 #[derive(Debug, Default)]
 pub struct Pump {
     state: State,
+    /// Bytes of our own that go first. Invariant: older than those in `buffer`.
+    greeting: Option<Box<Buffer>>,
     /// Bytes in memory. Invariant: older than those in `pipe`.
     buffer: Option<Lease>,
     /// Bytes in the kernel.
@@ -86,6 +89,8 @@ pub struct Terms<'a> {
     pub block: usize,
     /// Most bytes to take from the source in this run: the fairness budget, cut down by rate and byte limits.
     pub most: u64,
+    /// Who looks at the bytes; they pass through memory then.
+    pub tap: Option<Tapped<'a>>,
 }
 
 /// What a run did.
@@ -130,6 +135,20 @@ impl Pump {
         Pump { keep_open: true, ..Pump::default() }
     }
 
+    /// Sends `banner` before anything else (`--banner`). A direction that was left alone is over once it is sent, without
+    /// an end of file.
+    pub fn greet(&mut self, banner: &[u8]) {
+        if banner.is_empty() {
+            return;
+        }
+        let mut greeting = Buffer::new(banner.len());
+        greeting.push(banner);
+        self.greeting = Some(Box::new(greeting));
+        if self.state == State::Done {
+            self.state = State::Abandoned;
+        }
+    }
+
     /// True when nothing more will happen in this direction.
     pub fn is_over(&self) -> bool {
         self.state == State::Done
@@ -155,6 +174,7 @@ impl Pump {
     /// Ends this direction here and now; what is in transit is lost.
     pub fn break_off(&mut self) {
         self.state = State::Done;
+        self.greeting = None;
         self.buffer = None;
         self.pipe = None;
     }
@@ -211,11 +231,14 @@ impl Pump {
     /// Gives what is in transit to the sink. `Eof` or `Moved` mean that nothing is left in transit.
     fn drain(&mut self, turn: &mut Turn, to: &mut End, terms: &Terms) -> Step {
         loop {
-            if let Some(buffer) = self.buffer.as_mut().filter(|buffer| !buffer.is_empty()) {
+            if let Some(buffer) = self.in_memory() {
                 let most = if to.transport().is_message_shaped() { MESSAGE } else { usize::MAX };
                 let count = buffer.len().min(terms.block).min(most);
                 match to.write(turn, &buffer.filled()[..count]) {
                     Step::Moved(count) => {
+                        if let Some(tap) = terms.tap {
+                            tap.delivered(&buffer.filled()[..count]);
+                        }
                         buffer.consume(count);
                         self.delivered += count as u64;
                     }
@@ -255,6 +278,14 @@ impl Pump {
         }
     }
 
+    /// The oldest bytes in memory, if there are any.
+    fn in_memory(&mut self) -> Option<&mut Buffer> {
+        match &mut self.greeting {
+            Some(greeting) if !greeting.is_empty() => Some(greeting),
+            _ => self.buffer.as_deref_mut().filter(|buffer| !buffer.is_empty()),
+        }
+    }
+
     /// Takes bytes from the source by the best way that this pair allows.
     fn fill(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, most: usize) -> Filled {
         if self.route.is_none() && from.transport().reads_long_file() {
@@ -276,7 +307,7 @@ impl Pump {
     }
 
     fn choose(&self, from: &End, to: &End, terms: &Terms) -> Route {
-        if !terms.splice || !sys::SPLICE {
+        if !terms.splice || !sys::SPLICE || terms.tap.is_some() {
             return Route::Buffer;
         }
         if to.transport().drops_everything() && !from.has_layers() && !to.has_layers() && !self.refused.drop {
@@ -314,6 +345,9 @@ impl Pump {
         let room = buffer.capacity().min(most);
         let step = from.read(turn, buffer, room);
         if let Step::Moved(count) = step {
+            if let Some(tap) = terms.tap {
+                tap.taken(&buffer.filled()[buffer.len() - count..]);
+            }
             self.streak = if count == room && count >= LARGE { self.streak.saturating_add(1) } else { 0 };
         }
         step.into()
@@ -443,6 +477,9 @@ impl Pump {
     }
 
     fn return_empty_carriers(&mut self) {
+        if self.greeting.as_ref().is_some_and(|greeting| greeting.is_empty()) {
+            self.greeting = None;
+        }
         if self.buffer.as_ref().is_some_and(|buffer| buffer.is_empty()) {
             self.buffer = None;
         }
@@ -486,3 +523,59 @@ const LARGE: usize = 16 * 1024;
 
 /// A seqpacket message must fit the receiver's socket buffer as a whole.
 const MESSAGE: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::super::end::Side;
+    use super::*;
+    use crate::endpoint::Transport;
+    use crate::endpoint::script::{Read, Script, Write};
+    use crate::reactor::testing::Bench;
+
+    /// Runs a pump with a banner to its end, the sink taking as much at once as `writes` say; what was written, and how many ends of
+    /// file were passed on.
+    fn greeted(mut pump: Pump, banner: &[u8], reads: Vec<Read>, writes: Vec<Write>) -> (Vec<u8>, usize) {
+        let (from, to) = (Script::new(reads, vec![]), Script::new(vec![], writes));
+        let seen = Rc::clone(&to.seen);
+        let end = |script| End::new(Transport::Script(script), Side::Peer("peer".into()), None);
+        let (mut from, mut to) = (end(from), end(to));
+        let mut bench = Bench::new();
+        from.start(&mut bench.turn()).unwrap();
+        to.start(&mut bench.turn()).unwrap();
+        let pools = Pools::new(4, 65536);
+        let terms = Terms { pools: &pools, splice: true, block: 1000, most: 1000, tap: None };
+        pump.greet(banner);
+        pump.run(&mut bench.turn(), &mut from, &mut to, &terms);
+        assert!(pump.is_over());
+        let seen = seen.borrow();
+        assert_eq!(pump.delivered(), seen.written.len() as u64);
+        (seen.written.clone(), seen.ends)
+    }
+
+    #[test]
+    fn a_banner_comes_before_anything_else_whatever_its_length() {
+        let reads = || vec![Read::Data(b" and the rest".to_vec()), Read::End];
+        for writes in [vec![], vec![Write::Take(1), Write::Take(3), Write::Take(17)]] {
+            let banner = b"longer than a buffer";
+            let (written, ends) = greeted(Pump::default(), banner, reads(), writes);
+            assert_eq!(written, b"longer than a buffer and the rest");
+            assert_eq!(ends, 1);
+        }
+    }
+
+    #[test]
+    fn a_banner_is_sent_where_nothing_else_is() {
+        assert_eq!(greeted(Pump::ended(), b"hi", vec![], vec![]), (b"hi".to_vec(), 1));
+        let left_alone = greeted(Pump::absent(), b"hi", vec![Read::Data(b"unread".to_vec())], vec![Write::Take(1)]);
+        assert_eq!(left_alone, (b"hi".to_vec(), 0));
+    }
+
+    #[test]
+    fn no_banner_changes_nothing() {
+        let mut pump = Pump::absent();
+        pump.greet(b"");
+        assert!(pump.is_over());
+    }
+}

@@ -12,6 +12,7 @@
 mod amount;
 pub mod console;
 pub mod events;
+pub mod hexdump;
 mod layout;
 pub mod outlet;
 mod pace;

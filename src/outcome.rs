@@ -61,6 +61,8 @@ pub enum Ended {
     ReaderGone,
     /// A signal asked for the end.
     Signal(i32),
+    /// All went well but for something on the side, which was told when it happened; this is the status that it gives.
+    Told(ExitStatus),
 }
 
 /// What a finished task has to report.
@@ -87,6 +89,7 @@ impl Outcome {
             Ended::Failed(error) => error.status(),
             Ended::ReaderGone => ExitStatus::Signal(SIGPIPE),
             Ended::Signal(number) => ExitStatus::Signal(*number),
+            Ended::Told(status) => *status,
         }
     }
 }

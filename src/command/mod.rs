@@ -1,6 +1,7 @@
 //! What a subcommand does once it is planned; the only place that joins everything.
 
 mod announce;
+mod copy;
 mod progress;
 mod reporting;
 mod stream;
@@ -19,12 +20,13 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
     crate::sys::raise_descriptor_limit();
     match plan {
         Plan::Listen(plan) => {
-            let reporting = Reporting::open(&plan.report, plan.at.asks_for_free_port())?;
+            let reporting =
+                Reporting::open(&plan.report, plan.at.asks_for_free_port())?.with_copy(&plan.transfer, false)?;
             let bridge = stream::listen(&plan, &reporting);
             drive(bridge, reporting)
         }
         Plan::Connect(plan) => {
-            let reporting = Reporting::open(&plan.report, false)?;
+            let reporting = Reporting::open(&plan.report, false)?.with_copy(&plan.transfer, false)?;
             let bridge = stream::connect(&plan, &reporting);
             drive(bridge, reporting)
         }
@@ -38,9 +40,5 @@ fn drive(task: Result<Box<dyn Task>, Error>, reporting: Reporting) -> anyhow::Re
         let mut reactor = Reactor::new().map_err(failed)?;
         Ok(reactor.run(task).map_err(failed)?)
     });
-    let lost = reporting.finish(&outcome);
-    match lost {
-        Some(error) if outcome.is_ok() => Err(Error::new(Op::Write, "the events", error).into()),
-        _ => outcome,
-    }
+    reporting.finish(outcome)
 }

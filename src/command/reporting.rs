@@ -1,14 +1,14 @@
 //! Who hears of a run: standard error, the events, the progress display.
 
 use std::fs::OpenOptions;
-use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::copy::Copier;
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
-use crate::outcome::{Ended, Outcome};
-use crate::plan::{EventSink, Progress, Report};
+use crate::outcome::{Ended, ExitStatus, Outcome};
+use crate::plan::{EventSink, Progress, Report, Transfer};
 use crate::report::progress::panic_guard;
 use crate::report::{Console, EventWriter, Observers, Outlet, ProgressView, Show, Style};
 use crate::sys;
@@ -20,6 +20,7 @@ pub(super) struct Reporting {
     observers: Rc<Observers>,
     stderr: Outlet,
     progress: Option<fn() -> Style>,
+    copier: Option<Copier>,
 }
 
 impl Reporting {
@@ -44,7 +45,21 @@ impl Reporting {
         if progress.is_some() {
             panic_guard(&stderr);
         }
-        Ok(Reporting { console, events, observers, stderr, progress })
+        Ok(Reporting { console, events, observers, stderr, progress, copier: None })
+    }
+
+    /// Opens the copy that the plan asks for (`-o`); `many`: several sessions may write to it.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(super) fn with_copy(mut self, transfer: &Transfer, many: bool) -> Result<Self, Error> {
+        self.copier = Copier::open(transfer, many, self.observers())?;
+        Ok(self)
+    }
+
+    /// Who copies what passes, if anybody does.
+    pub(super) fn copier(&self) -> Option<Copier> {
+        self.copier.clone()
     }
 
     /// Everybody who listens.
@@ -63,9 +78,10 @@ impl Reporting {
         Some(ProgressView::new(style(), size, Instant::now(), self.stderr.clone()))
     }
 
-    /// Lets everything out. What the events lost is an error; standard error's own losses have nowhere to be told.
-    pub(super) fn finish(self, outcome: &anyhow::Result<Outcome>) -> Option<io::Error> {
-        let reason = match outcome {
+    /// Lets everything out, and gives the outcome of it all: a success that lost a part of its copy or of its events is
+    /// none. What standard error loses has nowhere to be told.
+    pub(super) fn finish(self, mut outcome: anyhow::Result<Outcome>) -> anyhow::Result<Outcome> {
+        let reason = match &outcome {
             Err(error) => Some(error.downcast_ref::<Error>().map_or_else(|| format!("{error:#}"), Error::line)),
             Ok(Outcome { ended: Ended::Failed(error), .. }) => Some(error.line()),
             Ok(_) => None,
@@ -74,8 +90,18 @@ impl Reporting {
         if let (Some(reason), Some(events)) = (reason, &self.events) {
             events.observe(&Event::Error { session: None, reason });
         }
+        let copied = self.copier.is_none_or(|copier| copier.finish(FINISH));
+        if let Ok(outcome) = &mut outcome
+            && !copied
+            && outcome.status() == ExitStatus::Success
+        {
+            outcome.ended = Ended::Told(ExitStatus::LocalIo);
+        }
         self.console.finish(FINISH);
-        self.events.and_then(|events| events.finish(FINISH).failure)
+        match self.events.and_then(|events| events.finish(FINISH).failure) {
+            Some(error) if outcome.is_ok() => Err(Error::new(Op::Write, "the events", error).into()),
+            _ => outcome,
+        }
     }
 }
 

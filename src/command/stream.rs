@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::announce::announce;
+use super::copy::Copier;
 use super::progress::Ticker;
 use super::reporting::Reporting;
 use crate::endpoint::accept::Acceptor;
@@ -15,6 +16,8 @@ use crate::endpoint::open::{Opened, Opening};
 use crate::endpoint::{Transport, stdio};
 use crate::error::{Cause, Error, Op};
 use crate::event::{Event, Observer};
+use crate::layer::crlf::Crlf;
+use crate::layer::stack::Stack;
 use crate::meter::Meter;
 use crate::outcome::{Ended, Outcome};
 use crate::plan::address::{Address, Kind};
@@ -30,10 +33,10 @@ use crate::sys;
 
 /// Binds at once, so that a mistake is told before anything else, and gives the task that accepts and bridges.
 pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
-    let transfer = one_way(&plan.at, &plan.transfer, Flow::ReceiveOnly);
+    let transfer = one_way(&plan.at, &plan.transfer, Flow::ReceiveOnly)?;
     let mut bridge = Bridge::new(&plan.at, &transfer, reporting)?;
     bridge.limit = plan.accept_timeout;
-    let (reads, writes) = (transfer.flow != Flow::SendOnly, sends(&transfer));
+    let (reads, writes) = (transfer.flow != Flow::SendOnly, writes(&transfer));
     bridge.stage = match Opening::listening(&plan.at, reads, writes)? {
         Some(opening) => Stage::Opening(opening),
         None => {
@@ -49,29 +52,41 @@ pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Tas
 
 /// Gives the task that dials and bridges.
 pub(super) fn connect(plan: &Connect, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
-    let transfer = one_way(&plan.to, &plan.transfer, Flow::SendOnly);
+    let transfer = one_way(&plan.to, &plan.transfer, Flow::SendOnly)?;
     let mut bridge = Bridge::new(&plan.to, &transfer, reporting)?;
     bridge.limit = plan.connect_timeout;
-    let (reads, writes) = (transfer.flow != Flow::SendOnly, sends(&transfer));
+    let (reads, writes) = (transfer.flow != Flow::SendOnly, writes(&transfer));
     bridge.stage = Stage::Opening(Opening::new(&plan.to, reads, writes)?);
     Ok(Box::new(bridge))
 }
 
 /// A bare path may turn out to be a FIFO, which goes one way: into it when connecting, out of it when listening.
-fn one_way(address: &Address, transfer: &Transfer, flow: Flow) -> Transfer {
+///
+/// # Errors
+/// A banner for something that is only read.
+fn one_way(address: &Address, transfer: &Transfer, flow: Flow) -> Result<Transfer, Error> {
     let mut transfer = transfer.clone();
-    if let Kind::Path(path) = &address.kind
-        && transfer.flow == Flow::Both
-        && transfer.stdin
-        && matches!(file::find(path), Ok(Found::Fifo))
-    {
+    let is_fifo = match &address.kind {
+        Kind::Path(path) => matches!(file::find(path), Ok(Found::Fifo)),
+        kind => matches!(kind, Kind::Fifo(_)),
+    };
+    if is_fifo && transfer.flow == Flow::Both && transfer.stdin {
         transfer.flow = flow;
     }
-    transfer
+    if is_fifo && transfer.flow == Flow::ReceiveOnly && !transfer.banner.is_empty() {
+        let error = Error::said(Op::Use, format!("--banner with {address}"), "a FIFO is only read here");
+        return Err(error.with_advice("the same without --banner"));
+    }
+    Ok(transfer)
 }
 
 fn sends(transfer: &Transfer) -> bool {
     transfer.flow != Flow::ReceiveOnly && transfer.stdin
+}
+
+/// Something goes to the peer, be it only a banner.
+fn writes(transfer: &Transfer) -> bool {
+    sends(transfer) || !transfer.banner.is_empty()
 }
 
 /// One connection: opened, then bridged, then reported.
@@ -89,7 +104,8 @@ struct Bridge {
     observer: Rc<dyn Observer>,
     console: Console,
     progress: Option<ProgressView>,
-    /// Bytes in a file on standard input.
+    copier: Option<Copier>,
+    /// Bytes to be sent, where standard input is a file.
     size: Option<u64>,
     started: Option<Instant>,
     stopping: bool,
@@ -111,7 +127,7 @@ impl Bridge {
     fn new(address: &Address, transfer: &Transfer, reporting: &Reporting) -> Result<Self, Error> {
         let reads = sends(transfer);
         let local = stdio::open(reads, transfer.flow != Flow::SendOnly)?;
-        let size = if reads { stdio::size_hint() } else { None };
+        let size = if reads { stdio::size_hint().map(|size| size + transfer.banner.len() as u64) } else { None };
         let block = |size: Option<crate::units::Size>, default| size.map_or(default, |size| size.0 as usize);
         let pools = Pools::new(block(transfer.buffer, BUFFER), block(transfer.buffer, PIPE));
         Ok(Bridge {
@@ -126,6 +142,7 @@ impl Bridge {
             observer: reporting.observers(),
             console: reporting.console(),
             progress: reporting.progress(size),
+            copier: reporting.copier(),
             size,
             started: None,
             stopping: false,
@@ -222,7 +239,9 @@ impl Bridge {
             true => Side::Peer(name),
             false => Side::Local { reading: name.clone(), writing: name },
         };
-        let mut far = End::new(transport, side, None);
+        let crlf = self.transfer.crlf && writes(&self.transfer);
+        let stack = crlf.then(|| Stack::new(vec![Box::new(Crlf::new())], LAYER_BUFFER));
+        let mut far = End::new(transport, side, stack);
         if cut.is_some() {
             far.mark_cut();
         }
@@ -235,7 +254,9 @@ impl Bridge {
             meter: Arc::clone(&self.meter),
             observer: Rc::clone(&self.observer),
         };
-        let mut moving = Box::new(Session::new(near, far, context, turn.now()));
+        let moving = Session::new(near, far, context, turn.now());
+        let tap = self.copier.as_ref().map(|copier| copier.tap(session));
+        let mut moving = Box::new(moving.with_tap(tap).with_banner(&self.transfer.banner));
         self.started = Some(turn.now());
         if let Some(view) = self.progress.take() {
             let direction = self.size.map(|_| 0);
@@ -322,6 +343,9 @@ const BUFFER: usize = 256 * 1024;
 
 /// Bytes in a kernel pipe of ours: what an unprivileged process may have.
 const PIPE: usize = 1 << 20;
+
+/// Bytes at each seam of a layer.
+const LAYER_BUFFER: usize = 16 * 1024;
 
 /// Bytes by one system call.
 const BLOCK: usize = 1 << 20;

@@ -72,7 +72,7 @@ pub(super) struct Fields<'a> {
 /// How something ended, in one line: `clean`, or what went wrong.
 pub fn reason(ended: &Ended) -> String {
     match ended {
-        Ended::Clean => "clean".to_string(),
+        Ended::Clean | Ended::Told(_) => "clean".to_string(),
         Ended::Failed(error) => error.line(),
         Ended::ReaderGone => "the reader of standard output went away".to_string(),
         Ended::Signal(number) => format!("signal {number}"),

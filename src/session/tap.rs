@@ -2,8 +2,8 @@
 //!
 //! A tap stands at the peer's side of a session. What comes from the peer is seen when it was **taken**: it was
 //! received even if the local sink then fails, or is not wanted at all (`--send-only`). What goes to the peer is seen
-//! when it was **delivered**: what was read from the local side and never left was not sent. So at every moment what was
-//! seen is a prefix of what the peer sent, and exactly what its side has accepted, in the order in which both happened.
+//! when it was **delivered**: what was read from the local side and never left was not sent. So at every moment what
+//! was seen is a prefix of what the peer sent, and what its side was given, in the order in which both happened.
 //!
 //! What is discarded after the end, while a send queue empties, is not seen: it belongs to no transfer any more.
 //! Watched bytes pass through memory; a direction that nobody watches keeps zero copy.

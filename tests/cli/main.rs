@@ -10,6 +10,7 @@ mod data;
 
 mod architecture;
 mod backpressure;
+mod banner;
 mod closing;
 mod endpoints;
 mod errors;
@@ -22,6 +23,7 @@ mod scripts;
 mod signals;
 mod stdio;
 mod surface;
+mod tap;
 mod terminal;
 mod transfer;
 mod unix_paths;

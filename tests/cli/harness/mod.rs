@@ -22,6 +22,7 @@ pub use tool::require;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 /// The longest that any single wait may last: far beyond a slow machine, short enough to be told about.
@@ -38,6 +39,16 @@ pub fn file_with(directory: &Path, name: &str, content: &[u8]) -> PathBuf {
     let path = directory.join(name);
     std::fs::write(&path, content).unwrap();
     path
+}
+
+/// A FIFO in a directory of its own.
+#[track_caller]
+pub fn fifo() -> (tempfile::TempDir, PathBuf) {
+    let home = scratch();
+    let path = home.path().join("fifo");
+    let made = Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    (home, path)
 }
 
 /// A new file, opened for writing.

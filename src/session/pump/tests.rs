@@ -1,0 +1,54 @@
+//! What a banner does to a pump.
+
+use std::rc::Rc;
+
+use super::super::end::Side;
+use super::*;
+use crate::endpoint::Transport;
+use crate::endpoint::script::{Read, Script, Write};
+use crate::reactor::testing::Bench;
+
+/// Runs a pump with a banner to its end, the sink taking as much at once as `writes` say; what was written, and how
+/// many ends of file were passed on.
+fn greeted(mut pump: Pump, banner: &[u8], reads: Vec<Read>, writes: Vec<Write>) -> (Vec<u8>, usize) {
+    let (from, to) = (Script::new(reads, vec![]), Script::new(vec![], writes));
+    let seen = Rc::clone(&to.seen);
+    let end = |script| End::new(Transport::Script(script), Side::Peer("peer".into()), None);
+    let (mut from, mut to) = (end(from), end(to));
+    let mut bench = Bench::new();
+    from.start(&mut bench.turn()).unwrap();
+    to.start(&mut bench.turn()).unwrap();
+    let pools = Pools::new(4, 65536);
+    let terms = Terms { pools: &pools, splice: true, block: 1000, most: 1000, tap: None };
+    pump.greet(banner);
+    pump.run(&mut bench.turn(), &mut from, &mut to, &terms);
+    assert!(pump.is_over());
+    let seen = seen.borrow();
+    assert_eq!(pump.delivered(), seen.written.len() as u64);
+    (seen.written.clone(), seen.ends)
+}
+
+#[test]
+fn a_banner_comes_before_anything_else_whatever_its_length() {
+    let reads = || vec![Read::Data(b" and the rest".to_vec()), Read::End];
+    for writes in [vec![], vec![Write::Take(1), Write::Take(3), Write::Take(17)]] {
+        let banner = b"longer than a buffer";
+        let (written, ends) = greeted(Pump::default(), banner, reads(), writes);
+        assert_eq!(written, b"longer than a buffer and the rest");
+        assert_eq!(ends, 1);
+    }
+}
+
+#[test]
+fn a_banner_is_sent_where_nothing_else_is() {
+    assert_eq!(greeted(Pump::ended(), b"hi", vec![], vec![]), (b"hi".to_vec(), 1));
+    let left_alone = greeted(Pump::absent(), b"hi", vec![Read::Data(b"unread".to_vec())], vec![Write::Take(1)]);
+    assert_eq!(left_alone, (b"hi".to_vec(), 0));
+}
+
+#[test]
+fn no_banner_changes_nothing() {
+    let mut pump = Pump::absent();
+    pump.greet(b"");
+    assert!(pump.is_over());
+}

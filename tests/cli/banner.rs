@@ -1,0 +1,157 @@
+//! `--banner` and `-C`: what is added to the bytes on their way to the peer.
+
+use crate::data::{assert_same, bytes};
+use crate::harness::{Ending, Input, Net, Role, Way, fifo, file_with, haul, open, scratch};
+
+const CONNECTS: Way = Way { role: Role::Connects, net: Net::Tcp };
+
+// --banner: it is there before any input is, and what follows comes after it.
+fn a_banner_comes_first(way: Way) {
+    let content = bytes(401, 300_000);
+    let (mut haul, mut peer) = way.join(&["--banner", r"220 ready\r\n"]);
+    assert_eq!(peer.receive(11), b"220 ready\r\n");
+    haul.feed(content.clone());
+    let (got, ending) = peer.receive_all();
+    assert_same("what followed", &got, &content);
+    assert_eq!(ending, Ending::Eof);
+    drop(peer);
+    haul.wait().ok();
+}
+both_ways!(a_banner_comes_first);
+
+// A banner longer than what is in transit at once, before a file that would be spliced.
+#[test]
+fn a_banner_may_be_longer_than_a_buffer() {
+    let home = scratch();
+    let (banner, content) = ("b".repeat(60_000), bytes(402, 3 << 20));
+    let input = file_with(home.path(), "in", &content);
+    for buffer in ["1", "4096", "1M"] {
+        let flags = ["--buffer", buffer, "--banner", &banner];
+        let (haul, mut peer) = CONNECTS.join_with(&flags, |haul| haul.stdin(Input::Fd(open(&input))));
+        assert_same("the banner", &peer.receive(banner.len()), banner.as_bytes());
+        if buffer != "1" {
+            assert_same("what followed", &peer.receive(content.len()), &content);
+            drop(peer);
+            haul.wait().ok();
+        }
+    }
+}
+
+// --recv-only: the banner, then at once the end. What the peer answers is received.
+fn a_banner_is_followed_by_the_end_with_recv_only(way: Way) {
+    let (haul, mut peer) = way.join(&["--recv-only", "--banner", "hello"]);
+    assert_eq!(peer.receive_all(), (b"hello".to_vec(), Ending::Eof));
+    peer.send(b"answer");
+    drop(peer);
+    let haul = haul.wait();
+    haul.ok();
+    assert_eq!(haul.stdout, b"answer");
+}
+both_ways!(a_banner_is_followed_by_the_end_with_recv_only);
+
+// -d: the banner and nothing else; the sending side stays open, and -q has nothing to count from.
+fn a_banner_is_followed_by_nothing_with_d(way: Way) {
+    let (haul, mut peer) = way.join(&["-d", "-q", "0", "--banner", "hello"]);
+    assert_eq!(peer.receive(5), b"hello");
+    peer.send(b"answer");
+    haul.stdout_reaches(6);
+    assert!(peer.hears_nothing());
+    peer.finish();
+    assert_eq!(peer.receive_all(), (Vec::new(), Ending::Eof));
+    haul.wait().ok();
+}
+both_ways!(a_banner_is_followed_by_nothing_with_d);
+
+// A banner counts as sent, so that totals are what the peer got.
+#[test]
+fn a_banner_counts_as_sent() {
+    let (haul, mut peer) = CONNECTS.join_with(&["--stats", "--banner", "hello"], |haul| haul.stdin(Input::Null));
+    assert_eq!(peer.receive_all().0, b"hello");
+    drop(peer);
+    let haul = haul.wait();
+    haul.code(0);
+    assert!(haul.stderr.contains("5 B"), "{}", haul.stderr);
+}
+
+// A banner is dumped like anything else that is sent.
+#[test]
+fn a_banner_is_in_the_dump() {
+    let flags = ["--banner", "hello", "--hex", "-o", "/dev/stderr"];
+    let (haul, mut peer) = CONNECTS.join_with(&flags, |haul| haul.stdin(Input::Null));
+    assert_eq!(peer.receive_all().0, b"hello");
+    drop(peer);
+    assert!(haul.wait().code(0).stderr.starts_with("> 00000000  68 65 6c 6c 6f "));
+}
+
+// What is only read gets no banner: status 2 instead of silence.
+#[test]
+fn a_banner_for_something_that_is_only_read_is_status_2() {
+    let (_home, path) = fifo();
+    for endpoint in [format!("fifo:{}", path.display()), path.display().to_string()] {
+        let ended = haul(["listen", "--banner", "hello", &endpoint]).run();
+        ended.code(2).no_stdout();
+        assert!(ended.one_error().contains("--banner"));
+    }
+}
+
+// -C: each LF gets a CR unless it has one, wherever the reads part; the other way nothing changes.
+fn lf_becomes_crlf_on_the_way_to_the_peer(way: Way) {
+    let (mut haul, mut peer) = way.join(&["-C"]);
+    for (said, heard) in [
+        (&b"one\n"[..], &b"one\r\n"[..]),
+        (b"two\r", b"two\r"),
+        (b"\n", b"\n"),
+        (b"\n", b"\r\n"),
+        (b"three\r\nfour\n\n", b"three\r\nfour\r\n\r\n"),
+    ] {
+        haul.say(said);
+        assert_eq!(peer.receive(heard.len()), heard);
+    }
+    peer.send(b"unix\ndos\r\n");
+    haul.stdout_reaches(10);
+    haul.say(b"no end");
+    haul.end_stdin();
+    assert_eq!(peer.receive_all(), (b"no end".to_vec(), Ending::Eof));
+    drop(peer);
+    let haul = haul.wait();
+    haul.ok();
+    assert_eq!(haul.stdout, b"unix\ndos\r\n");
+}
+both_ways!(lf_becomes_crlf_on_the_way_to_the_peer);
+
+// -C with much at once, both ways, against a peer that reads late.
+fn crlf_keeps_up_with_much_data(way: Way) {
+    let text = |seed: u64, len: usize| -> Vec<u8> {
+        bytes(seed, len).iter().map(|byte| if byte % 7 == 0 { b'\n' } else { byte % 90 + b' ' }).collect()
+    };
+    let (sent, received) = (text(403, 3 << 20), text(404, 3 << 20));
+    let mut wanted = Vec::new();
+    for byte in &sent {
+        wanted.extend(if *byte == b'\n' { &b"\r\n"[..] } else { std::slice::from_ref(byte) });
+    }
+    let (haul, mut peer) = way.join_with(&["-C"], |haul| haul.stdin(Input::Bytes(sent.clone())));
+    let sending = peer.send_in_thread(received.clone());
+    haul.stdout_reaches(received.len());
+    sending.join().unwrap();
+    let (got, ending) = peer.receive_all();
+    assert_same("what was sent", &got, &wanted);
+    assert_eq!(ending, Ending::Eof);
+    drop(peer);
+    let haul = haul.wait();
+    haul.ok();
+    assert_same("what was received", &haul.stdout, &received);
+}
+both_ways!(crlf_keeps_up_with_much_data);
+
+// The dump shows what the peer gets, CRs included, and -C holds for the banner too.
+#[test]
+fn a_dump_shows_what_crlf_made() {
+    let flags = ["-C", "--banner", r"hi\n", "--hex", "-o", "/dev/stderr"];
+    let (haul, mut peer) = CONNECTS.join_with(&flags, |haul| haul.stdin(Input::Bytes(b"x\n".to_vec())));
+    assert_eq!(peer.receive_all().0, b"hi\r\nx\r\n");
+    drop(peer);
+    let haul = haul.wait();
+    haul.code(0);
+    let lines: Vec<_> = haul.stderr.lines().map(|line| line[..24].trim_end()).collect();
+    assert_eq!(lines, ["> 00000000  68 69 0d 0a", "> 00000004  78 0d 0a"]);
+}

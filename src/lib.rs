@@ -31,6 +31,7 @@
 //! - **Transport**: one pollable thing of the system. **End**: a transport with its layers, seen as plain bytes.
 //! - **Carrier**: what holds bytes in transit: a leased buffer or a leased kernel pipe. **Pump**: one direction.
 //! - **Session**: two ends and two pumps. **Parting**: its last part: deliver, linger, close or reset.
+//! - **Tap**: looks at the bytes of a session on their way, for a copy; it changes none.
 //! - **Task**: something with turns. **Turn**: its view of the reactor. **Latch**: readiness, remembered.
 //! - **Cut**: a connection that ended without an end of file.
 //!

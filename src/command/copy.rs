@@ -214,7 +214,7 @@ fn open(path: &Path) -> Result<Sink, Error> {
     let failed = |error| Error::new(Op::Open, name, error);
     match inherited(path) {
         Some(STDOUT) => {
-            let no = Error::said(Op::Use, [b"-o ", name].concat(), "standard output is for the payload");
+            let no = Error::said(Op::Use, [b"-o ", name].concat(), "standard output carries the payload");
             Err(no.with_advice("-o /dev/stderr"))
         }
         Some(number) => {
@@ -233,10 +233,10 @@ fn open(path: &Path) -> Result<Sink, Error> {
     }
 }
 
-/// The number of the descriptor that a path stands for; `-` is standard output.
+/// The number of the descriptor that a path stands for.
 fn inherited(path: &Path) -> Option<i32> {
     match path.to_str()? {
-        "-" | "/dev/stdout" => Some(STDOUT),
+        "/dev/stdout" => Some(STDOUT),
         "/dev/stderr" => Some(2),
         path => {
             let number = path.strip_prefix("/dev/fd/").or_else(|| path.strip_prefix("/proc/self/fd/"))?;

@@ -1,6 +1,7 @@
 //! What a subcommand does once it is planned; the only place that joins everything.
 
 mod announce;
+mod check;
 mod copy;
 mod progress;
 mod reporting;
@@ -30,6 +31,7 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
             let bridge = stream::connect(&plan, &reporting);
             drive(bridge, reporting)
         }
+        Plan::Check(plan) => check::run(&plan),
     }
 }
 

@@ -74,8 +74,8 @@ fn one_way(address: &Address, transfer: &Transfer, flow: Flow) -> Result<Transfe
         transfer.flow = flow;
     }
     if is_fifo && transfer.flow == Flow::ReceiveOnly && !transfer.banner.is_empty() {
-        let error = Error::said(Op::Use, format!("--banner with {address}"), "a FIFO is only read here");
-        return Err(error.with_advice("the same without --banner"));
+        let error = Error::said(Op::Use, format!("--banner with {address}"), "a FIFO is read here");
+        return Err(error.with_advice("a Unix socket"));
     }
     Ok(transfer)
 }

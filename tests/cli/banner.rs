@@ -3,21 +3,30 @@
 use crate::data::{assert_same, bytes};
 use crate::harness::{Ending, Input, Net, Role, Way, fifo, file_with, haul, open, scratch};
 
-const CONNECTS: Way = Way { role: Role::Connects, net: Net::Tcp };
+const LISTENS: Way = Way { role: Role::Listens, net: Net::Tcp };
+
+/// A promise of the listener's alone, over TCP and a Unix socket.
+fn over_both_nets(promise: impl Fn(Way)) {
+    for net in [Net::Tcp, Net::Unix] {
+        promise(Way { role: Role::Listens, net });
+    }
+}
 
 // --banner: it is there before any input is, and what follows comes after it.
-fn a_banner_comes_first(way: Way) {
-    let content = bytes(401, 300_000);
-    let (mut haul, mut peer) = way.join(&["--banner", r"220 ready\r\n"]);
-    assert_eq!(peer.receive(11), b"220 ready\r\n");
-    haul.feed(content.clone());
-    let (got, ending) = peer.receive_all();
-    assert_same("what followed", &got, &content);
-    assert_eq!(ending, Ending::Eof);
-    drop(peer);
-    haul.wait().ok();
+#[test]
+fn a_banner_comes_first() {
+    over_both_nets(|way| {
+        let content = bytes(401, 300_000);
+        let (mut haul, mut peer) = way.join(&["--banner", r"220 ready\r\n"]);
+        assert_eq!(peer.receive(11), b"220 ready\r\n");
+        haul.feed(content.clone());
+        let (got, ending) = peer.receive_all();
+        assert_same("what followed", &got, &content);
+        assert_eq!(ending, Ending::Eof);
+        drop(peer);
+        haul.wait().ok();
+    });
 }
-both_ways!(a_banner_comes_first);
 
 // A banner longer than what is in transit at once, before a file that would be spliced.
 #[test]
@@ -27,7 +36,7 @@ fn a_banner_may_be_longer_than_a_buffer() {
     let input = file_with(home.path(), "in", &content);
     for buffer in ["1", "4096", "1M"] {
         let flags = ["--buffer", buffer, "--banner", &banner];
-        let (haul, mut peer) = CONNECTS.join_with(&flags, |haul| haul.stdin(Input::Fd(open(&input))));
+        let (haul, mut peer) = LISTENS.join_with(&flags, |haul| haul.stdin(Input::Fd(open(&input))));
         assert_same("the banner", &peer.receive(banner.len()), banner.as_bytes());
         if buffer != "1" {
             assert_same("what followed", &peer.receive(content.len()), &content);
@@ -38,34 +47,38 @@ fn a_banner_may_be_longer_than_a_buffer() {
 }
 
 // --recv-only: the banner, then at once the end. What the peer answers is received.
-fn a_banner_is_followed_by_the_end_with_recv_only(way: Way) {
-    let (haul, mut peer) = way.join(&["--recv-only", "--banner", "hello"]);
-    assert_eq!(peer.receive_all(), (b"hello".to_vec(), Ending::Eof));
-    peer.send(b"answer");
-    drop(peer);
-    let haul = haul.wait();
-    haul.ok();
-    assert_eq!(haul.stdout, b"answer");
+#[test]
+fn a_banner_is_followed_by_the_end_with_recv_only() {
+    over_both_nets(|way| {
+        let (haul, mut peer) = way.join(&["--recv-only", "--banner", "hello"]);
+        assert_eq!(peer.receive_all(), (b"hello".to_vec(), Ending::Eof));
+        peer.send(b"answer");
+        drop(peer);
+        let haul = haul.wait();
+        haul.ok();
+        assert_eq!(haul.stdout, b"answer");
+    });
 }
-both_ways!(a_banner_is_followed_by_the_end_with_recv_only);
 
 // -d: the banner and nothing else; the sending side stays open, and -q has nothing to count from.
-fn a_banner_is_followed_by_nothing_with_d(way: Way) {
-    let (haul, mut peer) = way.join(&["-d", "-q", "0", "--banner", "hello"]);
-    assert_eq!(peer.receive(5), b"hello");
-    peer.send(b"answer");
-    haul.stdout_reaches(6);
-    assert!(peer.hears_nothing());
-    peer.finish();
-    assert_eq!(peer.receive_all(), (Vec::new(), Ending::Eof));
-    haul.wait().ok();
+#[test]
+fn a_banner_is_followed_by_nothing_with_d() {
+    over_both_nets(|way| {
+        let (haul, mut peer) = way.join(&["-d", "-q", "0", "--banner", "hello"]);
+        assert_eq!(peer.receive(5), b"hello");
+        peer.send(b"answer");
+        haul.stdout_reaches(6);
+        assert!(peer.hears_nothing());
+        peer.finish();
+        assert_eq!(peer.receive_all(), (Vec::new(), Ending::Eof));
+        haul.wait().ok();
+    });
 }
-both_ways!(a_banner_is_followed_by_nothing_with_d);
 
 // A banner counts as sent, so that totals are what the peer got.
 #[test]
 fn a_banner_counts_as_sent() {
-    let (haul, mut peer) = CONNECTS.join_with(&["--stats", "--banner", "hello"], |haul| haul.stdin(Input::Null));
+    let (haul, mut peer) = LISTENS.join_with(&["--stats", "--banner", "hello"], |haul| haul.stdin(Input::Null));
     assert_eq!(peer.receive_all().0, b"hello");
     drop(peer);
     let haul = haul.wait();
@@ -77,10 +90,12 @@ fn a_banner_counts_as_sent() {
 #[test]
 fn a_banner_is_in_the_dump() {
     let flags = ["--banner", "hello", "--hex", "-o", "/dev/stderr"];
-    let (haul, mut peer) = CONNECTS.join_with(&flags, |haul| haul.stdin(Input::Null));
+    let (haul, mut peer) = LISTENS.join_with(&flags, |haul| haul.stdin(Input::Null));
     assert_eq!(peer.receive_all().0, b"hello");
     drop(peer);
-    assert!(haul.wait().code(0).stderr.starts_with("> 00000000  68 65 6c 6c 6f "));
+    let haul = haul.wait();
+    haul.code(0);
+    assert!(haul.complaints().starts_with("> 00000000  68 65 6c 6c 6f "), "{}", haul.stderr);
 }
 
 // What is only read gets no banner: status 2 instead of silence.
@@ -147,11 +162,12 @@ both_ways!(crlf_keeps_up_with_much_data);
 #[test]
 fn a_dump_shows_what_crlf_made() {
     let flags = ["-C", "--banner", r"hi\n", "--hex", "-o", "/dev/stderr"];
-    let (haul, mut peer) = CONNECTS.join_with(&flags, |haul| haul.stdin(Input::Bytes(b"x\n".to_vec())));
+    let (haul, mut peer) = LISTENS.join_with(&flags, |haul| haul.stdin(Input::Bytes(b"x\n".to_vec())));
     assert_eq!(peer.receive_all().0, b"hi\r\nx\r\n");
     drop(peer);
     let haul = haul.wait();
     haul.code(0);
-    let lines: Vec<_> = haul.stderr.lines().map(|line| line[..24].trim_end()).collect();
+    let dump = haul.complaints();
+    let lines: Vec<_> = dump.lines().map(|line| line[..24].trim_end()).collect();
     assert_eq!(lines, ["> 00000000  68 69 0d 0a", "> 00000004  78 0d 0a"]);
 }

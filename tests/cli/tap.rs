@@ -9,8 +9,7 @@ use haul::sys::SPLICE;
 
 use crate::data::{assert_same, bytes};
 use crate::harness::{
-    Ended, Input, Listener, Net, Program, Role, Sink, Way, create, fifo, file_with, haul, open, poll_until, require,
-    scratch,
+    Ended, Input, Listener, Net, Program, Role, Way, fifo, file_with, haul, open, poll_until, require, scratch,
 };
 
 const CONNECTS: Way = Way { role: Role::Connects, net: Net::Tcp };
@@ -240,7 +239,7 @@ fn standard_output_takes_no_copy() {
     for path in ["-", "/dev/stdout", "/dev/fd/1"] {
         let ended = haul(["connect", "-o", path, "127.0.0.1:1"]).run();
         ended.code(2).no_stdout();
-        assert!(ended.one_error().contains("standard output is for the payload"));
+        assert!(ended.one_error().contains("standard output carries the payload"));
     }
 }
 
@@ -363,9 +362,7 @@ fn only_the_watched_direction_passes_through_memory() {
         (&to_copy, "splice", "read and write"),
         (&hex, "read and write", "read and write"),
     ] {
-        let (haul, mut peer) = CONNECTS.join_with(flags, |haul| {
-            haul.stdin(Input::Fd(open(&input))).stdout(Sink::Fd(create(&home.path().join("out"))))
-        });
+        let (haul, mut peer) = CONNECTS.join_with(flags, |haul| haul.stdin(Input::Fd(open(&input))));
         let sending = peer.send_in_thread(content.clone());
         peer.receive(content.len());
         sending.join().unwrap();
@@ -374,11 +371,8 @@ fn only_the_watched_direction_passes_through_memory() {
         haul.code(0);
         let way = |from: &str| {
             let told = haul.stderr.lines().filter_map(|line| line.strip_prefix("haul: ")?.strip_prefix(from));
-            told.last()
-                .and_then(|line| line.split_once(": "))
-                .unwrap_or_else(|| panic!("no way from {from}"))
-                .1
-                .to_string()
+            let last = told.filter_map(|line| line.split_once(": ")).next_back();
+            last.unwrap_or_else(|| panic!("no way from {from}")).1.to_string()
         };
         assert!(way("standard input to ").starts_with(sent), "{}", haul.stderr);
         assert!(way("127.0.0.1:").contains(received), "{}", haul.stderr);

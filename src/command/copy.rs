@@ -44,7 +44,7 @@ impl Copier {
     pub(super) fn open(transfer: &plan::Transfer, many: bool, tell: Rc<dyn Observer>) -> Result<Option<Self>, Error> {
         let Some(plan) = transfer.copy.clone() else { return Ok(None) };
         let sink = open(&plan.path)?;
-        let target = Target { path: plan.path.clone(), sink, cut: false, told: false, tell };
+        let target = Target { path: plan.path.clone(), sink, text: Vec::new(), cut: false, told: false, tell };
         Ok(Some(Copier { target: Rc::new(RefCell::new(target)), plan, crlf: transfer.crlf, many }))
     }
 
@@ -57,7 +57,6 @@ impl Copier {
             session: self.many.then_some(session),
             offsets: [0, 0],
             crlf: self.crlf.then(Crlf::new),
-            text: Vec::new(),
         };
         Tap::new(recorder, [self.plan.hex, true])
     }
@@ -72,6 +71,8 @@ impl Copier {
 struct Target {
     path: PathBuf,
     sink: Sink,
+    /// Lines on their way to a file; empty between calls, and shared so that idle sessions hold none.
+    text: Vec<u8>,
     /// Nothing more is written: what has gone out is a prefix.
     cut: bool,
     told: bool,
@@ -107,21 +108,29 @@ impl Target {
         }
     }
 
-    /// Writes lines: one by one to a queue, where each may be dropped.
-    fn lines(&mut self, lines: impl Iterator<Item = Vec<u8>>, text: &mut Vec<u8>) {
+    /// Writes lines of a dump: one by one to a queue, where each may be dropped before it is even made.
+    fn dump<'a>(&mut self, lines: impl Iterator<Item = (Head<'a>, &'a [u8])>) {
         if let Sink::Queue(outlet) = &self.sink {
-            lines.for_each(|line| outlet.line(|dropped| [gap(dropped), line].concat()));
+            for (head, bytes) in lines {
+                outlet.line(|dropped| {
+                    let mut line = gap(dropped);
+                    hexdump::append(head, bytes, &mut line);
+                    line
+                });
+            }
             return;
         }
-        for line in lines {
-            text.extend_from_slice(&line);
+        let mut text = std::mem::take(&mut self.text);
+        for (head, bytes) in lines {
+            hexdump::append(head, bytes, &mut text);
             if text.len() >= PIECE {
-                self.write(text);
+                self.write(&text);
                 text.clear();
             }
         }
-        self.write(text);
+        self.write(&text);
         text.clear();
+        self.text = text;
     }
 
     fn write(&mut self, bytes: &[u8]) {
@@ -177,8 +186,6 @@ struct Recorder {
     /// Bytes seen in each direction.
     offsets: [u64; 2],
     crlf: Option<Crlf>,
-    /// Lines on their way to a file; empty between calls.
-    text: Vec<u8>,
 }
 
 impl Watch for Recorder {
@@ -196,15 +203,15 @@ impl Watch for Recorder {
             _ => bytes,
         };
         // once a chunk, and only where it is asked for: the reactor's clock is not that of the calendar
-        let time = self.timestamps.then(SystemTime::now);
-        let (session, mark) = (self.session, ['>', '<'][direction]);
+        let time = self.timestamps.then(|| hexdump::utc(SystemTime::now()));
+        let (time, session, mark) = (time.as_deref(), self.session, ['>', '<'][direction]);
         let offset = &mut self.offsets[direction];
         let lines = bytes.chunks(WIDTH).map(|bytes| {
             let head = Head { time, session, mark, offset: *offset };
             *offset += bytes.len() as u64;
-            hexdump::line(head, bytes)
+            (head, bytes)
         });
-        target.lines(lines, &mut self.text);
+        target.dump(lines);
     }
 }
 

@@ -8,6 +8,7 @@
 //! Each direction has offsets of its own. A chunk (one read, one write) begins a new line, so that a conversation is
 //! shown as it happens; whoever wants fixed lines has the offsets. Nothing but printable ASCII is ever in a line.
 
+use std::io::Write;
 use std::time::SystemTime;
 
 /// Bytes in a full line.
@@ -15,9 +16,9 @@ pub const WIDTH: usize = 16;
 
 /// What stands before the bytes of a line.
 #[derive(Clone, Copy, Debug)]
-pub struct Head {
-    /// When the bytes passed, shown in UTC.
-    pub time: Option<SystemTime>,
+pub struct Head<'a> {
+    /// When the bytes passed, as [`utc`] writes it.
+    pub time: Option<&'a str>,
     /// Which session they belong to, where there may be several.
     pub session: Option<u64>,
     /// `<` for what was received, `>` for what was sent.
@@ -26,41 +27,36 @@ pub struct Head {
     pub offset: u64,
 }
 
-/// One line of the dump, with its newline; at most [`WIDTH`] bytes.
-pub fn line(head: Head, bytes: &[u8]) -> Vec<u8> {
-    let mut line = String::with_capacity(LINE);
+/// The time in UTC to the millisecond (RFC 3339).
+pub fn utc(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// Appends one line with its newline; of `bytes` it shows the first [`WIDTH`].
+pub fn append(head: Head, bytes: &[u8], out: &mut Vec<u8>) {
+    let bytes = &bytes[..bytes.len().min(WIDTH)];
     if let Some(time) = head.time {
-        line.push_str(&humantime::format_rfc3339_millis(time).to_string());
-        line.push(' ');
+        out.extend_from_slice(time.as_bytes());
+        out.push(b' ');
     }
+    // writing into memory cannot fail
     if let Some(session) = head.session {
-        line.push_str(&format!("{session} "));
+        let _ = write!(out, "{session} ");
     }
-    line.push_str(&format!("{} {:08x} ", head.mark, head.offset));
-    for column in 0..WIDTH {
-        if column % (WIDTH / 2) == 0 {
-            line.push(' ');
-        }
-        match bytes.get(column) {
-            Some(byte) => line.extend([digit(byte >> 4), digit(byte & 15), ' ']),
-            None => line.push_str("   "),
-        }
+    let _ = write!(out, "{} {:08x}  ", head.mark, head.offset);
+    let mut columns = [b' '; 3 * WIDTH + 1];
+    for (i, byte) in bytes.iter().enumerate() {
+        let at = 3 * i + usize::from(i >= WIDTH / 2);
+        columns[at] = DIGITS[usize::from(byte >> 4)];
+        columns[at + 1] = DIGITS[usize::from(byte & 15)];
     }
-    line.push_str(" |");
-    line.extend(bytes.iter().take(WIDTH).map(|byte| match byte {
-        b' '..=b'~' => char::from(*byte),
-        _ => '.',
-    }));
-    line.push_str("|\n");
-    line.into_bytes()
+    out.extend_from_slice(&columns);
+    out.extend_from_slice(b" |");
+    out.extend(bytes.iter().map(|byte| if matches!(byte, b' '..=b'~') { *byte } else { b'.' }));
+    out.extend_from_slice(b"|\n");
 }
 
-fn digit(nibble: u8) -> char {
-    char::from(b"0123456789abcdef"[usize::from(nibble & 15)])
-}
-
-/// A full line with its time.
-const LINE: usize = 112;
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 #[cfg(test)]
 mod tests {
@@ -68,10 +64,12 @@ mod tests {
 
     use super::*;
 
-    const HEAD: Head = Head { time: None, session: None, mark: '<', offset: 0 };
+    const HEAD: Head<'_> = Head { time: None, session: None, mark: '<', offset: 0 };
 
     fn text(head: Head, bytes: &[u8]) -> String {
-        String::from_utf8(line(head, bytes)).unwrap()
+        let mut line = Vec::new();
+        append(head, bytes, &mut line);
+        String::from_utf8(line).unwrap()
     }
 
     #[test]
@@ -94,20 +92,17 @@ mod tests {
 
     #[test]
     fn time_and_session_come_first() {
-        let time = Some(UNIX_EPOCH + Duration::from_millis(1_763_624_377_042));
-        assert!(
-            text(Head { time, session: Some(7), mark: '>', offset: 1 << 33 }, b"x")
-                .starts_with("2025-11-20T07:39:37.042Z 7 > 200000000  78  ")
-        );
+        let time = utc(UNIX_EPOCH + Duration::from_millis(1_763_624_377_042));
+        let head = Head { time: Some(&time), session: Some(7), mark: '>', offset: 1 << 33 };
+        assert!(text(head, b"x").starts_with("2025-11-20T07:39:37.042Z 7 > 200000000  78  "));
     }
 
     #[test]
     fn no_byte_reaches_a_terminal_as_a_control() {
         for byte in 0..=255u8 {
-            let line = line(HEAD, &[byte; WIDTH]);
-            let (newline, rest) = line.split_last().unwrap();
-            assert_eq!(*newline, b'\n');
-            assert!(rest.iter().all(|byte| matches!(byte, b' '..=b'~')), "{byte:02x}");
+            let line = text(HEAD, &[byte; WIDTH]);
+            let rest = line.strip_suffix('\n').unwrap();
+            assert!(rest.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{byte:02x}");
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What a subcommand does once it is planned; the only place that joins everything.
 
 mod announce;
+mod link;
 mod progress;
 mod reporting;
 mod stream;
+mod surroundings;
 
 use crate::error::{Error, Op};
 use crate::outcome::{ExitStatus, Outcome};

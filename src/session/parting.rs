@@ -251,7 +251,8 @@ impl Session {
     }
 
     fn close(&mut self, turn: &mut Turn, index: usize) {
-        let Some(end) = self.ends[index].take() else { return };
+        let Some(mut end) = self.ends[index].take() else { return };
+        self.children[index] = end.take_program().map(|program| program.into_child(turn));
         let Some(parting) = &mut self.parting else { return };
         parting.lingers[index].cut |= end.is_cut();
         let reset = parting.manner != Manner::Orderly || parting.lingers[1 - index].cut;
@@ -324,7 +325,7 @@ impl End {
         match self.side() {
             Side::Local { reading: name, .. } if reading => name.clone(),
             Side::Local { writing, .. } => writing.clone(),
-            Side::Peer(name) => name.clone(),
+            Side::Program(name) | Side::Peer(name) => name.clone(),
         }
     }
 }

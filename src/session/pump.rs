@@ -442,6 +442,11 @@ impl Pump {
         run
     }
 
+    /// After the sink has read all that it wanted: what still comes will only be discarded.
+    pub fn go_on_discarding(&mut self) {
+        self.state = State::Filling;
+    }
+
     fn return_empty_carriers(&mut self) {
         if self.buffer.as_ref().is_some_and(|buffer| buffer.is_empty()) {
             self.buffer = None;

@@ -10,7 +10,7 @@ use super::surroundings::variables;
 use crate::endpoint::open::Opened;
 use crate::endpoint::process::{self, Child};
 use crate::endpoint::{Transport, stdio};
-use crate::error::Error;
+use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
 use crate::meter::Meter;
 use crate::outcome::{Ended, Outcome};
@@ -175,6 +175,11 @@ impl Link {
         }
     }
 
+    /// True if nothing is on its way and no direction has ended: stopping it now cuts nothing short.
+    pub(super) fn is_idle(&self) -> bool {
+        self.outcome.is_none() && self.session.is_idle()
+    }
+
     /// Bytes delivered in each direction so far.
     pub(super) fn bytes(&self) -> [u64; 2] {
         self.session.bytes()
@@ -184,12 +189,12 @@ impl Link {
     fn begin_reaping(&mut self, turn: &mut Turn, outcome: Outcome) {
         let now = turn.now();
         let ended_well = matches!(outcome.ended, Ended::Clean);
-        for mut child in self.session.take_children().into_iter().flatten() {
-            if let Err(error) = child.watch(turn) {
-                let reason = Error::new(crate::error::Op::Start, child.name(), error).line();
+        for child in self.session.take_children().into_iter().flatten() {
+            let mut reaping = Reaping::new(child, self.grace);
+            if let Err(error) = reaping.watch(turn) {
+                let reason = Error::new(Op::Start, reaping.child.name(), error).line();
                 self.observer.observe(&Event::Error { session: Some(self.number), reason });
             }
-            let mut reaping = Reaping { child, next: None, grace: self.grace };
             if !ended_well {
                 reaping.hurry(now);
             }
@@ -203,25 +208,21 @@ impl Link {
 
     /// Waits for programs; a clean end becomes their status.
     fn reap(&mut self, turn: &mut Turn) -> Park {
-        let now = turn.now();
         let mut left = Vec::new();
         for mut reaping in self.reaping.drain(..) {
-            match reaping.child.status(turn) {
+            match reaping.turn(turn) {
                 Some(status) => {
                     self.status = self.status.max(status);
                     let name = String::from_utf8_lossy(reaping.child.name()).into_owned();
                     let text = format!("session {}: {name} exited with status {status}", self.number);
                     self.observer.observe(&Event::Note { verbosity: 1, text });
                 }
-                None => {
-                    reaping.climb(now);
-                    left.push(reaping);
-                }
+                None => left.push(reaping),
             }
         }
         self.reaping = left;
         if !self.reaping.is_empty() {
-            turn.deadline(soonest(self.reaping.iter().map(|reaping| reaping.next.map(|(at, _)| at))));
+            turn.deadline(soonest(self.reaping.iter().map(Reaping::deadline)));
             return Park::Wait;
         }
         match self.outcome.take() {
@@ -235,7 +236,7 @@ impl Link {
 }
 
 /// A child that is waited for, and the ladder of signals that ends it.
-struct Reaping {
+pub(super) struct Reaping {
     child: Child,
     /// The next rung, and when.
     next: Option<(Instant, i32)>,
@@ -243,8 +244,35 @@ struct Reaping {
 }
 
 impl Reaping {
+    /// A child that may take its time.
+    pub(super) fn new(child: Child, grace: Duration) -> Self {
+        Reaping { child, next: None, grace }
+    }
+
+    /// Asks for a turn when it ends.
+    ///
+    /// # Errors
+    /// ENOMEM, ENOSPC.
+    pub(super) fn watch(&mut self, turn: &mut Turn) -> std::io::Result<()> {
+        self.child.watch(turn)
+    }
+
+    /// Its status once it has ended; until then, signals that are due are sent.
+    pub(super) fn turn(&mut self, turn: &mut Turn) -> Option<u8> {
+        let status = self.child.status(turn);
+        if status.is_none() {
+            self.climb(turn.now());
+        }
+        status
+    }
+
+    /// When the next signal is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.next.map(|(at, _)| at)
+    }
+
     /// Begins the ladder, or takes the next rung at once.
-    fn hurry(&mut self, now: Instant) {
+    pub(super) fn hurry(&mut self, now: Instant) {
         let rung = self.next.map_or(SIGHUP, |(_, rung)| rung);
         self.next = Some((now, rung));
         self.climb(now);

@@ -1,9 +1,11 @@
 //! What a subcommand does once it is planned; the only place that joins everything.
 
 mod announce;
+mod errand;
 mod link;
 mod progress;
 mod reporting;
+mod serve;
 mod stream;
 mod surroundings;
 

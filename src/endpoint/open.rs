@@ -292,7 +292,7 @@ impl From<Connected> for Opened {
 
 impl From<Accepted> for Opened {
     fn from(accepted: Accepted) -> Self {
-        let Accepted { socket, protocol, peer, local } = accepted;
+        let Accepted { socket, protocol, peer, local, ip: _ } = accepted;
         Opened { transport: Transport::Socket(socket), protocol, peer, local, cut: None, child: None }
     }
 }

@@ -436,6 +436,12 @@ impl Turn<'_> {
         }
     }
 
+    /// Makes this task's deadline no later than `at`: for who wraps something that sets it.
+    pub fn deadline_at_most(&mut self, at: Instant) {
+        let wanted = self.core.entries.get(self.id.index as usize).and_then(|entry| entry.alarm.wanted);
+        self.deadline(Some(wanted.map_or(at, |wanted| wanted.min(at))));
+    }
+
     /// Adds a task; its outcome comes back to this one through [`Turn::finished`].
     pub fn spawn(&mut self, task: Box<dyn Task>) -> TaskId {
         let parent = self.id;

@@ -142,6 +142,11 @@ impl Session {
         }
     }
 
+    /// True if nothing is in transit and neither direction has ended.
+    pub fn is_idle(&self) -> bool {
+        self.parting.is_none() && self.pumps.iter().all(|pump| !pump.is_over() && !pump.is_carrying())
+    }
+
     /// Bytes delivered in each direction so far.
     pub fn bytes(&self) -> [u64; 2] {
         [self.pumps[0].delivered(), self.pumps[1].delivered()]

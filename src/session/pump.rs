@@ -135,6 +135,11 @@ impl Pump {
         self.state == State::Done
     }
 
+    /// True while bytes are in transit.
+    pub fn is_carrying(&self) -> bool {
+        self.buffer.is_some() || self.pipe.is_some()
+    }
+
     /// Bytes that reached the sink.
     pub fn delivered(&self) -> u64 {
         self.delivered

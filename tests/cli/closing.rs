@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::process::Signal;
 
 use crate::data::{assert_prefix, assert_same, bytes};
-use crate::harness::{Ending, Input, Sink, Way, create, file_with, open, poll_until, proc, scratch};
+use crate::harness::{Ending, Input, Peer, Role, Sink, Way, create, file_with, haul, open, poll_until, proc, scratch};
 
 /// Fits a fresh TCP receive window, so that it has all arrived before a reset that follows it.
 const ARRIVES_WHOLE: usize = 60_000;
@@ -147,8 +147,19 @@ both_ways_over_tcp!(max_time_resets_and_is_status_3);
 // A read error on stdin is not an end of file: status 5, and the peer sees a reset.
 fn a_read_error_on_stdin_resets_and_is_status_5(way: Way) {
     // page 0 of a process is not mapped: reading it is an input/output error
-    let unreadable = open(Path::new("/proc/self/mem"));
-    let (haul, mut peer) = way.join_with(&[], |haul| haul.stdin(Input::Fd(unreadable)));
+    let unreadable = Input::Fd(open(Path::new("/proc/self/mem")));
+    let (haul, mut peer) = match way.role {
+        Role::Connects => way.join_with(&[], |haul| haul.stdin(unreadable)),
+        // so fast a reset could meet the peer in the middle of its connect, which would take it for its own failure
+        Role::Listens => {
+            let haul = haul(["listen", "127.0.0.1:0"]).stdin(unreadable).spawn();
+            let address = haul.address();
+            haul.freeze();
+            let peer = Peer::connect(address);
+            haul.thaw();
+            (haul, peer)
+        }
+    };
     assert_eq!(peer.receive_all(), (Vec::new(), Ending::Reset));
     let haul = haul.wait();
     haul.code(5);

@@ -25,6 +25,8 @@ pub enum Op {
     Connect,
     /// Open a file, FIFO or descriptor.
     Open,
+    /// Start a program.
+    Start,
     /// Read local input.
     Read,
     /// Write local output.
@@ -44,6 +46,7 @@ impl Op {
             Op::Accept => "accept on",
             Op::Connect => "connect to",
             Op::Open => "open",
+            Op::Start => "run",
             Op::Read => "read",
             Op::Write => "write",
             Op::Set => "set",
@@ -145,7 +148,7 @@ impl Error {
             return ExitStatus::TimeLimit;
         }
         match self.op {
-            Op::Parse | Op::Use | Op::Listen | Op::Open | Op::Set => ExitStatus::Usage,
+            Op::Parse | Op::Use | Op::Listen | Op::Open | Op::Start | Op::Set => ExitStatus::Usage,
             Op::Accept | Op::Connect | Op::Transfer => ExitStatus::Network,
             Op::Read | Op::Write => ExitStatus::LocalIo,
         }

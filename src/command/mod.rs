@@ -5,10 +5,8 @@ mod progress;
 mod reporting;
 mod stream;
 
-use anyhow::Context;
-
 use crate::error::{Error, Op};
-use crate::outcome::Outcome;
+use crate::outcome::{ExitStatus, Outcome};
 use crate::plan::Plan;
 use crate::reactor::{Reactor, Task};
 use reporting::Reporting;
@@ -36,8 +34,9 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
 /// Runs a task to its end and lets every report out, whatever happened.
 fn drive(task: Result<Box<dyn Task>, Error>, reporting: Reporting) -> anyhow::Result<Outcome> {
     let outcome = task.map_err(anyhow::Error::from).and_then(|task| {
-        let mut reactor = Reactor::new().context("cannot start the event loop")?;
-        reactor.run(task).context("the event loop failed")
+        let failed = |error| Error::new(Op::Open, "the event loop", error).with_status(ExitStatus::LocalIo);
+        let mut reactor = Reactor::new().map_err(failed)?;
+        Ok(reactor.run(task).map_err(failed)?)
     });
     let lost = reporting.finish(&outcome);
     match lost {

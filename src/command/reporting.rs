@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
-use crate::outcome::Outcome;
+use crate::outcome::{Ended, Outcome};
 use crate::plan::{EventSink, Progress, Report};
 use crate::report::progress::panic_guard;
 use crate::report::{Console, EventWriter, Observers, Outlet, ProgressView, Show, Style};
@@ -65,11 +65,14 @@ impl Reporting {
 
     /// Lets everything out. What the events lost is an error; standard error's own losses have nowhere to be told.
     pub(super) fn finish(self, outcome: &anyhow::Result<Outcome>) -> Option<io::Error> {
-        if let Err(error) = outcome {
-            let reason = error.downcast_ref::<Error>().map_or_else(|| format!("{error:#}"), Error::line);
-            if let Some(events) = &self.events {
-                events.observe(&Event::Error { session: None, reason });
-            }
+        let reason = match outcome {
+            Err(error) => Some(error.downcast_ref::<Error>().map_or_else(|| format!("{error:#}"), Error::line)),
+            Ok(Outcome { ended: Ended::Failed(error), .. }) => Some(error.line()),
+            Ok(_) => None,
+        };
+        // standard error gets the whole message at the very end, from main
+        if let (Some(reason), Some(events)) = (reason, &self.events) {
+            events.observe(&Event::Error { session: None, reason });
         }
         self.console.finish(FINISH);
         self.events.and_then(|events| events.finish(FINISH).failure)

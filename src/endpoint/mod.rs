@@ -10,6 +10,7 @@ pub mod file;
 pub mod open;
 pub mod options;
 pub mod printed;
+pub mod process;
 pub mod resolve;
 #[cfg(test)]
 pub(crate) mod script;

@@ -18,6 +18,7 @@ pub mod pump;
 #[cfg(test)]
 mod tests;
 
+use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -123,8 +124,9 @@ impl Session {
 
     /// Ends the session before its own end: what is in transit is still delivered, within `policy.grace`.
     pub fn stop(&mut self, ended: Ended, now: Instant) {
-        if self.parting.is_none() {
-            self.finish(ended, Manner::Aborted, now);
+        match self.parting {
+            None => self.finish(ended, Manner::Aborted, now),
+            Some(_) => self.hasten(ended, now),
         }
     }
 
@@ -215,7 +217,7 @@ impl Session {
             }
         };
         if self.received_enough() {
-            self.finish(Ended::Clean, Manner::Reset, now);
+            self.conclude(Manner::Reset, now);
         }
         over || run.taken > 0 || run.delivered > 0
     }
@@ -266,8 +268,10 @@ impl Session {
         self.finish_if_over(now);
     }
 
-    /// Begins to part, with the first failure as the outcome, or cleanly if there was none.
+    /// Begins to part, with the first failure as the outcome, or cleanly if there was none. After a failure nobody
+    /// gets an end of file from us that its source did not reach.
     fn conclude(&mut self, manner: Manner, now: Instant) {
+        let manner = if self.failure.is_some() && manner == Manner::Orderly { Manner::Reset } else { manner };
         let ended = self.failure.take().map_or(Ended::Clean, Ended::Failed);
         self.finish(ended, manner, now);
     }
@@ -295,7 +299,7 @@ impl Session {
     /// The sink of a direction failed. What the peer had sent before it went away is still there to be read.
     fn sink_failed(&mut self, turn: &mut Turn, direction: usize, fault: end::Fault) {
         let now = turn.now();
-        if !self.is_peer(1 - direction) && is_broken_pipe(&fault) {
+        if self.is_reader_gone(direction, &fault) {
             return self.finish(Ended::ReaderGone, Manner::Aborted, now);
         }
         let error = self.explain(direction, false, fault);
@@ -307,6 +311,12 @@ impl Session {
             source.close_read(turn);
         }
         self.finish_if_over(now);
+    }
+
+    /// Nobody reads our output any more; for a socket on standard output that may be a reset.
+    fn is_reader_gone(&self, direction: usize, fault: &end::Fault) -> bool {
+        let end::Fault::Io(error) = fault else { return false };
+        !self.is_peer(1 - direction) && matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
     }
 
     fn is_peer(&self, end: usize) -> bool {
@@ -321,27 +331,29 @@ impl Session {
 
     /// Time limits, and the hint about a silent standard input.
     fn check_time(&mut self, now: Instant) {
-        for end in self.ends.iter_mut().flatten() {
-            end.tick(now);
-        }
         if self.parting.is_some() {
             return;
         }
         self.hint(now);
-        let policy = &self.context.policy;
-        let passed = |since: Option<Instant>, limit: Option<Duration>| match (since, limit) {
-            (Some(since), Some(limit)) => since + limit <= now,
-            _ => false,
-        };
-        if passed(self.quiet_since, policy.quit_after) {
+        if has_passed(self.quiet_since, self.context.policy.quit_after, now) {
             self.conclude(Manner::Orderly, now);
-        } else if passed(Some(self.started), policy.max_time) {
-            let limit = policy.max_time.unwrap_or_default();
-            self.out_of_time(format!("time limit of {} reached", humantime::format_duration(limit)), now);
-        } else if passed(Some(self.moved_at), policy.idle) {
-            let limit = policy.idle.unwrap_or_default();
-            self.out_of_time(format!("nothing moved for {}", humantime::format_duration(limit)), now);
+        } else if let Some(error) = self.passed_limit(now) {
+            let error = self.failure.take().unwrap_or(error);
+            self.finish(Ended::Failed(error), Manner::Aborted, now);
         }
+    }
+
+    /// The user's time limit that has passed, as an error.
+    fn passed_limit(&self, now: Instant) -> Option<Error> {
+        let Policy { max_time, idle, .. } = &self.context.policy;
+        let sentence = if has_passed(Some(self.started), *max_time, now) {
+            format!("time limit of {} reached", humantime::format_duration(max_time.unwrap_or_default()))
+        } else if has_passed(Some(self.moved_at), *idle, now) {
+            format!("nothing moved for {}", humantime::format_duration(idle.unwrap_or_default()))
+        } else {
+            return None;
+        };
+        Some(Error::begun(self.headline(), Cause::Said(sentence)).with_status(ExitStatus::TimeLimit))
     }
 
     /// Says once that all that is waited for is a standard input that has been silent for a while.
@@ -356,11 +368,6 @@ impl Session {
         self.hint_at = None;
         let text = "the peer has ended; still reading standard input (-d or --after-peer-eof exit would end here)";
         self.context.observer.observe(&Event::Note { verbosity: 0, text: text.into() });
-    }
-
-    fn out_of_time(&mut self, sentence: String, now: Instant) {
-        let error = Error::begun(self.headline(), Cause::Said(sentence)).with_status(ExitStatus::TimeLimit);
-        self.finish(Ended::Failed(error), Manner::Aborted, now);
     }
 
     fn next_deadline(&mut self, now: Instant) -> Option<Instant> {
@@ -387,8 +394,8 @@ impl Session {
     }
 }
 
-fn is_broken_pipe(fault: &end::Fault) -> bool {
-    matches!(fault, end::Fault::Io(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
+fn has_passed(since: Option<Instant>, limit: Option<Duration>, now: Instant) -> bool {
+    matches!((since, limit), (Some(since), Some(limit)) if since + limit <= now)
 }
 
 /// The end of the command line's side.

@@ -8,6 +8,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::end::{End, Fault, Side, Step};
+use super::limits::soonest;
 use super::pump::{Pump, Stop, Terms};
 use super::{INWARD, LOCAL, OUTWARD, Session};
 use crate::error::{Cause, Error, Op};
@@ -33,13 +34,23 @@ pub(super) struct Parting {
     manner: Manner,
     /// No waiting beyond this, whatever moves.
     until: Option<Instant>,
-    /// The smallest send queue seen, and since when.
-    unsent: usize,
+    /// When something was delivered last.
     progress_at: Instant,
-    /// How long to the next look at the send queue.
+    /// How long to the next look at the send queues.
     pause: Duration,
+    lingers: [Linger; 2],
+}
+
+/// What is known of one end while its send queue empties.
+#[derive(Clone, Copy, Debug)]
+struct Linger {
+    /// The smallest send queue seen; `None` before the first look.
+    unsent: Option<usize>,
+    progress_at: Instant,
     /// The peer answered a reset while our bytes were on their way.
     lost: bool,
+    /// The peer was found to be gone; remembered here, since the end itself may be closed before the other one is.
+    cut: bool,
 }
 
 impl Session {
@@ -56,35 +67,46 @@ impl Session {
         // whoever presses ^C has ended the source, too
         let by_signal = matches!(ended, Ended::Signal(_));
         let manner = if manner == Manner::Aborted && typed && by_signal { Manner::Orderly } else { manner };
-        self.parting = Some(Parting {
-            ended: Some(ended),
-            manner,
-            until,
-            unsent: usize::MAX,
-            progress_at: now,
-            pause: FIRST_LOOK,
-            lost: false,
-        });
+        let linger = Linger { unsent: None, progress_at: now, lost: false, cut: false };
+        let lingers = [linger, linger];
+        let (ended, pause) = (Some(ended), FIRST_LOOK);
+        self.parting = Some(Parting { ended, manner, until, progress_at: now, pause, lingers });
+    }
+
+    /// Shortens a parting that is under way: whoever sends a signal does not want to wait for a slow peer.
+    pub(super) fn hasten(&mut self, by: Ended, now: Instant) {
+        let Some(parting) = &mut self.parting else { return };
+        let until = now + self.context.policy.grace;
+        parting.until = Some(parting.until.map_or(until, |earlier| earlier.min(until)));
+        if let Some(ended @ Ended::Clean) = &mut parting.ended {
+            *ended = by;
+        }
     }
 
     /// One turn of parting: deliver, pass the end on, linger, close.
     pub(super) fn part(&mut self, turn: &mut Turn) -> Park {
         let now = turn.now();
-        if !self.drain_pumps(turn) && !self.give_up_draining(now) {
-            turn.deadline(self.parting_deadline(now));
-            return Park::Wait;
+        if !self.drain_pumps(turn) {
+            if !self.give_up_draining(now) {
+                turn.deadline(self.parting_deadline(now));
+                return Park::Wait;
+            }
+            // an end of file would hide that something is missing
+            if let Some(Parting { manner: manner @ Manner::Orderly, .. }) = &mut self.parting {
+                *manner = Manner::Reset;
+            }
         }
         self.pumps.iter_mut().for_each(Pump::break_off);
         self.close_local(turn);
         for index in [LOCAL, 1] {
-            if let Some(end) = &mut self.ends[index]
-                && end.is_peer()
-                && !self.linger(turn, index)
-            {
-                turn.deadline(self.parting_deadline(now));
-                return Park::Wait;
+            let lingers = self.is_peer(index) && !self.linger(turn, index);
+            if !lingers {
+                self.close(turn, index);
             }
-            self.close(turn, index);
+        }
+        if self.ends.iter().any(Option::is_some) {
+            turn.deadline(self.parting_deadline(now));
+            return Park::Wait;
         }
         let ended = self.parting.as_mut().and_then(|parting| parting.ended.take()).unwrap_or(Ended::Clean);
         turn.deadline(None);
@@ -111,54 +133,83 @@ impl Session {
                 && let Some(parting) = &mut self.parting
             {
                 parting.progress_at = turn.now();
+                self.moved_at = turn.now();
             }
             if let Stop::SinkFailed(fault) = run.stop {
                 failed = Some((direction, fault));
             }
         }
         if let Some((direction, fault)) = failed {
-            let error = self.explain(direction, false, fault);
-            self.blame(error);
+            let by = match self.is_reader_gone(direction, &fault) {
+                true => Ended::ReaderGone,
+                false => Ended::Failed(self.explain(direction, false, fault)),
+            };
+            self.replace_clean(by);
         }
         self.pumps.iter().all(Pump::is_over)
     }
 
-    /// A failure on the way out replaces a clean end, never an earlier failure.
     fn blame(&mut self, error: Error) {
-        if let Some(Parting { ended: Some(ended @ Ended::Clean), .. }) = &mut self.parting {
-            *ended = Ended::Failed(error);
+        self.replace_clean(Ended::Failed(error));
+    }
+
+    /// A failure on the way out replaces a clean end, never an earlier failure. What it kept from being delivered must
+    /// not be followed by an end of file.
+    fn replace_clean(&mut self, by: Ended) {
+        let Some(parting) = &mut self.parting else { return };
+        if parting.manner == Manner::Orderly {
+            parting.manner = Manner::Reset;
+        }
+        if let Some(ended @ Ended::Clean) = &mut parting.ended {
+            *ended = by;
         }
     }
 
-    /// True when what is in transit is not worth waiting for any longer. A reader of our output may take its time, a
-    /// peer has the linger limit.
+    /// True when what is in transit is not worth waiting for any longer. A reader of our output may take its time
+    /// unless the user has set a limit, a peer has the linger limit.
     fn give_up_draining(&mut self, now: Instant) -> bool {
         let Some(parting) = &self.parting else { return true };
         if parting.until.is_some_and(|until| until <= now) {
             return true;
         }
-        let stuck = now.saturating_duration_since(parting.progress_at) >= self.context.policy.linger;
-        if self.pumps[OUTWARD].is_over() || !stuck {
-            return false;
+        let stuck = parting.progress_at + self.context.policy.linger <= now;
+        let slow = [OUTWARD, INWARD].into_iter().find(|&way| !self.pumps[way].is_over() && self.is_peer(1 - way));
+        if let (true, Some(way)) = (stuck, slow) {
+            let name = self.ends[1 - way].as_ref().map(|end| end.name(false)).unwrap_or_default();
+            let limit = humantime::format_duration(self.context.policy.linger);
+            let error = Error::begun(self.headline(), Cause::Said(format!("{name} took nothing for {limit}")));
+            self.blame(error);
+            return true;
         }
-        let name = self.ends[1].as_ref().map(|end| end.name(false)).unwrap_or_default();
-        let limit = humantime::format_duration(self.context.policy.linger);
-        let error = Error::begun(self.headline(), Cause::Said(format!("{name} took nothing for {limit}")));
-        self.blame(error);
-        true
+        match self.passed_limit(now) {
+            Some(error) => {
+                self.blame(error);
+                true
+            }
+            None => false,
+        }
     }
 
-    fn is_grace_over(&self, now: Instant) -> bool {
+    fn is_grace_over(&self, index: usize, now: Instant) -> bool {
         let Some(parting) = &self.parting else { return true };
-        let idle = now.saturating_duration_since(parting.progress_at) >= self.context.policy.linger;
+        let idle = parting.lingers[index].progress_at + self.context.policy.linger <= now;
         parting.until.is_some_and(|until| until <= now) || idle
     }
 
+    /// When to look again, or what to give up at, whichever comes first. A limit that has passed without consequence
+    /// (a slow reader of our output) is none: an instant of the past would spin.
     fn parting_deadline(&mut self, now: Instant) -> Option<Instant> {
         let parting = self.parting.as_mut()?;
-        let at = (now + parting.pause).min(parting.progress_at + self.context.policy.linger);
+        let again = now + parting.pause;
         parting.pause = (parting.pause * 2).min(LOOK_AGAIN);
-        Some(parting.until.map_or(at, |until| at.min(until)))
+        let linger = self.context.policy.linger;
+        let limits = [
+            parting.until,
+            Some(parting.progress_at + linger),
+            Some(parting.lingers[LOCAL].progress_at + linger),
+            Some(parting.lingers[1].progress_at + linger),
+        ];
+        soonest(limits.map(|at| at.filter(|at| *at > now)).into_iter().chain([Some(again)]))
     }
 
     /// Closes the local end at once: whoever reads our output need not wait for the peer's acknowledgement.
@@ -171,33 +222,40 @@ impl Session {
     /// Waits for a peer's send queue; true when it is empty, or no longer worth waiting for.
     fn linger(&mut self, turn: &mut Turn, index: usize) -> bool {
         let now = turn.now();
-        let other_cut = self.ends[1 - index].as_ref().is_some_and(End::is_cut);
+        let sent = self.pumps[1 - index].delivered() > 0;
         let (Some(end), Some(parting)) = (&mut self.ends[index], &mut self.parting) else { return true };
-        let orderly = parting.manner == Manner::Orderly && !other_cut;
-        if orderly && self.context.policy.shutdown && matches!(end.close_write(turn), Step::Blocked) {
-            return self.is_grace_over(now);
+        let orderly = parting.manner == Manner::Orderly && !parting.lingers[1 - index].cut;
+        let closed = match orderly && self.context.policy.shutdown {
+            true => !matches!(end.close_write(turn), Step::Blocked),
+            false => {
+                // what layers hold was taken from the source: it goes first
+                end.flush(turn);
+                true
+            }
+        };
+        if !(end.is_read_ended() && end.unsent() == 0) {
+            discard_input(end, turn, &self.context.pools);
         }
-        if end.is_read_ended() && end.unsent() == 0 {
-            return true;
-        }
-        discard_input(end, turn, &self.context.pools);
+        let linger = &mut parting.lingers[index];
         if end.is_cut() {
-            parting.lost |= parting.unsent != usize::MAX && parting.unsent > FIN;
+            // a reset that comes before the queue was seen to be empty has thrown away what was in it
+            linger.lost |= !linger.cut && linger.unsent.map_or(sent, |unsent| unsent > FIN);
+            linger.cut = true;
             return true;
         }
         let unsent = end.unsent();
-        if unsent < parting.unsent {
-            (parting.unsent, parting.progress_at) = (unsent, now);
+        if linger.unsent.is_none_or(|before| unsent < before) {
+            (linger.unsent, linger.progress_at) = (Some(unsent), now);
         }
-        unsent == 0 || self.is_grace_over(now)
+        unsent == 0 && closed || self.is_grace_over(index, now)
     }
 
     fn close(&mut self, turn: &mut Turn, index: usize) {
-        let other_cut = self.ends[1 - index].as_ref().is_some_and(End::is_cut);
         let Some(end) = self.ends[index].take() else { return };
-        let Some(parting) = &self.parting else { return };
-        let reset = parting.manner != Manner::Orderly || other_cut;
-        let (unsent, lost, manner) = (end.unsent(), parting.lost, parting.manner);
+        let Some(parting) = &mut self.parting else { return };
+        parting.lingers[index].cut |= end.is_cut();
+        let reset = parting.manner != Manner::Orderly || parting.lingers[1 - index].cut;
+        let (unsent, lost, manner) = (end.unsent(), parting.lingers[index].lost, parting.manner);
         let (name, writing) = (end.name(true), end.name(false));
         if end.is_peer() && manner != Manner::Aborted {
             if lost {

@@ -192,7 +192,8 @@ impl Pump {
                     };
                 }
             }
-            let left = terms.most - *taken;
+            // a message comes whole, even where it is more than the limits allow
+            let left = terms.most.saturating_sub(*taken);
             if left == 0 {
                 return Stop::Spent;
             }
@@ -263,7 +264,7 @@ impl Pump {
         let filled = match route {
             Route::Straight => self.splice_straight(turn, from, to, terms, most),
             Route::Kernel => self.fill_pipe(turn, from, terms, most),
-            Route::Dropped => self.drop_in_kernel(turn, from, terms),
+            Route::Dropped => self.drop_in_kernel(turn, from, terms, most),
             Route::Buffer => self.fill_buffer(turn, from, terms, most),
         };
         if let Filled::Taken(_) = filled
@@ -405,8 +406,7 @@ impl Pump {
         Filled::Blocked
     }
 
-    fn drop_in_kernel(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms) -> Filled {
-        let most = usize::try_from(terms.most).unwrap_or(usize::MAX);
+    fn drop_in_kernel(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms, most: usize) -> Filled {
         match from.discard(turn, most) {
             Step::Failed(Fault::Io(error)) if is_refusal(&error) || error.raw_os_error() == Some(libc::EFAULT) => {
                 self.refused.drop = true;

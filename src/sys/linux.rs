@@ -137,3 +137,28 @@ pub fn every_interest() -> mio::Interest {
 
 /// True if a short read of a stream socket proves that its queue is empty.
 pub const SHORT_READ_EMPTIES: bool = true;
+
+/// A descriptor that becomes readable when a child of ours ends (pidfd_open(2)).
+///
+/// # Errors
+/// ENOSYS on an old kernel, EMFILE.
+pub fn pidfd(child: u32) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(child).ok().and_then(rustix::process::Pid::from_raw);
+    let pid = pid.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK)?)
+}
+
+/// Marks every descriptor from `first` on as close-on-exec. Async-signal-safe: it runs between fork and exec.
+pub fn close_on_exec_from(first: u32) {
+    // SAFETY: close_range takes numbers only; with CLOSE_RANGE_CLOEXEC nothing is closed before the exec.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if done != 0 {
+        for number in first..MOST_DESCRIPTORS {
+            // SAFETY: fcntl with F_SETFD takes numbers only; for one that is not open it answers EBADF.
+            unsafe { libc::fcntl(number as i32, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+}
+
+/// How far the search goes on a kernel without close_range(2), that is before 5.9.
+const MOST_DESCRIPTORS: u32 = 65536;

@@ -16,6 +16,8 @@
 //! | `accept(fd)` | one connection of a listener, likewise |
 //! | `bind_to_interface`, `set_congestion`, `set_user_timeout` | socket options that not every system has |
 //! | `MULTIPATH` | the protocol number of multipath TCP |
+//! | `pidfd(child)` | a descriptor that becomes readable when a child ends |
+//! | `close_on_exec_from(n)` | keeps inherited descriptors from a child |
 //! | `every_interest()` | what is registered with the poll for every descriptor |
 //! | `SPLICE` | zero copy is worth a try |
 //! | `SHORT_READ_EMPTIES` | a short read of a stream socket proves that nothing is left |

@@ -117,3 +117,22 @@ pub fn every_interest() -> mio::Interest {
 
 /// True if a short read of a stream socket proves that its queue is empty.
 pub const SHORT_READ_EMPTIES: bool = false;
+
+/// Not here: SIGCHLD tells.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub fn pidfd(_child: u32) -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Marks every descriptor from `first` on as close-on-exec. Async-signal-safe: it runs between fork and exec.
+pub fn close_on_exec_from(first: u32) {
+    for number in first..MOST_DESCRIPTORS {
+        // SAFETY: fcntl with F_SETFD takes numbers only; for one that is not open it answers EBADF.
+        unsafe { libc::fcntl(number as i32, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
+/// How far the search for inherited descriptors goes.
+const MOST_DESCRIPTORS: u32 = 4096;

@@ -228,6 +228,7 @@ pub fn raise_default(number: i32) {
 pub fn raise_descriptor_limit() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let before = getrlimit(Resource::Nofile);
+    STARTED_WITH.store(before.current.unwrap_or(0), Relaxed);
     if before.current != before.maximum {
         setrlimit(Resource::Nofile, Rlimit { current: before.maximum, maximum: before.maximum }).ok()?;
     }
@@ -324,3 +325,76 @@ pub fn stop_until_continued() {
     // SIGSTOP cannot be caught and has the same effect on a job as SIGTSTP's default action
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
 }
+
+/// Where a program named as in a shell would be started from: itself if it holds a slash, else the first executable
+/// file of that name along PATH.
+///
+/// # Errors
+/// ENOENT if there is none, EACCES if what is there cannot be executed, EISDIR for a directory.
+pub fn find_program(name: &std::ffi::OsStr) -> io::Result<std::path::PathBuf> {
+    use std::path::{Path, PathBuf};
+    let check = |path: &Path| -> io::Result<()> {
+        if std::fs::metadata(path)?.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        Ok(rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?)
+    };
+    if name.as_encoded_bytes().contains(&b'/') {
+        return check(Path::new(name)).map(|()| PathBuf::from(name));
+    }
+    let mut worst = io::Error::from_raw_os_error(libc::ENOENT);
+    for folder in std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()) {
+        let path = folder.join(name);
+        match check(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => worst = error,
+            Err(_) => {}
+        }
+    }
+    Err(worst)
+}
+
+/// Keeps every descriptor but 0, 1 and 2 from a child, also those that our parent left open for us, and gives it the
+/// descriptor limit back that haul was started with.
+pub fn shed_descriptors(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    let limit = STARTED_WITH.load(Relaxed);
+    let prepare = move || {
+        if limit != 0 {
+            let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            // SAFETY: both calls take a pointer to a local struct and keep nothing; they are async-signal-safe.
+            unsafe {
+                if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut now) == 0 {
+                    now.rlim_cur = limit as libc::rlim_t;
+                    libc::setrlimit(libc::RLIMIT_NOFILE, &raw const now);
+                }
+            }
+        }
+        super::close_on_exec_from(3);
+        Ok(())
+    };
+    // SAFETY: `prepare` runs between fork and exec; it allocates nothing, takes no lock, and only makes system calls.
+    unsafe { command.pre_exec(prepare) };
+}
+
+/// Sends a signal to the process group that a child of ours leads.
+pub fn signal_group(leader: u32, number: i32) {
+    if let Ok(leader) = i32::try_from(leader)
+        && leader > 1
+    {
+        // SAFETY: kill takes numbers only. The group is one that we made, and its leader is not reaped yet.
+        unsafe { libc::kill(-leader, number) };
+    }
+}
+
+/// Makes a description of our own non-blocking.
+///
+/// # Errors
+/// EBADF.
+pub fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(fd)?;
+    Ok(rustix::fs::fcntl_setfl(fd, flags | OFlags::NONBLOCK)?)
+}
+
+/// The soft descriptor limit that haul was started with; 0 until it was raised.
+static STARTED_WITH: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);

@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("report", &[]),
     ("reactor", &["sys"]),
     ("endpoint", &["plan::address", "reactor", "sys"]),
-    ("session", &["endpoint", "layer", "reactor", "sys"]),
+    ("session", &["plan", "endpoint", "layer", "reactor", "sys"]),
     ("datagram", &["endpoint", "layer", "reactor", "sys"]),
     ("bench", &["session", "datagram", "endpoint", "layer", "reactor", "sys"]),
     ("command", &["plan", "endpoint", "layer", "session", "datagram", "bench", "reactor", "report", "sys"]),

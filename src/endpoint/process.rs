@@ -1,0 +1,165 @@
+//! Programs as ends: a child whose standard input and output are pipes to us, and the wait for its end.
+//!
+//! Only descriptors 0, 1 and 2 reach a child; its signals are at their defaults, its descriptor limit is the one that
+//! haul was started with, and it leads a process group of its own, so that what it starts can be ended with it.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, Stdio};
+
+use mio::unix::SourceFd;
+use signal_hook::consts::SIGCHLD;
+
+use super::Descriptors;
+use super::descriptor::Descriptor;
+use crate::error::{Error, Op};
+use crate::reactor::{Slot, Turn};
+use crate::sys::{self, Access};
+
+/// What to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// A program and its arguments, as they are.
+    Words(Vec<OsString>),
+    /// Text for the shell.
+    Shell(OsString),
+}
+
+impl Program {
+    /// How messages call it.
+    pub fn name(&self) -> Vec<u8> {
+        let name = match self {
+            Program::Words(words) => words.first().map_or(OsStr::new(""), OsString::as_os_str),
+            Program::Shell(text) => text,
+        };
+        name.as_encoded_bytes().to_vec()
+    }
+
+    /// Makes sure that it can be started at all, before anything else is opened.
+    ///
+    /// # Errors
+    /// It is not there, or not executable. Text for the shell is the shell's to judge.
+    pub fn check(&self) -> Result<(), Error> {
+        let Program::Words(words) = self else { return Ok(()) };
+        let Some(first) = words.first() else { return Ok(()) };
+        sys::find_program(first).map(drop).map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        Error::new(Op::Start, self.name(), error)
+    }
+
+    /// Starts it, with these variables added to its environment.
+    ///
+    /// # Errors
+    /// What fork(2) and execve(2) say.
+    pub fn start(&self, variables: &[(&'static str, String)]) -> Result<(Descriptors, Child), Error> {
+        let mut command = match self {
+            Program::Words(words) => {
+                let mut command = Command::new(words.first().map_or(OsStr::new(""), OsString::as_os_str));
+                command.args(words.iter().skip(1));
+                command
+            }
+            Program::Shell(text) => {
+                let mut command = Command::new("/bin/sh");
+                command.arg("-c").arg(text);
+                command
+            }
+        };
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        sys::shed_descriptors(&mut command);
+        let mut child = command.spawn().map_err(|error| self.failed(error))?;
+        let end = |fd: Option<OwnedFd>, access| -> io::Result<Option<Descriptor>> {
+            let Some(fd) = fd else { return Ok(None) };
+            sys::set_nonblocking(&fd)?;
+            Descriptor::own(fd, access).map(Some)
+        };
+        let reader = end(child.stdout.take().map(OwnedFd::from), Access::Read);
+        let writer = end(child.stdin.take().map(OwnedFd::from), Access::Write);
+        let child = Child::new(child, self.name());
+        let reader = reader.map_err(|error| self.failed(error))?;
+        let writer = writer.map_err(|error| self.failed(error))?;
+        Ok((Descriptors { reader, writer }, child))
+    }
+}
+
+/// A program that was started. Dropping it does not end it: see [`Child::signal`].
+#[derive(Debug)]
+pub struct Child {
+    child: std::process::Child,
+    /// Readable once the child has ended; `None` where the system has no such thing: then SIGCHLD tells.
+    pidfd: Option<OwnedFd>,
+    slot: Option<Slot>,
+    name: Vec<u8>,
+    ended: Option<u8>,
+}
+
+impl Child {
+    fn new(child: std::process::Child, name: Vec<u8>) -> Self {
+        let pidfd = sys::pidfd(child.id()).ok();
+        Child { child, pidfd, slot: None, name, ended: None }
+    }
+
+    /// How messages call it.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks for a turn when it ends.
+    ///
+    /// # Errors
+    /// ENOMEM, ENOSPC.
+    pub fn watch(&mut self, turn: &mut Turn) -> io::Result<()> {
+        match &self.pidfd {
+            Some(fd) => {
+                self.slot = Some(turn.register(&mut SourceFd(&fd.as_raw_fd()))?);
+                Ok(())
+            }
+            None => turn.listen_for(&[SIGCHLD]),
+        }
+    }
+
+    /// Its exit status once it has ended, 128+n for a signal, as a shell tells it. Never waits.
+    pub fn status(&mut self, turn: &mut Turn) -> Option<u8> {
+        if self.ended.is_some() || self.slot.is_some_and(|slot| !turn.latch(slot).read) {
+            return self.ended;
+        }
+        match self.child.try_wait() {
+            Ok(Some(status)) => {
+                let code = status.code().or_else(|| status.signal().map(|number| 128 + number));
+                self.ended = Some(u8::try_from(code.unwrap_or(255)).unwrap_or(255));
+                self.forget(turn);
+            }
+            Ok(None) => {
+                if let Some(slot) = self.slot {
+                    turn.read_would_block(slot);
+                }
+            }
+            // somebody else has reaped it: there is no status any more
+            Err(_) => self.ended = Some(255),
+        }
+        self.ended
+    }
+
+    /// Takes it out of the poll, so that another task may watch it.
+    pub fn forget(&mut self, turn: &mut Turn) {
+        if let (Some(fd), Some(slot)) = (&self.pidfd, self.slot.take()) {
+            turn.deregister(&mut SourceFd(&fd.as_raw_fd()), slot);
+        }
+    }
+
+    /// Sends a signal to it and to everything in its group; nothing once it has been reaped.
+    pub fn signal(&self, number: i32) {
+        if self.ended.is_none() {
+            sys::signal_group(self.child.id(), number);
+        }
+    }
+}

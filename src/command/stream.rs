@@ -18,7 +18,7 @@ use crate::event::{Event, Observer};
 use crate::meter::Meter;
 use crate::outcome::{Ended, Outcome};
 use crate::plan::address::{Address, Kind};
-use crate::plan::{Connect, Flow, Listen, Transfer};
+use crate::plan::{Announce, Connect, Flow, Listen, Transfer};
 use crate::reactor::{Park, Task, Turn};
 use crate::report::summary::reason;
 use crate::report::{Console, ProgressView, Summary};
@@ -28,7 +28,7 @@ use crate::session::policy::Policy;
 use crate::session::{Context, Session};
 use crate::sys;
 
-/// Binds at once, so that a mistake is told before anything else, and gives the task that accepts and bridges.
+/// Gives the task that binds, accepts and bridges.
 pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
     let transfer = one_way(&plan.at, &plan.transfer, Flow::ReceiveOnly);
     let mut bridge = Bridge::new(&plan.at, &transfer, reporting)?;
@@ -36,13 +36,7 @@ pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Tas
     let (reads, writes) = (transfer.flow != Flow::SendOnly, sends(&transfer));
     bridge.stage = match Opening::listening(&plan.at, reads, writes)? {
         Some(opening) => Stage::Opening(opening),
-        None => {
-            let acceptor = Acceptor::open(&plan.at)?;
-            announce(&plan.announce, &acceptor)?;
-            let (protocol, address) = (acceptor.protocol(), acceptor.address().to_string());
-            bridge.observer.observe(&Event::Listening { protocol, address });
-            Stage::Accepting(acceptor)
-        }
+        None => Stage::Binding(Box::new((plan.at.clone(), plan.announce.clone()))),
     };
     Ok(Box::new(bridge))
 }
@@ -97,6 +91,8 @@ struct Bridge {
 
 /// How far it is.
 enum Stage {
+    /// About to listen there: bound only once signals are handled, or one that comes between would leave a socket file.
+    Binding(Box<(Address, Announce)>),
     /// Waiting for the one connection.
     Accepting(Acceptor),
     /// Dialling, or opening what is not dialled.
@@ -152,12 +148,22 @@ impl Bridge {
         }
     }
 
+    fn bind(&mut self, turn: &mut Turn, at: &Address, plan: &Announce) -> Result<(), Error> {
+        let mut acceptor = Acceptor::open(at)?;
+        acceptor.start(turn)?;
+        announce(plan, &acceptor)?;
+        let (protocol, address) = (acceptor.protocol(), acceptor.address().to_string());
+        self.observer.observe(&Event::Listening { protocol, address });
+        self.stage = Stage::Accepting(acceptor);
+        Ok(())
+    }
+
     /// Waits for the connection, or for the dial; `Some` when this turn is over.
     fn open(&mut self, turn: &mut Turn) -> Option<Park> {
         let found = match &mut self.stage {
             Stage::Accepting(acceptor) => acceptor.accept(turn).map(|accepted| accepted.map(Opened::from)),
             Stage::Opening(opening) => opening.turn(turn),
-            Stage::Moving(_) | Stage::Idle => return None,
+            Stage::Binding(_) | Stage::Moving(_) | Stage::Idle => return None,
         };
         let opened = match found {
             Ok(Some(opened)) => opened,
@@ -179,7 +185,7 @@ impl Bridge {
             let error = match &self.stage {
                 Stage::Accepting(_) => Error::new(Op::Accept, &self.object, Cause::TimedOut(limit)),
                 Stage::Opening(opening) => opening.timed_out(limit),
-                Stage::Moving(_) | Stage::Idle => return Park::Wait,
+                Stage::Binding(_) | Stage::Moving(_) | Stage::Idle => return Park::Wait,
             };
             return self.fail(turn, error);
         }
@@ -191,7 +197,7 @@ impl Bridge {
                 acceptor.deadline()
             }
             Stage::Opening(opening) => opening.deadline(),
-            Stage::Moving(_) | Stage::Idle => None,
+            Stage::Binding(_) | Stage::Moving(_) | Stage::Idle => None,
         };
         turn.deadline(crate::session::limits::soonest([own, self.opened_by]));
         Park::Wait
@@ -206,7 +212,7 @@ impl Bridge {
         match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Accepting(acceptor) => acceptor.close(turn),
             Stage::Opening(mut opening) => opening.abandon(turn),
-            Stage::Moving(_) | Stage::Idle => {}
+            Stage::Binding(_) | Stage::Moving(_) | Stage::Idle => {}
         }
     }
 
@@ -292,10 +298,17 @@ impl Task for Bridge {
         let failed = |error| Error::new(Op::Use, "signals", error);
         turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCONT]).map_err(failed)?;
         self.opened_by = self.limit.map(|limit| turn.now() + limit);
-        match &mut self.stage {
-            Stage::Accepting(acceptor) => acceptor.start(turn),
-            Stage::Opening(opening) => opening.start(turn),
-            Stage::Moving(_) | Stage::Idle => Ok(()),
+        match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Binding(plan) => self.bind(turn, &plan.0, &plan.1),
+            Stage::Opening(mut opening) => {
+                opening.start(turn)?;
+                self.stage = Stage::Opening(opening);
+                Ok(())
+            }
+            other => {
+                self.stage = other;
+                Ok(())
+            }
         }
     }
 

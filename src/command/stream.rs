@@ -14,14 +14,14 @@ use crate::endpoint::file::{self, Found};
 use crate::endpoint::open::{Opened, Opening};
 use crate::endpoint::{Transport, process, stdio};
 use crate::error::{Cause, Error, Op};
-use crate::event::Event;
+use crate::event::{Event, Observer};
 use crate::outcome::{Ended, Outcome};
 use crate::plan::address::{Address, Kind};
-use crate::plan::{Connect, DEFAULT_GRACE, Flow, Listen, Local, Transfer};
+use crate::plan::{Announce, Connect, DEFAULT_GRACE, Flow, Listen, Local, Transfer};
 use crate::reactor::{Park, Task, Turn};
 use crate::report::{Console, ProgressView, Summary};
 
-/// Binds at once, so that a mistake is told before anything else, and gives the task that accepts and bridges.
+/// Gives the task that binds, accepts and bridges.
 pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
     let transfer = one_way(&plan.at, &plan.transfer, Flow::ReceiveOnly);
     let joint = Joint::new(transfer, plan.local.clone(), plan.serving.grace, reporting.observers());
@@ -30,13 +30,7 @@ pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Tas
     let (reads, writes) = (bridge.joint.transfer.flow != Flow::SendOnly, bridge.joint.sends());
     bridge.stage = match Opening::listening(&plan.at, reads, writes)? {
         Some(opening) => Stage::Opening(opening),
-        None => {
-            let acceptor = Acceptor::open(&plan.at)?;
-            announce(&plan.announce, &acceptor)?;
-            let (protocol, address) = (acceptor.protocol(), acceptor.address().to_string());
-            bridge.joint.observer.observe(&Event::Listening { protocol, address });
-            Stage::Accepting(acceptor)
-        }
+        None => Stage::Binding(Box::new((plan.at.clone(), plan.announce.clone()))),
     };
     Ok(Box::new(bridge))
 }
@@ -50,6 +44,16 @@ pub(super) fn connect(plan: &Connect, reporting: &Reporting) -> Result<Box<dyn T
     let (reads, writes) = (bridge.joint.transfer.flow != Flow::SendOnly, bridge.joint.sends());
     bridge.stage = Stage::Opening(Opening::new(&plan.to, reads, writes)?);
     Ok(Box::new(bridge))
+}
+
+/// Binds, and tells everybody where.
+pub(super) fn bind(turn: &mut Turn, at: &Address, plan: &Announce, observer: &dyn Observer) -> Result<Acceptor, Error> {
+    let mut acceptor = Acceptor::open(at)?;
+    acceptor.start(turn)?;
+    announce(plan, &acceptor)?;
+    let (protocol, address) = (acceptor.protocol(), acceptor.address().to_string());
+    observer.observe(&Event::Listening { protocol, address });
+    Ok(acceptor)
 }
 
 /// A bare path may turn out to be a FIFO, which goes one way: into it when connecting, out of it when listening.
@@ -85,6 +89,8 @@ struct Bridge {
 
 /// How far it is.
 enum Stage {
+    /// About to listen there: bound only once signals are handled, or one that comes between would leave a socket file.
+    Binding(Box<(Address, Announce)>),
     /// Waiting for the one connection.
     Accepting(Acceptor),
     /// Dialling, or opening what is not dialled.
@@ -122,7 +128,7 @@ impl Bridge {
         let found = match &mut self.stage {
             Stage::Accepting(acceptor) => acceptor.accept(turn).map(|accepted| accepted.map(Opened::from)),
             Stage::Opening(opening) => opening.turn(turn),
-            Stage::Moving(_) | Stage::Idle => return None,
+            Stage::Binding(_) | Stage::Moving(_) | Stage::Idle => return None,
         };
         let opened = match found {
             Ok(Some(opened)) => opened,
@@ -144,7 +150,7 @@ impl Bridge {
             let error = match &self.stage {
                 Stage::Accepting(_) => Error::new(Op::Accept, &self.object, Cause::TimedOut(limit)),
                 Stage::Opening(opening) => opening.timed_out(limit),
-                Stage::Moving(_) | Stage::Idle => return Park::Wait,
+                Stage::Binding(_) | Stage::Moving(_) | Stage::Idle => return Park::Wait,
             };
             return self.fail(turn, error);
         }
@@ -156,7 +162,7 @@ impl Bridge {
                 acceptor.deadline()
             }
             Stage::Opening(opening) => opening.deadline(),
-            Stage::Moving(_) | Stage::Idle => None,
+            Stage::Binding(_) | Stage::Moving(_) | Stage::Idle => None,
         };
         turn.deadline(crate::session::limits::soonest([own, self.opened_by]));
         Park::Wait
@@ -171,7 +177,7 @@ impl Bridge {
         match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Accepting(acceptor) => acceptor.close(turn),
             Stage::Opening(mut opening) => opening.abandon(turn),
-            Stage::Moving(_) | Stage::Idle => {}
+            Stage::Binding(_) | Stage::Moving(_) | Stage::Idle => {}
         }
     }
 
@@ -236,10 +242,21 @@ impl Task for Bridge {
         let failed = |error| Error::new(Op::Use, "signals", error);
         turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCONT]).map_err(failed)?;
         self.opened_by = self.limit.map(|limit| turn.now() + limit);
-        match &mut self.stage {
-            Stage::Accepting(acceptor) => acceptor.start(turn),
-            Stage::Opening(opening) => opening.start(turn),
-            Stage::Moving(_) | Stage::Idle => Ok(()),
+        match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Binding(plan) => {
+                let acceptor = bind(turn, &plan.0, &plan.1, &*self.joint.observer)?;
+                self.stage = Stage::Accepting(acceptor);
+                Ok(())
+            }
+            Stage::Opening(mut opening) => {
+                opening.start(turn)?;
+                self.stage = Stage::Opening(opening);
+                Ok(())
+            }
+            other => {
+                self.stage = other;
+                Ok(())
+            }
         }
     }
 

@@ -10,23 +10,26 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::errand::Errand;
 use super::link::{Joint, Link};
+use super::reporting::Reporting;
+use super::stream::bind;
 use crate::endpoint::accept::{Accepted, Acceptor};
 use crate::endpoint::access::Access;
 use crate::endpoint::open::Opened;
+use crate::endpoint::process::{self, Output};
 use crate::error::{Error, Op};
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
-use crate::plan::Serving;
+use crate::plan::{Listen, Local};
 use crate::reactor::{Park, Task, TaskId, Turn};
 use crate::report::{Console, Summary};
 use crate::session::limits::soonest;
 
 /// Accepts within its limits, and gives every connection a task of its own.
 pub(super) struct Server {
-    /// `None` once it has stopped accepting.
+    plan: Listen,
+    /// `None` before it is bound, and once it has stopped accepting.
     acceptor: Option<Acceptor>,
     joint: Rc<Joint>,
-    serving: Serving,
     access: Access,
     clients: HashMap<TaskId, Option<IpAddr>>,
     per_ip: HashMap<IpAddr, u64>,
@@ -43,13 +46,22 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// A server over a bound listener.
-    pub(super) fn new(acceptor: Acceptor, joint: Joint, serving: Serving, access: Access, console: Console) -> Self {
+    /// A server that is not bound yet.
+    ///
+    /// # Errors
+    /// A program that cannot be run, an access list that cannot be read.
+    pub(super) fn new(plan: &Listen, reporting: &Reporting) -> Result<Self, Error> {
+        if let Local::Program(program) = &plan.local {
+            process::check(program)?;
+        }
+        let serving = &plan.serving;
+        let access = Access::load(&serving.allow, &serving.deny)?;
         let most = serving.most.unwrap_or_else(|| default_most(DESCRIPTORS));
-        Server {
-            acceptor: Some(acceptor),
+        let joint = Joint::new(plan.transfer.clone(), plan.local.clone(), serving.grace, reporting.observers());
+        Ok(Server {
+            plan: plan.clone(),
+            acceptor: None,
             joint: Rc::new(joint),
-            serving,
             access,
             clients: HashMap::new(),
             per_ip: HashMap::new(),
@@ -58,15 +70,9 @@ impl Server {
             errand: None,
             status: 0,
             closing: Rc::new(Cell::new(None)),
-            console,
+            console: reporting.console(),
             started: Instant::now(),
-        }
-    }
-
-    /// Runs a command beside it, whose end is the server's.
-    pub(super) fn with_errand(mut self, errand: Errand) -> Self {
-        self.errand = Some(errand);
-        self
+        })
     }
 
     /// Accepts what may be accepted; true if there may be more at once.
@@ -85,7 +91,7 @@ impl Server {
             if self.admits(&accepted) {
                 self.welcome(turn, accepted);
             }
-            if self.serving.count.is_some_and(|count| self.accepted >= count) {
+            if self.plan.serving.count.is_some_and(|count| self.accepted >= count) {
                 self.stop_accepting(turn);
             }
         }
@@ -102,7 +108,8 @@ impl Server {
         let Some(ip) = accepted.ip else { return true };
         let why = if !self.access.permits(ip) {
             "not allowed"
-        } else if self.serving.most_per_ip.is_some_and(|most| self.per_ip.get(&ip).is_some_and(|now| *now >= most)) {
+        } else if self.plan.serving.most_per_ip.is_some_and(|most| self.per_ip.get(&ip).is_some_and(|now| *now >= most))
+        {
             "too many connections from its address"
         } else {
             return true;
@@ -156,7 +163,7 @@ impl Server {
     fn wind_up(&mut self, turn: &mut Turn) {
         self.stop_accepting(turn);
         let until = match self.closing.get() {
-            None => turn.now() + self.serving.grace,
+            None => turn.now() + self.plan.serving.grace,
             Some(_) => turn.now(),
         };
         self.closing.set(Some(until));
@@ -216,10 +223,18 @@ impl Task for Server {
     fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let failed = |error| Error::new(Op::Use, "signals", error);
         turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1]).map_err(failed)?;
-        if let Some(acceptor) = &mut self.acceptor {
-            acceptor.start(turn)?;
+        let acceptor = bind(turn, &self.plan.at, &self.plan.announce, &*self.joint.observer)?;
+        if let Some(text) = &self.plan.serving.then {
+            let output = match self.plan.local {
+                Local::Program(_) => Output::Inherited,
+                Local::Stdio => Output::StandardError,
+            };
+            let mut errand = Errand::run(text, &acceptor, output, self.plan.serving.grace)?;
+            errand.start(turn)?;
+            self.errand = Some(errand);
         }
-        self.errand.as_mut().map_or(Ok(()), |errand| errand.start(turn))
+        self.acceptor = Some(acceptor);
+        Ok(())
     }
 
     fn turn(&mut self, turn: &mut Turn) -> Park {

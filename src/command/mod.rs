@@ -1,6 +1,7 @@
 //! What a subcommand does once it is planned; the only place that joins everything.
 
 mod announce;
+mod check;
 mod errand;
 mod link;
 mod progress;
@@ -24,14 +25,18 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
     match plan {
         Plan::Listen(plan) => {
             let reporting = Reporting::open(&plan.report, plan.at.asks_for_free_port())?;
-            let bridge = stream::listen(&plan, &reporting);
-            drive(bridge, reporting)
+            let task = match plan.serving.is_many() {
+                true => serve::listen(&plan, &reporting),
+                false => stream::listen(&plan, &reporting),
+            };
+            drive(task, reporting)
         }
         Plan::Connect(plan) => {
             let reporting = Reporting::open(&plan.report, false)?;
             let bridge = stream::connect(&plan, &reporting);
             drive(bridge, reporting)
         }
+        Plan::Check(plan) => check::run(&plan),
     }
 }
 

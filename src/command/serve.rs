@@ -25,7 +25,7 @@ use crate::report::{Console, Summary};
 use crate::session::limits::soonest;
 
 /// Accepts within its limits, and gives every connection a task of its own.
-pub(super) struct Server {
+struct Server {
     plan: Listen,
     /// `None` before it is bound, and once it has stopped accepting.
     acceptor: Option<Acceptor>,
@@ -45,12 +45,17 @@ pub(super) struct Server {
     started: Instant,
 }
 
+/// Gives the task that binds and serves.
+pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
+    Ok(Box::new(Server::new(plan, reporting)?))
+}
+
 impl Server {
     /// A server that is not bound yet.
     ///
     /// # Errors
     /// A program that cannot be run, an access list that cannot be read.
-    pub(super) fn new(plan: &Listen, reporting: &Reporting) -> Result<Self, Error> {
+    fn new(plan: &Listen, reporting: &Reporting) -> Result<Self, Error> {
         if let Local::Program(program) = &plan.local {
             process::check(program)?;
         }

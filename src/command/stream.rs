@@ -9,7 +9,8 @@ use super::announce::announce;
 use super::link::{Joint, Link};
 use super::progress::Ticker;
 use super::reporting::Reporting;
-use crate::endpoint::accept::Acceptor;
+use crate::endpoint::accept::{Accepted, Acceptor};
+use crate::endpoint::access::Access;
 use crate::endpoint::file::{self, Found};
 use crate::endpoint::open::{Opened, Opening};
 use crate::endpoint::{Transport, process, stdio};
@@ -27,6 +28,7 @@ pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Tas
     let joint = Joint::new(transfer, plan.local.clone(), plan.serving.grace, reporting.observers());
     let mut bridge = Bridge::new(&plan.at, joint, reporting)?;
     bridge.limit = plan.accept_timeout;
+    bridge.access = Access::load(&plan.serving.allow, &plan.serving.deny)?;
     let (reads, writes) = (bridge.joint.transfer.flow != Flow::SendOnly, bridge.joint.sends());
     bridge.stage = match Opening::listening(&plan.at, reads, writes)? {
         Some(opening) => Stage::Opening(opening),
@@ -56,6 +58,23 @@ pub(super) fn bind(turn: &mut Turn, at: &Address, plan: &Announce, observer: &dy
     Ok(acceptor)
 }
 
+/// The first connection from somebody who may connect; others are closed and do not count.
+fn accept_permitted(
+    turn: &mut Turn,
+    acceptor: &mut Acceptor,
+    access: &Access,
+    observer: &dyn Observer,
+) -> Result<Option<Accepted>, Error> {
+    while let Some(accepted) = acceptor.accept(turn)? {
+        if accepted.ip.is_none_or(|ip| access.permits(ip)) {
+            return Ok(Some(accepted));
+        }
+        let text = format!("refused {}: not allowed", accepted.peer);
+        observer.observe(&Event::Note { verbosity: 1, text });
+    }
+    Ok(None)
+}
+
 /// A bare path may turn out to be a FIFO, which goes one way: into it when connecting, out of it when listening.
 fn one_way(address: &Address, transfer: &Transfer, flow: Flow) -> Transfer {
     let mut transfer = transfer.clone();
@@ -78,6 +97,8 @@ struct Bridge {
     /// Longest time that opening may take.
     limit: Option<Duration>,
     opened_by: Option<Instant>,
+    /// Who may connect.
+    access: Access,
     stdio: Option<Transport>,
     console: Console,
     progress: Option<ProgressView>,
@@ -114,6 +135,7 @@ impl Bridge {
             object: address.to_string(),
             limit: None,
             opened_by: None,
+            access: Access::default(),
             stdio,
             console: reporting.console(),
             progress: reporting.progress(size),
@@ -126,7 +148,10 @@ impl Bridge {
     /// Waits for the connection, or for the dial; `Some` when this turn is over.
     fn open(&mut self, turn: &mut Turn) -> Option<Park> {
         let found = match &mut self.stage {
-            Stage::Accepting(acceptor) => acceptor.accept(turn).map(|accepted| accepted.map(Opened::from)),
+            Stage::Accepting(acceptor) => {
+                let found = accept_permitted(turn, acceptor, &self.access, &*self.joint.observer);
+                found.map(|accepted| accepted.map(Opened::from))
+            }
             Stage::Opening(opening) => opening.turn(turn),
             Stage::Binding(_) | Stage::Moving(_) | Stage::Idle => return None,
         };
@@ -205,6 +230,16 @@ impl Bridge {
         if signals & 1 << SIGUSR1 != 0 {
             self.console.summary(&self.summary(turn.now()));
         }
+        // with an access list that is read again, SIGHUP is no end
+        let signals = match signals & 1 << SIGHUP != 0 && matches!(self.stage, Stage::Accepting(_)) {
+            true if !self.access.is_unlimited() => {
+                if let Err(error) = self.access.reload() {
+                    self.joint.observer.observe(&Event::Error { session: None, reason: error.line() });
+                }
+                signals & !(1 << SIGHUP)
+            }
+            _ => signals,
+        };
         let number = [SIGINT, SIGTERM, SIGHUP].into_iter().find(|number| signals & 1 << number != 0)?;
         let again = std::mem::replace(&mut self.stopping, true);
         match &mut self.stage {

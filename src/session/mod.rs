@@ -12,6 +12,7 @@
 pub mod carrier;
 pub mod end;
 pub mod limits;
+mod linger;
 mod parting;
 pub mod policy;
 pub mod pump;

@@ -11,6 +11,7 @@
 
 pub mod carrier;
 pub mod end;
+pub mod hub;
 pub mod limits;
 mod linger;
 mod parting;

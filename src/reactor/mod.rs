@@ -57,7 +57,7 @@ pub struct TaskId {
 }
 
 /// Names one registered source of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Slot {
     index: u32,
     generation: u32,

@@ -11,7 +11,9 @@
 
 pub mod carrier;
 pub mod end;
+pub mod hub;
 pub mod limits;
+mod linger;
 mod parting;
 pub mod policy;
 pub mod program;

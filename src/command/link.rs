@@ -48,7 +48,8 @@ impl Joint {
         Joint { transfer, local, pools, meter: Arc::new(Meter::default()), observer, grace }
     }
 
-    fn policy(&self) -> Policy {
+    /// The rules of each session.
+    pub(super) fn policy(&self) -> Policy {
         let transfer = &self.transfer;
         Policy {
             flow: transfer.flow,
@@ -101,10 +102,7 @@ impl Joint {
                 let name = String::from_utf8_lossy(child.name()).into_owned();
                 End::new(Transport::Descriptors(both), Side::Program(name), None).with_program(child)
             }
-            (Local::Stdio, stdio) => {
-                let side = Side::Local { reading: "standard input".into(), writing: "standard output".into() };
-                End::new(stdio.unwrap_or(Transport::Descriptors(Default::default())), side, None)
-            }
+            (Local::Stdio, stdio) => stdio_end(stdio.unwrap_or(Transport::Descriptors(Default::default()))),
         };
         let context = Context {
             number,
@@ -120,8 +118,14 @@ impl Joint {
     }
 }
 
+/// Standard input and output as an end.
+pub(super) fn stdio_end(transport: Transport) -> End {
+    let side = Side::Local { reading: "standard input".into(), writing: "standard output".into() };
+    End::new(transport, side, None)
+}
+
 /// The end that was opened or accepted.
-fn far_end(opened: Opened) -> End {
+pub(super) fn far_end(opened: Opened) -> End {
     let Opened { transport, peer, cut, child, .. } = opened;
     let side = match (transport.is_remote(), &child) {
         (true, _) => Side::Peer(peer),

@@ -2,7 +2,9 @@
 
 mod announce;
 mod check;
+mod client;
 mod errand;
+mod gate;
 mod link;
 mod progress;
 mod reporting;

@@ -1,28 +1,36 @@
-//! `listen -k`: many connections at once, each joined to a program of its own, until a count or a signal ends it.
+//! `listen -k`: many connections at once, each joined to a program of its own, or all of them to one standard input and
+//! output, until a count or a signal ends it.
 
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
+use super::client::Client;
 use super::errand::Errand;
-use super::link::{Joint, Link};
+use super::gate::{Gate, default_most};
+use super::link::{Joint, far_end, stdio_end};
 use super::reporting::Reporting;
 use super::stream::bind;
 use crate::endpoint::accept::{Accepted, Acceptor};
 use crate::endpoint::access::Access;
 use crate::endpoint::open::Opened;
 use crate::endpoint::process::{self, Output};
+use crate::endpoint::stdio;
 use crate::error::{Error, Op};
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
-use crate::plan::{Listen, Local};
+use crate::plan::{Flow, Listen, Local, Share};
 use crate::reactor::{Park, Task, TaskId, Turn};
+use crate::report::summary::reason;
 use crate::report::{Console, Summary};
+use crate::session::hub::{self, Departed, Hub, Standing};
 use crate::session::limits::soonest;
+use crate::session::policy::Policy;
 
 /// Accepts within its limits, and gives every connection a task of its own.
 struct Server {
@@ -30,15 +38,20 @@ struct Server {
     /// `None` before it is bound, and once it has stopped accepting.
     acceptor: Option<Acceptor>,
     joint: Rc<Joint>,
-    access: Access,
+    gate: Gate,
+    /// Sessions with a program, each a task of its own.
     clients: HashMap<TaskId, Option<IpAddr>>,
-    per_ip: HashMap<IpAddr, u64>,
+    /// Everybody else, around standard input and output.
+    hub: Option<Hub>,
+    /// The clients of the hub by their number.
+    guests: HashMap<u64, Option<IpAddr>>,
     /// Connections accepted so far; the number of the newest session.
     accepted: u64,
-    most: u64,
     /// The command of `--then`.
     errand: Option<Errand>,
     status: u8,
+    /// How the hub ended.
+    ended: Option<Ended>,
     /// Tells every client to come to its end.
     closing: Rc<Cell<Option<Instant>>>,
     console: Console,
@@ -48,6 +61,21 @@ struct Server {
 /// Gives the task that binds and serves.
 pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
     Ok(Box::new(Server::new(plan, reporting)?))
+}
+
+/// Standard input and output with nobody around them yet.
+fn open_hub(plan: &Listen, joint: &Joint) -> Result<Hub, Error> {
+    let share = plan.serving.share;
+    let local = match share {
+        Share::Broker => None,
+        Share::Merge | Share::FanOut => {
+            let reads = share == Share::FanOut && joint.sends();
+            Some(stdio_end(stdio::open(reads, plan.transfer.flow != Flow::SendOnly)?))
+        }
+    };
+    let policy = Policy { grace: plan.serving.grace, ..joint.policy() };
+    let (pools, meter, observer) = (Rc::clone(&joint.pools), Arc::clone(&joint.meter), Rc::clone(&joint.observer));
+    Ok(Hub::new(local, hub::Context { share, policy, pools, meter, observer }, Instant::now()))
 }
 
 impl Server {
@@ -61,19 +89,25 @@ impl Server {
         }
         let serving = &plan.serving;
         let access = Access::load(&serving.allow, &serving.deny)?;
-        let most = serving.most.unwrap_or_else(|| default_most(DESCRIPTORS));
+        let each = if plan.local == Local::Stdio { 1 } else { DESCRIPTORS };
+        let gate = Gate::new(access, serving, default_most(each));
         let joint = Joint::new(plan.transfer.clone(), plan.local.clone(), serving.grace, reporting.observers());
+        let hub = match plan.local {
+            Local::Stdio => Some(open_hub(plan, &joint)?),
+            Local::Program(_) => None,
+        };
         Ok(Server {
             plan: plan.clone(),
             acceptor: None,
             joint: Rc::new(joint),
-            access,
+            gate,
             clients: HashMap::new(),
-            per_ip: HashMap::new(),
+            hub,
+            guests: HashMap::new(),
             accepted: 0,
-            most,
             errand: None,
             status: 0,
+            ended: None,
             closing: Rc::new(Cell::new(None)),
             console: reporting.console(),
             started: Instant::now(),
@@ -83,7 +117,7 @@ impl Server {
     /// Accepts what may be accepted; true if there may be more at once.
     fn accept(&mut self, turn: &mut Turn) -> Result<bool, Error> {
         for _ in 0..ACCEPTS {
-            if self.is_full() {
+            if self.gate.is_full() {
                 return Ok(false);
             }
             let Some(acceptor) = &mut self.acceptor else { return Ok(false) };
@@ -93,8 +127,12 @@ impl Server {
                 }
                 return Ok(false);
             };
-            if self.admits(&accepted) {
-                self.welcome(turn, accepted);
+            match self.gate.refuses(accepted.ip) {
+                None => self.welcome(turn, accepted),
+                Some(why) => {
+                    let text = format!("refused {}: {why}", accepted.peer);
+                    self.joint.observer.observe(&Event::Note { verbosity: 1, text });
+                }
             }
             if self.plan.serving.count.is_some_and(|count| self.accepted >= count) {
                 self.stop_accepting(turn);
@@ -103,57 +141,61 @@ impl Server {
         Ok(true)
     }
 
-    /// While every place is taken, connections wait in the backlog.
-    fn is_full(&self) -> bool {
-        self.clients.len() as u64 >= self.most
-    }
-
-    /// The access lists, and the limit of each address. Who is not admitted is closed and does not count.
-    fn admits(&self, accepted: &Accepted) -> bool {
-        let Some(ip) = accepted.ip else { return true };
-        let why = if !self.access.permits(ip) {
-            "not allowed"
-        } else if self.plan.serving.most_per_ip.is_some_and(|most| self.per_ip.get(&ip).is_some_and(|now| *now >= most))
-        {
-            "too many connections from its address"
-        } else {
-            return true;
-        };
-        let text = format!("refused {}: {why}", accepted.peer);
-        self.joint.observer.observe(&Event::Note { verbosity: 1, text });
-        false
-    }
-
     fn welcome(&mut self, turn: &mut Turn, accepted: Accepted) {
         self.accepted += 1;
         let (ip, number) = (accepted.ip, self.accepted);
         let (protocol, peer, local) = (accepted.protocol, accepted.peer.clone(), accepted.local.clone());
         self.joint.observer.observe(&Event::Accepted { session: number, protocol, peer, local });
-        let client = Client {
-            opened: Some(Opened::from(accepted)),
-            link: None,
-            joint: Rc::clone(&self.joint),
-            closing: Rc::clone(&self.closing),
-            number,
-            hurried: false,
-        };
+        self.gate.enter(ip);
+        if let Some(hub) = &mut self.hub {
+            self.guests.insert(number, ip);
+            if let Err(error) = hub.add(turn, far_end(Opened::from(accepted)), number) {
+                let reason = error.line();
+                self.joint.observer.observe(&Event::Error { session: Some(number), reason });
+            }
+            return;
+        }
+        let (joint, closing) = (Rc::clone(&self.joint), Rc::clone(&self.closing));
+        let client = Client::new(Opened::from(accepted), joint, closing, number);
         let id = turn.spawn(Box::new(client));
         self.clients.insert(id, ip);
-        if let Some(ip) = ip {
-            *self.per_ip.entry(ip).or_default() += 1;
-        }
     }
 
     /// Strikes off whoever is done.
     fn farewell(&mut self, turn: &mut Turn) {
         while let Some((id, _)) = turn.finished() {
-            if let Some(Some(ip)) = self.clients.remove(&id)
-                && let Some(count) = self.per_ip.get_mut(&ip)
-            {
-                *count -= 1;
-                if *count == 0 {
-                    self.per_ip.remove(&ip);
+            if let Some(ip) = self.clients.remove(&id) {
+                self.gate.leave(ip);
+            }
+        }
+    }
+
+    /// Gives the hub its turn; true if it has more to do at once.
+    fn run_hub(&mut self, turn: &mut Turn) -> bool {
+        let Some(hub) = &mut self.hub else { return false };
+        let standing = hub.turn(turn);
+        let departed: Vec<Departed> = hub.departed().collect();
+        for Departed { number, outcome } in departed {
+            let [bytes_out, bytes_in] = outcome.bytes;
+            let (elapsed, reason) = (outcome.elapsed, reason(&outcome.ended));
+            let closed = Event::Closed { session: number, bytes_in, bytes_out, elapsed, reason };
+            self.joint.observer.observe(&closed);
+            if let Some(ip) = self.guests.remove(&number) {
+                self.gate.leave(ip);
+            }
+        }
+        match standing {
+            Standing::Waiting => false,
+            Standing::Busy => true,
+            Standing::Over(ended) => {
+                self.hub = None;
+                if let Some(errand) = &mut self.errand {
+                    errand.hurry(turn.now());
                 }
+                self.stop_accepting(turn);
+                // a server that was asked to end has done what it should
+                self.ended = Some(if let Ended::Signal(_) = ended { Ended::Clean } else { ended });
+                false
             }
         }
     }
@@ -161,6 +203,9 @@ impl Server {
     fn stop_accepting(&mut self, turn: &mut Turn) {
         if let Some(acceptor) = self.acceptor.take() {
             acceptor.close(turn);
+        }
+        if let Some(hub) = &mut self.hub {
+            hub.expect_no_more();
         }
     }
 
@@ -175,6 +220,9 @@ impl Server {
         for id in self.clients.keys() {
             turn.wake(*id);
         }
+        if let Some(hub) = &mut self.hub {
+            hub.stop(Ended::Clean, turn.now());
+        }
         if let Some(errand) = &mut self.errand {
             errand.hurry(turn.now());
         }
@@ -186,7 +234,7 @@ impl Server {
             self.console.summary(&self.summary(turn.now()));
         }
         if signals & 1 << SIGHUP != 0
-            && let Err(error) = self.access.reload()
+            && let Err(error) = self.gate.reload()
         {
             self.joint.observer.observe(&Event::Error { session: None, reason: error.line() });
         }
@@ -213,13 +261,16 @@ impl Server {
     }
 
     fn is_over(&self) -> bool {
-        self.acceptor.is_none() && self.clients.is_empty() && self.errand.is_none()
+        self.acceptor.is_none() && self.clients.is_empty() && self.hub.is_none() && self.errand.is_none()
     }
 
-    fn finish(&self, turn: &Turn) -> Outcome {
+    fn finish(&mut self, turn: &Turn) -> Outcome {
         let Summary { bytes_in, bytes_out, elapsed, .. } = self.summary(turn.now());
         self.joint.observer.observe(&Event::Stats { bytes_in, bytes_out, elapsed });
-        let ended = if self.status == 0 { Ended::Clean } else { Ended::Program(self.status) };
+        let ended = match (self.status, self.ended.take()) {
+            (0, ended) => ended.unwrap_or(Ended::Clean),
+            (status, _) => Ended::Program(status),
+        };
         Outcome { ended, bytes: [bytes_out, bytes_in], elapsed }
     }
 }
@@ -228,6 +279,9 @@ impl Task for Server {
     fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let failed = |error| Error::new(Op::Use, "signals", error);
         turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1]).map_err(failed)?;
+        if let Some(hub) = &mut self.hub {
+            hub.start(turn)?;
+        }
         let acceptor = bind(turn, &self.plan.at, &self.plan.announce, &*self.joint.observer)?;
         if let Some(text) = &self.plan.serving.then {
             let output = match self.plan.local {
@@ -255,82 +309,20 @@ impl Task for Server {
                 false
             }
         };
+        let busy = self.run_hub(turn);
         if self.is_over() {
             return Park::Done(self.finish(turn));
         }
         let pause = self.acceptor.as_ref().and_then(Acceptor::deadline);
-        turn.deadline(soonest([pause, self.errand.as_ref().and_then(Errand::deadline)]));
-        if more { Park::Again } else { Park::Wait }
+        let now = turn.now();
+        let hub = self.hub.as_mut().and_then(|hub| hub.deadline(now));
+        turn.deadline(soonest([pause, hub, self.errand.as_ref().and_then(Errand::deadline)]));
+        if more || busy { Park::Again } else { Park::Wait }
     }
-}
-
-/// One connection of a server, as a task.
-struct Client {
-    /// Until the first turn.
-    opened: Option<Opened>,
-    link: Option<Box<Link>>,
-    joint: Rc<Joint>,
-    closing: Rc<Cell<Option<Instant>>>,
-    number: u64,
-    /// It was told to end at once.
-    hurried: bool,
-}
-
-impl Client {
-    /// The server winds up: an idle session ends at once, a busy one when the grace is over.
-    fn heed_closing(&mut self, now: Instant) -> Option<Instant> {
-        let until = self.closing.get()?;
-        let link = self.link.as_mut()?;
-        if !self.hurried && (until <= now || link.is_idle()) {
-            self.hurried = true;
-            link.stop(Ended::Clean, now);
-        } else if self.hurried && until <= now {
-            link.stop(Ended::Clean, now);
-        }
-        (until > now).then_some(until)
-    }
-}
-
-impl Task for Client {
-    fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
-        let Some(opened) = self.opened.take() else { return Ok(()) };
-        match self.joint.join(turn, opened, None, self.number) {
-            Ok(link) => {
-                self.link = Some(Box::new(link));
-                Ok(())
-            }
-            Err(error) => {
-                let reason = error.line();
-                self.joint.observer.observe(&Event::Error { session: Some(self.number), reason });
-                Err(error)
-            }
-        }
-    }
-
-    fn turn(&mut self, turn: &mut Turn) -> Park {
-        let until = self.heed_closing(turn.now());
-        let Some(link) = &mut self.link else {
-            return Park::Done(Outcome::nothing_moved(Ended::Clean));
-        };
-        let park = link.turn(turn);
-        if let (Some(until), Park::Wait) = (until, &park) {
-            turn.deadline_at_most(until);
-        }
-        park
-    }
-}
-
-/// Connections that the descriptor limit has room for, with some descriptors left for everything else.
-fn default_most(each: u64) -> u64 {
-    let limit = crate::sys::descriptor_limit();
-    (limit.saturating_sub(RESERVED) / each).max(1)
 }
 
 /// A connection with a program: its socket, two pipes, the pidfd, and one to spare while it is made.
 const DESCRIPTORS: u64 = 5;
-
-/// Standard streams, the loop, files.
-const RESERVED: u64 = 32;
 
 /// Connections taken in one turn before others are served.
 const ACCEPTS: usize = 64;

@@ -100,7 +100,7 @@ impl Hub {
             Some(Ended::Failed(error)) => Ended::Failed(Error::begun(headline(bytes), Cause::Said(error.line()))),
             Some(Ended::Signal(number)) => Ended::Signal(*number),
             Some(Ended::ReaderGone) => Ended::ReaderGone,
-            Some(Ended::Clean) | None => Ended::Clean,
+            Some(Ended::Clean | Ended::Program(_)) | None => Ended::Clean,
         }
     }
 

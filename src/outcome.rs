@@ -63,6 +63,8 @@ pub enum Ended {
     Signal(i32),
     /// All went well but for something on the side, which was told when it happened; this is the status that it gives.
     Told(ExitStatus),
+    /// The program at one end exited with this status, and everything else went well.
+    Program(u8),
 }
 
 /// What a finished task has to report.
@@ -90,6 +92,7 @@ impl Outcome {
             Ended::ReaderGone => ExitStatus::Signal(SIGPIPE),
             Ended::Signal(number) => ExitStatus::Signal(*number),
             Ended::Told(status) => *status,
+            Ended::Program(code) => ExitStatus::Child(*code),
         }
     }
 }

@@ -2,10 +2,16 @@
 
 mod announce;
 mod check;
+mod client;
 mod copy;
+mod errand;
+mod gate;
+mod link;
 mod progress;
 mod reporting;
+mod serve;
 mod stream;
+mod surroundings;
 
 use crate::error::{Error, Op};
 use crate::outcome::{ExitStatus, Outcome};
@@ -21,10 +27,13 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
     crate::sys::raise_descriptor_limit();
     match plan {
         Plan::Listen(plan) => {
-            let reporting =
-                Reporting::open(&plan.report, plan.at.asks_for_free_port())?.with_copy(&plan.transfer, false)?;
-            let bridge = stream::listen(&plan, &reporting);
-            drive(bridge, reporting)
+            let reporting = Reporting::open(&plan.report, plan.at.asks_for_free_port())?;
+            let reporting = reporting.with_copy(&plan.transfer, plan.serving.is_many())?;
+            let task = match plan.serving.is_many() {
+                true => serve::listen(&plan, &reporting),
+                false => stream::listen(&plan, &reporting),
+            };
+            drive(task, reporting)
         }
         Plan::Connect(plan) => {
             let reporting = Reporting::open(&plan.report, false)?.with_copy(&plan.transfer, false)?;

@@ -75,7 +75,12 @@ fn open_hub(plan: &Listen, joint: &Joint) -> Result<Hub, Error> {
     };
     let policy = Policy { grace: plan.serving.grace, ..joint.policy() };
     let (pools, meter, observer) = (Rc::clone(&joint.pools), Arc::clone(&joint.meter), Rc::clone(&joint.observer));
-    Ok(Hub::new(local, hub::Context { share, policy, pools, meter, observer }, Instant::now()))
+    let hub = Hub::new(local, hub::Context { share, policy, pools, meter, observer }, Instant::now());
+    let hub = hub.with_banner(&joint.transfer.banner);
+    Ok(match joint.copier.clone() {
+        Some(copier) => hub.with_taps(move |number| copier.tap(number)),
+        None => hub,
+    })
 }
 
 impl Server {

@@ -57,6 +57,7 @@ use super::carrier::Pools;
 use super::end::End;
 use super::limits::{Bucket, soonest};
 use super::policy::{Flow, Policy};
+use super::tap::Tap;
 use crate::buffer::Buffer;
 use crate::error::{Error, Op};
 use crate::event::Observer;
@@ -130,6 +131,10 @@ pub struct Hub {
     is_last: bool,
     stopping: Option<Stopping>,
     departed: Vec<Departed>,
+    /// What every client gets before anything else.
+    banner: Vec<u8>,
+    /// Makes who looks at a client's bytes, by the number of its session.
+    tapping: Option<Box<dyn Fn(u64) -> Tap>>,
 }
 
 /// A hub on its way out before its clients' own ends.
@@ -167,7 +172,22 @@ impl Hub {
             is_last: false,
             stopping: None,
             departed: Vec::new(),
+            banner: Vec::new(),
+            tapping: None,
         }
+    }
+
+    /// Sends `banner` to every client before anything else; it counts as sent.
+    pub fn with_banner(mut self, banner: &[u8]) -> Self {
+        self.banner = banner.to_vec();
+        self
+    }
+
+    /// Has somebody look at what passes between each client and the hub: `tapping` makes the tap of a session by its
+    /// number.
+    pub fn with_taps(mut self, tapping: impl Fn(u64) -> Tap + 'static) -> Self {
+        self.tapping = Some(Box::new(tapping));
+        self
     }
 
     /// Registers the local end.
@@ -204,6 +224,12 @@ impl Hub {
             Share::FanOut if !self.is_source_open => Outlet::Ending,
             Share::FanOut | Share::Broker => Outlet::Open,
         };
+        if !self.banner.is_empty() {
+            let mut greeting = Buffer::new(self.banner.len());
+            greeting.push(&self.banner);
+            client.greeting = Some(Box::new(greeting));
+        }
+        client.tap = self.tapping.as_ref().map(|tapping| tapping(number));
         if client.outlet == Outlet::Open {
             client.cursor = Some(self.backlog.subscribe(number));
         }

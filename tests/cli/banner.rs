@@ -1,7 +1,9 @@
 //! `--banner` and `-C`: what is added to the bytes on their way to the peer.
 
+use rustix::process::Signal;
+
 use crate::data::{assert_same, bytes};
-use crate::harness::{Ending, Input, Net, Role, Way, fifo, file_with, haul, open, scratch};
+use crate::harness::{Ending, Input, Net, Peer, Role, Way, fifo, file_with, haul, open, scratch};
 
 const LISTENS: Way = Way { role: Role::Listens, net: Net::Tcp };
 
@@ -170,4 +172,40 @@ fn a_dump_shows_what_crlf_made() {
     let dump = haul.complaints();
     let lines: Vec<_> = dump.lines().map(|line| line[..24].trim_end()).collect();
     assert_eq!(lines, ["> 00000000  68 69 0d 0a", "> 00000004  78 0d 0a"]);
+}
+
+// Every client of a server gets its banner first, whatever is joined to it, and with -C as the peer wants it.
+#[test]
+fn every_client_of_a_server_is_greeted() {
+    let joined: [&[&str]; 5] = [&[], &["--fan-out"], &["--broker"], &["--recv-only"], &["-c", "cat"]];
+    for flags in joined {
+        let words = [&["listen", "-k", "-C", "--banner", r"hello\n"], flags, &["127.0.0.1:0"]].concat();
+        let haul = haul(words).spawn();
+        let mut peers: Vec<_> = (0..3).map(|_| Peer::connect(haul.address())).collect();
+        for peer in &mut peers {
+            assert_eq!(peer.receive(7), b"hello\r\n", "{flags:?}");
+        }
+        if flags.contains(&"-c") {
+            peers[1].send(b"echoed\n");
+            assert_eq!(peers[1].receive(8), b"echoed\r\n");
+        }
+        drop(peers);
+        haul.signal(Signal::TERM);
+        haul.wait().code(0);
+    }
+}
+
+// A client that has already sent everything still gets its banner, whole, before it is let go.
+#[test]
+fn a_client_that_is_done_early_is_greeted() {
+    let banner = "b".repeat(60_000);
+    let haul = haul(["listen", "-k", "--count", "1", "--banner", &banner, "127.0.0.1:0"]).spawn();
+    let mut peer = Peer::connect_with(haul.address(), Some(4096));
+    peer.send(b"hello\n");
+    peer.finish();
+    haul.stdout_reaches(6);
+    let (got, ending) = peer.receive_all();
+    assert_same("the banner", &got, banner.as_bytes());
+    assert_eq!(ending, Ending::Eof);
+    haul.wait().ok();
 }

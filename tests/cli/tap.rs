@@ -6,10 +6,11 @@ use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use haul::sys::SPLICE;
+use rustix::process::Signal;
 
 use crate::data::{assert_same, bytes};
 use crate::harness::{
-    Ended, Input, Listener, Net, Program, Role, Way, fifo, file_with, haul, open, poll_until, require, scratch,
+    Ended, Input, Listener, Net, Peer, Program, Role, Way, fifo, file_with, haul, open, poll_until, require, scratch,
 };
 
 const CONNECTS: Way = Way { role: Role::Connects, net: Net::Tcp };
@@ -377,4 +378,68 @@ fn only_the_watched_direction_passes_through_memory() {
         assert!(way("standard input to ").starts_with(sent), "{}", haul.stderr);
         assert!(way("127.0.0.1:").contains(received), "{}", haul.stderr);
     }
+}
+
+// Several sessions share one dump: each line names its session, which has offsets of its own.
+#[test]
+fn a_server_dumps_every_session_under_its_number() {
+    let joined: [&[&str]; 2] = [&["--broker"], &["-c", "cat"]];
+    for flags in joined {
+        let words = [&["listen", "-k", "--hex", "-o", "/dev/stderr"], flags, &["127.0.0.1:0"]].concat();
+        let haul = haul(words).spawn();
+        let mut first = Peer::connect(haul.address());
+        first.send(b"one");
+        haul.stderr_line("1 < 00000000  6f 6e 65 ");
+        let mut second = Peer::connect(haul.address());
+        second.send(b"two");
+        haul.stderr_line("2 < 00000000  74 77 6f ");
+        let echoes = flags.contains(&"-c");
+        // a broker sends to the others, cat back to whom it serves
+        let (hears, line) =
+            if echoes { (&mut second, "2 > 00000000  74 77 6f ") } else { (&mut first, "1 > 00000000  74 77 6f ") };
+        assert_eq!(hears.receive(3), b"two");
+        haul.stderr_line(line);
+        drop((first, second));
+        haul.signal(Signal::TERM);
+        haul.wait().code(0);
+    }
+}
+
+// -k without a program: the copy is what the clients sent, as it came.
+#[test]
+fn a_server_copies_what_its_clients_send() {
+    let home = scratch();
+    let copy = home.path().join("copy");
+    let haul = haul(["listen", "-k", "--count", "2", "-o", copy.to_str().unwrap(), "127.0.0.1:0"]).spawn();
+    for line in [b"one\n", b"two\n"] {
+        let mut peer = Peer::connect(haul.address());
+        peer.send(line);
+        peer.finish();
+        peer.receive_all();
+    }
+    let haul = haul.wait();
+    haul.ok();
+    assert_eq!(haul.stdout, b"one\ntwo\n");
+    assert_eq!(fs::read(&copy).unwrap(), b"one\ntwo\n");
+}
+
+// A server whose copy fails goes on serving, says so at once, and ends with status 5.
+#[test]
+fn a_server_outlives_its_copy() {
+    let home = scratch();
+    let copy = home.path().join("copy");
+    let words = ["listen", "-k", "-c", "cat", "-o", copy.to_str().unwrap(), "127.0.0.1:0"];
+    let haul = haul(words).after("trap '' XFSZ; ulimit -f 1").spawn();
+    let content = bytes(311, 100_000);
+    for _ in 0..2 {
+        let mut peer = Peer::connect(haul.address());
+        let sending = peer.send_in_thread(content.clone());
+        assert_same("the echo", &peer.receive(content.len()), &content);
+        sending.join().unwrap();
+        haul.stderr_line("haul: cannot write ");
+    }
+    haul.signal(Signal::TERM);
+    let haul = haul.wait();
+    haul.code(5);
+    assert_eq!(haul.complaints().lines().count(), 1, "{}", haul.stderr);
 }

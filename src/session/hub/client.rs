@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::alarms::Alarm;
 use super::backlog::Cursor;
+use crate::buffer::Buffer;
 use crate::error::Error;
 use crate::outcome::{Ended, Outcome};
 use crate::session::end::End;
 use crate::session::limits::Bucket;
 use crate::session::linger::Linger;
+use crate::session::tap::Tap;
 
 /// One client, from the moment it was added to its close.
 pub(super) struct Client {
@@ -17,6 +19,10 @@ pub(super) struct Client {
     pub(super) end: End,
     pub(super) input: Input,
     pub(super) outlet: Outlet,
+    /// What is left of the banner, which it gets before anything else.
+    pub(super) greeting: Option<Box<Buffer>>,
+    /// Who looks at what it sends and gets.
+    pub(super) tap: Option<Tap>,
     /// How far it has come with what it is to get. Invariant: `None` once the outlet is over.
     pub(super) cursor: Option<Cursor>,
     /// A line that is not yet whole. Invariant: no newline in it.
@@ -91,6 +97,8 @@ impl Client {
             end,
             input: Input::Open,
             outlet: Outlet::Over,
+            greeting: None,
+            tap: None,
             cursor: None,
             held: Vec::new(),
             bytes: [0, 0],

@@ -45,6 +45,12 @@ impl Hub {
         client.end.flush(turn);
         let mut moved = 0;
         let mut failed = None;
+        match self.greet(turn, key, &mut moved) {
+            Step::Blocked => return moved,
+            Step::Failed(fault) => failed = Some(fault),
+            Step::Moved(_) | Step::Eof => {}
+        }
+        let client = &mut self.clients[key];
         while let Some(cursor) = &mut client.cursor
             && failed.is_none()
         {
@@ -58,6 +64,9 @@ impl Hub {
             }
             match client.end.write(turn, &piece[..piece.len().min(self.context.policy.block)]) {
                 Step::Moved(count) => {
+                    if let Some(tap) = &client.tap {
+                        tap.seen(0, &piece[..count]);
+                    }
                     self.backlog.advance(cursor, count);
                     moved += count as u64;
                     client.bytes[0] += count as u64;
@@ -89,6 +98,31 @@ impl Hub {
             self.end_outlet(key);
         }
         moved
+    }
+
+    /// Sends what is left of the banner. `Blocked` while there is no room for it, `Eof` when nothing is left.
+    fn greet(&mut self, turn: &mut Turn, key: usize, moved: &mut u64) -> Step {
+        let client = &mut self.clients[key];
+        while let Some(mut greeting) = client.greeting.take() {
+            let count = match client.end.write(turn, greeting.filled()) {
+                Step::Moved(count) => count,
+                Step::Blocked | Step::Eof => {
+                    client.greeting = Some(greeting);
+                    return Step::Blocked;
+                }
+                failed => return failed,
+            };
+            if let Some(tap) = &client.tap {
+                tap.seen(0, &greeting.filled()[..count]);
+            }
+            *moved += count as u64;
+            client.bytes[0] += count as u64;
+            self.context.meter.add(0, count as u64);
+            (client.moved_at, client.taken_at) = (turn.now(), turn.now());
+            greeting.consume(count);
+            client.greeting = Some(greeting).filter(|greeting| !greeting.is_empty());
+        }
+        Step::Eof
     }
 
     /// Nothing more is sent to this client.
@@ -151,6 +185,9 @@ impl Hub {
         };
         match step {
             Step::Moved(count) => {
+                if let Some(tap) = &client.tap {
+                    tap.seen(1, self.scratch.filled());
+                }
                 let count = count as u64;
                 client.bytes[1] += count;
                 client.moved_at = turn.now();
@@ -255,7 +292,8 @@ impl Hub {
             Input::Open => policy.flow == Flow::SendOnly && client.quiet_since.is_some(),
             Input::Ended(position) => position <= self.output.written(),
         };
-        let is_over = client.outlet == Outlet::Over || policy.after_peer_eof == AfterPeerEof::Exit;
+        let is_silent = client.outlet == Outlet::Over && client.greeting.is_none();
+        let is_over = is_silent || policy.after_peer_eof == AfterPeerEof::Exit;
         let has_passed = |at: Option<_>| at.is_some_and(|at| at <= now);
         if client.failure.is_some() && client.input != Input::Open {
             let error = client.failure.take();
@@ -314,7 +352,7 @@ impl Hub {
         let speaks = client.input == Input::Open && (client.is_waiting || client.end.transport().can_read(turn));
         let waits = matches!(client.input, Input::Ended(position) if position > self.output.written());
         let caught_up = client.cursor.as_mut().is_none_or(|cursor| self.backlog.next(cursor).is_empty());
-        !speaks && !waits && caught_up
+        !speaks && !waits && caught_up && client.greeting.is_none()
     }
 
     /// Sets the client's alarm.

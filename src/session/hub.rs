@@ -229,7 +229,7 @@ impl Hub {
             greeting.push(&self.banner);
             client.greeting = Some(Box::new(greeting));
         }
-        client.tap = self.tapping.as_ref().map(|tapping| tapping(number));
+        client.tap = self.tapping.as_ref().map(|tapping| Box::new(tapping(number)));
         if client.outlet == Outlet::Open {
             client.cursor = Some(self.backlog.subscribe(number));
         }

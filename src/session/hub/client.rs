@@ -22,7 +22,7 @@ pub(super) struct Client {
     /// What is left of the banner, which it gets before anything else.
     pub(super) greeting: Option<Box<Buffer>>,
     /// Who looks at what it sends and gets.
-    pub(super) tap: Option<Tap>,
+    pub(super) tap: Option<Box<Tap>>,
     /// How far it has come with what it is to get. Invariant: `None` once the outlet is over.
     pub(super) cursor: Option<Cursor>,
     /// A line that is not yet whole. Invariant: no newline in it.

@@ -1,9 +1,17 @@
 //! What a subcommand does once it is planned; the only place that joins everything.
 
 mod announce;
+mod approach;
+mod check;
+mod dialogue;
+mod patience;
+mod printer;
+mod probe;
 mod progress;
 mod reporting;
 mod stream;
+mod talk;
+mod window;
 
 use crate::error::{Error, Op};
 use crate::outcome::{ExitStatus, Outcome};
@@ -25,8 +33,16 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
         }
         Plan::Connect(plan) => {
             let reporting = Reporting::open(&plan.report, false)?;
-            let bridge = stream::connect(&plan, &reporting);
-            drive(bridge, reporting)
+            let task = match plan.dialogue.is_empty() {
+                true => stream::connect(&plan, &reporting),
+                false => dialogue::dialogue(&plan, &reporting),
+            };
+            drive(task, reporting)
+        }
+        Plan::Check(plan) => {
+            let reporting = Reporting::open(&plan.report, false)?;
+            let checker = check::check(&plan, &reporting);
+            drive(checker, reporting)
         }
     }
 }

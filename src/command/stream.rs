@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::announce::announce;
+use super::approach::Approach;
+use super::patience::Patience;
 use super::progress::Ticker;
 use super::reporting::Reporting;
 use crate::endpoint::accept::Acceptor;
 use crate::endpoint::file::{self, Found};
-use crate::endpoint::open::{Opened, Opening};
+use crate::endpoint::open::{Opened, Role, accepts};
 use crate::endpoint::{Transport, stdio};
 use crate::error::{Cause, Error, Op};
 use crate::event::{Event, Observer};
@@ -33,10 +35,13 @@ pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Tas
     let transfer = one_way(&plan.at, &plan.transfer, Flow::ReceiveOnly);
     let mut bridge = Bridge::new(&plan.at, &transfer, reporting)?;
     bridge.limit = plan.accept_timeout;
-    let (reads, writes) = (transfer.flow != Flow::SendOnly, sends(&transfer));
-    bridge.stage = match Opening::listening(&plan.at, reads, writes)? {
-        Some(opening) => Stage::Opening(opening),
-        None => {
+    let ways = (transfer.flow != Flow::SendOnly, sends(&transfer));
+    bridge.stage = match accepts(&plan.at, Role::Listen) {
+        false => {
+            let patience = Patience::new(None, plan.accept_timeout);
+            Stage::Opening(Approach::new(&plan.at, ways, patience, reporting.observers())?)
+        }
+        true => {
             let acceptor = Acceptor::open(&plan.at)?;
             announce(&plan.announce, &acceptor)?;
             let (protocol, address) = (acceptor.protocol(), acceptor.address().to_string());
@@ -51,9 +56,9 @@ pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Tas
 pub(super) fn connect(plan: &Connect, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
     let transfer = one_way(&plan.to, &plan.transfer, Flow::SendOnly);
     let mut bridge = Bridge::new(&plan.to, &transfer, reporting)?;
-    bridge.limit = plan.connect_timeout;
-    let (reads, writes) = (transfer.flow != Flow::SendOnly, sends(&transfer));
-    bridge.stage = Stage::Opening(Opening::new(&plan.to, reads, writes)?);
+    let ways = (transfer.flow != Flow::SendOnly, sends(&transfer));
+    let patience = Patience::new(plan.wait, plan.connect_timeout);
+    bridge.stage = Stage::Opening(Approach::new(&plan.to, ways, patience, reporting.observers())?);
     Ok(Box::new(bridge))
 }
 
@@ -70,6 +75,32 @@ fn one_way(address: &Address, transfer: &Transfer, flow: Flow) -> Transfer {
     transfer
 }
 
+/// The rules of a session, as the plan has them.
+pub(super) fn policy(transfer: &Transfer) -> Policy {
+    Policy {
+        flow: transfer.flow,
+        stdin: transfer.stdin,
+        shutdown: transfer.shutdown,
+        after_peer_eof: transfer.after_peer_eof,
+        quit_after: transfer.quit_after,
+        linger: transfer.linger,
+        grace: GRACE,
+        idle: transfer.idle,
+        max_time: transfer.max_time,
+        max_bytes: transfer.max_bytes,
+        rate: transfer.rate,
+        block: transfer.block.map_or(BLOCK, |size| size.0 as usize),
+        splice: transfer.splice,
+        hint: sys::stderr_columns().is_some(),
+    }
+}
+
+/// Where the carriers of a session come from.
+pub(super) fn pools(transfer: &Transfer) -> Rc<Pools> {
+    let size = |default| transfer.buffer.map_or(default, |size| size.0 as usize);
+    Pools::new(size(BUFFER), size(PIPE))
+}
+
 fn sends(transfer: &Transfer) -> bool {
     transfer.flow != Flow::ReceiveOnly && transfer.stdin
 }
@@ -79,7 +110,7 @@ struct Bridge {
     stage: Stage,
     /// The endpoint as typed, for messages.
     object: String,
-    /// Longest time that opening may take.
+    /// Longest time that the connection may take to come.
     limit: Option<Duration>,
     opened_by: Option<Instant>,
     transfer: Transfer,
@@ -100,7 +131,7 @@ enum Stage {
     /// Waiting for the one connection.
     Accepting(Acceptor),
     /// Dialling, or opening what is not dialled.
-    Opening(Opening),
+    Opening(Approach),
     /// Moving bytes.
     Moving(Box<Session>),
     /// Nothing yet, or over.
@@ -112,8 +143,6 @@ impl Bridge {
         let reads = sends(transfer);
         let local = stdio::open(reads, transfer.flow != Flow::SendOnly)?;
         let size = if reads { stdio::size_hint() } else { None };
-        let block = |size: Option<crate::units::Size>, default| size.map_or(default, |size| size.0 as usize);
-        let pools = Pools::new(block(transfer.buffer, BUFFER), block(transfer.buffer, PIPE));
         Ok(Bridge {
             stage: Stage::Idle,
             object: address.to_string(),
@@ -121,7 +150,7 @@ impl Bridge {
             opened_by: None,
             transfer: transfer.clone(),
             local: Some(local),
-            pools,
+            pools: pools(transfer),
             meter: Arc::new(Meter::default()),
             observer: reporting.observers(),
             console: reporting.console(),
@@ -130,26 +159,6 @@ impl Bridge {
             started: None,
             stopping: false,
         })
-    }
-
-    fn policy(&self) -> Policy {
-        let transfer = &self.transfer;
-        Policy {
-            flow: transfer.flow,
-            stdin: transfer.stdin,
-            shutdown: transfer.shutdown,
-            after_peer_eof: transfer.after_peer_eof,
-            quit_after: transfer.quit_after,
-            linger: transfer.linger,
-            grace: GRACE,
-            idle: transfer.idle,
-            max_time: transfer.max_time,
-            max_bytes: transfer.max_bytes,
-            rate: transfer.rate,
-            block: transfer.block.map_or(BLOCK, |size| size.0 as usize),
-            splice: transfer.splice,
-            hint: sys::stderr_columns().is_some(),
-        }
     }
 
     /// Waits for the connection, or for the dial; `Some` when this turn is over.
@@ -176,11 +185,7 @@ impl Bridge {
         if let (Some(at), Some(limit)) = (self.opened_by, self.limit)
             && at <= turn.now()
         {
-            let error = match &self.stage {
-                Stage::Accepting(_) => Error::new(Op::Accept, &self.object, Cause::TimedOut(limit)),
-                Stage::Opening(opening) => opening.timed_out(limit),
-                Stage::Moving(_) | Stage::Idle => return Park::Wait,
-            };
+            let error = Error::new(Op::Accept, &self.object, Cause::TimedOut(limit));
             return self.fail(turn, error);
         }
         let own = match &mut self.stage {
@@ -230,7 +235,7 @@ impl Bridge {
         let near = End::new(self.local.take()?, names, None);
         let context = Context {
             number: session,
-            policy: self.policy(),
+            policy: policy(&self.transfer),
             pools: Rc::clone(&self.pools),
             meter: Arc::clone(&self.meter),
             observer: Rc::clone(&self.observer),
@@ -291,7 +296,9 @@ impl Task for Bridge {
     fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let failed = |error| Error::new(Op::Use, "signals", error);
         turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCONT]).map_err(failed)?;
-        self.opened_by = self.limit.map(|limit| turn.now() + limit);
+        if let Stage::Accepting(_) = self.stage {
+            self.opened_by = self.limit.map(|limit| turn.now() + limit);
+        }
         match &mut self.stage {
             Stage::Accepting(acceptor) => acceptor.start(turn),
             Stage::Opening(opening) => opening.start(turn),

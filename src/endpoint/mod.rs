@@ -7,6 +7,7 @@ pub mod descriptor;
 pub mod dial;
 pub mod fifo;
 pub mod file;
+pub mod knock;
 pub mod open;
 pub mod options;
 pub mod printed;

@@ -35,6 +35,7 @@ pub fn settle(plan: &mut Plan, flags: &Options) -> Result<(), Error> {
     let (transfer, address) = match &*plan {
         Plan::Listen(listen) => (&listen.transfer, &listen.at),
         Plan::Connect(connect) => (&connect.transfer, &connect.to),
+        Plan::Check(_) => return Ok(()),
     };
     directions(transfer)?;
     family(address)?;
@@ -51,6 +52,7 @@ pub fn settle(plan: &mut Plan, flags: &Options) -> Result<(), Error> {
             role::connect(connect)?;
             connect.report.advice = odd;
         }
+        Plan::Check(_) => {}
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ impl fmt::Display for Plan {
         match self {
             Plan::Listen(plan) => listen(plan, f),
             Plan::Connect(plan) => connect(plan, f),
+            Plan::Check(plan) => report(&plan.report, f),
         }
     }
 }

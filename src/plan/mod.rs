@@ -25,6 +25,8 @@ pub enum Plan {
     Listen(Listen),
     /// `haul connect`: dial, then bridge to the local side.
     Connect(Connect),
+    /// `haul connect -z`: test whether something answers.
+    Check(Check),
 }
 
 /// `haul listen`.

@@ -235,6 +235,11 @@ pub fn raise_descriptor_limit() -> Option<u64> {
     before.current
 }
 
+/// How many descriptors this process may have; `None` for as many as it likes.
+pub fn descriptor_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
 /// Makes the next close of this socket a reset: what is unsent is thrown away and the peer is told (socket(7), SO_LINGER).
 pub fn arm_reset(socket: BorrowedFd<'_>) {
     // refused by sockets that have no such notion (Unix): their close with unread data says as much

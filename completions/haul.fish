@@ -33,8 +33,8 @@ complete-fish\t''
 complete-powershell\t''"
 complete -c haul -n "__fish_haul_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c haul -n "__fish_haul_needs_command" -s V -l version -d 'Print version'
-complete -c haul -n "__fish_haul_needs_command" -f -a "listen" -d 'Accept one connection and join it to standard input and output'
-complete -c haul -n "__fish_haul_needs_command" -f -a "connect" -d 'Connect to an endpoint and join it to standard input and output'
+complete -c haul -n "__fish_haul_needs_command" -f -a "listen" -d 'Accept connections and join them to standard input and output, or to a program'
+complete -c haul -n "__fish_haul_needs_command" -f -a "connect" -d 'Connect to an endpoint and join it to standard input and output, or to a program'
 complete -c haul -n "__fish_haul_needs_command" -f -a "help" -d 'Explain a subcommand, or a topic: endpoints, exit, eof, units'
 complete -c haul -n "__fish_haul_using_subcommand listen" -s p -d 'Listen on this port; 0 takes a free one' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s s -d 'Listen on this address of this machine [default: all of them]' -r
@@ -42,8 +42,18 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -s U -d 'Listen on the
 complete -c haul -n "__fish_haul_using_subcommand listen" -l mode -d 'Permissions of the Unix socket\'s file, octal, say 660 [default: what the umask leaves]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l accept-timeout -d 'End with status 3 when nobody has connected for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s w -d 'The same as --idle: end with status 3 when no byte has moved either way for T [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l banner -d 'Send TEXT, C escapes understood, to each peer before anything else [default: nothing]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l ready-fd -d 'Once listening, write ADDR:PORT and a newline to this descriptor and close it [default: to none]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l port-file -d 'Once listening, write the port, or the path of a Unix socket, to this file [default: to none]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand listen" -s e -d 'Join each connection to this program, split into words as a shell would, but run without one' -r -f -a "(__fish_complete_command)"
+complete -c haul -n "__fish_haul_using_subcommand listen" -s c -d 'Join each connection to this command of the shell (sh -c)' -r -f -a "(__fish_complete_command)"
+complete -c haul -n "__fish_haul_using_subcommand listen" -s m -d 'Hold at most N connections at once; 1 is one after the other [default: what the descriptor limit allows]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l max-per-ip -d 'Hold at most N connections at once from one address [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l count -d 'Accept N connections in all, then stop when they have ended [default: 1; with -k no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l then -d 'Once listening, run sh -c TEXT, with {port} and {addr} replaced; haul ends with it and with its status' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l grace -d 'When stopping, give open sessions and programs T to end [default: 2s]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l allow -d 'Let only these connect: networks with commas between them, or @FILE with one a line [default: everybody]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l deny -d 'Do not let these connect, whatever --allow says; written in the same way [default: nobody]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l iface -d 'Use this network interface only, say eth0' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l idle -d 'End with status 3 when no byte has moved either way for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s q -d 'End with status 0 when T has passed since the end of standard input [default: no limit]' -r
@@ -54,6 +64,7 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -s L -d 'Move at most 
 complete -c haul -n "__fish_haul_using_subcommand listen" -l after-peer-eof -d 'What the peer\'s end means for what is still being sent [default: auto]' -r -f -a "auto\t'go on until standard input ends, but stop if it is a terminal'
 exit\t'stop'
 send\t'go on until standard input ends'"
+complete -c haul -n "__fish_haul_using_subcommand listen" -s o -d 'Write a copy of what is received to FILE; with --hex, of both directions [default: to none]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand listen" -l block -d 'Move at most SIZE bytes in one system call [default: chosen for the kind of endpoint]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l buffer -d 'Hold at most SIZE bytes in transit in each direction [default: chosen for the kind of endpoint]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l splice -d 'Whether the kernel may move bytes without copying them through haul [default: auto]' -r -f -a "auto\t'where the kernel can'
@@ -71,6 +82,10 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -l dscp -d 'Mark packe
 complete -c haul -n "__fish_haul_using_subcommand listen" -l ttl -d 'Hops that a packet may take, 1 to 255 [default: the system\'s, mostly 64]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l congestion -d 'Congestion control of this connection, say reno, cubic or bbr [default: the system\'s]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s l -d 'Changes nothing; for habits from other netcats'
+complete -c haul -n "__fish_haul_using_subcommand listen" -s k -d 'Keep accepting connections, many at once, until stopped; standard input then goes to nobody'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l fan-out -d 'Send standard input to every client; implies -k unless --count is given'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l broker -d 'Send what a client sends to every other client; implies -k unless --count is given'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l open -d 'Serve a program to everybody who can reach the address: without it, --allow or a loopback address is needed'
 complete -c haul -n "__fish_haul_using_subcommand listen" -s 4 -d 'Use IPv4 only [default: both families]'
 complete -c haul -n "__fish_haul_using_subcommand listen" -s 6 -d 'Use IPv6 only [default: both families]'
 complete -c haul -n "__fish_haul_using_subcommand listen" -s n -d 'Take addresses and ports as numbers only; nothing is looked up'
@@ -79,6 +94,9 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -l recv-only -d 'Only 
 complete -c haul -n "__fish_haul_using_subcommand listen" -l send-only -d 'Only send: what the peer sends is discarded, and the end is when it has acknowledged everything'
 complete -c haul -n "__fish_haul_using_subcommand listen" -l no-shutdown -d 'Do not tell the peer when standard input ends [default: it is told, by a FIN]'
 complete -c haul -n "__fish_haul_using_subcommand listen" -s N -d 'Tell the peer when standard input ends: the default, for habits from other netcats'
+complete -c haul -n "__fish_haul_using_subcommand listen" -s C -d 'Send a line feed as a carriage return and a line feed'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l hex -d 'Write the copy as a hexadecimal dump, received lines marked < and sent ones >'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l timestamps -d 'Begin each line of the dump with the time'
 complete -c haul -n "__fish_haul_using_subcommand listen" -s v -d 'Say more on standard error; -vv says still more [default: failures, and the address of a free port]'
 complete -c haul -n "__fish_haul_using_subcommand listen" -l quiet -d 'Say nothing on standard error but failures'
 complete -c haul -n "__fish_haul_using_subcommand listen" -l explain -d 'Print what would be done, a decision a line, and do nothing'
@@ -89,8 +107,14 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -s h -l help -d 'Print
 complete -c haul -n "__fish_haul_using_subcommand connect" -s p -d 'Connect from this port [default: a free one]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s s -d 'Connect from this address of this machine [default: the system chooses]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s U -d 'Connect to the Unix socket at this path' -r -F
+complete -c haul -n "__fish_haul_using_subcommand connect" -l wait -d 'When nothing listens there yet, try again for T, also when the name is not found; then end with status 3 [default: 0]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l timeout -d 'End with status 3 when an --expect has waited for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s w -d 'Both --connect-timeout and --idle; where those are given too, they win [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l connect-timeout -d 'End with status 3 when looking up the name and connecting have taken T [default: the system\'s limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l send -d 'Send TEXT, C escapes understood, before standard input or after the --expect in front of it' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l expect -d 'Wait for a match in what is received; after the last one, end with status 0' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -s e -d 'Join each connection to this program, split into words as a shell would, but run without one' -r -f -a "(__fish_complete_command)"
+complete -c haul -n "__fish_haul_using_subcommand connect" -s c -d 'Join each connection to this command of the shell (sh -c)' -r -f -a "(__fish_complete_command)"
 complete -c haul -n "__fish_haul_using_subcommand connect" -l iface -d 'Use this network interface only, say eth0' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l idle -d 'End with status 3 when no byte has moved either way for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s q -d 'End with status 0 when T has passed since the end of standard input [default: no limit]' -r
@@ -101,6 +125,7 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -s L -d 'Move at most
 complete -c haul -n "__fish_haul_using_subcommand connect" -l after-peer-eof -d 'What the peer\'s end means for what is still being sent [default: auto]' -r -f -a "auto\t'go on until standard input ends, but stop if it is a terminal'
 exit\t'stop'
 send\t'go on until standard input ends'"
+complete -c haul -n "__fish_haul_using_subcommand connect" -s o -d 'Write a copy of what is received to FILE; with --hex, of both directions [default: to none]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand connect" -l block -d 'Move at most SIZE bytes in one system call [default: chosen for the kind of endpoint]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l buffer -d 'Hold at most SIZE bytes in transit in each direction [default: chosen for the kind of endpoint]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l splice -d 'Whether the kernel may move bytes without copying them through haul [default: auto]' -r -f -a "auto\t'where the kernel can'
@@ -117,6 +142,9 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l sndbuf -d 'Size of
 complete -c haul -n "__fish_haul_using_subcommand connect" -l dscp -d 'Mark packets with this code point: a name such as ef, cs1 or af41, or 0 to 63 [default: 0]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l ttl -d 'Hops that a packet may take, 1 to 255 [default: the system\'s, mostly 64]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l congestion -d 'Congestion control of this connection, say reno, cubic or bbr [default: the system\'s]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -s z -d 'Only test whether something listens: at all ports and ranges of a host, or at all endpoints, at once'
+complete -c haul -n "__fish_haul_using_subcommand connect" -l any -d 'With -z, succeed when one of them is open [default: all of them]'
+complete -c haul -n "__fish_haul_using_subcommand connect" -s u -d 'With -z, test UDP ports [default: TCP]'
 complete -c haul -n "__fish_haul_using_subcommand connect" -s 4 -d 'Use IPv4 only [default: both families]'
 complete -c haul -n "__fish_haul_using_subcommand connect" -s 6 -d 'Use IPv6 only [default: both families]'
 complete -c haul -n "__fish_haul_using_subcommand connect" -s n -d 'Take addresses and ports as numbers only; nothing is looked up'
@@ -125,6 +153,9 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l recv-only -d 'Only
 complete -c haul -n "__fish_haul_using_subcommand connect" -l send-only -d 'Only send: what the peer sends is discarded, and the end is when it has acknowledged everything'
 complete -c haul -n "__fish_haul_using_subcommand connect" -l no-shutdown -d 'Do not tell the peer when standard input ends [default: it is told, by a FIN]'
 complete -c haul -n "__fish_haul_using_subcommand connect" -s N -d 'Tell the peer when standard input ends: the default, for habits from other netcats'
+complete -c haul -n "__fish_haul_using_subcommand connect" -s C -d 'Send a line feed as a carriage return and a line feed'
+complete -c haul -n "__fish_haul_using_subcommand connect" -l hex -d 'Write the copy as a hexadecimal dump, received lines marked < and sent ones >'
+complete -c haul -n "__fish_haul_using_subcommand connect" -l timestamps -d 'Begin each line of the dump with the time'
 complete -c haul -n "__fish_haul_using_subcommand connect" -s v -d 'Say more on standard error; -vv says still more [default: failures, and the address of a free port]'
 complete -c haul -n "__fish_haul_using_subcommand connect" -l quiet -d 'Say nothing on standard error but failures'
 complete -c haul -n "__fish_haul_using_subcommand connect" -l explain -d 'Print what would be done, a decision a line, and do nothing'

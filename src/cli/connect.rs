@@ -5,21 +5,28 @@ use std::time::Duration;
 
 use clap::ValueHint;
 
+use super::check::{self, Testing};
+use super::dialogue::Steps;
+use super::program::{Copies, Programs};
 use super::shared::{self, Buffers, Directions, Limits, Output, Route, Tuning};
-use super::{Request, endpoint, request, value};
+use super::{Request, endpoint, quoted, request, value};
 use crate::error::{Error, Op};
-use crate::plan::address::{Address, Host, Options};
-use crate::plan::{Connect, Local, Plan, advice};
+use crate::plan::address::{Address, Host, Options, Program};
+use crate::plan::advice::{self, Advice};
+use crate::plan::{Check, Connect, Local, Plan, Progress};
 
-/// Connect to an endpoint and join it to standard input and output.
+/// Connect to an endpoint and join it to standard input and output, or to a program.
 ///
 /// What standard input holds is sent, what arrives goes to standard output, and both sides end by themselves when the
-/// transfer is over. Every address of a name is tried, and the first that answers is taken.
+/// transfer is over. Every address of a name is tried, and the first that answers is taken. A program, given by -e, by
+/// -c or behind --, takes the place of standard input and output, and its exit status is haul's. With -z nothing is
+/// moved: it is only tested whether something listens.
 #[derive(Debug, clap::Parser)]
 #[command(
     name = "connect",
     bin_name = "haul connect",
-    override_usage = "haul connect [OPTIONS] HOST PORT\n       haul connect [OPTIONS] ENDPOINT",
+    override_usage = "haul connect [OPTIONS] HOST PORT [-- CMD…]\n       haul connect [OPTIONS] ENDPOINT [-- CMD…]\n       \
+                      haul connect -z [OPTIONS] HOST PORT…\n       haul connect -z [OPTIONS] ENDPOINT…",
     args_override_self = true,
     max_term_width = 100,
     after_help = "See also: haul help endpoints, exit, eof, units.",
@@ -34,6 +41,10 @@ pub(super) struct Args {
     #[arg(value_name = "PORT")]
     second: Option<OsString>,
 
+    /// With -z: more ports and ranges of the HOST, or more endpoints.
+    #[arg(value_name = "MORE")]
+    more: Vec<OsString>,
+
     /// Connect from this port [default: a free one]
     #[arg(short = 'p', value_name = "PORT", value_parser = value::port(), help_heading = "Address")]
     port: Option<u16>,
@@ -46,6 +57,14 @@ pub(super) struct Args {
     #[arg(short = 'U', value_name = "PATH", value_hint = ValueHint::FilePath, help_heading = "Address")]
     unix: Option<OsString>,
 
+    /// When nothing listens there yet, try again for T, also when the name is not found; then end with status 3 [default: 0]
+    #[arg(long = "wait", value_name = "T", value_parser = value::limit(), help_heading = "Limits")]
+    retry: Option<Duration>,
+
+    /// End with status 3 when an --expect has waited for T [default: no limit]
+    #[arg(long, value_name = "T", value_parser = value::limit(), help_heading = "Dialogue")]
+    timeout: Option<Duration>,
+
     /// Both --connect-timeout and --idle; where those are given too, they win [default: no limit]
     #[arg(short = 'w', value_name = "T", value_parser = value::limit(), help_heading = "Limits")]
     wait: Option<Duration>,
@@ -55,6 +74,15 @@ pub(super) struct Args {
     connect_timeout: Option<Duration>,
 
     #[command(flatten)]
+    testing: Testing,
+
+    #[command(flatten)]
+    steps: Steps,
+
+    #[command(flatten)]
+    programs: Programs,
+
+    #[command(flatten)]
     route: Route,
 
     #[command(flatten)]
@@ -62,6 +90,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     directions: Directions,
+
+    #[command(flatten)]
+    copies: Copies,
 
     #[command(flatten)]
     buffers: Buffers,
@@ -78,12 +109,28 @@ Examples:
   haul connect host 9000 < some.tar     send a file, print the answer
   haul connect -w 5s ::1/9000           give up after 5s of silence
   haul connect -U /run/app.sock         a Unix socket
+  haul connect --wait 30s db 5432 -- ./client
+                                        wait until it is open, then a program
+  haul connect -z --wait 30s db:5432 redis:6379 && run-tests
+                                        only wait until both are open
+  haul connect -zv host 22 80 8000-8100
+                                        which ports are open
+  haul connect --send 'PING\\r\\n' --expect '^\\+PONG' --timeout 2s redis 6379
+                                        ask, and fail unless the answer is right
 
 See also: haul help endpoints, exit, eof, units.";
 
 impl Args {
     /// Validates everything that was given.
-    pub(super) fn into_request(self) -> Result<Request, Error> {
+    pub(super) fn into_request(self, program: Option<Program>) -> Result<Request, Error> {
+        if self.testing.zero {
+            return self.into_check(program);
+        }
+        self.testing.need_z()?;
+        if let Some(word) = self.more.first() {
+            let cause = "one endpoint, or a host and a port, is all that goes here";
+            return Err(Error::said(Op::Parse, quoted(word), cause).with_advice("haul help connect"));
+        }
         let mut flags = Options { source: self.source, source_port: self.port, ..Options::default() };
         let mut to = address(self.first, self.second, self.unix)?;
         self.route.add_to(&mut flags)?;
@@ -96,14 +143,55 @@ impl Args {
         limits.idle = limits.idle.or(self.wait);
         let explain = self.output.explain;
         let plan = Plan::Connect(Connect {
-            wait: None,
-            local: Local::Stdio,
-            dialogue: Vec::new(),
-            expect_timeout: None,
+            wait: self.retry,
+            local: self.programs.local(program)?,
+            dialogue: self.steps.0,
+            expect_timeout: self.timeout,
             to,
             connect_timeout: self.connect_timeout.or(self.wait),
-            transfer: shared::transfer(self.directions, limits, self.buffers)?,
+            transfer: shared::transfer(self.directions, limits, self.buffers, self.copies)?,
             report: self.output.report()?,
+        });
+        request(plan, &flags, explain)
+    }
+
+    /// The same for `-z`.
+    fn into_check(self, program: Option<Program>) -> Result<Request, Error> {
+        let clash =
+            |other: &str| Err(advice::clash("-z", other, "it only tests whether something listens", "one of them"));
+        if self.programs.local(program)? != Local::Stdio {
+            return clash("a program");
+        }
+        if !self.steps.0.is_empty() || self.timeout.is_some() {
+            return clash("--send, --expect and --timeout");
+        }
+        let mut flags = Options { source: self.source, source_port: self.port, ..Options::default() };
+        let words: Vec<_> = self.first.into_iter().chain(self.second).chain(self.more).collect();
+        let mut targets = check::targets(self.unix, &words, self.testing.udp)?;
+        self.route.add_to(&mut flags)?;
+        self.tuning.add_to(&mut flags);
+        for target in &mut targets {
+            target.overlay(&flags);
+        }
+        let transfer = shared::transfer(self.directions, self.limits, self.buffers, self.copies)?;
+        if transfer.copy.is_some() {
+            return clash("-o");
+        }
+        let explain = self.output.explain;
+        let mut report = self.output.report()?;
+        let plain = shared::transfer(Directions::default(), Limits::default(), Buffers::default(), Copies::default())?;
+        if transfer != plain || report.stats || report.progress != Progress::Off {
+            report.advice.push(Advice {
+                sentence: "-z moves no bytes, so flags about moving them change nothing".into(),
+                remedy: "the command without them".into(),
+            });
+        }
+        let plan = Plan::Check(Check {
+            targets,
+            any: self.testing.any,
+            wait: self.retry,
+            timeout: self.connect_timeout.or(self.wait),
+            report,
         });
         request(plan, &flags, explain)
     }
@@ -188,14 +276,14 @@ mod tests {
 
     #[test]
     fn test_peers_and_descriptors_are_endpoints() {
-        for line in ["zero:", "random:", "text:hello", "echo:", "discard:", "null:", "fd:3"] {
+        for line in ["zero:", "random:", "text:hello", "echo:", "discard:", "null:", "fd:3", "exec:cat", "sh:cat"] {
             assert_eq!(run(line).unwrap().transfer.flow, Flow::Both, "{line}");
         }
     }
 
     #[test]
     fn what_cannot_be_a_peer_is_refused() {
-        for line in ["-", "udp:db:53", "tls:db:443", "exec:cat", "sh:cat", "http://proxy:3128", "fd,listen:3"] {
+        for line in ["-", "udp:db:53", "tls:db:443", "http://proxy:3128", "fd,listen:3"] {
             assert!(refused(line).line().starts_with("cannot connect to "), "{line}");
         }
         assert_eq!(

@@ -6,22 +6,26 @@ use std::time::Duration;
 
 use clap::ValueHint;
 
+use super::clients::{self, Clients, Gate};
+use super::program::{Copies, Programs};
 use super::shared::{self, Buffers, Directions, Limits, Output, Route, Tuning};
-use super::value::{self, Value};
+use super::value::{self, Bytes, Value};
 use super::{Request, endpoint, request};
 use crate::error::{Error, Op};
-use crate::plan::address::{Address, Host, Kind, Options};
-use crate::plan::{Announce, Listen, Local, Plan, Serving, advice};
+use crate::plan::address::{Address, Host, Kind, Options, Program};
+use crate::plan::{Announce, Listen, Plan, Transfer, advice};
 
-/// Accept one connection and join it to standard input and output.
+/// Accept connections and join them to standard input and output, or to a program.
 ///
 /// What arrives goes to standard output, what standard input holds is sent, and both sides end by themselves when the
-/// transfer is over. The address is printed on standard error when the port is 0 or -v is given.
+/// transfer is over. One connection is taken; with -k many are, at once, and what they send is written to standard
+/// output by whole lines. The address is printed on standard error when the port is 0 or -v is given. A program, given
+/// by -e, by -c or behind --, is started for each connection, and of one connection its exit status is haul's.
 #[derive(Debug, clap::Parser)]
 #[command(
     name = "listen",
     bin_name = "haul listen",
-    override_usage = "haul listen [OPTIONS] [ADDR] PORT\n       haul listen [OPTIONS] ENDPOINT",
+    override_usage = "haul listen [OPTIONS] [ADDR] PORT [-- CMD…]\n       haul listen [OPTIONS] ENDPOINT [-- CMD…]",
     args_override_self = true,
     max_term_width = 100,
     after_help = "See also: haul help endpoints, exit, eof, units.",
@@ -65,8 +69,21 @@ pub(super) struct Args {
     #[arg(short = 'w', value_name = "T", value_parser = value::limit(), help_heading = "Limits")]
     wait: Option<Duration>,
 
+    /// Send TEXT, C escapes understood, to each peer before anything else [default: nothing]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = value::escaped(), help_heading = "Copies and changes")]
+    banner: Option<Bytes>,
+
     #[command(flatten)]
     announcing: Announcing,
+
+    #[command(flatten)]
+    programs: Programs,
+
+    #[command(flatten)]
+    clients: Clients,
+
+    #[command(flatten)]
+    gate: Gate,
 
     #[command(flatten)]
     route: Route,
@@ -76,6 +93,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     directions: Directions,
+
+    #[command(flatten)]
+    copies: Copies,
 
     #[command(flatten)]
     buffers: Buffers,
@@ -101,15 +121,21 @@ struct Announcing {
 
 const EXAMPLES: &str = "\
 Examples:
-  haul listen 9000 > copy.tar           receive a file on port 9000
-  haul listen 127.0.0.1 0               a free port, printed on standard error
-  haul listen -U /run/app.sock -w 30s   a Unix socket; end after 30s of silence
+  haul listen 9000 > copy.tar             receive a file on port 9000
+  haul listen 127.0.0.1 0                 a free port, printed on standard error
+  haul listen -U /run/app.sock -w 30s     a Unix socket; end after 30s of silence
+  haul listen -k --broker 9000            a chat: every client hears the others
+  haul listen -k 127.0.0.1 9000 -- cat    an echo server, a program a connection
+  haul listen -k -c sha256sum --allow 10.0.0.0/8 9000
+                                          a digest of what each client sends
+  haul listen 127.0.0.1 0 --then 'run-tests --port {port}' -- ./server
+                                          a test with its server, and its status
 
 See also: haul help endpoints, exit, eof, units.";
 
 impl Args {
     /// Validates everything that was given.
-    pub(super) fn into_request(self) -> Result<Request, Error> {
+    pub(super) fn into_request(self, program: Option<Program>) -> Result<Request, Error> {
         let mut flags = Options { mode: self.mode, ..Options::default() };
         let mut at = address(self.first, self.second, self.unix, self.port, self.source)?;
         self.route.add_to(&mut flags)?;
@@ -123,13 +149,14 @@ impl Args {
             (wait, idle) => wait.or(idle),
         };
         let explain = self.output.explain;
+        let transfer = shared::transfer(self.directions, limits, self.buffers, self.copies)?;
         let plan = Plan::Listen(Listen {
-            local: Local::Stdio,
-            serving: Serving::default(),
+            local: self.programs.local(program)?,
+            serving: clients::serving(self.clients, self.gate)?,
             at,
             accept_timeout: self.accept_timeout,
             announce: Announce { ready_fd: self.announcing.ready_fd, port_file: self.announcing.port_file },
-            transfer: shared::transfer(self.directions, limits, self.buffers)?,
+            transfer: Transfer { banner: self.banner.map_or_else(Vec::new, |banner| banner.0), ..transfer },
             report: self.output.report()?,
         });
         request(plan, &flags, explain)

@@ -4,10 +4,14 @@
 //! them: `--version` answers without any, and the whole tree exists only for `haul --help`, `--generate`, and to find
 //! the nearest spelling of a subcommand that does not exist.
 
+mod check;
+mod clients;
 mod connect;
+mod dialogue;
 mod endpoint;
 mod generate;
 mod listen;
+mod program;
 mod shared;
 mod topics;
 mod usage;
@@ -36,16 +40,20 @@ pub enum Request {
 /// # Errors
 /// Every mistake that can be seen before anything is opened, as one line with at most one `try:`; the status is 2.
 pub fn plan(mut args: Vec<OsString>) -> Result<Request, Error> {
-    if let Some(at) = args.iter().position(|word| word == "--") {
-        refuse_program(&args.split_off(at)[1..])?;
-    }
+    // what stands behind `--` is a program and its arguments, in every subcommand
+    let behind = args.iter().position(|word| word == "--").map(|at| args.split_off(at));
+    let program = program::trailing(behind.as_deref().and_then(|words| words.get(1..)).unwrap_or_default())?;
     match args.first().map(|word| word.to_str().unwrap_or_default()) {
         None => {
             Err(Error::said(Op::Parse, "an empty command line", "a subcommand is missing").with_advice("haul help"))
         }
         Some("--version" | "-V") if args.len() == 1 => Ok(Request::Print(VERSION.into())),
-        Some("listen") => parse("listen", &args, listen::Args::into_request),
-        Some("connect") => parse("connect", &args, connect::Args::into_request),
+        Some("listen") => parse("listen", &args, |args: listen::Args| args.into_request(program)),
+        Some("connect") => parse("connect", &args, |args: connect::Args| args.into_request(program)),
+        Some(_) if program.is_some() => {
+            let error = Error::said(Op::Use, "a program behind --", "listen and connect take one, and come first");
+            Err(error.with_advice("haul help"))
+        }
         Some(_) => {
             args.insert(0, "haul".into());
             parse("", &args, Cli::into_request)
@@ -59,23 +67,11 @@ const VERSION: &str = concat!("haul ", env!("CARGO_PKG_VERSION"), "\n");
 fn parse<A: Parser>(
     subcommand: &str,
     args: &[OsString],
-    then: fn(A) -> Result<Request, Error>,
+    then: impl FnOnce(A) -> Result<Request, Error>,
 ) -> Result<Request, Error> {
     match A::try_parse_from(args) {
         Ok(parsed) => then(parsed),
         Err(error) => usage::rephrase(&error, subcommand, args),
-    }
-}
-
-/// What stands behind `--` is a program and its arguments, in every subcommand.
-fn refuse_program(words: &[OsString]) -> Result<(), Error> {
-    match words.first() {
-        None => Ok(()),
-        Some(program) => {
-            let object = [b"-- ", program.as_encoded_bytes()].concat();
-            Err(Error::said(Op::Use, object, "programs come with a later version of haul")
-                .with_advice("a pipeline around haul, or two FIFOs"))
-        }
     }
 }
 
@@ -139,8 +135,8 @@ impl Cli {
             (Some(_), Some(_)) => {
                 Err(advice::clash("--generate", "a subcommand", "it stands alone", "--generate man-listen"))
             }
-            (None, Some(Subcommand::Listen(args))) => args.into_request(),
-            (None, Some(Subcommand::Connect(args))) => args.into_request(),
+            (None, Some(Subcommand::Listen(args))) => args.into_request(None),
+            (None, Some(Subcommand::Connect(args))) => args.into_request(None),
             (None, Some(Subcommand::Help { topic: Some(topic) })) => Ok(Request::Print(help(topic))),
             (None, Some(Subcommand::Help { topic: None }) | None) => Ok(Request::Print(help("haul"))),
         }

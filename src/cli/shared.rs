@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::program::Copies;
 use super::value::{self, Choice, Value};
 use crate::error::Error;
 use crate::plan::address::{Family, Keepalive, Options};
@@ -101,7 +102,7 @@ impl Tuning {
     }
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct Limits {
     /// End with status 3 when no byte has moved either way for T [default: no limit]
@@ -129,7 +130,7 @@ pub(super) struct Limits {
     rate: Option<Rate>,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Directions and the end")]
 pub(super) struct Directions {
     /// Leave standard input alone: nothing is sent, and the sending side stays open.
@@ -163,7 +164,7 @@ const AFTER_PEER_EOF: Choice<AfterPeerEof> = Choice(&[
     ("send", AfterPeerEof::Send, "go on until standard input ends"),
 ]);
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Buffers")]
 pub(super) struct Buffers {
     /// Move at most SIZE bytes in one system call [default: chosen for the kind of endpoint]
@@ -183,7 +184,12 @@ const SPLICE: Choice<bool> =
     Choice(&[("auto", true, "where the kernel can"), ("never", false, "every byte passes through a buffer of haul's")]);
 
 /// The part of a plan that says how bytes move and how it ends.
-pub(super) fn transfer(directions: Directions, limits: Limits, buffers: Buffers) -> Result<Transfer, Error> {
+pub(super) fn transfer(
+    directions: Directions,
+    limits: Limits,
+    buffers: Buffers,
+    copies: Copies,
+) -> Result<Transfer, Error> {
     let flow = match (directions.recv_only, directions.send_only) {
         (false, false) => Flow::Both,
         (true, false) => Flow::ReceiveOnly,
@@ -196,9 +202,9 @@ pub(super) fn transfer(directions: Directions, limits: Limits, buffers: Buffers)
         return Err(advice::clash("-N", "--no-shutdown", "they say the opposite", "one of them"));
     }
     Ok(Transfer {
-        crlf: false,
+        crlf: copies.crlf,
         banner: Vec::new(),
-        copy: None,
+        copy: copies.copy()?,
         flow,
         stdin: !directions.no_stdin,
         shutdown: !directions.no_shutdown,

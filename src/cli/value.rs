@@ -9,7 +9,7 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
-use crate::escape::Escaped;
+use crate::escape::{Escaped, unescape};
 use crate::plan::EventSink;
 use crate::plan::address::{BadAddress, Host, Options};
 use crate::units::{BadQuantity, Rate, Size, Span};
@@ -72,7 +72,7 @@ fn name(arg: &Arg) -> String {
     }
 }
 
-fn fault(cause: impl Into<String>) -> BadAddress {
+pub(super) fn fault(cause: impl Into<String>) -> BadAddress {
     BadAddress { cause: cause.into(), hint: None }
 }
 
@@ -104,6 +104,15 @@ pub(super) fn size() -> Value<Size> {
     Value(|value| match units::<Size>(value)? {
         Size(0) => Err(fault("at least 1 byte is needed")),
         size => Ok(size),
+    })
+}
+
+/// A number of things, at least 1.
+pub(super) fn count() -> Value<u64> {
+    Value(|value| match number(value) {
+        Some(0) => Err(fault("at least 1 is needed")),
+        Some(count) => Ok(count),
+        None => Err(fault("not a whole number")),
     })
 }
 
@@ -139,14 +148,34 @@ fn number<T: FromStr>(value: &OsStr) -> Option<T> {
 pub(super) fn events() -> Value<EventSink> {
     Value(|value| match value.to_str().and_then(|text| text.strip_prefix("fd:")) {
         Some(number) => descriptor(OsStr::new(number)).map(EventSink::Fd),
-        None if value.is_empty() => Err(fault("a file name is not empty")),
-        None if value == "-" => Err(BadAddress {
-            cause: "standard output carries the payload".into(),
-            hint: Some("fd:2 for standard error, or ./- for a file of that name".into()),
-        }),
-        None => Ok(EventSink::File(PathBuf::from(value))),
+        None => named(value, "fd:2 for standard error, or ./- for a file of that name").map(EventSink::File),
     })
 }
+
+/// A file to write to.
+pub(super) fn file() -> Value<PathBuf> {
+    Value(|value| named(value, "./- for a file of that name"))
+}
+
+fn named(value: &OsStr, hint: &str) -> Result<PathBuf, BadAddress> {
+    match value.as_encoded_bytes() {
+        b"" => Err(fault("a file name is not empty")),
+        b"-" => Err(BadAddress { cause: "standard output carries the payload".into(), hint: Some(hint.into()) }),
+        _ => Ok(PathBuf::from(value)),
+    }
+}
+
+/// Bytes to send, written with C escapes.
+pub(super) fn escaped() -> Value<Bytes> {
+    Value(|value| match unescape(value.as_encoded_bytes()) {
+        Ok(bytes) => Ok(Bytes(bytes)),
+        Err(bad) => Err(fault(bad.to_string())),
+    })
+}
+
+/// Bytes as one value: clap takes a field that is a plain `Vec` for many.
+#[derive(Clone, Debug)]
+pub(super) struct Bytes(pub(super) Vec<u8>);
 
 /// The host of `-s`.
 pub(super) fn host() -> Value<Host> {

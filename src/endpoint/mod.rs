@@ -1,6 +1,7 @@
 //! Opening things: each file owns one kind, and all of them end in a [`Transport`].
 
 pub mod accept;
+pub mod access;
 mod attempt;
 mod bind;
 pub mod descriptor;

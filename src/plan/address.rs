@@ -10,6 +10,7 @@
 
 mod fit;
 mod host;
+mod network;
 mod options;
 mod parse;
 mod render;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::escape::Escaped;
+pub use network::{AccessList, Network};
 
 /// One endpoint: what it is, the layers on top of it, and its options.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::address::{Address, Family, Host, Kind, Options};
-use super::{AfterPeerEof, EventSink, Flow, Plan, Transfer, role};
+use super::{AfterPeerEof, Check, Connect, EventSink, Flow, Listen, Local, Plan, Transfer};
+use super::{dialogue, policy, role, serving};
 use crate::error::{Error, Op};
 
 /// One sentence on a request that is legal but odd, and what to do instead.
@@ -26,39 +27,68 @@ pub fn clash(a: &str, b: &str, why: &str, remedy: &str) -> Error {
     Error::said(Op::Use, format!("{a} with {b}"), why).with_advice(remedy)
 }
 
+/// One part of a request that means nothing without another: `cannot use A without B: WHY`.
+pub fn lonely(a: &str, b: &str, why: &str, remedy: &str) -> Error {
+    Error::said(Op::Use, format!("{a} without {b}"), why).with_advice(remedy)
+}
+
 /// Completes a plan: refuses endpoints that make no sense in their role and contradictions, decides the direction where
 /// a kind has only one, and notes what is odd. `flags` are the endpoint options that were given as flags.
 ///
 /// # Errors
-/// The first thing that cannot work, with status 2.
+/// The first thing that cannot work, with status 2; with status 7 what haul refuses by its own policy.
 pub fn settle(plan: &mut Plan, flags: &Options) -> Result<(), Error> {
-    let (transfer, address) = match &*plan {
-        Plan::Listen(listen) => (&listen.transfer, &listen.at),
-        Plan::Connect(connect) => (&connect.transfer, &connect.to),
-        Plan::Check(_) => return Ok(()),
-    };
-    directions(transfer)?;
-    family(address)?;
-    // before the direction of a file is decided, so that only what was typed is judged
-    let mut odd = unused(flags, address);
-    odd.extend(odd_transfer(transfer));
     match plan {
-        Plan::Listen(listen) => {
-            role::listen(listen)?;
-            same_descriptor(listen.announce.ready_fd, listen.report.events.as_ref())?;
-            listen.report.advice = odd;
-        }
-        Plan::Connect(connect) => {
-            role::connect(connect)?;
-            connect.report.advice = odd;
-        }
-        Plan::Check(_) => {}
+        Plan::Listen(plan) => listen(plan, flags),
+        Plan::Connect(plan) => connect(plan, flags),
+        Plan::Check(plan) => check(plan, flags),
     }
+}
+
+fn listen(plan: &mut Listen, flags: &Options) -> Result<(), Error> {
+    directions(&plan.transfer, &plan.local)?;
+    family(&plan.at)?;
+    // before the direction of a FIFO is decided, so that only what was typed is judged
+    let mut odd = unused(flags, std::slice::from_ref(&plan.at));
+    odd.extend(odd_transfer(&plan.transfer));
+    odd.extend(serving::settle(plan)?);
+    role::listen(plan)?;
+    same_descriptor(plan.announce.ready_fd, plan.report.events.as_ref())?;
+    policy::programs_and_the_world(&plan.at, policy::runs_program(&plan.local), &plan.serving)?;
+    plan.report.advice = odd;
     Ok(())
 }
 
-fn directions(transfer: &Transfer) -> Result<(), Error> {
+fn connect(plan: &mut Connect, flags: &Options) -> Result<(), Error> {
+    directions(&plan.transfer, &plan.local)?;
+    family(&plan.to)?;
+    let mut odd = unused(flags, std::slice::from_ref(&plan.to));
+    odd.extend(odd_transfer(&plan.transfer));
+    let dialled = matches!(plan.to.kind, Kind::Tcp(_) | Kind::Unix(..) | Kind::Path(_));
+    if plan.wait.is_some() && !dialled {
+        odd.push(advice(&format!("--wait changes nothing for {}", plan.to), "the command without it"));
+    }
+    role::connect(plan)?;
+    dialogue::settle(plan)?;
+    plan.report.advice = odd;
+    Ok(())
+}
+
+fn check(plan: &mut Check, flags: &Options) -> Result<(), Error> {
+    for target in &plan.targets {
+        family(target)?;
+        role::check(target)?;
+    }
+    plan.report.advice.extend(unused(flags, &plan.targets));
+    Ok(())
+}
+
+fn directions(transfer: &Transfer, local: &Local) -> Result<(), Error> {
     match transfer.flow {
+        _ if !transfer.stdin && policy::runs_program(local) => {
+            let why = "what the program writes is sent, and standard input is not read anyway";
+            Err(clash("-d", "a program", why, "it without -d"))
+        }
         Flow::SendOnly if !transfer.stdin => Err(clash("-d", "--send-only", "nothing is left to move", "one of them")),
         Flow::ReceiveOnly if !transfer.stdin => {
             let why = "-d leaves the sending side open, --recv-only ends it";
@@ -74,7 +104,7 @@ fn directions(transfer: &Transfer) -> Result<(), Error> {
 
 /// `-4`, `-6` and `-n` against what the host is written as.
 fn family(address: &Address) -> Result<(), Error> {
-    let Kind::Tcp(at) = &address.kind else { return Ok(()) };
+    let (Kind::Tcp(at) | Kind::Udp(at)) = &address.kind else { return Ok(()) };
     let source = address.options.source.as_ref();
     for (host, shown) in std::iter::once((&at.host, at.to_string())).chain(source.map(|host| (host, host.to_string())))
     {
@@ -110,28 +140,32 @@ fn same_descriptor(ready_fd: Option<i32>, events: Option<&EventSink>) -> Result<
     }
 }
 
-/// Flags that name an option which this endpoint does not have.
-fn unused(flags: &Options, address: &Address) -> Vec<Advice> {
-    let taken = &address.options;
-    let table = [
-        (flags.family.is_some() && taken.family.is_none(), "-4 or -6"),
-        (flags.numeric && !taken.numeric, "-n"),
-        (flags.source.is_some() && taken.source.is_none(), "-s"),
-        (flags.source_port.is_some() && taken.source_port.is_none(), "-p"),
-        (flags.iface.is_some() && taken.iface.is_none(), "--iface"),
-        (flags.nodelay && !taken.nodelay, "--nodelay"),
-        (flags.keepalive.is_some() && taken.keepalive.is_none(), "--keepalive"),
-        (flags.user_timeout.is_some() && taken.user_timeout.is_none(), "--user-timeout"),
-        (flags.rcvbuf.is_some() && taken.rcvbuf.is_none(), "--rcvbuf"),
-        (flags.sndbuf.is_some() && taken.sndbuf.is_none(), "--sndbuf"),
-        (flags.dscp.is_some() && taken.dscp.is_none(), "--dscp"),
-        (flags.ttl.is_some() && taken.ttl.is_none(), "--ttl"),
-        (flags.congestion.is_some() && taken.congestion.is_none(), "--congestion"),
-        (flags.mptcp && !taken.mptcp, "--mptcp"),
-        (flags.mode.is_some() && taken.mode.is_none(), "--mode"),
+/// Flags that name an option which none of these endpoints has.
+fn unused(flags: &Options, addresses: &[Address]) -> Vec<Advice> {
+    type Given = fn(&Options) -> bool;
+    let table: [(Given, &str); 15] = [
+        (|options| options.family.is_some(), "-4 or -6"),
+        (|options| options.numeric, "-n"),
+        (|options| options.source.is_some(), "-s"),
+        (|options| options.source_port.is_some(), "-p"),
+        (|options| options.iface.is_some(), "--iface"),
+        (|options| options.nodelay, "--nodelay"),
+        (|options| options.keepalive.is_some(), "--keepalive"),
+        (|options| options.user_timeout.is_some(), "--user-timeout"),
+        (|options| options.rcvbuf.is_some(), "--rcvbuf"),
+        (|options| options.sndbuf.is_some(), "--sndbuf"),
+        (|options| options.dscp.is_some(), "--dscp"),
+        (|options| options.ttl.is_some(), "--ttl"),
+        (|options| options.congestion.is_some(), "--congestion"),
+        (|options| options.mptcp, "--mptcp"),
+        (|options| options.mode.is_some(), "--mode"),
     ];
-    let unused = table.iter().filter(|(unused, _)| *unused);
-    unused.map(|(_, flag)| advice(&format!("{flag} changes nothing for {address}"), "the command without it")).collect()
+    let object = match addresses {
+        [address] => address.to_string(),
+        _ => "any of the endpoints".into(),
+    };
+    let unused = table.iter().filter(|(given, _)| given(flags) && !addresses.iter().any(|at| given(&at.options)));
+    unused.map(|(_, flag)| advice(&format!("{flag} changes nothing for {object}"), "the command without it")).collect()
 }
 
 fn odd_transfer(transfer: &Transfer) -> Vec<Advice> {
@@ -168,10 +202,11 @@ fn odd_transfer(transfer: &Transfer) -> Vec<Advice> {
         "--block is more than --buffer can hold",
         "--buffer at least as large as --block",
     );
+    note(!sends && transfer.crlf, "-C changes what is sent, and standard input is not read", "the command without it");
     odd
 }
 
-fn advice(sentence: &str, remedy: &str) -> Advice {
+pub(super) fn advice(sentence: &str, remedy: &str) -> Advice {
     Advice { sentence: sentence.into(), remedy: remedy.into() }
 }
 
@@ -232,12 +267,12 @@ mod tests {
     #[test]
     fn a_flag_that_does_not_fit_the_endpoint_is_told() {
         let flags = Options { nodelay: true, ..Options::default() };
-        let advice = unused(&flags, &parse("unix:/s"));
+        let advice = unused(&flags, &[parse("unix:/s")]);
         assert_eq!(advice.len(), 1);
         assert_eq!(advice[0].to_string(), "--nodelay changes nothing for unix:/s; try: the command without it");
         let mut address = parse("a:1");
         address.overlay(&flags);
-        assert_eq!(unused(&flags, &address), []);
+        assert_eq!(unused(&flags, &[address, parse("unix:/s")]), []);
     }
 
     #[test]

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::address::{Address, Kind};
-use super::{AfterPeerEof, Connect, DEFAULT_LINGER, EventSink, Flow, Listen, Plan, Progress, Report, Transfer};
+use super::address::{Address, Kind, Program};
+use super::{
+    AccessList, AfterPeerEof, Check, Connect, DEFAULT_GRACE, DEFAULT_LINGER, EventSink, Flow, Listen, Local, Plan,
+    Progress, Report, Serving, Share, Step, Transfer,
+};
 use crate::escape::Escaped;
 use crate::units::{Size, Span};
 
@@ -13,18 +16,25 @@ impl fmt::Display for Plan {
         match self {
             Plan::Listen(plan) => listen(plan, f),
             Plan::Connect(plan) => connect(plan, f),
-            Plan::Check(plan) => report(&plan.report, f),
+            Plan::Check(plan) => check(plan, f),
         }
     }
 }
 
 fn listen(plan: &Listen, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let at = &plan.at;
+    let how_many = match plan.serving.count {
+        Some(1) => "one connection".to_string(),
+        Some(count) => format!("{count} connections"),
+        None if plan.serving.keep => "connections until stopped".into(),
+        None => "one connection".into(),
+    };
     match plan.at.kind {
         Kind::Fifo(_) => writeln!(f, "read from {at}")?,
-        Kind::Fd { .. } => writeln!(f, "accept one connection from the listening socket {at}")?,
-        _ => writeln!(f, "listen on {at} and accept one connection")?,
+        Kind::Fd { .. } => writeln!(f, "accept {how_many} from the listening socket {at}")?,
+        _ => writeln!(f, "listen on {at} and accept {how_many}")?,
     }
+    serving(&plan.serving, f)?;
     limit(f, "give up when nobody has connected for", plan.accept_timeout, 3)?;
     if let Some(fd) = plan.announce.ready_fd {
         writeln!(f, "once listening, write the address to descriptor {fd}")?;
@@ -33,8 +43,43 @@ fn listen(plan: &Listen, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = if matches!(plan.at.kind, Kind::Unix(..) | Kind::Path(_)) { "path" } else { "port" };
         writeln!(f, "once listening, write the {what} to {}", Escaped(path.as_os_str().as_encoded_bytes()))?;
     }
-    transfer(&plan.transfer, is_local(&plan.at), f)?;
+    if let Some(text) = &plan.serving.then {
+        let text = Escaped(text.as_encoded_bytes());
+        writeln!(f, "once listening, run sh -c {text}; stop when it ends, with its status")?;
+    }
+    if plan.serving.grace != DEFAULT_GRACE {
+        writeln!(f, "when stopping, give open sessions and programs {}", Span(plan.serving.grace))?;
+    }
+    match plan.serving.share {
+        Share::Broker => {
+            writeln!(f, "send what a client sends to every other client")?;
+            remainder(&plan.transfer, f)?;
+        }
+        share => {
+            let input = if share == Share::FanOut { "standard input to every client" } else { "standard input" };
+            let many = plan.serving.keep && plan.local == Local::Stdio;
+            let output = if many { "standard output, by whole lines" } else { "standard output" };
+            transfer(&plan.transfer, &Near::of(&plan.local, input, output), is_local(&plan.at), f)?;
+        }
+    }
     report(&plan.report, f)
+}
+
+fn serving(plan: &Serving, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if let Some(most) = plan.most {
+        writeln!(f, "hold at most {most} connections at once")?;
+    }
+    if let Some(most) = plan.most_per_ip {
+        writeln!(f, "hold at most {most} connections at once from one address")?;
+    }
+    let list = |lists: &[AccessList]| lists.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if !plan.allow.is_empty() {
+        writeln!(f, "allow only {}", list(&plan.allow))?;
+    }
+    if !plan.deny.is_empty() {
+        writeln!(f, "deny {}", list(&plan.deny))?;
+    }
+    Ok(())
 }
 
 fn connect(plan: &Connect, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,11 +87,95 @@ fn connect(plan: &Connect, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match (&plan.to.kind, plan.transfer.flow) {
         (Kind::File(_) | Kind::Fifo(_), Flow::ReceiveOnly) => writeln!(f, "read from {to}")?,
         (Kind::File(_) | Kind::Fifo(_), _) => writeln!(f, "write to {to}")?,
+        (Kind::Exec(_) | Kind::Shell(_), _) => writeln!(f, "run {to}")?,
         _ => writeln!(f, "connect to {to}")?,
     }
     limit(f, "give up when that has taken", plan.connect_timeout, 3)?;
-    transfer(&plan.transfer, is_local(&plan.to), f)?;
+    limit(f, "try again until that has taken", plan.wait, 3)?;
+    for step in &plan.dialogue {
+        match (step, plan.expect_timeout) {
+            (Step::Send(bytes), _) => writeln!(f, "send \"{}\"", Escaped(bytes))?,
+            (Step::Expect(pattern), Some(time)) => {
+                let pattern = Escaped(pattern.as_bytes());
+                writeln!(f, "wait at most {} for a match of {pattern}, with status 3", Span(time))?;
+            }
+            (Step::Expect(pattern), None) => writeln!(f, "wait for a match of {}", Escaped(pattern.as_bytes()))?,
+        }
+    }
+    transfer(&plan.transfer, &Near::of(&plan.local, "standard input", "standard output"), is_local(&plan.to), f)?;
     report(&plan.report, f)
+}
+
+fn check(plan: &Check, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut rest = plan.targets.as_slice();
+    while let Some(first) = rest.first() {
+        let mut run = 1;
+        while rest.get(run).is_some_and(|next| follows(&rest[run - 1], next)) {
+            run += 1;
+        }
+        match port(&rest[run - 1]) {
+            Some(last) if run > 1 => writeln!(f, "test {first}-{last}")?,
+            _ => writeln!(f, "test {first}")?,
+        }
+        rest = &rest[run..];
+    }
+    if plan.any {
+        writeln!(f, "succeed when one of them is open")?;
+    }
+    limit(f, "give up a try when it has taken", plan.timeout, 3)?;
+    limit(f, "try again until that has taken", plan.wait, 3)?;
+    report(&plan.report, f)
+}
+
+/// The same endpoint with the next port, as a range makes them.
+fn follows(before: &Address, next: &Address) -> bool {
+    let (Some(low), Some(high)) = (port(before), port(next)) else { return false };
+    let same_host = match (&before.kind, &next.kind) {
+        (Kind::Tcp(a), Kind::Tcp(b)) | (Kind::Udp(a), Kind::Udp(b)) => a.host == b.host,
+        _ => false,
+    };
+    same_host && before.options == next.options && low.checked_add(1) == Some(high)
+}
+
+fn port(address: &Address) -> Option<u16> {
+    match &address.kind {
+        Kind::Tcp(at) | Kind::Udp(at) => Some(at.port),
+        _ => None,
+    }
+}
+
+/// The near side of a connection in words.
+struct Near<'a> {
+    program: Option<&'a Program>,
+    input: &'a str,
+    output: &'a str,
+}
+
+impl<'a> Near<'a> {
+    fn of(local: &'a Local, input: &'a str, output: &'a str) -> Self {
+        match local {
+            Local::Stdio => Near { program: None, input, output },
+            Local::Program(program) => {
+                Near { program: Some(program), input: "the program's output", output: "the program" }
+            }
+        }
+    }
+}
+
+fn shown(program: &Program) -> String {
+    match program {
+        Program::Words(words) => {
+            let words: Vec<_> = words.iter().map(|word| quoted(word.as_encoded_bytes())).collect();
+            words.join(" ")
+        }
+        Program::Shell(text) => format!("sh -c {}", quoted(text.as_encoded_bytes())),
+    }
+}
+
+/// A word as a shell would need it, with what a terminal would not show escaped.
+fn quoted(word: &[u8]) -> String {
+    let quoted = shlex::bytes::try_quote(word);
+    Escaped(quoted.as_deref().unwrap_or(word)).to_string()
 }
 
 fn is_local(address: &Address) -> bool {
@@ -54,31 +183,60 @@ fn is_local(address: &Address) -> bool {
 }
 
 /// `local` is a file or FIFO: it has no sending side to end and acknowledges nothing.
-fn transfer(plan: &Transfer, local: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn transfer(plan: &Transfer, near: &Near<'_>, local: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Near { program, input, output } = near;
     let sends = plan.stdin && plan.flow != Flow::ReceiveOnly;
+    if let Some(program) = program {
+        writeln!(f, "run {} for each connection", shown(program))?;
+    }
+    if !plan.banner.is_empty() {
+        writeln!(f, "send \"{}\" first", Escaped(&plan.banner))?;
+    }
     match plan.flow {
-        _ if local && sends => writeln!(f, "send standard input")?,
+        _ if local && sends => writeln!(f, "send {input}")?,
         _ if local => {}
         Flow::ReceiveOnly => writeln!(f, "send nothing, and tell the peer so at once")?,
         _ if !plan.stdin => writeln!(f, "send nothing, and leave the sending side open")?,
-        _ if plan.shutdown => writeln!(f, "send standard input, then tell the peer that it has ended")?,
-        _ => writeln!(f, "send standard input, and do not tell the peer when it has ended")?,
+        _ if plan.shutdown => writeln!(f, "send {input}, then tell the peer that it has ended")?,
+        _ => writeln!(f, "send {input}, and do not tell the peer when it has ended")?,
     }
     match plan.flow {
         Flow::SendOnly if local => {}
         Flow::SendOnly => writeln!(f, "discard what is received; end when everything sent is acknowledged")?,
-        Flow::Both | Flow::ReceiveOnly => writeln!(f, "write what is received to standard output")?,
+        Flow::Both | Flow::ReceiveOnly => writeln!(f, "write what is received to {output}")?,
     }
     match plan.after_peer_eof {
         _ if local => {}
         _ if !sends => writeln!(f, "end when the peer ends")?,
+        AfterPeerEof::Auto if program.is_some() => writeln!(f, "when the peer ends, go on until the program ends")?,
         AfterPeerEof::Auto => {
             writeln!(f, "when the peer ends, go on sending, but stop if standard input is a terminal")?;
         }
         AfterPeerEof::Exit => writeln!(f, "when the peer ends, stop")?,
         AfterPeerEof::Send => writeln!(f, "when the peer ends, go on sending")?,
     }
-    limit(f, "stop after standard input has ended and", plan.quit_after, 0)?;
+    limit(
+        f,
+        &format!("stop after {} has ended and", if program.is_some() { input } else { "standard input" }),
+        plan.quit_after,
+        0,
+    )?;
+    remainder(plan, f)
+}
+
+/// Limits, copies and buffers, which are the same whatever is joined.
+fn remainder(plan: &Transfer, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if plan.crlf {
+        writeln!(f, "send a line feed as a carriage return and a line feed")?;
+    }
+    if let Some(copy) = &plan.copy {
+        let path = Escaped(copy.path.as_os_str().as_encoded_bytes());
+        match (copy.hex, copy.timestamps) {
+            (false, _) => writeln!(f, "copy what is received to {path}")?,
+            (true, false) => writeln!(f, "dump both directions to {path}")?,
+            (true, true) => writeln!(f, "dump both directions to {path}, with the time")?,
+        }
+    }
     limit(f, "stop when no byte has moved for", plan.idle, 3)?;
     limit(f, "stop when the transfer has taken", plan.max_time, 3)?;
     if let Some(bytes) = plan.max_bytes {

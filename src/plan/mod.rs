@@ -2,13 +2,17 @@
 
 pub mod address;
 pub mod advice;
+pub mod dialogue;
 mod explain;
+pub mod policy;
 mod role;
+mod serving;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::units::{Rate, Size};
+pub use address::AccessList;
 use address::{Address, Program};
 use advice::Advice;
 
@@ -80,15 +84,15 @@ pub enum Local {
 }
 
 /// How a listener serves more than one connection, and whom.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Serving {
-    /// `-k`: keep accepting.
+    /// More than one connection is taken: `-k`, or what implies it. False: the first that gets through is the only one.
     pub keep: bool,
     /// `-m`: most connections at once; by default what the descriptor limit allows.
     pub most: Option<u64>,
     /// `--max-per-ip`: most connections at once from one address.
     pub most_per_ip: Option<u64>,
-    /// `--count`: connections accepted in all, then stop.
+    /// `--count`: connections accepted in all, then stop; with a count of 1 and without `-k` that is no server.
     pub count: Option<u64>,
     /// What standard input and output mean for several clients.
     pub share: Share,
@@ -104,6 +108,24 @@ pub struct Serving {
     pub grace: Duration,
 }
 
+impl Default for Serving {
+    /// One connection, from anybody.
+    fn default() -> Self {
+        Serving {
+            keep: false,
+            most: None,
+            most_per_ip: None,
+            count: None,
+            share: Share::Merge,
+            allow: Vec::new(),
+            deny: Vec::new(),
+            open: false,
+            then: None,
+            grace: DEFAULT_GRACE,
+        }
+    }
+}
+
 /// What standard input and output mean for several clients at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Share {
@@ -114,15 +136,6 @@ pub enum Share {
     FanOut,
     /// `--broker`: what a client sends goes to every other client.
     Broker,
-}
-
-/// One source of addresses for `--allow` and `--deny`.
-#[derive(Clone, Debug, PartialEq)]
-pub enum AccessList {
-    /// Networks given on the command line, as `10.0.0.0/8`, `::1`, `192.0.2.7`.
-    Networks(Vec<String>),
-    /// `@FILE`: one network a line, `#` begins a comment; read again on SIGHUP.
-    File(PathBuf),
 }
 
 /// `-o`: a copy of what passes.

@@ -1,7 +1,7 @@
 //! Which kinds of endpoint make sense in which role, and which way bytes go where a kind has only one.
 
 use super::address::{Address, Kind, Layer, UnixSocket};
-use super::{Connect, EventSink, Flow, Listen};
+use super::{Connect, EventSink, Flow, Listen, Local};
 use crate::error::{Error, Op};
 use crate::outcome::ExitStatus;
 
@@ -36,6 +36,7 @@ pub(super) fn listen(plan: &mut Listen) -> Result<(), Error> {
         }
         Kind::Stdio => no("standard input and output are the other side already", "a port, or a path".into()),
         Kind::File(_) => no("a file takes no connections", connect()),
+        Kind::Exec(_) | Kind::Shell(_) => no("a program takes no connections", "a port, with -e or -c".into()),
         _ => no("it takes no connections", connect()),
     }
 }
@@ -66,7 +67,11 @@ pub(super) fn connect(plan: &mut Connect) -> Result<(), Error> {
     let listen = || format!("haul listen {}", plan.to);
     in_this_version(Op::Connect, &plan.to)?;
     let reads = !plan.transfer.stdin || plan.transfer.flow == Flow::ReceiveOnly;
+    let program = plan.local != Local::Stdio;
     match &plan.to.kind {
+        Kind::File(_) | Kind::Fifo(_) if program => {
+            no("a program wants both directions, and it has one", "a shell redirection".into())
+        }
         Kind::Tcp(to) if to.port == 0 => {
             no("port 0 is no port to connect to", "the port that the peer listens on".into())
         }
@@ -100,6 +105,26 @@ pub(super) fn connect(plan: &mut Connect) -> Result<(), Error> {
     }
 }
 
+/// Refuses what `-z` cannot test.
+pub(super) fn check(target: &Address) -> Result<(), Error> {
+    let no = |cause: &str, advice: &str| Err(refusal(Op::Connect, target, cause, advice.into()));
+    match &target.kind {
+        Kind::Udp(_) if target.layers.is_empty() => {}
+        _ => in_this_version(Op::Connect, target)?,
+    }
+    match &target.kind {
+        Kind::Tcp(at) | Kind::Udp(at) if at.port == 0 => {
+            no("port 0 is no port to connect to", "the port that the peer listens on")
+        }
+        _ if target.options.listen => no("the option listen waits for a connection", "the endpoint without it"),
+        _ if target.options.mode.is_some() => {
+            no("only a listener sets the mode of a socket", "the endpoint without it")
+        }
+        Kind::Tcp(_) | Kind::Udp(_) | Kind::Unix(..) | Kind::Path(_) => Ok(()),
+        _ => no("-z tests where something listens", "a host and a port, or the path of a socket"),
+    }
+}
+
 /// Refuses what the grammar knows and this version cannot do.
 fn in_this_version(op: Op, address: &Address) -> Result<(), Error> {
     let later = |what: &str| {
@@ -114,7 +139,6 @@ fn in_this_version(op: Op, address: &Address) -> Result<(), Error> {
         (_, Some(Layer::WebSocket)) => later("WebSocket is"),
         (Kind::Udp(_), None) => later("UDP is"),
         (Kind::Unix(_, UnixSocket::Datagram), None) => later("datagram sockets are"),
-        (Kind::Exec(_) | Kind::Shell(_), None) => later("programs are"),
         (Kind::File(_), None) if address.options.atomic => later("the option atomic is"),
         _ => Ok(()),
     }
@@ -150,7 +174,7 @@ mod tests {
             ),
             ("udp:127.0.0.1:53", "UDP is not in this version of haul", "haul help endpoints"),
             ("tls:127.0.0.1:53", "TLS is not in this version of haul", "haul help endpoints"),
-            ("exec:cat", "programs are not in this version of haul", "haul help endpoints"),
+            ("exec:cat", "a program takes no connections", "a port, with -e or -c"),
             (
                 "http://proxy:3128",
                 "a proxy is for -x only, and -x is not in this version of haul",
@@ -169,23 +193,16 @@ mod tests {
 
     #[test]
     fn what_cannot_be_connected_to_is_refused_as_usage() {
-        for word in [
-            "a:0",
-            "fd:0",
-            "fd:3/1",
-            "-",
-            "udp:a:1",
-            "unix,dgram:/p",
-            "sh:cat",
-            "tls:a:1",
-            "socks5://p:1",
-            "fd,listen:3",
-        ] {
+        for word in ["a:0", "fd:0", "fd:3/1", "-", "udp:a:1", "unix,dgram:/p", "tls:a:1", "socks5://p:1", "fd,listen:3"]
+        {
             let error = connect(&mut connect_to(parse(word))).unwrap_err();
             assert_eq!(error.status(), ExitStatus::Usage, "{word}");
             assert!(error.advice().is_some(), "{word}");
         }
-        for word in ["a:1", "unix:/s", "/s", "fd:3", "zero:", "random:", "text:a", "echo:", "discard:", "null:"] {
+        for word in [
+            "a:1", "unix:/s", "/s", "fd:3", "zero:", "random:", "text:a", "echo:", "discard:", "null:", "exec:cat",
+            "sh:a|b",
+        ] {
             assert!(connect(&mut connect_to(parse(word))).is_ok(), "{word}");
         }
     }

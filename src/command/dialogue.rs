@@ -1,6 +1,7 @@
 //! `connect --send --expect`: a dialogue with the peer instead of a bridge to standard input.
 //!
-//! Standard input is left alone. Each match goes to standard output, followed by a newline. What is left to be sent
+//! The steps say what is sent; where there is no `--send`, standard input is sent while the matches are waited for, as
+//! it is without them; the null device is not. Each match goes to standard output, followed by a newline. What is left to be sent
 //! behind the last `--expect` is a session of its own that ends as `--send-only` does: everything is acknowledged, FIN,
 //! and nobody waits for the peer to end. A dialogue that fails ends with a reset, since an end of file would say that
 //! all was said.
@@ -17,22 +18,24 @@ use super::patience::Patience;
 use super::printer::Printer;
 use super::reporting::Reporting;
 use super::stream;
-use super::talk::{Act, Limits, Talk, Talked, script};
+use super::talk::{Act, Feed, Limits, Talk, Talked, script};
 use crate::endpoint::open::Opened;
 use crate::endpoint::synthetic::Synthetic;
-use crate::endpoint::{Transport, printed};
+use crate::endpoint::{Transport, printed, stdio};
 use crate::error::{Error, Op};
 use crate::escape::Escaped;
 use crate::event::{Event, Observer};
 use crate::meter::Meter;
 use crate::outcome::{Ended, ExitStatus, Outcome};
-use crate::plan::{AfterPeerEof, Connect, Flow, Transfer};
+use crate::plan::{AfterPeerEof, Connect, Flow, Step, Transfer};
 use crate::reactor::{Park, Task, Turn};
 use crate::report::summary::reason;
 use crate::report::{Console, Observers, Summary};
 use crate::session::end::{End, Side};
 use crate::session::policy::Policy;
+use crate::session::pump::Pump;
 use crate::session::{Context, Session};
+use crate::sys::Kind;
 
 /// Gives the task that dials and holds the dialogue.
 ///
@@ -40,13 +43,15 @@ use crate::session::{Context, Session};
 /// A pattern that does not parse, an endpoint that cannot be opened.
 pub(super) fn dialogue(plan: &Connect, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
     let acts = script(&plan.dialogue)?;
+    let feeds = !plan.dialogue.iter().any(|step| matches!(step, Step::Send(_)));
     let patience = Patience::new(plan.wait, plan.connect_timeout);
     let observer = reporting.observers();
     let approach = Approach::new(&plan.to, (true, true), patience, Rc::clone(&observer))?;
     Ok(Box::new(Dialogue {
-        stage: Stage::Opening(approach, acts),
+        stage: Stage::Opening(Box::new(approach), acts),
         name: Escaped(&printed::object(&plan.to, "localhost")).to_string(),
         printer: Printer::open()?,
+        feed: if feeds { feed(&plan.transfer)? } else { None },
         transfer: plan.transfer.clone(),
         expect_timeout: plan.expect_timeout,
         observer,
@@ -56,12 +61,34 @@ pub(super) fn dialogue(plan: &Connect, reporting: &Reporting) -> Result<Box<dyn 
     }))
 }
 
+/// Standard input, as far as it is to be sent. The null device and a closed standard input, which are what a program
+/// run by cron or by a build has, say nothing here, not even that they have ended: many a peer would leave then.
+fn feed(transfer: &Transfer) -> Result<Option<Feed>, Error> {
+    let reads = transfer.stdin && transfer.flow != Flow::ReceiveOnly;
+    let pump = match transfer.flow {
+        Flow::ReceiveOnly => Pump::ended(),
+        _ if !transfer.stdin => return Ok(None),
+        _ if !transfer.shutdown => Pump::keeping_open(),
+        _ => Pump::default(),
+    };
+    let names = Side::Local { reading: "standard input".into(), writing: String::new() };
+    let input = stdio::open(reads, false)?;
+    if let (true, Transport::Descriptors(both)) = (reads, &input)
+        && both.reader.as_ref().is_none_or(|reader| reader.kind() == Kind::Null)
+    {
+        return Ok(None);
+    }
+    let end = End::new(input, names, None);
+    Ok(Some(Feed { end, pump, pools: stream::pools(transfer) }))
+}
+
 /// One connection and what is said over it.
 struct Dialogue {
     stage: Stage,
     /// The endpoint as typed, for messages.
     name: String,
     printer: Printer,
+    feed: Option<Feed>,
     transfer: Transfer,
     expect_timeout: Option<Duration>,
     observer: Rc<dyn Observer>,
@@ -72,7 +99,7 @@ struct Dialogue {
 }
 
 enum Stage {
-    Opening(Approach, VecDeque<Act>),
+    Opening(Box<Approach>, VecDeque<Act>),
     Talking(Box<Talk>),
     /// Sending the rest. `settled`: there is none, and the peer owes no acknowledgement; how it ends is its affair.
     Ending {
@@ -105,7 +132,8 @@ impl Dialogue {
         }
         let Transfer { idle, max_time, .. } = self.transfer;
         let limits = Limits { expect: self.expect_timeout, idle, max_time };
-        let mut talk = Talk::new(end, self.name.clone(), acts, limits, turn.now());
+        let talk = Talk::new(end, self.name.clone(), acts, limits, turn.now());
+        let mut talk = talk.with_feed(self.feed.take());
         self.started = Some(talk.started());
         let started = talk.start(turn);
         self.stage = Stage::Talking(Box::new(talk));

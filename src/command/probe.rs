@@ -27,7 +27,7 @@ pub(super) struct Probe {
 
 enum Question {
     /// A connection that is closed as soon as it is up.
-    Connection(Dial),
+    Connection(Box<Dial>),
     /// Datagrams to a UDP port: opened at the first turn.
     Datagram(Box<Datagram>),
     /// Answered before it was asked.
@@ -54,11 +54,11 @@ impl Probe {
             },
             Kind::Unix(at, UnixSocket::Datagram) => Question::Answered(knock::unix(&name, at).err()),
             Kind::Path(path) => match file::find(path) {
-                Ok(Found::Socket | Found::Nothing) => Question::Connection(Dial::new(target)),
+                Ok(Found::Socket | Found::Nothing) => Question::Connection(Box::new(Dial::new(target))),
                 Ok(_) => Question::Answered(Some(Error::said(Op::Use, &name, "it is not a socket"))),
                 Err(error) => Question::Answered(Some(Error::new(Op::Connect, &name, error))),
             },
-            _ => Question::Connection(Dial::new(target)),
+            _ => Question::Connection(Box::new(Dial::new(target))),
         };
         Probe { question, limit }
     }
@@ -69,7 +69,7 @@ impl Probe {
             Kind::Udp(_) => datagram(target, addresses.to_vec(), most),
             _ => {
                 let object = String::from_utf8_lossy(&name(target)).into_owned();
-                Question::Connection(Dial::to(&object, addresses, &target.options))
+                Question::Connection(Box::new(Dial::to(&object, addresses, &target.options)))
             }
         };
         Probe { question, limit }

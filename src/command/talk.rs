@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::printer::Printer;
@@ -16,8 +17,10 @@ use crate::escape::Escaped;
 use crate::outcome::{Ended, ExitStatus};
 use crate::plan::Step;
 use crate::reactor::Turn;
+use crate::session::carrier::Pools;
 use crate::session::end::{self, End, Fault};
 use crate::session::limits::soonest;
+use crate::session::pump::{Pump, Stop, Terms};
 
 /// One step.
 #[derive(Debug)]
@@ -51,9 +54,21 @@ pub(super) struct Limits {
     pub(super) max_time: Option<Duration>,
 }
 
+/// Standard input on its way to the peer, beside the steps.
+pub(super) struct Feed {
+    /// Where it comes from.
+    pub(super) end: End,
+    /// What moves it, and passes its end on.
+    pub(super) pump: Pump,
+    /// Where carriers come from.
+    pub(super) pools: Rc<Pools>,
+}
+
 /// A dialogue under way.
 pub(super) struct Talk {
     end: End,
+    /// `None` where the steps alone say what is sent, and once it has ended.
+    feed: Option<Feed>,
     /// The peer as typed, for messages.
     name: String,
     acts: VecDeque<Act>,
@@ -91,10 +106,11 @@ pub(super) enum Talked {
 }
 
 impl Talk {
-    /// A dialogue over `end`, which is registered by [`Talk::start`].
+    /// A dialogue over `end`, which is registered by [`Talk::start`]; see [`Talk::with_feed`].
     pub(super) fn new(end: End, name: String, acts: VecDeque<Act>, limits: Limits, now: Instant) -> Self {
         Talk {
             end,
+            feed: None,
             name,
             acts,
             limits,
@@ -109,12 +125,19 @@ impl Talk {
         }
     }
 
-    /// Registers the end.
+    /// Sends standard input meanwhile.
+    pub(super) fn with_feed(self, feed: Option<Feed>) -> Self {
+        Talk { feed, ..self }
+    }
+
+    /// Registers the ends.
     ///
     /// # Errors
     /// What epoll says.
     pub(super) fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
-        self.end.start(turn).map_err(|error| Error::new(Op::Use, &self.name, error).with_status(ExitStatus::LocalIo))
+        let fed = self.feed.as_mut().map_or(Ok(()), |feed| feed.end.start(turn));
+        fed.and_then(|()| self.end.start(turn))
+            .map_err(|error| Error::new(Op::Use, &self.name, error).with_status(ExitStatus::LocalIo))
     }
 
     /// Does everything possible now.
@@ -127,12 +150,13 @@ impl Talk {
             if printer.is_full() {
                 return Ok(Talked::Waiting);
             }
+            let fed = self.feed(turn).map_err(Ended::Failed)?;
             let heard = self.hear(turn);
             let advanced = self.advance(turn, printer).map_err(Ended::Failed)?;
             if self.is_over() {
                 return Ok(Talked::Over);
             }
-            if !heard && !advanced {
+            if !fed && !heard && !advanced {
                 return self.in_time(turn.now()).map(|()| Talked::Waiting);
             }
         }
@@ -175,6 +199,29 @@ impl Talk {
     /// True when all that is left is to send: whoever sends the rest also sees to it that it arrives.
     fn is_over(&self) -> bool {
         self.acts.iter().all(|act| matches!(act, Act::Send { .. }))
+    }
+
+    /// Moves standard input; true if there was any.
+    fn feed(&mut self, turn: &mut Turn) -> Result<bool, Error> {
+        let Some(Feed { end, pump, pools }) = &mut self.feed else { return Ok(false) };
+        let terms = Terms { pools, splice: false, block: CHUNK, most: CHUNK as u64 };
+        let run = pump.run(turn, end, &mut self.end, &terms);
+        self.bytes[0] += run.delivered;
+        if run.delivered > 0 {
+            self.moved_at = turn.now();
+        }
+        let over = match run.stop {
+            Stop::Blocked | Stop::Spent => false,
+            Stop::Ended => true,
+            Stop::SourceFailed(Fault::Io(error)) => return Err(Error::new(Op::Read, "standard input", error)),
+            // what it said before is searched: it may have been enough
+            Stop::SinkFailed(Fault::Io(_)) => true,
+            Stop::SourceFailed(Fault::Layer(error)) | Stop::SinkFailed(Fault::Layer(error)) => return Err(error),
+        };
+        if over {
+            self.feed = None;
+        }
+        Ok(over || run.delivered > 0)
     }
 
     /// One read; true if the peer said anything.

@@ -36,14 +36,11 @@ fn open_targets_are_reported_on_stdout_in_the_order_given() {
     let _unix = Listener::unix(&path);
     // the datagram socket takes a second to count as open, and still comes first
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let udp = format!("udp:{}", udp.local_addr().unwrap());
+    let udp = (format!("udp:{}", udp.local_addr().unwrap()), udp);
     let unix = format!("unix:{}", path.display());
-    let _udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let udp_open = format!("udp:{}", _udp.local_addr().unwrap());
-    drop(udp);
-    let ended = haul(["connect", "-z", "-v", &udp_open, &b.endpoint(), &unix, &a.endpoint()]).run();
+    let ended = haul(["connect", "-z", "-v", &udp.0, &b.endpoint(), &unix, &a.endpoint()]).run();
     ended.ok();
-    let expected = format!("open {udp_open}\nopen {}\nopen {}\nopen {}\n", b.endpoint(), path.display(), a.endpoint());
+    let expected = format!("open {}\nopen {}\nopen {}\nopen {}\n", udp.0, b.endpoint(), path.display(), a.endpoint());
     assert_eq!(stdout(&ended), expected);
 }
 
@@ -78,7 +75,8 @@ fn several_that_are_not_open_are_counted_and_listed() {
     let ended = haul(["connect", "-z", &address.to_string(), &listener.endpoint(), &unix]).run();
     ended.code(1).no_stdout();
     assert_eq!(ended.one_error(), "haul: 2 of 3 are not open: each for its own reason");
-    let lines: Vec<_> = ended.stderr.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let lines: Vec<_> =
+        ended.stderr.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(lines[0], format!("{address} connection refused"));
     assert_eq!(lines[1], format!("{} no such file or directory", missing.display()));
 }
@@ -105,10 +103,8 @@ fn any_is_satisfied_by_one() {
 fn a_range_of_ports_is_tested_as_a_whole() {
     let listener = Listener::tcp();
     let port = listener.address().port();
-    for words in [
-        vec!["connect", "-z", "-v", "--any", "127.0.0.1"],
-        vec!["connect", "-z", "-v", "--any", "localhost"],
-    ] {
+    for words in [vec!["connect", "-z", "-v", "--any", "127.0.0.1"], vec!["connect", "-z", "-v", "--any", "localhost"]]
+    {
         let range = format!("{}-{}", port.saturating_sub(600), port.saturating_add(5));
         let ended = haul(words.iter().map(|word| word.to_string()).chain([range])).run();
         ended.ok();
@@ -251,13 +247,11 @@ fn a_report_that_nobody_reads_ends_quietly() {
     let listener = Listener::tcp();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let ended = haul(["connect", "-z", "-v", &listener.endpoint()])
-        .stdout(crate::harness::Sink::Fd(writer.into()))
-        .run();
+    let ended =
+        haul(["connect", "-z", "-v", &listener.endpoint()]).stdout(crate::harness::Sink::Fd(writer.into())).run();
     ended.killed_by(rustix::process::Signal::PIPE);
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let ended =
-        haul(["connect", "-z", "-v", &listener.endpoint()]).stdout(crate::harness::Sink::Fd(full.into())).run();
+    let ended = haul(["connect", "-z", "-v", &listener.endpoint()]).stdout(crate::harness::Sink::Fd(full.into())).run();
     ended.code(5);
     assert_eq!(ended.one_error(), "haul: cannot write standard output: no space left on device");
 }

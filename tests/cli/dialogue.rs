@@ -1,7 +1,6 @@
 //! `connect --send --expect`: a dialogue in the order given, what it prints, and how it fails.
 
 use std::thread;
-use std::time::Duration;
 
 use crate::harness::{Ended, Ending, Input, Listener, Peer, haul, scratch};
 
@@ -105,10 +104,7 @@ fn an_answer_that_does_not_match_is_status_8_and_is_shown() {
         peer.send(b"-ERR unknown\x1b command\r\n");
     });
     ended.code(8).no_stdout();
-    assert_eq!(
-        error(&ended),
-        "haul: PEER ended without \"^\\+PONG\": got \"-ERR unknown\\x1b command\\r\\n\""
-    );
+    assert_eq!(error(&ended), "haul: PEER ended without \"^\\+PONG\": got \"-ERR unknown\\x1b command\\r\\n\"");
     let (ended, ()) = against(&["--expect", "x"], drop);
     ended.code(8);
     assert_eq!(error(&ended), "haul: PEER ended without \"x\": got nothing");
@@ -185,9 +181,38 @@ fn a_peer_that_talks_while_it_is_sent_to_is_read() {
     assert_eq!((ended.stdout.as_slice(), got), (&b"end\n"[..], 2_000_000));
 }
 
-// Standard input is not touched.
+// Without --send it is standard input that is sent, and its end is passed on.
 #[test]
-fn standard_input_is_left_alone() {
+fn standard_input_is_sent_where_no_step_sends() {
+    let listener = Listener::tcp();
+    let words = ["connect", &listener.endpoint(), "--expect", "^\\+PONG", "--timeout", "20s"];
+    let child = haul(words).stdin(Input::Bytes(b"PING\r\n".to_vec())).spawn();
+    let mut peer = listener.accept();
+    assert_eq!(peer.receive_all(), (b"PING\r\n".to_vec(), Ending::Eof));
+    peer.send(b"+PONG\r\n");
+    let ended = child.wait();
+    ended.ok();
+    assert_eq!(ended.stdout, b"+PONG\n");
+}
+
+// With -d, and where standard input is the null device, no end is sent while a match is waited for.
+#[test]
+fn without_input_the_sending_side_stays_open() {
+    for (flag, input) in [("-d", Input::Piped), ("-4", Input::Null)] {
+        let listener = Listener::tcp();
+        let child = haul(["connect", "-v", &listener.endpoint(), flag, "--expect", "go"]).stdin(input).spawn();
+        let mut peer = listener.accept();
+        child.stderr_line("haul: connected to ");
+        assert!(peer.hears_nothing());
+        peer.send(b"go");
+        assert_eq!(peer.receive_all(), (vec![], Ending::Eof));
+        child.wait().code(0);
+    }
+}
+
+// The steps say what is sent: standard input is not touched then.
+#[test]
+fn standard_input_is_left_alone_where_a_step_sends() {
     let listener = Listener::tcp();
     let mut child = haul(["connect", &listener.endpoint(), "--send", "a", "--expect", "b"]).stdin(Input::Piped).spawn();
     child.say(b"not for the peer");
@@ -244,7 +269,7 @@ fn a_signal_resets_the_connection() {
 fn the_idle_limit_holds_in_a_dialogue() {
     let (ended, _) = against(&["-w", "300ms", "--send", "x", "--expect", "y"], |mut peer| {
         peer.receive(1);
-        thread::spawn(move || peer.receive_all()).join().map(|_| Duration::ZERO).unwrap()
+        peer.receive_all()
     });
     ended.code(3);
 }

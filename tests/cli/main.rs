@@ -10,7 +10,9 @@ mod data;
 
 mod architecture;
 mod backpressure;
+mod checks;
 mod closing;
+mod dialogue;
 mod endpoints;
 mod errors;
 mod half_close;

@@ -61,6 +61,8 @@ pub enum Ended {
     ReaderGone,
     /// A signal asked for the end.
     Signal(i32),
+    /// The program at one end exited with this status, and everything else went well.
+    Program(u8),
 }
 
 /// What a finished task has to report.
@@ -87,6 +89,7 @@ impl Outcome {
             Ended::Failed(error) => error.status(),
             Ended::ReaderGone => ExitStatus::Signal(SIGPIPE),
             Ended::Signal(number) => ExitStatus::Signal(*number),
+            Ended::Program(code) => ExitStatus::Child(*code),
         }
     }
 }

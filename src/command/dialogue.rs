@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::approach::Approach;
+use super::link::{Joint, Link, far_end};
 use super::patience::Patience;
 use super::printer::Printer;
 use super::reporting::Reporting;
-use super::stream;
 use super::talk::{Act, Feed, Limits, Talk, Talked, script};
 use crate::endpoint::open::Opened;
 use crate::endpoint::synthetic::Synthetic;
@@ -25,14 +25,13 @@ use crate::endpoint::{Transport, printed, stdio};
 use crate::error::{Error, Op};
 use crate::escape::Escaped;
 use crate::event::{Event, Observer};
-use crate::meter::Meter;
 use crate::outcome::{Ended, ExitStatus, Outcome};
-use crate::plan::{AfterPeerEof, Connect, Flow, Step, Transfer};
+use crate::plan::{AfterPeerEof, Connect, DEFAULT_GRACE, Flow, Local, Step, Transfer};
 use crate::reactor::{Park, Task, Turn};
 use crate::report::summary::reason;
 use crate::report::{Console, Observers, Summary};
+use crate::session::carrier::Pools;
 use crate::session::end::{End, Side};
-use crate::session::policy::Policy;
 use crate::session::pump::Pump;
 use crate::session::{Context, Session};
 use crate::sys::Kind;
@@ -79,7 +78,7 @@ fn feed(transfer: &Transfer) -> Result<Option<Feed>, Error> {
         return Ok(None);
     }
     let end = End::new(input, names, None);
-    Ok(Some(Feed { end, pump, pools: stream::pools(transfer) }))
+    Ok(Some(Feed { end, pump, pools: Pools::new(BUFFER, BUFFER) }))
 }
 
 /// One connection and what is said over it.
@@ -103,7 +102,7 @@ enum Stage {
     Talking(Box<Talk>),
     /// Sending the rest. `settled`: there is none, and the peer owes no acknowledgement; how it ends is its affair.
     Ending {
-        session: Box<Session>,
+        link: Box<Link>,
         settled: bool,
     },
     /// Over with the peer; matches are still being printed.
@@ -120,16 +119,10 @@ impl Dialogue {
             return Ok(());
         };
         let acts = std::mem::take(acts);
-        let Opened { transport, protocol, peer, local, cut } = opened;
-        let side = match transport.is_remote() {
-            true => Side::Peer(peer.clone()),
-            false => Side::Local { reading: peer.clone(), writing: peer.clone() },
-        };
+        let Opened { protocol, peer, local, .. } = &opened;
+        let (protocol, peer, local) = (*protocol, peer.clone(), local.clone());
         self.observer.observe(&Event::Connected { session: 1, protocol, peer, local });
-        let mut end = End::new(transport, side, None);
-        if cut.is_some() {
-            end.mark_cut();
-        }
+        let end = far_end(opened);
         let Transfer { idle, max_time, .. } = self.transfer;
         let limits = Limits { expect: self.expect_timeout, idle, max_time };
         let talk = Talk::new(end, self.name.clone(), acts, limits, turn.now());
@@ -152,45 +145,53 @@ impl Dialogue {
                 Ok(Some(Park::Wait))
             }
             Talked::Busy => Ok(Some(Park::Again)),
-            Talked::Over => self.hand_over(turn).map(|()| None),
+            Talked::Over => self.hand_over(turn, None).map(|()| None).map_err(Ended::Failed),
         }
     }
 
-    /// Leaves the rest to a session that sends, lingers and closes.
-    fn hand_over(&mut self, turn: &mut Turn) -> Result<(), Ended> {
+    /// Leaves the rest to a session that sends, lingers, closes, and waits for a program; after a failure there is no
+    /// rest, and it ends with a reset.
+    fn hand_over(&mut self, turn: &mut Turn, failed: Option<Ended>) -> Result<(), Error> {
         let Stage::Talking(talk) = std::mem::replace(&mut self.stage, Stage::Idle) else { return Ok(()) };
-        let (far, rest) = talk.into_rest();
-        let settled = rest.is_empty() && far.unsent() == 0;
-        let said = || String::from("what is to be sent");
-        let names = Side::Local { reading: said(), writing: said() };
+        let (far, mut rest) = talk.into_rest();
+        let settled = failed.is_none() && rest.is_empty() && far.unsent() == 0;
+        if failed.is_some() {
+            rest.clear();
+        }
+        let names = Side::Local { reading: "what is to be sent".into(), writing: String::new() };
         let near = End::new(Transport::Synthetic(Synthetic::text(rest)), names, None);
-        let spent = self.started.map_or(Duration::ZERO, |started| turn.now().saturating_duration_since(started));
-        let policy = Policy {
+        let spent = self.elapsed(turn.now());
+        let transfer = Transfer {
             flow: Flow::SendOnly,
-            stdin: true,
+            stdin: failed.is_none(),
             after_peer_eof: AfterPeerEof::Send,
             max_bytes: None,
             max_time: self.transfer.max_time.map(|limit| limit.saturating_sub(spent)),
-            ..stream::policy(&self.transfer)
+            ..self.transfer.clone()
         };
+        // its counts are those of the rest alone, and would be told as those of the whole
+        let deaf = Rc::new(Observers::new());
+        let joint = Joint::new(transfer, Local::Stdio, DEFAULT_GRACE, deaf);
         let context = Context {
             number: 1,
-            policy,
-            pools: stream::pools(&self.transfer),
-            meter: Arc::new(Meter::default()),
-            // its counts are those of the rest alone
-            observer: Rc::new(Observers::new()),
+            policy: joint.policy(),
+            pools: Rc::clone(&joint.pools),
+            meter: Arc::clone(&joint.meter),
+            observer: Rc::clone(&joint.observer),
         };
-        let mut session = Box::new(Session::new(near, far, context, turn.now()));
-        let started = session.start(turn);
-        self.stage = Stage::Ending { session, settled };
-        started.map_err(Ended::Failed)
+        let mut session = Session::new(near, far, context, turn.now());
+        session.start(turn)?;
+        if let Some(ended) = failed {
+            session.stop(ended, turn.now());
+        }
+        self.stage = Stage::Ending { link: Box::new(joint.link(session, 1)), settled };
+        Ok(())
     }
 
     /// Sends the rest and ends; `Some` when this turn is over.
     fn end(&mut self, turn: &mut Turn) -> Option<Park> {
-        let Stage::Ending { session, settled } = &mut self.stage else { return None };
-        match session.turn(turn) {
+        let Stage::Ending { link, settled } = &mut self.stage else { return None };
+        match link.turn(turn) {
             Park::Done(outcome) => {
                 let forgiven =
                     *settled && matches!(&outcome.ended, Ended::Failed(error) if error.status() == ExitStatus::Network);
@@ -203,16 +204,21 @@ impl Dialogue {
         }
     }
 
-    /// The peer is done with: what was matched is still printed, then it is over.
-    fn close(&mut self, turn: &mut Turn, ended: Ended) {
-        match std::mem::replace(&mut self.stage, Stage::Idle) {
-            Stage::Opening(mut approach, _) => approach.abandon(turn),
-            Stage::Talking(talk) => {
-                // closing a socket that is reset has nothing to say
-                let _ = talk.into_rest().0.close(turn, true);
-            }
+    /// It failed, or a signal came: what is open is closed, and what was matched is still printed.
+    fn fail(&mut self, turn: &mut Turn, ended: Ended) {
+        match &mut self.stage {
+            Stage::Opening(approach, _) => approach.abandon(turn),
+            Stage::Talking(_) => match self.hand_over(turn, Some(ended)) {
+                Ok(()) => return,
+                Err(error) => return self.close(turn, Ended::Failed(error)),
+            },
             Stage::Ending { .. } | Stage::Printing(_) | Stage::Idle => {}
         }
+        self.close(turn, ended);
+    }
+
+    /// The peer is done with.
+    fn close(&mut self, turn: &mut Turn, ended: Ended) {
         turn.deadline(None);
         let elapsed = self.elapsed(turn.now());
         self.stage = Stage::Printing(Outcome { ended, bytes: self.bytes, elapsed });
@@ -248,13 +254,13 @@ impl Dialogue {
             return;
         };
         match &mut self.stage {
-            Stage::Ending { session, .. } => session.stop(Ended::Signal(number), turn.now()),
+            Stage::Ending { link, .. } => link.stop(Ended::Signal(number), turn.now()),
             // whoever sends a second signal does not want to wait for a slow reader either
             Stage::Printing(outcome) => {
                 outcome.ended = Ended::Signal(number);
                 self.printer.drop_rest();
             }
-            _ => self.close(turn, Ended::Signal(number)),
+            _ => self.fail(turn, Ended::Signal(number)),
         }
     }
 
@@ -288,7 +294,7 @@ impl Task for Dialogue {
         match parked {
             Ok(Some(park)) => return park,
             Ok(None) => {}
-            Err(ended) => self.close(turn, ended),
+            Err(ended) => self.fail(turn, ended),
         }
         if let Some(park) = self.end(turn) {
             // matches go out meanwhile; a failure comes again at the end and is told there
@@ -298,3 +304,6 @@ impl Task for Dialogue {
         self.print(turn)
     }
 }
+
+/// Bytes of standard input in transit.
+const BUFFER: usize = 64 * 1024;

@@ -3,13 +3,19 @@
 mod announce;
 mod approach;
 mod check;
+mod client;
 mod dialogue;
+mod errand;
+mod gate;
+mod link;
 mod patience;
 mod printer;
 mod probe;
 mod progress;
 mod reporting;
+mod serve;
 mod stream;
+mod surroundings;
 mod talk;
 mod window;
 
@@ -28,8 +34,11 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
     match plan {
         Plan::Listen(plan) => {
             let reporting = Reporting::open(&plan.report, plan.at.asks_for_free_port())?;
-            let bridge = stream::listen(&plan, &reporting);
-            drive(bridge, reporting)
+            let task = match plan.serving.is_many() {
+                true => serve::listen(&plan, &reporting),
+                false => stream::listen(&plan, &reporting),
+            };
+            drive(task, reporting)
         }
         Plan::Connect(plan) => {
             let reporting = Reporting::open(&plan.report, false)?;

@@ -4,6 +4,7 @@
 //! the listener pauses on a timer, with its latch untouched, instead of spinning on an event that is still true.
 
 use std::io;
+use std::net::IpAddr;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
@@ -43,6 +44,8 @@ pub struct Accepted {
     pub peer: String,
     /// Our side, as printed.
     pub local: String,
+    /// The peer's address, for access lists; `None` for Unix sockets.
+    pub ip: Option<IpAddr>,
 }
 
 /// A listener that waits for descriptors or memory.
@@ -199,7 +202,8 @@ impl Acceptor {
             Err(_) => self.listener.printed.clone(),
         };
         let socket = Socket::own(OwnedFd::from(socket), self.listener.family);
-        Accepted { socket, protocol: self.listener.protocol, peer: printed::name(peer), local }
+        let ip = peer.as_socket().map(|address| address.ip().to_canonical());
+        Accepted { socket, protocol: self.listener.protocol, peer: printed::name(peer), local, ip }
     }
 }
 

@@ -136,6 +136,11 @@ impl Descriptor {
         Ok(())
     }
 
+    /// Its registration, once there is one.
+    pub fn slot(&self) -> Option<Slot> {
+        self.slot
+    }
+
     /// A FIFO opened anew after its writers left shows no hang-up of its own; the inherited description does.
     fn has_end_before_registration(&self) -> bool {
         self.access == Access::Read

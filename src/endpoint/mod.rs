@@ -26,7 +26,7 @@ pub mod unix_path;
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use crate::reactor::Turn;
+use crate::reactor::{Slot, Turn};
 use crate::sys::{Access, Kind};
 use descriptor::Descriptor;
 use socket::{Family, Socket};
@@ -81,6 +81,20 @@ impl Transport {
             #[cfg(test)]
             Transport::Script(script) => script.start(turn),
         }
+    }
+
+    /// What the reactor names it by once it is started: for a task with many transports that learns which had events.
+    pub fn slots(&self) -> impl Iterator<Item = Slot> {
+        let slots = match self {
+            Transport::Socket(socket) => [socket.slot(), None],
+            Transport::Descriptors(both) => {
+                [&both.reader, &both.writer].map(|fd| fd.as_ref().and_then(Descriptor::slot))
+            }
+            Transport::Synthetic(_) => [None, None],
+            #[cfg(test)]
+            Transport::Script(script) => [script.slot(), None],
+        };
+        slots.into_iter().flatten()
     }
 
     /// Reads what there is, at most `buffer`. `Ok(0)` is end of file.
@@ -166,6 +180,12 @@ impl Transport {
     /// True if an event told of more than plain readiness: a hang-up, an error, an urgent byte.
     pub fn is_odd(&self, turn: &Turn) -> bool {
         matches!(self, Transport::Socket(socket) if socket.is_odd(turn))
+    }
+
+    /// True for a socket whose other side is known to be gone altogether: a Unix peer that closed, a TCP peer that reset.
+    /// A TCP peer that closed looks like one that only half-closed.
+    pub fn is_hung_up(&self) -> bool {
+        matches!(self, Transport::Socket(socket) if crate::sys::poll_now(socket.fd()).hung_up)
     }
 
     /// What poll(2) says of one direction at this moment; asked when splice does not say which end was not ready.

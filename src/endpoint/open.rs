@@ -1,5 +1,6 @@
 //! Everything that is opened rather than accepted, behind one noun: dialled, awaited, or there at once.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -13,12 +14,13 @@ use super::descriptor::Descriptor;
 use super::dial::{Connected, Dial};
 use super::fifo::Fifo;
 use super::file::{self, Found};
+use super::process::{self, Child};
 use super::socket::{Family, Socket};
 use super::synthetic::Synthetic;
 use super::{Descriptors, Transport, printed, stdio};
 use crate::error::{Error, Op};
 use crate::escape::Escaped;
-use crate::plan::address::{Address, Kind};
+use crate::plan::address::{Address, Kind, Program};
 use crate::reactor::Turn;
 use crate::sys::{self, Access};
 
@@ -68,6 +70,8 @@ pub struct Opened {
     pub local: String,
     /// The peer has cut the connection already; what came before can still be read.
     pub cut: Option<io::Error>,
+    /// The program that stands there.
+    pub child: Option<Child>,
 }
 
 #[derive(Debug)]
@@ -86,7 +90,7 @@ impl Opening {
     /// A kind that nobody opens here.
     pub fn new(address: &Address, reads: bool, writes: bool) -> Result<Self, Error> {
         match &address.kind {
-            Kind::Proxy(_) | Kind::Udp(_) | Kind::Exec(_) | Kind::Shell(_) => Err(wrong_kind(address)),
+            Kind::Proxy(_) | Kind::Udp(_) => Err(wrong_kind(address)),
             _ => Ok(Opening { address: address.clone(), reads, writes, state: State::New }),
         }
     }
@@ -179,7 +183,9 @@ impl Opening {
             Kind::Zero => Synthetic::zero(),
             Kind::Random => Synthetic::random(address.options.seed.unwrap_or_else(any_seed)),
             Kind::Text(bytes) => Synthetic::text(bytes.clone()),
-            Kind::Proxy(_) | Kind::Udp(_) | Kind::Exec(_) | Kind::Shell(_) => return Err(wrong_kind(address)),
+            Kind::Exec(text) => return self.program(&Program::Words(split_words(text))),
+            Kind::Shell(text) => return self.program(&Program::Shell(text.clone())),
+            Kind::Proxy(_) | Kind::Udp(_) => return Err(wrong_kind(address)),
         };
         Ok(self.ready(Transport::Synthetic(synthetic), "synthetic"))
     }
@@ -196,6 +202,12 @@ impl Opening {
                 Err(Error::said(Op::Use, self.object(), "it is a regular file and not a socket").with_advice(advice))
             }
         }
+    }
+
+    fn program(&self, program: &Program) -> Result<State, Error> {
+        let (both, child) = process::start(program, &[])?;
+        let opened = self.named(Transport::Descriptors(both), "exec");
+        Ok(State::Ready(Box::new(Opened { child: Some(child), ..opened })))
     }
 
     fn file(&self, path: &Path) -> Result<State, Error> {
@@ -263,7 +275,7 @@ impl Opening {
 
     fn named(&self, transport: Transport, protocol: &'static str) -> Opened {
         let peer = Escaped(&self.object()).to_string();
-        Opened { transport, protocol, peer, local: "-".into(), cut: None }
+        Opened { transport, protocol, peer, local: "-".into(), cut: None, child: None }
     }
 
     fn object(&self) -> Vec<u8> {
@@ -274,14 +286,14 @@ impl Opening {
 impl From<Connected> for Opened {
     fn from(connected: Connected) -> Self {
         let Connected { socket, protocol, peer, local, cut } = connected;
-        Opened { transport: Transport::Socket(socket), protocol, peer, local, cut }
+        Opened { transport: Transport::Socket(socket), protocol, peer, local, cut, child: None }
     }
 }
 
 impl From<Accepted> for Opened {
     fn from(accepted: Accepted) -> Self {
-        let Accepted { socket, protocol, peer, local } = accepted;
-        Opened { transport: Transport::Socket(socket), protocol, peer, local, cut: None }
+        let Accepted { socket, protocol, peer, local, ip: _ } = accepted;
+        Opened { transport: Transport::Socket(socket), protocol, peer, local, cut: None, child: None }
     }
 }
 
@@ -291,6 +303,12 @@ fn wrong_kind(address: &Address) -> Error {
         Kind::Proxy(_) => Error::said(Op::Use, object, "a proxy is not an endpoint").with_advice("-x"),
         _ => Error::said(Op::Use, object, "this kind of endpoint does not work here"),
     }
+}
+
+/// The words of `exec:`: split on spaces, nothing is quoted.
+fn split_words(text: &OsStr) -> Vec<OsString> {
+    let words = text.as_bytes().split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    words.map(|word| OsStr::from_bytes(word).to_os_string()).collect()
 }
 
 /// Without a seed of the user's each run gives other bytes.

@@ -5,7 +5,8 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 
@@ -73,6 +74,33 @@ pub fn start(program: &Program, variables: &[(&'static str, String)]) -> Result<
     let reader = reader.map_err(|error| failed(program, error))?;
     let writer = writer.map_err(|error| failed(program, error))?;
     Ok((Descriptors { reader, writer }, Child::new(child, name(program))))
+}
+
+/// Where the output of [`run_shell`] goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Where ours goes.
+    Inherited,
+    /// To standard error, since standard output carries payload.
+    StandardError,
+}
+
+/// Starts text for the shell beside everything else: its standard input is the null device, nothing of it passes
+/// through us.
+///
+/// # Errors
+/// What fork(2) and execve(2) say.
+pub fn run_shell(text: &[u8], output: Output) -> Result<Child, Error> {
+    let failed = |error| Error::new(Op::Start, text, error);
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(OsStr::from_bytes(text)).stdin(Stdio::null()).process_group(0);
+    if output == Output::StandardError {
+        let copy = std::io::stderr().as_fd().try_clone_to_owned().map_err(failed)?;
+        command.stdout(Stdio::from(copy));
+    }
+    sys::shed_descriptors(&mut command);
+    let child = command.spawn().map_err(failed)?;
+    Ok(Child::new(child, text.to_vec()))
 }
 
 /// A program that was started. Dropping it does not end it: see [`Child::signal`].

@@ -59,6 +59,11 @@ impl Socket {
         Ok(())
     }
 
+    /// Its registration, once there is one.
+    pub fn slot(&self) -> Option<Slot> {
+        self.slot
+    }
+
     /// True when a read is worth a try.
     pub fn can_read(&self, turn: &Turn) -> bool {
         self.slot.is_some_and(|slot| turn.latch(slot).read)

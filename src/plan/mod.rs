@@ -126,6 +126,13 @@ impl Default for Serving {
     }
 }
 
+impl Serving {
+    /// True if more than one connection is to be served, or something runs beside them.
+    pub fn is_many(&self) -> bool {
+        self.keep || self.then.is_some()
+    }
+}
+
 /// What standard input and output mean for several clients at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Share {

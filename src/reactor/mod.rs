@@ -57,7 +57,7 @@ pub struct TaskId {
 }
 
 /// Names one registered source of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Slot {
     index: u32,
     generation: u32,
@@ -434,6 +434,12 @@ impl Turn<'_> {
         if let Some(entry) = lookup(entries, self.id) {
             timers.set(self.id, &mut entry.alarm, at);
         }
+    }
+
+    /// Makes this task's deadline no later than `at`: for who wraps something that sets it.
+    pub fn deadline_at_most(&mut self, at: Instant) {
+        let wanted = self.core.entries.get(self.id.index as usize).and_then(|entry| entry.alarm.wanted);
+        self.deadline(Some(wanted.map_or(at, |wanted| wanted.min(at))));
     }
 
     /// Adds a task; its outcome comes back to this one through [`Turn::finished`].

@@ -75,6 +75,8 @@ pub fn reason(ended: &Ended) -> String {
         Ended::Clean => "clean".to_string(),
         Ended::Failed(error) => error.line(),
         Ended::ReaderGone => "the reader of standard output went away".to_string(),
+        Ended::Program(0) => "clean".into(),
+        Ended::Program(code) => format!("the program exited with status {code}"),
         Ended::Signal(number) => format!("signal {number}"),
     }
 }

@@ -3,7 +3,9 @@
 use std::io;
 use std::time::Instant;
 
+use super::program::Program;
 use crate::buffer::Buffer;
+use crate::endpoint::process::Child;
 use crate::endpoint::{Spliceable, Transport};
 use crate::error::Error;
 use crate::layer::HalfClose;
@@ -21,6 +23,8 @@ pub enum Side {
         /// Say `standard output`.
         writing: String,
     },
+    /// A program that haul started, by its name.
+    Program(String),
     /// Another program, over a socket; as printed.
     Peer(String),
 }
@@ -79,6 +83,10 @@ pub struct End {
     wire_ended: bool,
     /// The end of file was read.
     read_ended: bool,
+    /// It is registered.
+    started: bool,
+    /// The program behind the transport, until it is handed over.
+    program: Option<Program>,
 }
 
 impl End {
@@ -92,7 +100,25 @@ impl End {
             write_closed: false,
             wire_ended: false,
             read_ended: false,
+            started: false,
+            program: None,
         }
+    }
+
+    /// The same, with the program whose input and output the transport is.
+    pub fn with_program(mut self, child: Child) -> Self {
+        self.program = Some(Program::new(child));
+        self
+    }
+
+    /// The program behind this end, if there is one.
+    pub fn program(&mut self) -> Option<&mut Program> {
+        self.program.as_mut()
+    }
+
+    /// Takes the program out, to be waited for elsewhere.
+    pub fn take_program(&mut self) -> Option<Program> {
+        self.program.take()
     }
 
     /// Declares that the peer was found to be gone before the session began; what it sent may still be read.
@@ -120,16 +146,25 @@ impl End {
         matches!(self.side, Side::Peer(_))
     }
 
+    /// True for a program that haul started.
+    pub fn is_program(&self) -> bool {
+        matches!(self.side, Side::Program(_))
+    }
+
     /// The transport below the layers.
     pub fn transport(&self) -> &Transport {
         &self.transport
     }
 
-    /// Registers the transport.
+    /// Registers the transport, unless whoever had this end before has done that.
     ///
     /// # Errors
     /// ENOMEM, ENOSPC.
     pub fn start(&mut self, turn: &mut Turn) -> io::Result<()> {
+        if std::mem::replace(&mut self.started, true) {
+            return Ok(());
+        }
+        self.program.as_mut().map_or(Ok(()), |program| program.start(turn))?;
         self.transport.start(turn)
     }
 

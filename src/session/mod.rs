@@ -11,9 +11,12 @@
 
 pub mod carrier;
 pub mod end;
+pub mod hub;
 pub mod limits;
+mod linger;
 mod parting;
 pub mod policy;
+pub mod program;
 pub mod pump;
 #[cfg(test)]
 mod tests;
@@ -23,6 +26,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::endpoint::process::Child;
 use crate::error::{Cause, Error};
 use crate::event::{Event, Observer};
 use crate::meter::Meter;
@@ -67,6 +71,12 @@ pub struct Session {
     /// The first failure; it decides the outcome, also when the other direction goes on to its own end.
     failure: Option<Error>,
     parting: Option<Parting>,
+    /// The program at one end has read all that it wanted: what the other end still sends is dropped.
+    enough: [bool; 2],
+    /// When each direction moved last.
+    flowed_at: [Option<Instant>; 2],
+    /// The programs of ends that are closed.
+    children: [Option<Child>; 2],
 }
 
 impl Session {
@@ -92,6 +102,9 @@ impl Session {
             hint_at: None,
             failure: None,
             parting: None,
+            enough: [false, false],
+            flowed_at: [None, None],
+            children: [None, None],
             context,
         }
     }
@@ -113,6 +126,7 @@ impl Session {
         let mut spent = false;
         if self.parting.is_none() {
             spent = self.pump_all(turn);
+            self.check_programs(turn);
             self.check_time(now);
         }
         if self.parting.is_some() {
@@ -128,6 +142,11 @@ impl Session {
             None => self.finish(ended, Manner::Aborted, now),
             Some(_) => self.hasten(ended, now),
         }
+    }
+
+    /// True if nothing is in transit and neither direction has ended.
+    pub fn is_idle(&self) -> bool {
+        self.parting.is_none() && self.pumps.iter().all(|pump| !pump.is_over() && !pump.is_carrying())
     }
 
     /// Bytes delivered in each direction so far.
@@ -178,8 +197,9 @@ impl Session {
         let pump = &mut self.pumps[direction];
         let route = pump.route();
         let run = match direction {
-            0 => pump.run(turn, local, peer, &terms),
-            _ if policy.flow == Flow::SendOnly => pump.discard(turn, peer, &terms),
+            OUTWARD if self.enough[1] => pump.discard(turn, local, &terms),
+            OUTWARD => pump.run(turn, local, peer, &terms),
+            _ if policy.flow == Flow::SendOnly || self.enough[LOCAL] => pump.discard(turn, peer, &terms),
             _ => pump.run(turn, peer, local, &terms),
         };
         let changed = pump.route().filter(|_| pump.route() != route);
@@ -199,6 +219,7 @@ impl Session {
         }
         if run.taken > 0 || run.delivered > 0 {
             self.moved_at = now;
+            self.flowed_at[direction] = Some(now);
             self.context.meter.add(direction, run.delivered);
         }
         let over = match run.stop {
@@ -277,8 +298,9 @@ impl Session {
     }
 
     fn finish_if_over(&mut self, now: Instant) {
-        let unneeded = self.context.policy.flow == Flow::SendOnly || self.pumps[INWARD].is_over();
-        if self.pumps[OUTWARD].is_over() && unneeded {
+        let inward = self.context.policy.flow == Flow::SendOnly || self.enough[LOCAL] || self.pumps[INWARD].is_over();
+        let outward = self.enough[1] || self.pumps[OUTWARD].is_over();
+        if outward && inward {
             self.conclude(Manner::Orderly, now);
         }
     }
@@ -299,6 +321,12 @@ impl Session {
     /// The sink of a direction failed. What the peer had sent before it went away is still there to be read.
     fn sink_failed(&mut self, turn: &mut Turn, direction: usize, fault: end::Fault) {
         let now = turn.now();
+        if self.is_program(1 - direction) && is_broken_pipe(&fault) {
+            // it has read all that it wanted; its status will tell whether that was right
+            self.enough[1 - direction] = true;
+            self.pumps[direction].go_on_discarding();
+            return self.finish_if_over(now);
+        }
         if self.is_reader_gone(direction, &fault) {
             return self.finish(Ended::ReaderGone, Manner::Aborted, now);
         }
@@ -317,6 +345,39 @@ impl Session {
     fn is_reader_gone(&self, direction: usize, fault: &end::Fault) -> bool {
         let end::Fault::Io(error) = fault else { return false };
         !self.is_peer(1 - direction) && matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+    }
+
+    fn is_program(&self, end: usize) -> bool {
+        self.ends[end].as_ref().is_some_and(End::is_program)
+    }
+
+    /// A program that has exited ends the session once its output is through.
+    fn check_programs(&mut self, turn: &mut Turn) {
+        let now = turn.now();
+        for index in [LOCAL, 1] {
+            let moved_at = self.flowed_at[index];
+            let Some(program) = self.ends[index].as_mut().and_then(End::program) else { continue };
+            if program.exited(turn).is_none() {
+                continue;
+            }
+            let silent = program.silent_at(moved_at).is_some_and(|at| at <= now);
+            if self.pumps[index].is_over() || silent {
+                self.conclude(Manner::Orderly, now);
+            }
+        }
+    }
+
+    /// When the silence of an exited program has lasted long enough.
+    fn silence_deadline(&mut self) -> Option<Instant> {
+        let flowed_at = self.flowed_at;
+        let silent = |end: &mut Option<End>, moved_at| end.as_mut()?.program()?.silent_at(moved_at);
+        let [local, peer] = &mut self.ends;
+        soonest([silent(local, flowed_at[0]), silent(peer, flowed_at[1])])
+    }
+
+    /// The programs of a session that is over, to be waited for.
+    pub fn take_children(&mut self) -> [Option<Child>; 2] {
+        std::mem::take(&mut self.children)
     }
 
     fn is_peer(&self, end: usize) -> bool {
@@ -375,12 +436,14 @@ impl Session {
             (Some(bucket), pump) if !pump.is_over() => bucket.allowance(now).err(),
             _ => None,
         });
+        let silence = self.silence_deadline();
         let policy = &self.context.policy;
         let after = |since: Option<Instant>, limit: Option<Duration>| Some(since? + limit?);
         soonest([
             by_rate[0],
             by_rate[1],
             self.hint_at,
+            silence,
             after(self.quiet_since, policy.quit_after),
             after(Some(self.started), policy.max_time),
             after(Some(self.moved_at), policy.idle),
@@ -392,6 +455,10 @@ impl Session {
     fn outcome(&mut self, ended: Ended, now: Instant) -> Outcome {
         Outcome { ended, bytes: self.bytes(), elapsed: now.saturating_duration_since(self.started) }
     }
+}
+
+fn is_broken_pipe(fault: &end::Fault) -> bool {
+    matches!(fault, end::Fault::Io(error) if error.kind() == ErrorKind::BrokenPipe)
 }
 
 fn has_passed(since: Option<Instant>, limit: Option<Duration>, now: Instant) -> bool {

@@ -1,14 +1,14 @@
 //! How a session parts from its peers without destroying what they are still to get.
 //!
-//! `close` on a TCP socket with unread input turns into a reset and throws away the send queue (RFC 1122, 4.2.2.13).
-//! So a socket lingers first: what still arrives is read and dropped, and it is closed when its send queue is empty.
-//! An end that ought not to look like one (a signal, a full disk, the other side's reset) is then closed by a reset.
+//! Each socket lingers before it is closed (see [`super::linger`]). An end that ought not to look like one (a signal, a
+//! full disk, the other side's reset) is then closed by a reset.
 
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::end::{End, Fault, Side, Step};
+use super::end::{End, Fault, Side};
 use super::limits::soonest;
+use super::linger::{FIN, FIRST_LOOK, Farewell, LOOK_AGAIN, Linger};
 use super::pump::{Pump, Stop, Terms};
 use super::{INWARD, LOCAL, OUTWARD, Session};
 use crate::error::{Cause, Error, Op};
@@ -41,18 +41,6 @@ pub(super) struct Parting {
     lingers: [Linger; 2],
 }
 
-/// What is known of one end while its send queue empties.
-#[derive(Clone, Copy, Debug)]
-struct Linger {
-    /// The smallest send queue seen; `None` before the first look.
-    unsent: Option<usize>,
-    progress_at: Instant,
-    /// The peer answered a reset while our bytes were on their way.
-    lost: bool,
-    /// The peer was found to be gone; remembered here, since the end itself may be closed before the other one is.
-    cut: bool,
-}
-
 impl Session {
     /// Stops taking bytes and begins to part. The first call decides.
     pub(super) fn finish(&mut self, ended: Ended, manner: Manner, now: Instant) {
@@ -67,8 +55,7 @@ impl Session {
         // whoever presses ^C has ended the source, too
         let by_signal = matches!(ended, Ended::Signal(_));
         let manner = if manner == Manner::Aborted && typed && by_signal { Manner::Orderly } else { manner };
-        let linger = Linger { unsent: None, progress_at: now, lost: false, cut: false };
-        let lingers = [linger, linger];
+        let lingers = [Linger::new(now); 2];
         let (ended, pause) = (Some(ended), FIRST_LOOK);
         self.parting = Some(Parting { ended, manner, until, progress_at: now, pause, lingers });
     }
@@ -192,7 +179,7 @@ impl Session {
 
     fn is_grace_over(&self, index: usize, now: Instant) -> bool {
         let Some(parting) = &self.parting else { return true };
-        let idle = parting.lingers[index].progress_at + self.context.policy.linger <= now;
+        let idle = parting.lingers[index].progress_at() + self.context.policy.linger <= now;
         parting.until.is_some_and(|until| until <= now) || idle
     }
 
@@ -206,8 +193,8 @@ impl Session {
         let limits = [
             parting.until,
             Some(parting.progress_at + linger),
-            Some(parting.lingers[LOCAL].progress_at + linger),
-            Some(parting.lingers[1].progress_at + linger),
+            Some(parting.lingers[LOCAL].progress_at() + linger),
+            Some(parting.lingers[1].progress_at() + linger),
         ];
         soonest(limits.map(|at| at.filter(|at| *at > now)).into_iter().chain([Some(again)]))
     }
@@ -224,38 +211,18 @@ impl Session {
         let now = turn.now();
         let sent = self.pumps[1 - index].delivered() > 0;
         let (Some(end), Some(parting)) = (&mut self.ends[index], &mut self.parting) else { return true };
-        let orderly = parting.manner == Manner::Orderly && !parting.lingers[1 - index].cut;
-        let closed = match orderly && self.context.policy.shutdown {
-            true => !matches!(end.close_write(turn), Step::Blocked),
-            false => {
-                // what layers hold was taken from the source: it goes first
-                end.flush(turn);
-                true
-            }
-        };
-        if !(end.is_read_ended() && end.unsent() == 0) {
-            discard_input(end, turn, &self.context.pools);
-        }
-        let linger = &mut parting.lingers[index];
-        if end.is_cut() {
-            // a reset that comes before the queue was seen to be empty has thrown away what was in it
-            linger.lost |= !linger.cut && linger.unsent.map_or(sent, |unsent| unsent > FIN);
-            linger.cut = true;
-            return true;
-        }
-        let unsent = end.unsent();
-        if linger.unsent.is_none_or(|before| unsent < before) {
-            (linger.unsent, linger.progress_at) = (Some(unsent), now);
-        }
-        unsent == 0 && closed || self.is_grace_over(index, now)
+        let orderly = parting.manner == Manner::Orderly && !parting.lingers[1 - index].is_cut();
+        let farewell = Farewell { pools: &self.context.pools, orderly: orderly && self.context.policy.shutdown, sent };
+        parting.lingers[index].look(end, turn, &farewell) || self.is_grace_over(index, now)
     }
 
     fn close(&mut self, turn: &mut Turn, index: usize) {
-        let Some(end) = self.ends[index].take() else { return };
+        let Some(mut end) = self.ends[index].take() else { return };
+        self.children[index] = end.take_program().map(|program| program.into_child(turn));
         let Some(parting) = &mut self.parting else { return };
-        parting.lingers[index].cut |= end.is_cut();
-        let reset = parting.manner != Manner::Orderly || parting.lingers[1 - index].cut;
-        let (unsent, lost, manner) = (end.unsent(), parting.lingers[index].lost, parting.manner);
+        parting.lingers[index].note_cut(&end);
+        let reset = parting.manner != Manner::Orderly || parting.lingers[1 - index].is_cut();
+        let (unsent, lost, manner) = (end.unsent(), parting.lingers[index].is_lost(), parting.manner);
         let (name, writing) = (end.name(true), end.name(false));
         if end.is_peer() && manner != Manner::Aborted {
             if lost {
@@ -273,15 +240,8 @@ impl Session {
         }
     }
 
-    /// `transfer stopped after 1.2 GiB`, with both directions where both moved.
     pub(super) fn headline(&self) -> String {
-        let [sent, received] = self.bytes();
-        let amount = match (sent, received) {
-            (sent, 0) => Size(sent).human(),
-            (0, received) => Size(received).human(),
-            (sent, received) => format!("{} sent and {} received", Size(sent).human(), Size(received).human()),
-        };
-        format!("transfer stopped after {amount}")
+        headline(self.bytes())
     }
 
     /// What a fault in one direction means to a person.
@@ -293,29 +253,33 @@ impl Session {
             Fault::Io(error) if !self.is_peer(index) => {
                 Error::new(if at_source { Op::Read } else { Op::Write }, name, error)
             }
-            Fault::Io(error) => match error.kind() {
-                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::NotConnected => {
-                    Error::begun(self.headline(), reset_by(&name))
-                }
-                _ => Error::begun(format!("{} ({name})", self.headline()), error),
-            },
+            Fault::Io(error) => peer_failed(self.headline(), &name, error),
         }
     }
 }
 
-fn reset_by(name: &str) -> Cause {
+/// `transfer stopped after 1.2 GiB`, with both directions where both moved.
+pub(super) fn headline([sent, received]: [u64; 2]) -> String {
+    let amount = match (sent, received) {
+        (sent, 0) => Size(sent).human(),
+        (0, received) => Size(received).human(),
+        (sent, received) => format!("{} sent and {} received", Size(sent).human(), Size(received).human()),
+    };
+    format!("transfer stopped after {amount}")
+}
+
+/// What an error of a peer's socket means to a person.
+pub(super) fn peer_failed(headline: String, name: &str, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::NotConnected => {
+            Error::begun(headline, reset_by(name))
+        }
+        _ => Error::begun(format!("{headline} ({name})"), error),
+    }
+}
+
+pub(super) fn reset_by(name: &str) -> Cause {
     Cause::Said(format!("{name} reset the connection"))
-}
-
-/// Reads and drops what still comes, so that closing does not turn into a reset.
-fn discard_input(end: &mut End, turn: &mut Turn, pools: &super::carrier::Pools) {
-    let mut buffer = pools.buffer();
-    for _ in 0..DISCARDS {
-        match end.read(turn, &mut buffer, usize::MAX) {
-            Step::Moved(_) => buffer.clear(),
-            Step::Blocked | Step::Eof | Step::Failed(_) => return,
-        }
-    }
 }
 
 impl End {
@@ -324,18 +288,7 @@ impl End {
         match self.side() {
             Side::Local { reading: name, .. } if reading => name.clone(),
             Side::Local { writing, .. } => writing.clone(),
-            Side::Peer(name) => name.clone(),
+            Side::Program(name) | Side::Peer(name) => name.clone(),
         }
     }
 }
-
-/// The acknowledgement of a FIN raises an edge, that of the last bytes before a reset none; so look again by the clock,
-/// soon at first, then ever less often.
-const FIRST_LOOK: Duration = Duration::from_millis(1);
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
-
-/// Our own FIN counts as one byte of the send queue; it alone is no loss.
-const FIN: usize = 1;
-
-/// Reads in one turn while discarding: a flooding peer must not hold the loop.
-const DISCARDS: usize = 16;

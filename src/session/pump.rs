@@ -135,6 +135,11 @@ impl Pump {
         self.state == State::Done
     }
 
+    /// True while bytes are in transit.
+    pub fn is_carrying(&self) -> bool {
+        self.buffer.is_some() || self.pipe.is_some()
+    }
+
     /// Bytes that reached the sink.
     pub fn delivered(&self) -> u64 {
         self.delivered
@@ -440,6 +445,11 @@ impl Pump {
             self.break_off();
         }
         run
+    }
+
+    /// After the sink has read all that it wanted: what still comes will only be discarded.
+    pub fn go_on_discarding(&mut self) {
+        self.state = State::Filling;
     }
 
     fn return_empty_carriers(&mut self) {

@@ -235,9 +235,9 @@ pub fn raise_descriptor_limit() -> Option<u64> {
     before.current
 }
 
-/// How many descriptors this process may have; `None` for as many as it likes.
-pub fn descriptor_limit() -> Option<u64> {
-    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+/// How many descriptors this process may have.
+pub fn descriptor_limit() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// Makes the next close of this socket a reset: what is unsent is thrown away and the peer is told (socket(7), SO_LINGER).

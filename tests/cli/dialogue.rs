@@ -242,6 +242,23 @@ fn a_dialogue_waits_and_works_over_any_endpoint() {
     assert_eq!(echo.stdout, b"b\n");
 }
 
+// A program is a peer too: its status is haul's, and one that is not done with in time is ended.
+#[test]
+fn a_dialogue_with_a_program_ends_with_the_program() {
+    let ended =
+        haul(["connect", "sh:read line; echo got $line; exit 5", "--send", "abc\\n", "--expect", "^got .*$"]).run();
+    ended.code(5);
+    assert_eq!(ended.stdout, b"got abc\n");
+    let cat = haul(["connect", "exec:cat", "--send", "x", "--expect", "x"]).run();
+    cat.ok();
+    let words =
+        ["connect", "sh:echo $$; exec sleep 1000", "--expect", "^[0-9]+$", "--expect", "more", "--timeout", "1s"];
+    let slow = haul(words).run();
+    slow.code(3);
+    let pid: i32 = std::str::from_utf8(&slow.stdout).unwrap().trim().parse().unwrap();
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "the program was left behind");
+}
+
 // A pattern that does not parse: status 2, before anything is opened.
 #[test]
 fn a_bad_pattern_is_status_2_and_nothing_is_opened() {

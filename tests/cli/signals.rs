@@ -107,11 +107,12 @@ both_ways!(an_interrupt_that_is_ignored_stays_ignored);
 fn an_ignored_sigpipe_still_ends_when_the_reader_is_gone() {
     let way = Way { role: Role::Connects, net: Net::Tcp };
     let prepare = |haul: crate::harness::Program| haul.after("trap '' PIPE").stdout(crate::harness::Sink::Held);
-    let (mut haul, mut peer) = way.join_with(&[], prepare);
+    let (mut haul, peer) = way.join_with(&[], prepare);
     haul.held = None;
-    peer.send(b"for nobody");
+    let flood = peer.flood();
     let haul = haul.wait();
     assert!(!haul.status.success(), "ended with {}", haul.status);
+    flood.join().unwrap();
 }
 
 // Stopped and continued (^Z, fg), haul goes on as if nothing had happened.

@@ -1,0 +1,73 @@
+//! One connection of a server with a program of its own, as a task.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::link::{Joint, Link};
+use crate::endpoint::open::Opened;
+use crate::error::Error;
+use crate::event::Event;
+use crate::outcome::{Ended, Outcome};
+use crate::reactor::{Park, Task, Turn};
+
+/// It, from the first turn on.
+pub(super) struct Client {
+    /// Until the first turn.
+    opened: Option<Opened>,
+    link: Option<Box<Link>>,
+    joint: Rc<Joint>,
+    closing: Rc<Cell<Option<Instant>>>,
+    number: u64,
+    /// It was told to end at once.
+    hurried: bool,
+}
+
+impl Client {
+    /// A connection to be joined in its first turn; `closing` tells when the server winds up.
+    pub(super) fn new(opened: Opened, joint: Rc<Joint>, closing: Rc<Cell<Option<Instant>>>, number: u64) -> Self {
+        Client { opened: Some(opened), link: None, joint, closing, number, hurried: false }
+    }
+
+    /// The server winds up: an idle session ends at once, a busy one when the grace is over.
+    fn heed_closing(&mut self, now: Instant) -> Option<Instant> {
+        let until = self.closing.get()?;
+        let link = self.link.as_mut()?;
+        if !self.hurried && (until <= now || link.is_idle()) {
+            self.hurried = true;
+            link.stop(Ended::Clean, now);
+        } else if self.hurried && until <= now {
+            link.stop(Ended::Clean, now);
+        }
+        (until > now).then_some(until)
+    }
+}
+
+impl Task for Client {
+    fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        let Some(opened) = self.opened.take() else { return Ok(()) };
+        match self.joint.join(turn, opened, None, self.number) {
+            Ok(link) => {
+                self.link = Some(Box::new(link));
+                Ok(())
+            }
+            Err(error) => {
+                let reason = error.line();
+                self.joint.observer.observe(&Event::Error { session: Some(self.number), reason });
+                Err(error)
+            }
+        }
+    }
+
+    fn turn(&mut self, turn: &mut Turn) -> Park {
+        let until = self.heed_closing(turn.now());
+        let Some(link) = &mut self.link else {
+            return Park::Done(Outcome::nothing_moved(Ended::Clean));
+        };
+        let park = link.turn(turn);
+        if let (Some(until), Park::Wait) = (until, &park) {
+            turn.deadline_at_most(until);
+        }
+        park
+    }
+}

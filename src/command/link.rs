@@ -1,0 +1,313 @@
+//! One connection with what it is joined to, from its first byte until its programs are reaped.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGKILL, SIGTERM};
+
+use super::surroundings::variables;
+use crate::endpoint::open::Opened;
+use crate::endpoint::process::{self, Child};
+use crate::endpoint::{Transport, stdio};
+use crate::error::{Error, Op};
+use crate::event::{Event, Observer};
+use crate::meter::Meter;
+use crate::outcome::{Ended, Outcome};
+use crate::plan::{Flow, Local, Transfer};
+use crate::reactor::{Park, Turn};
+use crate::report::summary::reason;
+use crate::session::carrier::Pools;
+use crate::session::end::{End, Side};
+use crate::session::limits::soonest;
+use crate::session::policy::Policy;
+use crate::session::{Context, Session};
+use crate::sys;
+
+/// What every link of one command has in common.
+pub(super) struct Joint {
+    /// How bytes move and how it ends.
+    pub(super) transfer: Transfer,
+    /// What is joined to each connection.
+    pub(super) local: Local,
+    /// Where carriers come from.
+    pub(super) pools: Rc<Pools>,
+    /// Counts what is delivered.
+    pub(super) meter: Arc<Meter>,
+    /// Hears of everything.
+    pub(super) observer: Rc<dyn Observer>,
+    /// How long a program may take between SIGHUP, SIGTERM and SIGKILL.
+    pub(super) grace: Duration,
+}
+
+impl Joint {
+    /// What a plan says, with pools of their own.
+    pub(super) fn new(transfer: Transfer, local: Local, grace: Duration, observer: Rc<dyn Observer>) -> Self {
+        let size = |default| transfer.buffer.map_or(default, |size| size.0 as usize);
+        let pools = Pools::new(size(BUFFER), size(PIPE));
+        Joint { transfer, local, pools, meter: Arc::new(Meter::default()), observer, grace }
+    }
+
+    /// The rules of each session.
+    pub(super) fn policy(&self) -> Policy {
+        let transfer = &self.transfer;
+        Policy {
+            flow: transfer.flow,
+            stdin: transfer.stdin,
+            shutdown: transfer.shutdown,
+            after_peer_eof: transfer.after_peer_eof,
+            quit_after: transfer.quit_after,
+            linger: transfer.linger,
+            grace: GRACE,
+            idle: transfer.idle,
+            max_time: transfer.max_time,
+            max_bytes: transfer.max_bytes,
+            rate: transfer.rate,
+            block: transfer.block.map_or(BLOCK, |size| size.0 as usize),
+            splice: transfer.splice,
+            hint: self.local == Local::Stdio && sys::stderr_columns().is_some(),
+        }
+    }
+
+    /// True if bytes from the local side go to the peer.
+    pub(super) fn sends(&self) -> bool {
+        self.transfer.flow != Flow::ReceiveOnly && self.transfer.stdin
+    }
+
+    /// Standard input and output, as far as this plan uses them; `None` where a program stands there.
+    ///
+    /// # Errors
+    /// Standard input is a directory.
+    pub(super) fn open_stdio(&self) -> Result<Option<Transport>, Error> {
+        match self.local {
+            Local::Stdio => stdio::open(self.sends(), self.transfer.flow != Flow::SendOnly).map(Some),
+            Local::Program(_) => Ok(None),
+        }
+    }
+
+    /// A session that was begun, with the wait for its programs.
+    pub(super) fn link(&self, session: Session, number: u64) -> Link {
+        let observer = Rc::clone(&self.observer);
+        Link { session, number, grace: self.grace, observer, outcome: None, reaping: Vec::new(), status: 0 }
+    }
+
+    /// Joins a connection to standard input and output, or to a program started for it.
+    ///
+    /// # Errors
+    /// The program cannot be started, or epoll refuses.
+    pub(super) fn join(
+        &self,
+        turn: &mut Turn,
+        opened: Opened,
+        stdio: Option<Transport>,
+        number: u64,
+    ) -> Result<Link, Error> {
+        let near = match (&self.local, stdio) {
+            (Local::Program(program), _) => {
+                let (both, child) = process::start(program, &variables(&opened))?;
+                let name = String::from_utf8_lossy(child.name()).into_owned();
+                End::new(Transport::Descriptors(both), Side::Program(name), None).with_program(child)
+            }
+            (Local::Stdio, stdio) => stdio_end(stdio.unwrap_or(Transport::Descriptors(Default::default()))),
+        };
+        let context = Context {
+            number,
+            policy: self.policy(),
+            pools: Rc::clone(&self.pools),
+            meter: Arc::clone(&self.meter),
+            observer: Rc::clone(&self.observer),
+        };
+        let mut session = Session::new(near, far_end(opened), context, turn.now());
+        session.start(turn)?;
+        Ok(self.link(session, number))
+    }
+}
+
+/// Standard input and output as an end.
+pub(super) fn stdio_end(transport: Transport) -> End {
+    let side = Side::Local { reading: "standard input".into(), writing: "standard output".into() };
+    End::new(transport, side, None)
+}
+
+/// The end that was opened or accepted.
+pub(super) fn far_end(opened: Opened) -> End {
+    let Opened { transport, peer, cut, child, .. } = opened;
+    let side = match (transport.is_remote(), &child) {
+        (true, _) => Side::Peer(peer),
+        (false, Some(_)) => Side::Program(peer),
+        (false, None) => Side::Local { reading: peer.clone(), writing: peer },
+    };
+    let mut far = End::new(transport, side, None);
+    if let Some(child) = child {
+        far = far.with_program(child);
+    }
+    if cut.is_some() {
+        far.mark_cut();
+    }
+    far
+}
+
+/// A session, then the wait for its programs.
+pub(super) struct Link {
+    session: Session,
+    number: u64,
+    grace: Duration,
+    observer: Rc<dyn Observer>,
+    /// How the session ended, once it has.
+    outcome: Option<Outcome>,
+    reaping: Vec<Reaping>,
+    /// The worst status of its programs.
+    status: u8,
+}
+
+impl Link {
+    /// Does everything possible now.
+    pub(super) fn turn(&mut self, turn: &mut Turn) -> Park {
+        if self.outcome.is_none() {
+            match self.session.turn(turn) {
+                Park::Done(outcome) => self.begin_reaping(turn, outcome),
+                park => return park,
+            }
+        }
+        self.reap(turn)
+    }
+
+    /// Ends it before its own end; a second time ends the wait for programs, too.
+    pub(super) fn stop(&mut self, ended: Ended, now: Instant) {
+        match &self.outcome {
+            None => self.session.stop(ended, now),
+            Some(_) => {
+                for reaping in &mut self.reaping {
+                    reaping.hurry(now);
+                }
+            }
+        }
+    }
+
+    /// True if nothing is on its way and no direction has ended: stopping it now cuts nothing short.
+    pub(super) fn is_idle(&self) -> bool {
+        self.outcome.is_none() && self.session.is_idle()
+    }
+
+    /// Bytes delivered in each direction so far.
+    pub(super) fn bytes(&self) -> [u64; 2] {
+        self.session.bytes()
+    }
+
+    /// A session that ended well leaves its programs the time they want; after anything else they are told to end.
+    fn begin_reaping(&mut self, turn: &mut Turn, outcome: Outcome) {
+        let now = turn.now();
+        let ended_well = matches!(outcome.ended, Ended::Clean);
+        for child in self.session.take_children().into_iter().flatten() {
+            let mut reaping = Reaping::new(child, self.grace);
+            if let Err(error) = reaping.watch(turn) {
+                let reason = Error::new(Op::Start, reaping.child.name(), error).line();
+                self.observer.observe(&Event::Error { session: Some(self.number), reason });
+            }
+            if !ended_well {
+                reaping.hurry(now);
+            }
+            self.reaping.push(reaping);
+        }
+        let [bytes_out, bytes_in] = outcome.bytes;
+        let (elapsed, reason, session) = (outcome.elapsed, reason(&outcome.ended), self.number);
+        self.observer.observe(&Event::Closed { session, bytes_in, bytes_out, elapsed, reason });
+        self.outcome = Some(outcome);
+    }
+
+    /// Waits for programs; a clean end becomes their status.
+    fn reap(&mut self, turn: &mut Turn) -> Park {
+        let mut left = Vec::new();
+        for mut reaping in self.reaping.drain(..) {
+            match reaping.turn(turn) {
+                Some(status) => {
+                    self.status = self.status.max(status);
+                    let name = String::from_utf8_lossy(reaping.child.name()).into_owned();
+                    let text = format!("session {}: {name} exited with status {status}", self.number);
+                    self.observer.observe(&Event::Note { verbosity: 1, text });
+                }
+                None => left.push(reaping),
+            }
+        }
+        self.reaping = left;
+        if !self.reaping.is_empty() {
+            turn.deadline(soonest(self.reaping.iter().map(Reaping::deadline)));
+            return Park::Wait;
+        }
+        match self.outcome.take() {
+            Some(outcome @ Outcome { ended: Ended::Clean, .. }) if self.status != 0 => {
+                Park::Done(Outcome { ended: Ended::Program(self.status), ..outcome })
+            }
+            Some(outcome) => Park::Done(outcome),
+            None => Park::Wait,
+        }
+    }
+}
+
+/// A child that is waited for, and the ladder of signals that ends it.
+pub(super) struct Reaping {
+    child: Child,
+    /// The next rung, and when.
+    next: Option<(Instant, i32)>,
+    grace: Duration,
+}
+
+impl Reaping {
+    /// A child that may take its time.
+    pub(super) fn new(child: Child, grace: Duration) -> Self {
+        Reaping { child, next: None, grace }
+    }
+
+    /// Asks for a turn when it ends.
+    ///
+    /// # Errors
+    /// ENOMEM, ENOSPC.
+    pub(super) fn watch(&mut self, turn: &mut Turn) -> std::io::Result<()> {
+        self.child.watch(turn)
+    }
+
+    /// Its status once it has ended; until then, signals that are due are sent.
+    pub(super) fn turn(&mut self, turn: &mut Turn) -> Option<u8> {
+        let status = self.child.status(turn);
+        if status.is_none() {
+            self.climb(turn.now());
+        }
+        status
+    }
+
+    /// When the next signal is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.next.map(|(at, _)| at)
+    }
+
+    /// Begins the ladder, or takes the next rung at once.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        let rung = self.next.map_or(SIGHUP, |(_, rung)| rung);
+        self.next = Some((now, rung));
+        self.climb(now);
+    }
+
+    /// Sends what is due: SIGHUP, then SIGTERM, then SIGKILL, a grace apart.
+    fn climb(&mut self, now: Instant) {
+        while let Some((at, rung)) = self.next.filter(|(at, _)| *at <= now) {
+            self.child.signal(rung);
+            self.next = match rung {
+                SIGHUP => Some((at + self.grace, SIGTERM)),
+                SIGTERM => Some((at + self.grace, SIGKILL)),
+                _ => None,
+            };
+        }
+    }
+}
+
+/// Bytes in a buffer of ours: beyond this reads gain nothing.
+const BUFFER: usize = 256 * 1024;
+
+/// Bytes in a kernel pipe of ours: what an unprivileged process may have.
+const PIPE: usize = 1 << 20;
+
+/// Bytes by one system call.
+const BLOCK: usize = 1 << 20;
+
+/// How long a signal lets what is in transit go on.
+const GRACE: Duration = Duration::from_millis(500);

@@ -1,0 +1,328 @@
+//! `listen -k`: many connections at once, each joined to a program of its own, or all of them to one standard input and
+//! output, until a count or a signal ends it.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+
+use super::client::Client;
+use super::errand::Errand;
+use super::gate::{Gate, default_most};
+use super::link::{Joint, far_end, stdio_end};
+use super::reporting::Reporting;
+use super::stream::bind;
+use crate::endpoint::accept::{Accepted, Acceptor};
+use crate::endpoint::access::Access;
+use crate::endpoint::open::Opened;
+use crate::endpoint::process::{self, Output};
+use crate::endpoint::stdio;
+use crate::error::{Error, Op};
+use crate::event::Event;
+use crate::outcome::{Ended, Outcome};
+use crate::plan::{Flow, Listen, Local, Share};
+use crate::reactor::{Park, Task, TaskId, Turn};
+use crate::report::summary::reason;
+use crate::report::{Console, Summary};
+use crate::session::hub::{self, Departed, Hub, Standing};
+use crate::session::limits::soonest;
+use crate::session::policy::Policy;
+
+/// Accepts within its limits, and gives every connection a task of its own.
+struct Server {
+    plan: Listen,
+    /// `None` before it is bound, and once it has stopped accepting.
+    acceptor: Option<Acceptor>,
+    joint: Rc<Joint>,
+    gate: Gate,
+    /// Sessions with a program, each a task of its own.
+    clients: HashMap<TaskId, Option<IpAddr>>,
+    /// Everybody else, around standard input and output.
+    hub: Option<Hub>,
+    /// The clients of the hub by their number.
+    guests: HashMap<u64, Option<IpAddr>>,
+    /// Connections accepted so far; the number of the newest session.
+    accepted: u64,
+    /// The command of `--then`.
+    errand: Option<Errand>,
+    status: u8,
+    /// How the hub ended.
+    ended: Option<Ended>,
+    /// Tells every client to come to its end.
+    closing: Rc<Cell<Option<Instant>>>,
+    console: Console,
+    started: Instant,
+}
+
+/// Gives the task that binds and serves.
+pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
+    Ok(Box::new(Server::new(plan, reporting)?))
+}
+
+/// Standard input and output with nobody around them yet.
+fn open_hub(plan: &Listen, joint: &Joint) -> Result<Hub, Error> {
+    let share = plan.serving.share;
+    let local = match share {
+        Share::Broker => None,
+        Share::Merge | Share::FanOut => {
+            let reads = share == Share::FanOut && joint.sends();
+            Some(stdio_end(stdio::open(reads, plan.transfer.flow != Flow::SendOnly)?))
+        }
+    };
+    let policy = Policy { grace: plan.serving.grace, ..joint.policy() };
+    let (pools, meter, observer) = (Rc::clone(&joint.pools), Arc::clone(&joint.meter), Rc::clone(&joint.observer));
+    Ok(Hub::new(local, hub::Context { share, policy, pools, meter, observer }, Instant::now()))
+}
+
+impl Server {
+    /// A server that is not bound yet.
+    ///
+    /// # Errors
+    /// A program that cannot be run, an access list that cannot be read.
+    fn new(plan: &Listen, reporting: &Reporting) -> Result<Self, Error> {
+        if let Local::Program(program) = &plan.local {
+            process::check(program)?;
+        }
+        let serving = &plan.serving;
+        let access = Access::load(&serving.allow, &serving.deny)?;
+        let each = if plan.local == Local::Stdio { 1 } else { DESCRIPTORS };
+        let gate = Gate::new(access, serving, default_most(each));
+        let joint = Joint::new(plan.transfer.clone(), plan.local.clone(), serving.grace, reporting.observers());
+        let hub = match plan.local {
+            Local::Stdio => Some(open_hub(plan, &joint)?),
+            Local::Program(_) => None,
+        };
+        Ok(Server {
+            plan: plan.clone(),
+            acceptor: None,
+            joint: Rc::new(joint),
+            gate,
+            clients: HashMap::new(),
+            hub,
+            guests: HashMap::new(),
+            accepted: 0,
+            errand: None,
+            status: 0,
+            ended: None,
+            closing: Rc::new(Cell::new(None)),
+            console: reporting.console(),
+            started: Instant::now(),
+        })
+    }
+
+    /// Accepts what may be accepted; true if there may be more at once.
+    fn accept(&mut self, turn: &mut Turn) -> Result<bool, Error> {
+        for _ in 0..ACCEPTS {
+            if self.gate.is_full() {
+                return Ok(false);
+            }
+            let Some(acceptor) = &mut self.acceptor else { return Ok(false) };
+            let Some(accepted) = acceptor.accept(turn)? else {
+                if let Some(trouble) = acceptor.trouble() {
+                    self.joint.observer.observe(&Event::Error { session: None, reason: trouble.line() });
+                }
+                return Ok(false);
+            };
+            match self.gate.refuses(accepted.ip) {
+                None => self.welcome(turn, accepted),
+                Some(why) => {
+                    let text = format!("refused {}: {why}", accepted.peer);
+                    self.joint.observer.observe(&Event::Note { verbosity: 1, text });
+                }
+            }
+            if self.plan.serving.count.is_some_and(|count| self.accepted >= count) {
+                self.stop_accepting(turn);
+            }
+        }
+        Ok(true)
+    }
+
+    fn welcome(&mut self, turn: &mut Turn, accepted: Accepted) {
+        self.accepted += 1;
+        let (ip, number) = (accepted.ip, self.accepted);
+        let (protocol, peer, local) = (accepted.protocol, accepted.peer.clone(), accepted.local.clone());
+        self.joint.observer.observe(&Event::Accepted { session: number, protocol, peer, local });
+        self.gate.enter(ip);
+        if let Some(hub) = &mut self.hub {
+            self.guests.insert(number, ip);
+            if let Err(error) = hub.add(turn, far_end(Opened::from(accepted)), number) {
+                let reason = error.line();
+                self.joint.observer.observe(&Event::Error { session: Some(number), reason });
+            }
+            return;
+        }
+        let (joint, closing) = (Rc::clone(&self.joint), Rc::clone(&self.closing));
+        let client = Client::new(Opened::from(accepted), joint, closing, number);
+        let id = turn.spawn(Box::new(client));
+        self.clients.insert(id, ip);
+    }
+
+    /// Strikes off whoever is done.
+    fn farewell(&mut self, turn: &mut Turn) {
+        while let Some((id, _)) = turn.finished() {
+            if let Some(ip) = self.clients.remove(&id) {
+                self.gate.leave(ip);
+            }
+        }
+    }
+
+    /// Gives the hub its turn; true if it has more to do at once.
+    fn run_hub(&mut self, turn: &mut Turn) -> bool {
+        let Some(hub) = &mut self.hub else { return false };
+        let standing = hub.turn(turn);
+        let departed: Vec<Departed> = hub.departed().collect();
+        for Departed { number, outcome } in departed {
+            let [bytes_out, bytes_in] = outcome.bytes;
+            let (elapsed, reason) = (outcome.elapsed, reason(&outcome.ended));
+            let closed = Event::Closed { session: number, bytes_in, bytes_out, elapsed, reason };
+            self.joint.observer.observe(&closed);
+            if let Some(ip) = self.guests.remove(&number) {
+                self.gate.leave(ip);
+            }
+        }
+        match standing {
+            Standing::Waiting => false,
+            Standing::Busy => true,
+            Standing::Over(ended) => {
+                self.hub = None;
+                if let Some(errand) = &mut self.errand {
+                    errand.hurry(turn.now());
+                }
+                self.stop_accepting(turn);
+                // a server that was asked to end has done what it should
+                self.ended = Some(if let Ended::Signal(_) = ended { Ended::Clean } else { ended });
+                false
+            }
+        }
+    }
+
+    fn stop_accepting(&mut self, turn: &mut Turn) {
+        if let Some(acceptor) = self.acceptor.take() {
+            acceptor.close(turn);
+        }
+        if let Some(hub) = &mut self.hub {
+            hub.expect_no_more();
+        }
+    }
+
+    /// Stops accepting and gives open sessions their grace; asked again, none.
+    fn wind_up(&mut self, turn: &mut Turn) {
+        self.stop_accepting(turn);
+        let until = match self.closing.get() {
+            None => turn.now() + self.plan.serving.grace,
+            Some(_) => turn.now(),
+        };
+        self.closing.set(Some(until));
+        for id in self.clients.keys() {
+            turn.wake(*id);
+        }
+        if let Some(hub) = &mut self.hub {
+            hub.stop(Ended::Clean, turn.now());
+        }
+        if let Some(errand) = &mut self.errand {
+            errand.hurry(turn.now());
+        }
+    }
+
+    fn obey(&mut self, turn: &mut Turn) {
+        let signals = turn.signals();
+        if signals & 1 << SIGUSR1 != 0 {
+            self.console.summary(&self.summary(turn.now()));
+        }
+        if signals & 1 << SIGHUP != 0
+            && let Err(error) = self.gate.reload()
+        {
+            self.joint.observer.observe(&Event::Error { session: None, reason: error.line() });
+        }
+        if signals & (1 << SIGINT | 1 << SIGTERM) != 0 {
+            self.wind_up(turn);
+        }
+    }
+
+    fn summary(&self, now: Instant) -> Summary {
+        let (meter, elapsed) = (&self.joint.meter, now.saturating_duration_since(self.started));
+        Summary { bytes_in: meter.delivered(1), bytes_out: meter.delivered(0), elapsed, reason: None }
+    }
+
+    /// The command of `--then` has ended: so does the server.
+    fn run_errand(&mut self, turn: &mut Turn) {
+        let Some(errand) = &mut self.errand else { return };
+        if let Some(status) = errand.turn(turn) {
+            self.status = status;
+            self.errand = None;
+            if self.closing.get().is_none() {
+                self.wind_up(turn);
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.acceptor.is_none() && self.clients.is_empty() && self.hub.is_none() && self.errand.is_none()
+    }
+
+    fn finish(&mut self, turn: &Turn) -> Outcome {
+        let Summary { bytes_in, bytes_out, elapsed, .. } = self.summary(turn.now());
+        self.joint.observer.observe(&Event::Stats { bytes_in, bytes_out, elapsed });
+        let ended = match (self.status, self.ended.take()) {
+            (0, ended) => ended.unwrap_or(Ended::Clean),
+            (status, _) => Ended::Program(status),
+        };
+        Outcome { ended, bytes: [bytes_out, bytes_in], elapsed }
+    }
+}
+
+impl Task for Server {
+    fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        let failed = |error| Error::new(Op::Use, "signals", error);
+        turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1]).map_err(failed)?;
+        if let Some(hub) = &mut self.hub {
+            hub.start(turn)?;
+        }
+        let acceptor = bind(turn, &self.plan.at, &self.plan.announce, &*self.joint.observer)?;
+        if let Some(text) = &self.plan.serving.then {
+            let output = match self.plan.local {
+                Local::Program(_) => Output::Inherited,
+                Local::Stdio => Output::StandardError,
+            };
+            let mut errand = Errand::run(text, &acceptor, output, self.plan.serving.grace)?;
+            errand.start(turn)?;
+            self.errand = Some(errand);
+        }
+        self.acceptor = Some(acceptor);
+        Ok(())
+    }
+
+    fn turn(&mut self, turn: &mut Turn) -> Park {
+        self.obey(turn);
+        self.farewell(turn);
+        self.run_errand(turn);
+        let more = match self.accept(turn) {
+            Ok(more) => more,
+            Err(error) => {
+                // the listener is of no use any more: what is open still comes to its end
+                self.joint.observer.observe(&Event::Error { session: None, reason: error.line() });
+                self.wind_up(turn);
+                false
+            }
+        };
+        let busy = self.run_hub(turn);
+        if self.is_over() {
+            return Park::Done(self.finish(turn));
+        }
+        let pause = self.acceptor.as_ref().and_then(Acceptor::deadline);
+        let now = turn.now();
+        let hub = self.hub.as_mut().and_then(|hub| hub.deadline(now));
+        turn.deadline(soonest([pause, hub, self.errand.as_ref().and_then(Errand::deadline)]));
+        if more || busy { Park::Again } else { Park::Wait }
+    }
+}
+
+/// A connection with a program: its socket, two pipes, the pidfd, and one to spare while it is made.
+const DESCRIPTORS: u64 = 5;
+
+/// Connections taken in one turn before others are served.
+const ACCEPTS: usize = 64;

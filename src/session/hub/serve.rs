@@ -1,0 +1,337 @@
+//! One client's share of a turn: it takes what is due to it, and is heard when it is its turn.
+
+use std::time::Instant;
+
+use super::backlog::CHUNK;
+use super::client::{Client, Input, Outlet};
+use super::lines::{LONGEST, Speech};
+use super::{HALF_CLOSED, Hub};
+use crate::error::{Cause, Error};
+use crate::event::Event;
+use crate::outcome::{Ended, ExitStatus};
+use crate::plan::Share;
+use crate::reactor::Turn;
+use crate::session::end::{Fault, Step};
+use crate::session::limits::soonest;
+use crate::session::parting::{headline, peer_failed, reset_by};
+use crate::session::policy::{AfterPeerEof, Flow};
+
+impl Hub {
+    /// Serves one client; `granted` if it was its turn to be heard. The bytes that moved.
+    pub(super) fn serve(&mut self, turn: &mut Turn, key: usize, granted: bool) -> u64 {
+        let Some(client) = self.clients.get_mut(key) else { return 0 };
+        client.is_waiting &= !granted;
+        client.is_ready &= granted;
+        if client.end.deadline().is_some_and(|at| at <= turn.now()) {
+            client.end.tick(turn.now());
+        }
+        let mut moved = 0;
+        if client.leaving.is_none() {
+            moved += self.deliver(turn, key);
+            moved += self.listen(turn, key, granted);
+            self.conclude(turn, key);
+        }
+        if self.clients[key].leaving.is_some() {
+            self.part(turn, key);
+        } else {
+            self.arm(turn, key);
+        }
+        moved
+    }
+
+    /// Sends what is due to the client.
+    fn deliver(&mut self, turn: &mut Turn, key: usize) -> u64 {
+        let client = &mut self.clients[key];
+        client.end.flush(turn);
+        let mut moved = 0;
+        let mut failed = None;
+        while let Some(cursor) = &mut client.cursor
+            && failed.is_none()
+        {
+            let piece = self.backlog.next(cursor);
+            if piece.is_empty() {
+                break;
+            }
+            if moved >= SHARE {
+                self.make_ready(key);
+                return moved;
+            }
+            match client.end.write(turn, &piece[..piece.len().min(self.context.policy.block)]) {
+                Step::Moved(count) => {
+                    self.backlog.advance(cursor, count);
+                    moved += count as u64;
+                    client.bytes[0] += count as u64;
+                    self.context.meter.add(0, count as u64);
+                    (client.moved_at, client.taken_at) = (turn.now(), turn.now());
+                }
+                Step::Blocked | Step::Eof => return moved,
+                Step::Failed(fault) => failed = Some(fault),
+            }
+        }
+        if client.outlet == Outlet::Ending && failed.is_none() {
+            let told = match self.context.policy.shutdown {
+                true => client.end.close_write(turn),
+                false => Step::Eof,
+            };
+            match told {
+                Step::Blocked | Step::Moved(_) => return moved,
+                Step::Eof => {
+                    client.quiet_since = Some(turn.now());
+                    let (session, bytes) = (client.number, client.bytes[0]);
+                    self.context.observer.observe(&Event::Eof { session, direction: "out", bytes });
+                    self.end_outlet(key);
+                }
+                Step::Failed(fault) => failed = Some(fault),
+            }
+        }
+        if let Some(fault) = failed {
+            self.blame(key, fault);
+            self.end_outlet(key);
+        }
+        moved
+    }
+
+    /// Nothing more is sent to this client.
+    pub(super) fn end_outlet(&mut self, key: usize) {
+        let client = &mut self.clients[key];
+        client.outlet = Outlet::Over;
+        if let Some(cursor) = client.cursor.take() {
+            self.backlog.unsubscribe(cursor);
+        }
+    }
+
+    /// Hears the client, if it is its turn; otherwise it queues up, if it may have something to say.
+    fn listen(&mut self, turn: &mut Turn, key: usize, granted: bool) -> u64 {
+        let client = &self.clients[key];
+        if client.input != Input::Open || client.is_waiting {
+            return 0;
+        }
+        let number = client.number;
+        let has_word = client.end.transport().can_read(turn) || client.end.has_layers();
+        let is_held_for_nobody = self.speakers == 1 && !client.held.is_empty();
+        if !(has_word || is_held_for_nobody) {
+            return 0;
+        }
+        let discards = self.context.policy.flow == Flow::SendOnly;
+        let is_free =
+            discards || granted || self.has_room() && self.output.lines.may_speak(number) && self.has_nobody_waiting();
+        if !is_free {
+            self.enlist(key);
+            return 0;
+        }
+        self.hear(turn, key)
+    }
+
+    fn has_nobody_waiting(&mut self) -> bool {
+        let stale = |key: &mut usize| !self.clients.get(*key).is_some_and(|client| client.is_waiting);
+        while self.waiting.pop_front_if(stale).is_some() {}
+        self.waiting.is_empty()
+    }
+
+    /// Puts a client in the line of those who wait to be heard; at its head if the open line is its own.
+    fn enlist(&mut self, key: usize) {
+        let client = &mut self.clients[key];
+        if std::mem::replace(&mut client.is_waiting, true) {
+            return;
+        }
+        match self.output.lines.is_speaking(client.number) {
+            true => self.waiting.push_front(key),
+            false => self.waiting.push_back(key),
+        }
+    }
+
+    /// One read, and where it goes.
+    fn hear(&mut self, turn: &mut Turn, key: usize) -> u64 {
+        let most = self.allowance(turn, key);
+        let client = &mut self.clients[key];
+        self.scratch.clear();
+        let step = match most {
+            0 => Step::Blocked,
+            _ => client.end.read(turn, &mut self.scratch, most),
+        };
+        match step {
+            Step::Moved(count) => {
+                let count = count as u64;
+                client.bytes[1] += count;
+                client.moved_at = turn.now();
+                if let Some(bucket) = &mut client.bucket {
+                    bucket.take(count);
+                }
+                if client.end.transport().can_read(turn) || client.end.has_layers() {
+                    self.make_ready(key);
+                }
+                self.pass(key, false);
+                count
+            }
+            Step::Blocked => {
+                self.pass(key, false);
+                0
+            }
+            Step::Eof => {
+                let (session, bytes) = (client.number, client.bytes[1]);
+                self.end_input(key);
+                self.context.observer.observe(&Event::Eof { session, direction: "in", bytes });
+                0
+            }
+            Step::Failed(fault) => {
+                self.blame(key, fault);
+                self.end_input(key);
+                0
+            }
+        }
+    }
+
+    /// Bytes that may be taken from the client now.
+    fn allowance(&mut self, turn: &Turn, key: usize) -> usize {
+        let (share, policy) = (self.context.share, &self.context.policy);
+        let client = &mut self.clients[key];
+        let by_rate = client.bucket.as_mut().map_or(u64::MAX, |bucket| bucket.allowance(turn.now()).unwrap_or(0));
+        let by_size = policy.max_bytes.map_or(u64::MAX, |most| most.saturating_sub(client.bytes[1]));
+        let most = usize::try_from(by_rate.min(by_size)).unwrap_or(usize::MAX).min(policy.block);
+        match share {
+            // a message comes whole, even where it is more than the limits allow
+            _ if most > 0 && client.end.transport().is_message_shaped() => CHUNK,
+            Share::Merge | Share::FanOut => most.min(LONGEST.saturating_sub(client.held.len()).max(1)),
+            Share::Broker => most.min(CHUNK),
+        }
+    }
+
+    /// Passes on what was read, as far as the rules allow now.
+    fn pass(&mut self, key: usize, ended: bool) {
+        let client = &mut self.clients[key];
+        let new = self.scratch.filled();
+        if self.context.policy.flow == Flow::SendOnly {
+            return;
+        }
+        if self.context.share == Share::Broker {
+            self.backlog.push(client.cursor.as_ref(), new);
+            self.context.meter.add(1, new.len() as u64);
+            self.has_news |= !new.is_empty();
+            return;
+        }
+        let (speaker, held) = (client.number, client.held.len());
+        let alone = self.speakers == 1;
+        self.output.hear(&mut client.held, Speech { speaker, held, new, alone, ended });
+    }
+
+    /// Nothing more comes from the client; what it left unfinished passes as it is.
+    fn end_input(&mut self, key: usize) {
+        self.scratch.clear();
+        self.pass(key, true);
+        let position = self.output.passed();
+        self.clients[key].input = Input::Ended(position);
+        if position > self.output.written() {
+            self.ending.push_back((position, key));
+        }
+        self.lose_speaker();
+    }
+
+    /// One speaker less: the only one left need not hold anything back.
+    pub(super) fn lose_speaker(&mut self) {
+        self.speakers -= 1;
+        if self.speakers == 1
+            && let Some((key, _)) = self.clients.iter().find(|(_, client)| client.is_speaker())
+        {
+            self.make_ready(key);
+        }
+    }
+
+    /// Remembers the first failure of a client.
+    fn blame(&mut self, key: usize, fault: Fault) {
+        let client = &mut self.clients[key];
+        let error = match fault {
+            Fault::Io(error) => peer_failed(headline(client.bytes), &client.end.name(true), error),
+            Fault::Layer(error) => error,
+        };
+        client.failure.get_or_insert(error);
+    }
+
+    /// Lets the client go if its time has come.
+    fn conclude(&mut self, turn: &Turn, key: usize) {
+        let now = turn.now();
+        let policy = &self.context.policy;
+        let client = &mut self.clients[key];
+        let ended = match client.input {
+            Input::Open => policy.flow == Flow::SendOnly && client.quiet_since.is_some(),
+            Input::Ended(position) => position <= self.output.written(),
+        };
+        let is_over = client.outlet == Outlet::Over || policy.after_peer_eof == AfterPeerEof::Exit;
+        let has_passed = |at: Option<_>| at.is_some_and(|at| at <= now);
+        if client.failure.is_some() && client.input != Input::Open {
+            let error = client.failure.take();
+            self.leave(key, error.map_or(Ended::Clean, Ended::Failed), true, now);
+        } else if ended && is_over {
+            self.leave(key, Ended::Clean, false, now);
+        } else if policy.max_bytes.is_some_and(|most| client.bytes[1] >= most) {
+            self.leave(key, Ended::Clean, true, now);
+        } else if self.is_half_closed(key) && self.clients[key].end.transport().is_hung_up() {
+            let client = &mut self.clients[key];
+            let ended = match client.cursor.as_mut().is_none_or(|cursor| self.backlog.next(cursor).is_empty()) {
+                true => Ended::Clean,
+                false => Ended::Failed(Error::begun(headline(client.bytes), reset_by(&client.end.name(true)))),
+            };
+            self.leave(key, ended, true, now);
+        } else if has_passed(self.patience(key)) {
+            self.leave(key, Ended::Clean, false, now);
+        } else if let Some(error) = self.passed_limit(key, now) {
+            self.leave(key, Ended::Failed(error), true, now);
+        } else if self.stopping.is_some() && self.is_idle(turn, key) {
+            let ended = self.reason_to_stop(key);
+            self.leave(key, ended, true, now);
+        }
+    }
+
+    /// When a client that only waits is let go: `-q`, and the limit of the half-closed.
+    fn patience(&self, key: usize) -> Option<Instant> {
+        let (policy, client) = (&self.context.policy, &self.clients[key]);
+        let quiet = client.quiet_since.zip(policy.quit_after).map(|(since, limit)| since + limit);
+        let kept = self.is_half_closed(key) && policy.after_peer_eof == AfterPeerEof::Auto;
+        soonest([quiet, kept.then(|| client.moved_at + HALF_CLOSED)])
+    }
+
+    /// True for a client that sends nothing more and may still get something.
+    fn is_half_closed(&self, key: usize) -> bool {
+        let client = &self.clients[key];
+        matches!(client.input, Input::Ended(_)) && client.outlet == Outlet::Open
+    }
+
+    /// The user's time limit that has passed for this client, as an error.
+    fn passed_limit(&self, key: usize, now: Instant) -> Option<Error> {
+        let (policy, client) = (&self.context.policy, &self.clients[key]);
+        let sentence = if let Some(limit) = policy.max_time.filter(|limit| client.started + *limit <= now) {
+            format!("time limit of {} reached", humantime::format_duration(limit))
+        } else {
+            let limit = policy.idle.filter(|limit| client.moved_at + *limit <= now)?;
+            format!("nothing moved for {}", humantime::format_duration(limit))
+        };
+        let cause = Cause::Said(sentence);
+        Some(Error::begun(headline(client.bytes), cause).with_status(ExitStatus::TimeLimit))
+    }
+
+    /// True if nothing is under way with this client.
+    fn is_idle(&mut self, turn: &Turn, key: usize) -> bool {
+        let client = &mut self.clients[key];
+        let speaks = client.input == Input::Open && (client.is_waiting || client.end.transport().can_read(turn));
+        let waits = matches!(client.input, Input::Ended(position) if position > self.output.written());
+        let caught_up = client.cursor.as_mut().is_none_or(|cursor| self.backlog.next(cursor).is_empty());
+        !speaks && !waits && caught_up
+    }
+
+    /// Sets the client's alarm.
+    fn arm(&mut self, turn: &Turn, key: usize) {
+        let now = turn.now();
+        let patience = self.patience(key);
+        let policy = &self.context.policy;
+        let Client { started, moved_at, input, bucket, end, alarm, .. } = &mut self.clients[key];
+        let by_rate = match bucket {
+            Some(bucket) if *input == Input::Open => bucket.allowance(now).err(),
+            _ => None,
+        };
+        let idle = policy.idle.map(|limit| *moved_at + limit);
+        let whole = policy.max_time.map(|limit| *started + limit);
+        self.alarms.set(key, alarm, soonest([patience, by_rate, idle, whole, end.deadline()]));
+    }
+}
+
+/// Bytes that one client may take before others are served.
+const SHARE: u64 = 256 * 1024;

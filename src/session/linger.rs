@@ -1,0 +1,108 @@
+//! How an end is closed without destroying what its peer is still to get.
+//!
+//! `close` on a TCP socket with unread input turns into a reset and throws away the send queue (RFC 1122, 4.2.2.13).
+//! So a socket lingers first: what still arrives is read and dropped, and it is closed when its send queue is empty.
+
+use std::time::{Duration, Instant};
+
+use super::carrier::Pools;
+use super::end::{End, Step};
+use crate::reactor::Turn;
+
+/// What is known of one end while its send queue empties.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Linger {
+    /// The smallest send queue seen; `None` before the first look.
+    unsent: Option<usize>,
+    progress_at: Instant,
+    /// The peer answered a reset while our bytes were on their way.
+    lost: bool,
+    /// The peer was found to be gone; remembered here, since the end itself may be closed before others are.
+    cut: bool,
+}
+
+/// What the looks of one linger have in common.
+pub(super) struct Farewell<'a> {
+    /// Where buffers come from.
+    pub(super) pools: &'a Pools,
+    /// The end of our bytes is told (FIN).
+    pub(super) orderly: bool,
+    /// Something was sent that may be lost.
+    pub(super) sent: bool,
+}
+
+impl Linger {
+    /// Nothing was looked at yet.
+    pub(super) fn new(now: Instant) -> Self {
+        Linger { unsent: None, progress_at: now, lost: false, cut: false }
+    }
+
+    /// Looks at the send queue; true when there is nothing left to wait for: it is empty, or the peer is gone.
+    pub(super) fn look(&mut self, end: &mut End, turn: &mut Turn, farewell: &Farewell) -> bool {
+        let closed = match farewell.orderly {
+            true => !matches!(end.close_write(turn), Step::Blocked),
+            false => {
+                // what layers hold was taken from the source: it goes first
+                end.flush(turn);
+                true
+            }
+        };
+        if !(end.is_read_ended() && end.unsent() == 0) {
+            discard_input(end, turn, farewell.pools);
+        }
+        if end.is_cut() {
+            // a reset that comes before the queue was seen to be empty has thrown away what was in it
+            self.lost |= !self.cut && self.unsent.map_or(farewell.sent, |unsent| unsent > FIN);
+            self.cut = true;
+            return true;
+        }
+        let unsent = end.unsent();
+        if self.unsent.is_none_or(|before| unsent < before) {
+            (self.unsent, self.progress_at) = (Some(unsent), turn.now());
+        }
+        unsent == 0 && closed
+    }
+
+    /// When something was acknowledged last.
+    pub(super) fn progress_at(&self) -> Instant {
+        self.progress_at
+    }
+
+    /// True if the peer's reset threw away what we had sent.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// True if the peer was found to be gone.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// Takes note of what the end knows at its close.
+    pub(super) fn note_cut(&mut self, end: &End) {
+        self.cut |= end.is_cut();
+    }
+}
+
+/// Reads and drops what still comes, so that closing does not turn into a reset.
+fn discard_input(end: &mut End, turn: &mut Turn, pools: &Pools) {
+    let mut buffer = pools.buffer();
+    for _ in 0..DISCARDS {
+        match end.read(turn, &mut buffer, usize::MAX) {
+            Step::Moved(_) => buffer.clear(),
+            Step::Blocked | Step::Eof | Step::Failed(_) => return,
+        }
+    }
+}
+
+/// The acknowledgement of a FIN raises an edge, that of the last bytes before a reset none; so look again by the clock,
+/// soon at first, then ever less often.
+pub(super) const FIRST_LOOK: Duration = Duration::from_millis(1);
+/// The longest pause between two looks.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Our own FIN counts as one byte of the send queue; it alone is no loss.
+pub(super) const FIN: usize = 1;
+
+/// Reads in one turn while discarding: a flooding peer must not hold the loop.
+const DISCARDS: usize = 16;

@@ -1,0 +1,53 @@
+//! A program at one end: it counts as ended when it has exited and its output is drained.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::endpoint::process::Child;
+use crate::reactor::Turn;
+
+/// A child and what is known of its end.
+#[derive(Debug)]
+pub struct Program {
+    child: Child,
+    ended_at: Option<Instant>,
+}
+
+impl Program {
+    /// A program that was just started.
+    pub fn new(child: Child) -> Self {
+        Program { child, ended_at: None }
+    }
+
+    /// Asks for a turn when it exits.
+    ///
+    /// # Errors
+    /// ENOMEM, ENOSPC.
+    pub fn start(&mut self, turn: &mut Turn) -> io::Result<()> {
+        self.child.watch(turn)
+    }
+
+    /// Notes its exit; when that was, if it was.
+    pub fn exited(&mut self, turn: &mut Turn) -> Option<Instant> {
+        if self.ended_at.is_none() && self.child.status(turn).is_some() {
+            self.ended_at = Some(turn.now());
+        }
+        self.ended_at
+    }
+
+    /// When to stop waiting for output: something that the program started may hold the pipe for ever, so a while of
+    /// silence after the exit is the end. `moved_at` is when output came last.
+    pub fn silent_at(&self, moved_at: Option<Instant>) -> Option<Instant> {
+        let ended_at = self.ended_at?;
+        Some(moved_at.map_or(ended_at, |moved_at| moved_at.max(ended_at)) + SILENCE)
+    }
+
+    /// Gives the child to whoever waits for it after the session.
+    pub fn into_child(mut self, turn: &mut Turn) -> Child {
+        self.child.forget(turn);
+        self.child
+    }
+}
+
+/// How long an exited program's pipe may be silent before nobody waits for its end any more.
+const SILENCE: Duration = Duration::from_secs(1);

@@ -1,0 +1,132 @@
+//! Time and byte limits, each with its own status.
+
+use std::time::{Duration, Instant};
+
+use crate::data::{assert_same, bytes};
+use crate::harness::{Ending, Input, Listener, Net, Peer, Role, Sink, Way, haul, scratch};
+
+// -w: no byte either way for that long is status 3, though both ends are open.
+fn idle_is_status_3(way: Way) {
+    let (mut haul, mut peer) = way.join(&["-w", "0.3"]);
+    peer.send(b"hello");
+    haul.stdout_reaches(5);
+    let stdin = haul.stdin.take();
+    let haul = haul.wait();
+    drop(stdin);
+    assert_same("what was received", &haul.stdout, b"hello");
+    haul.code(3);
+    let line = haul.one_error();
+    assert!(line.contains("300ms"), "{line}");
+}
+both_ways!(idle_is_status_3);
+
+// A byte in either direction starts the idle clock again, so a conversation longer than -w goes on.
+fn traffic_either_way_keeps_idle_from_passing(way: Way) {
+    let (mut haul, mut peer) = way.join(&["--idle", "5"]);
+    for turn in 1..=5 {
+        haul.say(b"x");
+        peer.receive(1);
+        peer.send(b"y");
+        haul.stdout_reaches(turn);
+    }
+    peer.finish();
+    haul.end_stdin();
+    haul.wait().ok();
+}
+both_ways!(traffic_either_way_keeps_idle_from_passing);
+
+// --max-bytes counts what is received: exactly that much is written, status 0, and the peer is reset.
+fn max_bytes_is_success_after_exactly_that_many(way: Way) {
+    for flags in [&["--max-bytes", "100000"][..], &["--max-bytes", "100000", "--splice", "never"]] {
+        let content = bytes(41, 8 << 20);
+        let (mut haul, mut peer) = way.join(flags);
+        let sending = peer.send_in_thread(content.clone());
+        let stdin = haul.stdin.take();
+        let haul = haul.wait();
+        drop(stdin);
+        haul.ok();
+        assert_same("what was received", &haul.stdout, &content[..100_000]);
+        assert!(sending.join().unwrap() < content.len(), "the peer was not cut");
+        assert_eq!(peer.receive_all().1, Ending::Reset);
+    }
+}
+both_ways_over_tcp!(max_bytes_is_success_after_exactly_that_many);
+
+// Fewer bytes than --max-bytes end as ever.
+fn max_bytes_that_is_not_reached_changes_nothing(way: Way) {
+    let (haul, mut peer) = way.join_with(&["--max-bytes", "1M"], |haul| haul.stdin(Input::Null));
+    peer.send(b"few");
+    drop(peer);
+    let haul = haul.wait();
+    haul.ok();
+    assert_eq!(haul.stdout, b"few");
+}
+both_ways!(max_bytes_that_is_not_reached_changes_nothing);
+
+// --max-bytes does not count what is sent.
+fn max_bytes_does_not_count_what_is_sent(way: Way) {
+    let content = bytes(42, 300_000);
+    let (haul, mut peer) = way.join_with(&["--max-bytes", "10"], |haul| haul.stdin(Input::Bytes(content.clone())));
+    let (got, ending) = peer.receive_all();
+    assert_same("what was sent", &got, &content);
+    assert_eq!(ending, Ending::Eof);
+    drop(peer);
+    haul.wait().ok();
+}
+both_ways!(max_bytes_does_not_count_what_is_sent);
+
+// A peer that answers no SYN: --connect-timeout is status 3 and says for how long it waited.
+#[test]
+fn connect_timeout_is_status_3() {
+    for flags in [["--connect-timeout", "0.3"], ["-w", "0.3"]] {
+        let listener = Listener::tcp_with(None, 0);
+        let _queue = listener.fill_queue();
+        let ended = haul(["connect", flags[0], flags[1], &listener.endpoint()]).run();
+        ended.code(3).no_stdout();
+        let line = ended.one_error();
+        assert!(line.starts_with(&format!("haul: cannot connect to {}", listener.endpoint())), "{line}");
+        assert!(line.contains("timed out after 300ms"), "{line}");
+    }
+}
+
+// Nobody comes: --accept-timeout is status 3, over TCP and Unix, and the socket file is gone.
+#[test]
+fn accept_timeout_is_status_3() {
+    let ended = haul(["listen", "--accept-timeout", "0.2", "127.0.0.1:0"]).run();
+    ended.code(3).no_stdout();
+    let line = ended.one_error();
+    assert!(line.contains("timed out after 200ms"), "{line}");
+
+    let home = scratch();
+    let path = home.path().join("s");
+    let ended = haul(["listen".as_ref(), "--accept-timeout".as_ref(), "200ms".as_ref(), path.as_os_str()]).run();
+    ended.code(3).one_error();
+    assert!(!path.exists(), "the socket file was left behind");
+}
+
+// --accept-timeout ends with the accepting: a connection may then last longer.
+#[test]
+fn accept_timeout_does_not_limit_the_connection() {
+    let mut haul = haul(["listen", "--accept-timeout", "0.5", "127.0.0.1:0"]).stdin(Input::Piped).spawn();
+    let mut peer = Peer::connect(haul.address());
+    let started = Instant::now();
+    let mut turns = 0;
+    while started.elapsed() < Duration::from_secs(1) {
+        turns += 1;
+        peer.send(b"x");
+        haul.stdout_reaches(turns);
+    }
+    haul.end_stdin();
+    drop(peer);
+    haul.wait().ok();
+}
+
+// --max-time ends a transfer in the middle of its work, not only an idle one.
+#[test]
+fn max_time_limits_a_busy_transfer() {
+    let way = Way { role: Role::Connects, net: Net::Tcp };
+    let (haul, peer) = way.join_with(&["--max-time", "0.3"], |haul| haul.stdin(Input::Null).stdout(Sink::Null));
+    let flood = peer.flood();
+    haul.wait().code(3).one_error();
+    flood.join().unwrap();
+}

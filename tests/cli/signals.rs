@@ -1,0 +1,163 @@
+//! Signals: a real death by the signal, after tidying up; SIGUSR1 asks for numbers.
+
+use rustix::process::Signal;
+
+use crate::harness::{Input, Net, Peer, Role, Way, haul, proc, scratch};
+
+// SIGINT and SIGTERM end a connection by that very signal.
+fn a_signal_ends_by_the_signal_itself(way: Way) {
+    for signal in [Signal::INT, Signal::TERM] {
+        let (mut haul, mut peer) = way.join(&[]);
+        haul.say(b"x");
+        peer.receive(1);
+        haul.signal(signal);
+        let stdin = haul.stdin.take();
+        let haul = haul.wait();
+        drop(stdin);
+        haul.killed_by(signal);
+        assert_eq!(haul.complaints(), "", "a signal needs no error line");
+    }
+}
+both_ways!(a_signal_ends_by_the_signal_itself);
+
+// A listener that waits dies of it too, and its socket file goes.
+#[test]
+fn a_waiting_listener_removes_its_socket_file() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let home = scratch();
+        let path = home.path().join("s");
+        let haul = haul(["listen".as_ref(), path.as_os_str()]).spawn();
+        proc::wait_for_unix_listener(&path);
+        haul.signal(signal);
+        haul.wait().killed_by(signal);
+        assert!(!path.exists(), "the socket file was left behind");
+    }
+}
+
+// A connect that gets no answer can be interrupted.
+#[test]
+fn a_waiting_connect_can_be_interrupted() {
+    let listener = crate::harness::Listener::tcp_with(None, 0);
+    let _queue = listener.fill_queue();
+    let haul = haul(["connect", &listener.endpoint()]).spawn();
+    proc::wait_until_idle(haul.pid());
+    haul.signal(Signal::INT);
+    haul.wait().killed_by(Signal::INT);
+}
+
+// What had been received is written out before haul dies.
+fn bytes_in_transit_are_written_before_dying(way: Way) {
+    let (haul, mut peer) = way.join(&[]);
+    let content = crate::data::bytes(71, 30_000);
+    haul.freeze();
+    peer.send(&content);
+    haul.thaw();
+    haul.stdout_reaches(1);
+    haul.signal(Signal::TERM);
+    let haul = haul.wait();
+    haul.killed_by(Signal::TERM);
+    crate::data::assert_prefix("what was received", &haul.stdout, &content);
+}
+both_ways!(bytes_in_transit_are_written_before_dying);
+
+// A blocked stdout does not keep haul alive: half a second, then it goes.
+#[test]
+fn a_blocked_stdout_does_not_hold_a_signal_up() {
+    let way = Way { role: Role::Connects, net: Net::Tcp };
+    let (haul, peer) = way.join_with(&[], |haul| haul.stdin(Input::Piped).stdout(crate::harness::Sink::Held));
+    let flood = peer.flood();
+    proc::wait_until_idle(haul.pid());
+    haul.signal(Signal::TERM);
+    haul.wait().killed_by(Signal::TERM);
+    flood.join().unwrap();
+}
+
+// SIGUSR1 prints the numbers so far on stderr, and the transfer goes on.
+fn usr1_prints_statistics_and_goes_on(way: Way) {
+    let (mut haul, mut peer) = way.join(&[]);
+    peer.send(&[b'x'; 1234]);
+    haul.stdout_reaches(1234);
+    haul.signal(Signal::USR1);
+    let line = haul.stderr_line_where(|line| line.starts_with("haul: ") && !line.contains("listening on"));
+    assert!(line.contains("1234") || line.contains("1.2"), "no count of bytes in {line:?}");
+    haul.say(b"still here");
+    assert_eq!(peer.receive(10), b"still here");
+    haul.end_stdin();
+    drop(peer);
+    haul.wait().code(0);
+}
+both_ways!(usr1_prints_statistics_and_goes_on);
+
+// SIGINT that was ignored at start (nohup-like wrappers, background jobs of a plain shell) stays ignored.
+fn an_interrupt_that_is_ignored_stays_ignored(way: Way) {
+    let (mut haul, mut peer) = way.join_with(&[], |haul| haul.after("trap '' INT").stdin(Input::Piped));
+    haul.say(b"before");
+    assert_eq!(peer.receive(6), b"before");
+    haul.signal(Signal::INT);
+    haul.say(b"after");
+    assert_eq!(peer.receive(5), b"after");
+    haul.end_stdin();
+    drop(peer);
+    haul.wait().ok();
+}
+both_ways!(an_interrupt_that_is_ignored_stays_ignored);
+
+// SIGPIPE that was ignored at start (some service managers, Python) changes nothing: a gone reader still ends haul.
+#[test]
+fn an_ignored_sigpipe_still_ends_when_the_reader_is_gone() {
+    let way = Way { role: Role::Connects, net: Net::Tcp };
+    let prepare = |haul: crate::harness::Program| haul.after("trap '' PIPE").stdout(crate::harness::Sink::Held);
+    let (mut haul, mut peer) = way.join_with(&[], prepare);
+    haul.held = None;
+    peer.send(b"for nobody");
+    let haul = haul.wait();
+    assert!(!haul.status.success(), "ended with {}", haul.status);
+}
+
+// Stopped and continued (^Z, fg), haul goes on as if nothing had happened.
+fn stop_and_continue_lose_nothing(way: Way) {
+    let (mut haul, mut peer) = way.join(&[]);
+    let content = crate::data::bytes(72, 1 << 20);
+    let sending = peer.send_in_thread(content.clone());
+    for _ in 0..5 {
+        haul.freeze();
+        haul.thaw();
+    }
+    sending.join().unwrap();
+    peer.finish();
+    haul.say(b"end");
+    haul.end_stdin();
+    assert_eq!(peer.receive_all().0, b"end");
+    let haul = haul.wait();
+    haul.ok();
+    crate::data::assert_same("what was received", &haul.stdout, &content);
+}
+both_ways!(stop_and_continue_lose_nothing);
+
+// A second signal while the first is being honoured ends at once.
+#[test]
+fn a_second_signal_ends_at_once() {
+    let way = Way { role: Role::Connects, net: Net::Tcp };
+    let (haul, peer) = way.join_with(&[], |haul| haul.stdin(Input::Piped).stdout(crate::harness::Sink::Held));
+    let flood = peer.flood();
+    proc::wait_until_idle(haul.pid());
+    haul.signal(Signal::TERM);
+    haul.signal(Signal::INT);
+    let haul = haul.wait();
+    assert!(haul.status.code().is_none(), "ended with {}", haul.status);
+    flood.join().unwrap();
+}
+
+// A connection that ends while a signal is being raised is still a death by signal or a clean end, nothing between.
+#[test]
+fn a_listener_that_was_interrupted_before_a_connection_accepts_none() {
+    let haul = haul(["listen", "127.0.0.1:0"]).spawn();
+    let address = haul.address();
+    haul.freeze();
+    haul.signal(Signal::TERM);
+    let mut peer = Peer::connect(address);
+    haul.thaw();
+    haul.wait().killed_by(Signal::TERM);
+    let (got, _) = peer.receive_all();
+    assert_eq!(got, b"");
+}

@@ -2,8 +2,7 @@
 //!
 //! The standard library wants `_Unwind_Backtrace` for the message of a panic, and takes it from libgcc_s.so. Finding,
 //! mapping and relocating that library is an eighth of the time of `haul --version`. An archive that stands earlier
-//! on the linker's line is taken instead. Where there is none, or the linker does not look back (GNU ld), all is as it
-//! would be without this file.
+//! on the linker's line is taken instead. Where there is none, all is as it would be without this file.
 
 use std::env;
 use std::path::Path;

@@ -79,6 +79,11 @@ pub struct End {
     wire_ended: bool,
     /// The end of file was read.
     read_ended: bool,
+    /// A layer was given bytes or an end from the wire: it may have something to say, or take what it refused before,
+    /// although no payload came of it.
+    stirred: bool,
+    /// Nothing will be asked of this end after its close: a protocol that cannot half-close says its end as well.
+    parting: bool,
 }
 
 impl End {
@@ -92,6 +97,8 @@ impl End {
             write_closed: false,
             wire_ended: false,
             read_ended: false,
+            stirred: false,
+            parting: false,
         }
     }
 
@@ -136,16 +143,18 @@ impl End {
     /// Reads plain bytes into `buffer`, at most `most`.
     pub fn read(&mut self, turn: &mut Turn, buffer: &mut Buffer, most: usize) -> Step {
         let step = match self.stack {
-            None => {
-                let step = Step::of(self.transport.read(turn, buffer.spare(most)));
-                if let Step::Moved(count) = step {
-                    buffer.fill(count);
-                }
-                step
-            }
+            None => self.read_bare(turn, buffer, most),
             Some(_) => self.read_through_layers(turn, buffer, most),
         };
         self.judge(step)
+    }
+
+    fn read_bare(&mut self, turn: &mut Turn, buffer: &mut Buffer, most: usize) -> Step {
+        let step = Step::of(self.transport.read(turn, buffer.spare(most)));
+        if let Step::Moved(count) = step {
+            buffer.fill(count);
+        }
+        step
     }
 
     fn read_through_layers(&mut self, turn: &mut Turn, buffer: &mut Buffer, most: usize) -> Step {
@@ -167,15 +176,18 @@ impl End {
             }
             if stack.is_bare() {
                 self.stack = None;
-                let step = Step::of(self.transport.read(turn, buffer.spare(most)));
-                if let Step::Moved(count) = step {
-                    buffer.fill(count);
-                }
-                return step;
+                return self.read_bare(turn, buffer, most);
             }
             if self.wire_ended {
+                if stack.is_handshaking() {
+                    return Step::Failed(Fault::Io(io::ErrorKind::UnexpectedEof.into()));
+                }
                 // a layer that has not said otherwise leaves the end of file to the transport
                 return Step::Eof;
+            }
+            if stack.wire_spare().is_empty() {
+                // a layer takes nothing before it has said something; a read of no bytes would look like the end
+                return Step::Blocked;
             }
             match Step::of(self.transport.read(turn, stack.wire_spare())) {
                 Step::Moved(count) => stack.wire_received(count),
@@ -185,7 +197,13 @@ impl End {
                 }
                 other => return other,
             }
+            self.stirred = true;
         }
+    }
+
+    /// True once after a layer was given something that it may answer.
+    pub fn take_stirred(&mut self) -> bool {
+        std::mem::take(&mut self.stirred)
     }
 
     /// Drops received bytes without looking at them.
@@ -196,7 +214,7 @@ impl End {
 
     /// Writes plain bytes.
     pub fn write(&mut self, turn: &mut Turn, bytes: &[u8]) -> Step {
-        let step = match &mut self.stack {
+        let step = match self.stack.as_mut().filter(|stack| stack.has_layers()) {
             None => match self.transport.write(turn, bytes) {
                 Ok(0) => Step::Blocked,
                 result => Step::of(result),
@@ -243,14 +261,15 @@ impl End {
             return Step::Eof;
         }
         if let Some(stack) = &mut self.stack {
-            if stack.half_close() == HalfClose::EndsBoth && !self.wire_ended && !stack.is_plain_ended() {
+            let goes_on = !self.parting && !self.wire_ended && !stack.is_plain_ended();
+            if goes_on && stack.half_close() == HalfClose::EndsBoth {
                 return Step::Eof; // said when the peer ends, or at the close
             }
             stack.close_plain();
             if let Step::Failed(fault) = self.flush(turn) {
                 return Step::Failed(fault);
             }
-            if self.stack.as_ref().is_some_and(|stack| !stack.is_flushed()) {
+            if self.stack.as_ref().is_some_and(|stack| !stack.is_closed()) {
                 return Step::Blocked;
             }
         }
@@ -262,6 +281,12 @@ impl End {
                 self.judge(step)
             }
         }
+    }
+
+    /// Passes the end of our bytes on, also by a protocol that ends both directions with it.
+    pub fn close_write_for_good(&mut self, turn: &mut Turn) -> Step {
+        self.parting = true;
+        self.close_write(turn)
     }
 
     /// Nothing will be read here any more.
@@ -304,7 +329,8 @@ impl End {
 
     /// Bytes that our side accepted and the peer's kernel has not acknowledged.
     pub fn unsent(&self) -> usize {
-        if self.cut { 0 } else { self.transport.unsent() }
+        let held = self.stack.as_ref().map_or(0, |stack| stack.unflushed());
+        if self.cut { 0 } else { held + self.transport.unsent() }
     }
 
     /// When a layer wants to be told the time.

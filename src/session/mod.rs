@@ -111,6 +111,9 @@ impl Session {
     pub fn turn(&mut self, turn: &mut Turn) -> Park {
         let now = turn.now();
         let mut spent = false;
+        for end in self.ends.iter_mut().flatten() {
+            end.tick(now);
+        }
         if self.parting.is_none() {
             spent = self.pump_all(turn);
             self.check_time(now);
@@ -142,6 +145,9 @@ impl Session {
             let mut moved = self.flush_layers(turn);
             for (direction, budget) in budgets.iter_mut().enumerate() {
                 moved |= self.pump_one(turn, direction, budget);
+            }
+            for end in self.ends.iter_mut().flatten() {
+                moved |= end.take_stirred();
             }
             if self.parting.is_some() {
                 return false;

@@ -226,7 +226,7 @@ impl Session {
         let (Some(end), Some(parting)) = (&mut self.ends[index], &mut self.parting) else { return true };
         let orderly = parting.manner == Manner::Orderly && !parting.lingers[1 - index].cut;
         let closed = match orderly && self.context.policy.shutdown {
-            true => !matches!(end.close_write(turn), Step::Blocked),
+            true => !matches!(end.close_write_for_good(turn), Step::Blocked),
             false => {
                 // what layers hold was taken from the source: it goes first
                 end.flush(turn);

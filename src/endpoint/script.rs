@@ -37,6 +37,8 @@ pub(crate) enum Write {
 pub(crate) struct Seen {
     /// Everything that was written.
     pub(crate) written: Vec<u8>,
+    /// How many bytes were read.
+    pub(crate) read: usize,
     /// How often the end of file was passed on.
     pub(crate) ends: usize,
     /// `Some(reset)` once it was closed.
@@ -122,6 +124,7 @@ impl Script {
             Some(Read::Data(mut bytes)) => {
                 let count = bytes.len().min(buffer.len());
                 buffer[..count].copy_from_slice(&bytes[..count]);
+                self.seen.borrow_mut().read += count;
                 if count < bytes.len() {
                     self.reads.push_front(Read::Data(bytes.split_off(count)));
                 }

@@ -275,6 +275,14 @@ impl Transport {
         }
     }
 
+    /// The error that a socket keeps and that no read would tell.
+    pub fn take_error(&mut self) -> Option<io::Error> {
+        match self {
+            Transport::Socket(socket) => socket.take_error(),
+            _ => None,
+        }
+    }
+
     /// True if a lingering close has to wait for the send queue.
     pub fn lingers(&self) -> bool {
         match self {

@@ -71,11 +71,6 @@ impl Stage {
     fn has_ended(&self) -> bool {
         self.plain.is_empty() && (self.told_wire_end || self.layer.state() == LayerState::PlainEof)
     }
-
-    /// It has said all that it ever will.
-    fn has_closed(&self) -> bool {
-        self.told_plain_end && self.wire.is_empty() && self.layer.state() != LayerState::Handshaking
-    }
 }
 
 impl Stack {
@@ -175,7 +170,9 @@ impl Stack {
     /// # Errors
     /// The layer cannot send any more.
     pub fn encode(&mut self, plain: &[u8]) -> Result<usize, Error> {
-        let Some(first) = self.stages.first_mut() else { return Ok(0) };
+        // one that has finished is on its way out: what follows its last words is not for it
+        let open = |stage: &&mut Stage| stage.layer.state() != LayerState::Finished;
+        let Some(first) = self.stages.first_mut().filter(open) else { return Ok(0) };
         let taken = first.layer.encode(plain, &mut first.wire)?;
         self.flush()?;
         Ok(taken)
@@ -190,7 +187,10 @@ impl Stack {
         for i in 0..self.stages.len() {
             let (outer, inner) = self.stages.split_at_mut(i);
             let Some(stage) = inner.first_mut() else { break };
-            if let Some(before) = outer.last_mut()
+            if let Some(before) = outer.last_mut().filter(|_| stage.told_plain_end) {
+                // an answer to what came after its last words has no way out any more
+                before.wire.clear();
+            } else if let Some(before) = outer.last_mut()
                 && stage.layer.state() != LayerState::Finished
             {
                 let taken = stage.layer.encode(before.wire.filled(), &mut stage.wire)?;
@@ -224,7 +224,9 @@ impl Stack {
 
     /// True once every layer has said that no more comes, and the transport has taken it.
     pub fn is_closed(&self) -> bool {
-        self.stages.iter().all(Stage::has_closed)
+        self.stages.iter().all(|stage| stage.told_plain_end)
+            && self.stages.last().is_none_or(|stage| stage.wire.is_empty())
+            && !self.is_handshaking()
     }
 
     /// True once the peer has said that no more application bytes come.
@@ -235,6 +237,11 @@ impl Stack {
     /// True while payload cannot pass because a layer waits for its peer.
     pub fn is_handshaking(&self) -> bool {
         self.stages.iter().any(|stage| stage.layer.state() == LayerState::Handshaking)
+    }
+
+    /// True while a layer that has finished still has its last words to get rid of: what it left is not readable before.
+    pub fn is_leaving(&self) -> bool {
+        self.stages.iter().any(|stage| stage.layer.state() == LayerState::Finished)
     }
 
     /// What the layers can do about the end of the application's bytes.

@@ -75,6 +75,8 @@ pub struct End {
     cut: bool,
     /// The end of our bytes was passed on, or nothing was to be.
     write_closed: bool,
+    /// Writing what the layers had to say failed; what they say from now on is dropped, so that reading can go on.
+    mute: bool,
     /// The transport gave an end of file to the stack.
     wire_ended: bool,
     /// The end of file was read.
@@ -95,6 +97,7 @@ impl End {
             side,
             cut: false,
             write_closed: false,
+            mute: false,
             wire_ended: false,
             read_ended: false,
             stirred: false,
@@ -107,6 +110,13 @@ impl End {
         self.cut = true;
     }
 
+    /// Asks the kernel whether the peer has cut the connection since its end of file, which no read would tell.
+    pub fn look_for_cut(&mut self) {
+        if let Some(error) = self.transport.take_error() {
+            self.failed(error);
+        }
+    }
+
     /// True once the peer is known to have cut the connection.
     pub fn is_cut(&self) -> bool {
         self.cut
@@ -115,6 +125,11 @@ impl End {
     /// True once the end of file was read: nothing is left to be discarded.
     pub fn is_read_ended(&self) -> bool {
         self.read_ended
+    }
+
+    /// True once what the layers held could not be written.
+    pub fn is_mute(&self) -> bool {
+        self.mute
     }
 
     /// Who is there.
@@ -146,6 +161,7 @@ impl End {
             None => self.read_bare(turn, buffer, most),
             Some(_) => self.read_through_layers(turn, buffer, most),
         };
+        self.read_ended |= matches!(step, Step::Eof);
         self.judge(step)
     }
 
@@ -182,6 +198,9 @@ impl End {
                 if stack.is_handshaking() {
                     return Step::Failed(Fault::Io(io::ErrorKind::UnexpectedEof.into()));
                 }
+                if stack.is_leaving() {
+                    return Step::Blocked; // until its last words are written
+                }
                 // a layer that has not said otherwise leaves the end of file to the transport
                 return Step::Eof;
             }
@@ -214,19 +233,27 @@ impl End {
 
     /// Writes plain bytes.
     pub fn write(&mut self, turn: &mut Turn, bytes: &[u8]) -> Step {
-        let step = match self.stack.as_mut().filter(|stack| stack.has_layers()) {
-            None => match self.transport.write(turn, bytes) {
-                Ok(0) => Step::Blocked,
-                result => Step::of(result),
-            },
-            Some(stack) => match stack.encode(bytes) {
-                Ok(taken) => match self.flush(turn) {
-                    Step::Failed(fault) => Step::Failed(fault),
-                    _ if taken > 0 => Step::Moved(taken),
-                    _ => Step::Blocked,
-                },
-                Err(error) => Step::Failed(Fault::Layer(error)),
-            },
+        let step = loop {
+            let Some(stack) = self.stack.as_mut().filter(|stack| stack.has_layers()) else {
+                break match self.transport.write(turn, bytes) {
+                    Ok(0) => Step::Blocked,
+                    result => Step::of(result),
+                };
+            };
+            if self.mute {
+                break Step::Failed(Fault::Io(io::ErrorKind::BrokenPipe.into()));
+            }
+            let taken = match stack.encode(bytes) {
+                Ok(taken) => taken,
+                Err(error) => break Step::Failed(Fault::Layer(error)),
+            };
+            match self.flush(turn) {
+                Step::Failed(fault) => break Step::Failed(fault),
+                // what went made room
+                Step::Moved(_) if taken == 0 => {}
+                _ if taken == 0 => break Step::Blocked,
+                _ => break Step::Moved(taken),
+            }
         };
         self.judge(step)
     }
@@ -240,13 +267,21 @@ impl End {
                 return Step::Failed(Fault::Layer(error));
             }
             let Some(wire) = stack.outgoing().filter(|wire| !wire.is_empty()) else { break };
+            if self.write_closed || self.mute {
+                // an answer to what came after our end has no way out any more
+                wire.clear();
+                continue;
+            }
             match self.transport.write(turn, wire.filled()) {
                 Ok(count) => {
                     wire.consume(count);
                     moved += count;
+                    // with its last words gone a layer may leave, and what it left be read
+                    self.stirred = true;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => {
+                    (self.mute, self.stirred) = (true, true);
                     let step = Step::Failed(error.into());
                     return self.judge(step);
                 }
@@ -259,6 +294,9 @@ impl End {
     pub fn close_write(&mut self, turn: &mut Turn) -> Step {
         if self.write_closed {
             return Step::Eof;
+        }
+        if self.mute {
+            return Step::Failed(Fault::Io(io::ErrorKind::BrokenPipe.into()));
         }
         if let Some(stack) = &mut self.stack {
             let goes_on = !self.parting && !self.wire_ended && !stack.is_plain_ended();
@@ -304,11 +342,6 @@ impl End {
             Step::Eof if self.cut && self.is_peer() => Step::Failed(Fault::Io(io::ErrorKind::ConnectionReset.into())),
             step => step,
         }
-    }
-
-    /// What an end of file told by splice means here.
-    pub fn ended(&mut self) -> Step {
-        self.judge(Step::Eof)
     }
 
     /// The descriptor of one direction for splice(2); `None` while a layer must see the bytes.

@@ -240,8 +240,12 @@ impl Session {
             Some(bucket) => bucket.allowance(now).unwrap_or(0),
             None => u64::MAX,
         };
-        match self.context.policy.max_bytes {
-            Some(most) if direction == INWARD => by_rate.min(most.saturating_sub(self.taken[direction])),
+        let Policy { max_bytes, flow, .. } = &self.context.policy;
+        match *max_bytes {
+            // what is only dropped does not count as received
+            Some(most) if direction == INWARD && *flow != Flow::SendOnly => {
+                by_rate.min(most.saturating_sub(self.taken[direction]))
+            }
             _ => by_rate,
         }
     }

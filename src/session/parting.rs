@@ -49,8 +49,6 @@ struct Linger {
     progress_at: Instant,
     /// The peer answered a reset while our bytes were on their way.
     lost: bool,
-    /// The peer was found to be gone; remembered here, since the end itself may be closed before the other one is.
-    cut: bool,
 }
 
 impl Session {
@@ -67,7 +65,7 @@ impl Session {
         // whoever presses ^C has ended the source, too
         let by_signal = matches!(ended, Ended::Signal(_));
         let manner = if manner == Manner::Aborted && typed && by_signal { Manner::Orderly } else { manner };
-        let linger = Linger { unsent: None, progress_at: now, lost: false, cut: false };
+        let linger = Linger { unsent: None, progress_at: now, lost: false };
         let lingers = [linger, linger];
         let (ended, pause) = (Some(ended), FIRST_LOOK);
         self.parting = Some(Parting { ended, manner, until, progress_at: now, pause, lingers });
@@ -98,15 +96,17 @@ impl Session {
         }
         self.pumps.iter_mut().for_each(Pump::break_off);
         self.close_local(turn);
+        let mut more = false;
         for index in [LOCAL, 1] {
-            let lingers = self.is_peer(index) && !self.linger(turn, index);
-            if !lingers {
-                self.close(turn, index);
+            match self.linger(turn, index) {
+                Lingering::Over => self.close(turn, index),
+                Lingering::Waiting => {}
+                Lingering::Busy => more = true,
             }
         }
         if self.ends.iter().any(Option::is_some) {
             turn.deadline(self.parting_deadline(now));
-            return Park::Wait;
+            return if more { Park::Again } else { Park::Wait };
         }
         let ended = self.parting.as_mut().and_then(|parting| parting.ended.take()).unwrap_or(Ended::Clean);
         turn.deadline(None);
@@ -219,42 +219,52 @@ impl Session {
         }
     }
 
-    /// Waits for a peer's send queue; true when it is empty, or no longer worth waiting for.
-    fn linger(&mut self, turn: &mut Turn, index: usize) -> bool {
+    /// Waits for a peer's send queue to be empty, as long as that is worth waiting for.
+    fn linger(&mut self, turn: &mut Turn, index: usize) -> Lingering {
         let now = turn.now();
         let sent = self.pumps[1 - index].delivered() > 0;
-        let (Some(end), Some(parting)) = (&mut self.ends[index], &mut self.parting) else { return true };
-        let orderly = parting.manner == Manner::Orderly && !parting.lingers[1 - index].cut;
-        let closed = match orderly && self.context.policy.shutdown {
-            true => !matches!(end.close_write_for_good(turn), Step::Blocked),
-            false => {
+        let (Some(end), Some(parting)) = (&mut self.ends[index], &mut self.parting) else { return Lingering::Over };
+        if !end.is_peer() {
+            return Lingering::Over;
+        }
+        let orderly = parting.manner == Manner::Orderly;
+        let (mut closed, mut busy) = (true, false);
+        for _ in 0..ROUNDS {
+            busy = !end.is_read_ended() && discard_input(end, turn, &self.context.pools);
+            if orderly && self.context.policy.shutdown {
+                closed = !matches!(end.close_write_for_good(turn), Step::Blocked);
+            } else {
                 // what layers hold was taken from the source: it goes first
                 end.flush(turn);
-                true
             }
-        };
-        if !(end.is_read_ended() && end.unsent() == 0) {
-            discard_input(end, turn, &self.context.pools);
+            // what came may have made the layers answer, and that may let them take more
+            if busy || !end.take_stirred() {
+                break;
+            }
+            busy = true;
         }
+        end.look_for_cut();
         let linger = &mut parting.lingers[index];
-        if end.is_cut() {
+        if end.is_cut() || end.is_mute() {
             // a reset that comes before the queue was seen to be empty has thrown away what was in it
-            linger.lost |= !linger.cut && linger.unsent.map_or(sent, |unsent| unsent > FIN);
-            linger.cut = true;
-            return true;
+            linger.lost = end.is_mute() || linger.unsent.map_or(sent, |unsent| unsent > FIN);
+            return Lingering::Over;
         }
         let unsent = end.unsent();
         if linger.unsent.is_none_or(|before| unsent < before) {
             (linger.unsent, linger.progress_at) = (Some(unsent), now);
         }
-        unsent == 0 && closed || self.is_grace_over(index, now)
+        match unsent == 0 && closed || self.is_grace_over(index, now) {
+            true => Lingering::Over,
+            false if busy => Lingering::Busy,
+            false => Lingering::Waiting,
+        }
     }
 
     fn close(&mut self, turn: &mut Turn, index: usize) {
         let Some(end) = self.ends[index].take() else { return };
-        let Some(parting) = &mut self.parting else { return };
-        parting.lingers[index].cut |= end.is_cut();
-        let reset = parting.manner != Manner::Orderly || parting.lingers[1 - index].cut;
+        let Some(parting) = &self.parting else { return };
+        let reset = parting.manner != Manner::Orderly;
         let (unsent, lost, manner) = (end.unsent(), parting.lingers[index].lost, parting.manner);
         let (name, writing) = (end.name(true), end.name(false));
         if end.is_peer() && manner != Manner::Aborted {
@@ -307,15 +317,26 @@ fn reset_by(name: &str) -> Cause {
     Cause::Said(format!("{name} reset the connection"))
 }
 
-/// Reads and drops what still comes, so that closing does not turn into a reset.
-fn discard_input(end: &mut End, turn: &mut Turn, pools: &super::carrier::Pools) {
+/// How it stands with an end whose send queue is waited for.
+enum Lingering {
+    /// It can be closed.
+    Over,
+    /// The peer, or the clock, has to move first.
+    Waiting,
+    /// There is more to be read and dropped at once.
+    Busy,
+}
+
+/// Reads and drops what still comes, so that closing does not turn into a reset; true if more may be there.
+fn discard_input(end: &mut End, turn: &mut Turn, pools: &super::carrier::Pools) -> bool {
     let mut buffer = pools.buffer();
     for _ in 0..DISCARDS {
         match end.read(turn, &mut buffer, usize::MAX) {
             Step::Moved(_) => buffer.clear(),
-            Step::Blocked | Step::Eof | Step::Failed(_) => return,
+            Step::Blocked | Step::Eof | Step::Failed(_) => return false,
         }
     }
+    true
 }
 
 impl End {
@@ -336,6 +357,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Our own FIN counts as one byte of the send queue; it alone is no loss.
 const FIN: usize = 1;
+
+/// How often in one turn the layers may answer what came while discarding.
+const ROUNDS: usize = 4;
 
 /// Reads in one turn while discarding: a flooding peer must not hold the loop.
 const DISCARDS: usize = 16;

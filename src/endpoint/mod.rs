@@ -13,7 +13,7 @@ pub mod printed;
 pub mod process;
 pub mod resolve;
 #[cfg(test)]
-pub(crate) mod script;
+pub mod script;
 pub mod socket;
 pub mod stdio;
 pub mod synthetic;
@@ -276,9 +276,11 @@ impl Transport {
     }
 
     /// The error that a socket keeps and that no read would tell.
-    pub fn take_error(&self) -> Option<io::Error> {
+    pub fn take_error(&mut self) -> Option<io::Error> {
         match self {
             Transport::Socket(socket) => socket.take_error(),
+            #[cfg(test)]
+            Transport::Script(script) => script.take_error(),
             _ => None,
         }
     }

@@ -55,7 +55,7 @@ pub(crate) struct Seen {
     pub(crate) broken: bool,
     /// Some call was told WouldBlock, and the test has not yet fired the slot.
     pub(crate) blocked: bool,
-    /// The end of file was not the last word: the next read fails with a reset.
+    /// The end of file was not the last word: a reset came after it, which only [`Script::take_error`] tells.
     pub(crate) resets_after_end: bool,
     /// The reader was closed early.
     pub(crate) read_closed: bool,
@@ -73,7 +73,7 @@ impl Seen {
 
 /// A scripted transport.
 #[derive(Debug)]
-pub(crate) struct Script {
+pub struct Script {
     reads: VecDeque<Read>,
     writes: VecDeque<Write>,
     slot: Option<Slot>,
@@ -114,11 +114,6 @@ impl Script {
     pub(super) fn read(&mut self, turn: &mut Turn, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.can_read(turn) {
             return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let reset = matches!(self.reads.front(), None | Some(Read::End)) && self.seen.borrow().resets_after_end;
-        if reset {
-            self.reads.push_front(Read::Fail(io::ErrorKind::ConnectionReset));
-            self.seen.borrow_mut().resets_after_end = false;
         }
         match self.reads.pop_front() {
             Some(Read::Data(mut bytes)) => {
@@ -178,6 +173,13 @@ impl Script {
         let mut seen = self.seen.borrow_mut();
         seen.ends += 1;
         if seen.broken { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
+    }
+
+    pub(super) fn take_error(&mut self) -> Option<io::Error> {
+        let mut seen = self.seen.borrow_mut();
+        let reset = std::mem::take(&mut seen.resets_after_end);
+        seen.broken |= reset;
+        reset.then(|| io::ErrorKind::ConnectionReset.into())
     }
 
     pub(super) fn close_read(&mut self) {

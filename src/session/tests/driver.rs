@@ -193,7 +193,7 @@ impl Driver {
     }
 
     /// Moves the clock to the alarm.
-    pub(super) fn to_alarm(&mut self) {
+    pub(super) fn await_alarm(&mut self) {
         self.bench.now = self.bench.alarm().expect("the session waits for nothing");
     }
 
@@ -249,6 +249,21 @@ impl Driver {
     pub(super) fn was_reset(&self, side: usize) -> bool {
         self.seen[side].borrow().closed.expect("closed")
     }
+}
+
+/// Text that is read.
+pub(super) fn data(text: &str) -> Read {
+    Read::Data(text.as_bytes().to_vec())
+}
+
+/// Never says anything and never ends.
+pub(super) fn silent() -> Vec<Read> {
+    vec![Read::Block; 1000]
+}
+
+/// A session with buffers that hold every text of these tests.
+pub(super) fn drive(local: Plot, peer: Plot, policy: Policy) -> Driver {
+    Driver::new(local, peer, policy, 256)
 }
 
 /// The bytes that a script gives before it ends or fails.

@@ -212,7 +212,15 @@ fn check(case: &Case) {
     }
 }
 
+fn config() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    // a case takes less than a millisecond, and a failure is replayed from its printed input
+    ProptestConfig { cases: default.cases.max(4000), failure_persistence: None, ..default }
+}
+
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn whatever_happens_a_session_ends_and_tells_the_truth(case in case()) {
         check(&case);

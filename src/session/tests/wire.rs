@@ -89,7 +89,7 @@ fn layers_on_both_sides_of_a_socket_carry_everything_both_ways() {
     use std::io::Write as _;
     use std::os::unix::net::UnixStream;
 
-    use super::kernel::{Far, bytes, drop_nothing, file_of, run, socket_end};
+    use super::descriptors::{Far, bytes, drop_nothing, file_of, run, socket_end};
     use crate::endpoint::socket::Family;
 
     for seed in 0..8u64 {
@@ -101,6 +101,7 @@ fn layers_on_both_sides_of_a_socket_carry_everything_both_ways() {
             let (mut stack, mut heard, mut sent) = (layers(depth, record, greeting), Vec::new(), 0);
             let mut closed = false;
             loop {
+                stack.decode();
                 if stack.has_layers() {
                     sent += stack.encode(&reply[sent..]).unwrap();
                 }
@@ -121,15 +122,17 @@ fn layers_on_both_sides_of_a_socket_carry_everything_both_ways() {
                 if stack.is_closed() && !std::mem::replace(&mut closed, true) {
                     far.shutdown(std::net::Shutdown::Write).unwrap();
                 }
-                heard.extend(stack.plain().filled());
-                stack.plain().clear();
+                if !stack.plain().is_empty() {
+                    heard.extend(stack.plain().filled());
+                    stack.plain().clear();
+                    continue;
+                }
                 let count = std::io::Read::read(far, stack.wire_spare()).unwrap();
                 if count == 0 {
                     assert!(stack.is_plain_ended(), "the wire ended before the layers said so");
                     return heard;
                 }
                 stack.wire_received(count);
-                stack.decode();
             }
         });
         let (local, result) = file_of(&outward);

@@ -20,6 +20,7 @@ mod injection;
 mod leaks;
 mod limits;
 mod peers;
+mod readme;
 mod scripts;
 mod signals;
 mod stdio;

@@ -101,7 +101,7 @@ Register-ArgumentCompleter -Native -CommandName 'haul' -ScriptBlock {
             [CompletionResult]::new('-p', '-p', [CompletionResultType]::ParameterName, 'Connect from this port [default: a free one]')
             [CompletionResult]::new('-s', '-s', [CompletionResultType]::ParameterName, 'Connect from this address of this machine [default: the system chooses]')
             [CompletionResult]::new('-U', '-U ', [CompletionResultType]::ParameterName, 'Connect to the Unix socket at this path')
-            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'When nothing listens there yet, try again for T, also when the name is not found; then end with status 3 [default: 0]')
+            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'When nothing listens there yet, try again for T, also when the name is not found; then end with status 3 [default: one try]')
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'End with status 3 when an --expect has waited for T [default: no limit]')
             [CompletionResult]::new('-w', '-w', [CompletionResultType]::ParameterName, 'Both --connect-timeout and --idle; where those are given too, they win [default: no limit]')
             [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'End with status 3 when looking up the name and connecting have taken T [default: the system''s limit]')

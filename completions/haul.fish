@@ -107,7 +107,7 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -s h -l help -d 'Print
 complete -c haul -n "__fish_haul_using_subcommand connect" -s p -d 'Connect from this port [default: a free one]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s s -d 'Connect from this address of this machine [default: the system chooses]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s U -d 'Connect to the Unix socket at this path' -r -F
-complete -c haul -n "__fish_haul_using_subcommand connect" -l wait -d 'When nothing listens there yet, try again for T, also when the name is not found; then end with status 3 [default: 0]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l wait -d 'When nothing listens there yet, try again for T, also when the name is not found; then end with status 3 [default: one try]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l timeout -d 'End with status 3 when an --expect has waited for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s w -d 'Both --connect-timeout and --idle; where those are given too, they win [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l connect-timeout -d 'End with status 3 when looking up the name and connecting have taken T [default: the system\'s limit]' -r

@@ -117,6 +117,13 @@ impl Error {
         self
     }
 
+    /// Replaces the cause; the advice for the old one stays, since it is what led here.
+    pub fn with_cause(mut self, cause: impl Into<Cause>) -> Self {
+        self.advice = self.advice().map(str::to_owned);
+        self.cause = cause.into();
+        self
+    }
+
     /// Sets the text of the `try:` line; it replaces the table's.
     pub fn with_advice(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());
@@ -137,6 +144,11 @@ impl Error {
     /// The cause.
     pub fn cause(&self) -> &Cause {
         &self.cause
+    }
+
+    /// The indented lines below the first.
+    pub fn facts(&self) -> &[String] {
+        &self.facts
     }
 
     /// The exit status of the program that ends with this error.

@@ -101,12 +101,12 @@ fn expand(
 ) -> Result<(), Error> {
     let start = word.as_bytes().iter().rposition(|byte| matches!(byte, b':' | b'/')).map_or(0, |at| at + 1);
     let (before, tail) = word.as_bytes().split_at(start);
-    // a path may end in the same way: it is a range only where another word with one port is a host and a port
+    // `-` is standard input and output; a path may end as a range does: it is a range only where another word with one port is a host and a port
     let lowest = parse(OsStr::from_bytes(&[before, b"1"].concat()));
     let base = match lowest {
         // `-u` with a range of something else
         Err(error) if looks_like_range(tail) && error.op() == Op::Use => return Err(error),
-        Ok(base) if looks_like_range(tail) && matches!(base.kind, Kind::Tcp(_) | Kind::Udp(_)) => base,
+        Ok(base) if word != "-" && looks_like_range(tail) && matches!(base.kind, Kind::Tcp(_) | Kind::Udp(_)) => base,
         _ => {
             targets.push(parse(word)?);
             return Ok(());
@@ -126,7 +126,7 @@ fn expand(
     Ok(())
 }
 
-/// Digits and one hyphen among them; a lone `-` is standard input and output.
+/// Digits and one hyphen among them.
 fn looks_like_range(tail: &[u8]) -> bool {
     tail.iter().filter(|byte| **byte == b'-').count() == 1 && tail.iter().all(|byte| b"-0123456789".contains(byte))
 }
@@ -152,8 +152,13 @@ fn range(tail: &[u8]) -> Result<RangeInclusive<u16>, (&'static str, String)> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::Request;
     use super::*;
     use crate::outcome::ExitStatus;
+    use crate::plan::address::Family;
+    use crate::plan::{Check, Plan};
 
     fn run(line: &str, udp: bool) -> Result<Vec<String>, Error> {
         let words: Vec<_> = line.split_whitespace().map(OsString::from).collect();
@@ -214,5 +219,71 @@ mod tests {
             assert_eq!(error.status(), ExitStatus::Usage, "{line}");
         }
         assert!(run("db 1-2-3", false).is_err() && run("db 1-2a", false).is_err());
+    }
+
+    fn plan(line: &str) -> Result<Check, Error> {
+        let words = ["connect", "-z"].into_iter().chain(line.split_whitespace());
+        match super::super::plan(words.map(OsString::from).collect())? {
+            Request::Run(Plan::Check(check)) => Ok(check),
+            other => panic!("connect -z {line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn flags_about_trying_reach_the_plan_and_those_about_bytes_are_told() {
+        let seconds = |n| Some(Duration::from_secs(n));
+        let check = plan("-v --any --wait 30 -w 2 -4 a 1 2").unwrap();
+        assert_eq!((check.any, check.wait, check.timeout, check.report.verbosity), (true, seconds(30), seconds(2), 1));
+        assert!(check.targets.iter().all(|target| target.options.family == Some(Family::V4)));
+        assert_eq!(check.report.advice, []);
+        assert_eq!(plan("-w 5 --connect-timeout 2 a:1").unwrap().timeout, seconds(2));
+        assert_eq!(plan("-d -q 1 a 1").unwrap().report.advice.len(), 1);
+        assert_eq!(plan("--nodelay unix:/s a:1").unwrap().report.advice, []);
+        let told = &plan("--nodelay unix:/s @a").unwrap().report.advice;
+        assert_eq!(told[0].sentence, "--nodelay changes nothing for any of the endpoints");
+        assert_eq!(plan("-U /s").unwrap().targets[0].to_string(), "unix:/s");
+        assert_eq!(plan("-u a 53").unwrap().targets[0].to_string(), "udp:a:53");
+    }
+
+    #[test]
+    fn what_is_no_test_is_refused() {
+        for (line, expected) in [
+            ("-e cat a 1", "cannot use -z with a program: it only tests whether something listens"),
+            ("a 1 -- cat", "cannot use -z with a program: it only tests whether something listens"),
+            (
+                "--send x a 1",
+                "cannot use -z with --send, --expect and --timeout: it only tests whether something listens",
+            ),
+            ("-o f a 1", "cannot use -z with -o: it only tests whether something listens"),
+            ("-u -U /s", "cannot use -U with -u: -U names the whole endpoint"),
+            ("-U /s a 1", "cannot use -U with another endpoint: -U names the whole endpoint"),
+            ("a:1 exec:cat", "cannot connect to exec:cat: -z tests where something listens"),
+            ("-", "cannot connect to -: -z tests where something listens"),
+            ("a:0", "cannot connect to tcp:a:0: port 0 is no port to connect to"),
+            ("tls:a:1", "cannot connect to tls:a:1: TLS is not in this version of haul"),
+            ("-n a 1-3", "cannot use -n with a:1: the host is a name"),
+        ] {
+            let error = plan(line).unwrap_err();
+            assert_eq!(error.line(), expected, "connect -z {line}");
+            assert_eq!(error.status(), ExitStatus::Usage, "connect -z {line}");
+        }
+    }
+
+    #[test]
+    fn explain_writes_neighbouring_ports_as_a_range() {
+        let line = "connect --explain -z --any -w 2 --wait 30 h 1-5 7 8 10";
+        let words = line.split_whitespace().map(OsString::from).collect();
+        let Request::Explain(plan) = super::super::plan(words).unwrap() else { panic!("{line}") };
+        assert_eq!(
+            plan.to_string(),
+            "\
+test tcp:h:1-5
+test tcp:h:7-8
+test tcp:h:10
+succeed when one of them is open
+give up a try when it has taken 2s, with status 3
+try again until that has taken 30s, with status 3
+"
+        );
     }
 }

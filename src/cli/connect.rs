@@ -57,7 +57,7 @@ pub(super) struct Args {
     #[arg(short = 'U', value_name = "PATH", value_hint = ValueHint::FilePath, help_heading = "Address")]
     unix: Option<OsString>,
 
-    /// When nothing listens there yet, try again for T, also when the name is not found; then end with status 3 [default: 0]
+    /// When nothing listens there yet, try again for T, also when the name is not found; then end with status 3 [default: one try]
     #[arg(long = "wait", value_name = "T", value_parser = value::limit(), help_heading = "Limits")]
     retry: Option<Duration>,
 

@@ -65,3 +65,105 @@ impl clap::FromArgMatches for Steps {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::super::{Request, plan};
+    use crate::error::Error;
+    use crate::outcome::ExitStatus;
+    use crate::plan::{Connect, Plan, Step};
+
+    fn split(line: &str) -> Vec<OsString> {
+        shlex::split(&format!("connect {line}")).unwrap().into_iter().map(OsString::from).collect()
+    }
+
+    fn run(line: &str) -> Result<Connect, Error> {
+        match plan(split(line))? {
+            Request::Run(Plan::Connect(connect)) => Ok(connect),
+            other => panic!("connect {line}: {other:?}"),
+        }
+    }
+
+    fn send(text: &str) -> Step {
+        Step::Send(text.into())
+    }
+
+    fn expect(text: &str) -> Step {
+        Step::Expect(text.into())
+    }
+
+    #[test]
+    fn steps_are_taken_in_the_order_given_across_both_flags() {
+        for (line, steps) in [
+            ("h 1", vec![]),
+            ("--expect a --send b --send c --expect d h 1", vec![expect("a"), send("b"), send("c"), expect("d")]),
+            ("--send a h --expect=b 1 --send c", vec![send("a"), expect("b"), send("c")]),
+            ("--expect a --expect a h 1", vec![expect("a"), expect("a")]),
+            ("--expect -ERR --send -v -v h 1", vec![expect("-ERR"), send("-v")]),
+            ("--send 'a\\r\\n\\x00' h 1", vec![send("a\r\n\0")]),
+        ] {
+            assert_eq!(run(line).unwrap().dialogue, steps, "connect {line}");
+        }
+    }
+
+    #[test]
+    fn the_times_of_a_dialogue_and_of_waiting_reach_the_plan() {
+        let connect = run("--wait 30s --timeout 2s --expect a h 1").unwrap();
+        let seconds = |n| Some(std::time::Duration::from_secs(n));
+        assert_eq!((connect.wait, connect.expect_timeout), (seconds(30), seconds(2)));
+    }
+
+    #[test]
+    fn a_dialogue_that_cannot_be_held_is_refused() {
+        for (line, expected) in [
+            ("--expect 'a[' h 1", "cannot understand 'a[' for --expect: unclosed character class (at character 2)"),
+            (
+                "--send 'a\\' h 1",
+                "cannot understand 'a\\' for --send: a backslash at the end has nothing to escape; a backslash itself is \\\\ (at byte 1)",
+            ),
+            (
+                "--expect a -e cat h 1",
+                "cannot use --expect with a program: the dialogue stands where the program would",
+            ),
+            ("--send a h 1 -- cat", "cannot use --send with a program: the dialogue stands where the program would"),
+            ("--timeout 1 --send a h 1", "cannot use --timeout without --expect: it is the limit of each --expect"),
+            ("--expect a --send-only h 1", "cannot use --expect with --send-only: what is received would be discarded"),
+            ("--expect a file:f", "cannot use --expect with file:f: it is written and gives no answer"),
+        ] {
+            let error = run(line).unwrap_err();
+            assert_eq!(error.line(), expected, "connect {line}");
+            assert_eq!(error.status(), ExitStatus::Usage, "connect {line}");
+        }
+    }
+
+    #[test]
+    fn explain_tells_the_steps() {
+        let explain = |line: &str| match plan(split(&format!("--explain {line}"))).unwrap() {
+            Request::Explain(plan) => plan.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            explain("--wait 30 --send 'PING\\r\\n' --expect '^\\+PONG' --timeout 2 -d redis 6379"),
+            "\
+connect to tcp:redis:6379
+try again until that has taken 30s, with status 3
+send \"PING\\r\\n\"
+wait at most 2s for a match of ^\\+PONG, with status 3
+write what was matched to standard output; end after the last match
+end with status 8 when the peer ends before that
+"
+        );
+        assert_eq!(
+            explain("exec:cat -c 'a | b'"),
+            "\
+run exec:cat
+run sh -c 'a | b' on the connection
+send the program's output, then tell the peer that it has ended
+write what is received to the program
+when the peer ends, go on until the program ends
+"
+        );
+    }
+}

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGKILL, SIGTERM};
 
 use super::copy::Copier;
-use super::reporting::Reporting;
 use super::surroundings::variables;
 use crate::endpoint::open::Opened;
 use crate::endpoint::process::{self, Child};
@@ -48,11 +47,15 @@ pub(super) struct Joint {
 
 impl Joint {
     /// What a plan says, with pools of their own.
-    pub(super) fn new(transfer: Transfer, local: Local, grace: Duration, reporting: &Reporting) -> Self {
+    pub(super) fn new(transfer: Transfer, local: Local, grace: Duration, observer: Rc<dyn Observer>) -> Self {
         let size = |default| transfer.buffer.map_or(default, |size| size.0 as usize);
         let pools = Pools::new(size(BUFFER), size(PIPE));
-        let (meter, observer, copier) = (Arc::new(Meter::default()), reporting.observers(), reporting.copier());
-        Joint { transfer, local, pools, meter, observer, copier, grace }
+        Joint { transfer, local, pools, meter: Arc::new(Meter::default()), observer, copier: None, grace }
+    }
+
+    /// The same, with what passes copied.
+    pub(super) fn with_copier(self, copier: Option<Copier>) -> Self {
+        Joint { copier, ..self }
     }
 
     /// The rules of each session.
@@ -86,6 +89,11 @@ impl Joint {
         self.sends() || !self.transfer.banner.is_empty()
     }
 
+    /// True if there are line ends to convert on the way to the peer (`-C`).
+    pub(super) fn converts(&self) -> bool {
+        self.transfer.crlf && self.writes()
+    }
+
     /// Standard input and output, as far as this plan uses them; `None` where a program stands there.
     ///
     /// # Errors
@@ -95,6 +103,12 @@ impl Joint {
             Local::Stdio => stdio::open(self.sends(), self.transfer.flow != Flow::SendOnly).map(Some),
             Local::Program(_) => Ok(None),
         }
+    }
+
+    /// A session that was begun, with the wait for its programs.
+    pub(super) fn link(&self, session: Session, number: u64) -> Link {
+        let observer = Rc::clone(&self.observer);
+        Link { session, number, grace: self.grace, observer, outcome: None, reaping: Vec::new(), status: 0 }
     }
 
     /// Joins a connection to standard input and output, or to a program started for it.
@@ -123,32 +137,11 @@ impl Joint {
             meter: Arc::clone(&self.meter),
             observer: Rc::clone(&self.observer),
         };
-        let session = Session::new(near, self.far_end(opened), context, turn.now());
+        let session = Session::new(near, far_end(opened, self.converts()), context, turn.now());
         let tap = self.copier.as_ref().map(|copier| copier.tap(number));
         let mut session = session.with_tap(tap).with_banner(&self.transfer.banner);
         session.start(turn)?;
-        let observer = Rc::clone(&self.observer);
-        Ok(Link { session, number, grace: self.grace, observer, outcome: None, reaping: Vec::new(), status: 0 })
-    }
-
-    /// The end that was opened or accepted, with the layers that stand on it.
-    pub(super) fn far_end(&self, opened: Opened) -> End {
-        let Opened { transport, peer, cut, child, .. } = opened;
-        let side = match (transport.is_remote(), &child) {
-            (true, _) => Side::Peer(peer),
-            (false, Some(_)) => Side::Program(peer),
-            (false, None) => Side::Local { reading: peer.clone(), writing: peer },
-        };
-        let crlf = self.transfer.crlf && self.writes();
-        let stack = crlf.then(|| Stack::new(vec![Box::new(Crlf::new())], LAYER_BUFFER));
-        let mut far = End::new(transport, side, stack);
-        if let Some(child) = child {
-            far = far.with_program(child);
-        }
-        if cut.is_some() {
-            far.mark_cut();
-        }
-        far
+        Ok(self.link(session, number))
     }
 }
 
@@ -156,6 +149,25 @@ impl Joint {
 pub(super) fn stdio_end(transport: Transport) -> End {
     let side = Side::Local { reading: "standard input".into(), writing: "standard output".into() };
     End::new(transport, side, None)
+}
+
+/// The end that was opened or accepted; `crlf`: line ends are converted on the way to it.
+pub(super) fn far_end(opened: Opened, crlf: bool) -> End {
+    let Opened { transport, peer, cut, child, .. } = opened;
+    let side = match (transport.is_remote(), &child) {
+        (true, _) => Side::Peer(peer),
+        (false, Some(_)) => Side::Program(peer),
+        (false, None) => Side::Local { reading: peer.clone(), writing: peer },
+    };
+    let stack = crlf.then(|| Stack::new(vec![Box::new(Crlf::new())], LAYER_BUFFER));
+    let mut far = End::new(transport, side, stack);
+    if let Some(child) = child {
+        far = far.with_program(child);
+    }
+    if cut.is_some() {
+        far.mark_cut();
+    }
+    far
 }
 
 /// A session, then the wait for its programs.

@@ -1,17 +1,24 @@
 //! What a subcommand does once it is planned; the only place that joins everything.
 
 mod announce;
+mod approach;
 mod check;
 mod client;
 mod copy;
+mod dialogue;
 mod errand;
 mod gate;
 mod link;
+mod patience;
+mod printer;
+mod probe;
 mod progress;
 mod reporting;
 mod serve;
 mod stream;
 mod surroundings;
+mod talk;
+mod window;
 
 use crate::error::{Error, Op};
 use crate::outcome::{ExitStatus, Outcome};
@@ -37,10 +44,17 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
         }
         Plan::Connect(plan) => {
             let reporting = Reporting::open(&plan.report, false)?.with_copy(&plan.transfer, false)?;
-            let bridge = stream::connect(&plan, &reporting);
-            drive(bridge, reporting)
+            let task = match plan.dialogue.is_empty() {
+                true => stream::connect(&plan, &reporting),
+                false => dialogue::dialogue(&plan, &reporting),
+            };
+            drive(task, reporting)
         }
-        Plan::Check(plan) => check::run(&plan),
+        Plan::Check(plan) => {
+            let reporting = Reporting::open(&plan.report, false)?;
+            let checker = check::check(&plan, &reporting);
+            drive(checker, reporting)
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use super::client::Client;
 use super::errand::Errand;
 use super::gate::{Gate, default_most};
-use super::link::{Joint, stdio_end};
+use super::link::{Joint, far_end, stdio_end};
 use super::reporting::Reporting;
 use super::stream::bind;
 use crate::endpoint::accept::{Accepted, Acceptor};
@@ -96,7 +96,8 @@ impl Server {
         let access = Access::load(&serving.allow, &serving.deny)?;
         let each = if plan.local == Local::Stdio { 1 } else { DESCRIPTORS };
         let gate = Gate::new(access, serving, default_most(each));
-        let joint = Joint::new(plan.transfer.clone(), plan.local.clone(), serving.grace, reporting);
+        let joint = Joint::new(plan.transfer.clone(), plan.local.clone(), serving.grace, reporting.observers());
+        let joint = joint.with_copier(reporting.copier());
         let hub = match plan.local {
             Local::Stdio => Some(open_hub(plan, &joint)?),
             Local::Program(_) => None,
@@ -154,7 +155,7 @@ impl Server {
         self.gate.enter(ip);
         if let Some(hub) = &mut self.hub {
             self.guests.insert(number, ip);
-            if let Err(error) = hub.add(turn, self.joint.far_end(Opened::from(accepted)), number) {
+            if let Err(error) = hub.add(turn, far_end(Opened::from(accepted), self.joint.converts()), number) {
                 let reason = error.line();
                 self.joint.observer.observe(&Event::Error { session: Some(number), reason });
             }

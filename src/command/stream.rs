@@ -1,18 +1,21 @@
 //! `listen` and `connect`: one connection bridged to standard input and output, or to a program.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::announce::announce;
+use super::approach::Approach;
 use super::link::{Joint, Link};
+use super::patience::Patience;
 use super::progress::Ticker;
 use super::reporting::Reporting;
 use crate::endpoint::accept::{Accepted, Acceptor};
 use crate::endpoint::access::Access;
 use crate::endpoint::file::{self, Found};
-use crate::endpoint::open::{Opened, Opening};
+use crate::endpoint::open::{Opened, Role, accepts};
 use crate::endpoint::{Transport, process, stdio};
 use crate::error::{Cause, Error, Op};
 use crate::event::{Event, Observer};
@@ -25,14 +28,14 @@ use crate::report::{Console, ProgressView, Summary};
 /// Gives the task that binds, accepts and bridges.
 pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
     let transfer = one_way(&plan.at, &plan.transfer, Flow::ReceiveOnly)?;
-    let joint = Joint::new(transfer, plan.local.clone(), plan.serving.grace, reporting);
+    let joint = Joint::new(transfer, plan.local.clone(), plan.serving.grace, reporting.observers());
+    let joint = joint.with_copier(reporting.copier());
     let mut bridge = Bridge::new(&plan.at, joint, reporting)?;
     bridge.limit = plan.accept_timeout;
     bridge.access = Access::load(&plan.serving.allow, &plan.serving.deny)?;
-    let (reads, writes) = (bridge.joint.transfer.flow != Flow::SendOnly, bridge.joint.writes());
-    bridge.stage = match Opening::listening(&plan.at, reads, writes)? {
-        Some(opening) => Stage::Opening(opening),
-        None => Stage::Binding(Box::new((plan.at.clone(), plan.announce.clone()))),
+    bridge.stage = match accepts(&plan.at, Role::Listen) {
+        false => Stage::Opening(bridge.approach(&plan.at, Patience::new(None, plan.accept_timeout))?),
+        true => Stage::Binding(Box::new((plan.at.clone(), plan.announce.clone()))),
     };
     Ok(Box::new(bridge))
 }
@@ -40,11 +43,11 @@ pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Tas
 /// Gives the task that dials and bridges.
 pub(super) fn connect(plan: &Connect, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
     let transfer = one_way(&plan.to, &plan.transfer, Flow::SendOnly)?;
-    let joint = Joint::new(transfer, plan.local.clone(), DEFAULT_GRACE, reporting);
+    let joint = Joint::new(transfer, plan.local.clone(), DEFAULT_GRACE, reporting.observers());
+    let joint = joint.with_copier(reporting.copier());
     let mut bridge = Bridge::new(&plan.to, joint, reporting)?;
-    bridge.limit = plan.connect_timeout;
-    let (reads, writes) = (bridge.joint.transfer.flow != Flow::SendOnly, bridge.joint.writes());
-    bridge.stage = Stage::Opening(Opening::new(&plan.to, reads, writes)?);
+    let patience = Patience::new(plan.wait, plan.connect_timeout);
+    bridge.stage = Stage::Opening(bridge.approach(&plan.to, patience)?);
     Ok(Box::new(bridge))
 }
 
@@ -101,7 +104,7 @@ struct Bridge {
     joint: Joint,
     /// The endpoint as typed, for messages.
     object: String,
-    /// Longest time that opening may take.
+    /// Longest time that the connection may take to come.
     limit: Option<Duration>,
     opened_by: Option<Instant>,
     /// Who may connect.
@@ -122,7 +125,7 @@ enum Stage {
     /// Waiting for the one connection.
     Accepting(Acceptor),
     /// Dialling, or opening what is not dialled.
-    Opening(Opening),
+    Opening(Approach),
     /// Moving bytes, then waiting for programs.
     Moving(Box<Link>),
     /// Nothing yet, or over.
@@ -153,6 +156,11 @@ impl Bridge {
         })
     }
 
+    fn approach(&self, address: &Address, patience: Patience) -> Result<Approach, Error> {
+        let ways = (self.joint.transfer.flow != Flow::SendOnly, self.joint.writes());
+        Approach::new(address, ways, patience, Rc::clone(&self.joint.observer))
+    }
+
     /// Waits for the connection, or for the dial; `Some` when this turn is over.
     fn open(&mut self, turn: &mut Turn) -> Option<Park> {
         let found = match &mut self.stage {
@@ -180,11 +188,7 @@ impl Bridge {
         if let (Some(at), Some(limit)) = (self.opened_by, self.limit)
             && at <= turn.now()
         {
-            let error = match &self.stage {
-                Stage::Accepting(_) => Error::new(Op::Accept, &self.object, Cause::TimedOut(limit)),
-                Stage::Opening(opening) => opening.timed_out(limit),
-                Stage::Binding(_) | Stage::Moving(_) | Stage::Idle => return Park::Wait,
-            };
+            let error = Error::new(Op::Accept, &self.object, Cause::TimedOut(limit));
             return self.fail(turn, error);
         }
         let own = match &mut self.stage {
@@ -284,9 +288,9 @@ impl Task for Bridge {
     fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let failed = |error| Error::new(Op::Use, "signals", error);
         turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCONT]).map_err(failed)?;
-        self.opened_by = self.limit.map(|limit| turn.now() + limit);
         match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Binding(plan) => {
+                self.opened_by = self.limit.map(|limit| turn.now() + limit);
                 let acceptor = bind(turn, &plan.0, &plan.1, &*self.joint.observer)?;
                 self.stage = Stage::Accepting(acceptor);
                 Ok(())

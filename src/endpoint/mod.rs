@@ -8,13 +8,14 @@ pub mod descriptor;
 pub mod dial;
 pub mod fifo;
 pub mod file;
+pub mod knock;
 pub mod open;
 pub mod options;
 pub mod printed;
 pub mod process;
 pub mod resolve;
 #[cfg(test)]
-pub(crate) mod script;
+pub mod script;
 pub mod socket;
 pub mod stdio;
 pub mod synthetic;
@@ -241,7 +242,12 @@ impl Transport {
 
     /// Bytes come from a terminal.
     pub fn reads_terminal(&self) -> bool {
-        matches!(self, Transport::Descriptors(Descriptors { reader: Some(fd), .. }) if fd.kind() == Kind::Terminal)
+        match self {
+            Transport::Descriptors(Descriptors { reader: Some(fd), .. }) => fd.kind() == Kind::Terminal,
+            #[cfg(test)]
+            Transport::Script(script) => script.terminal,
+            _ => false,
+        }
     }
 
     /// Bytes come from a regular file with much in it: splicing pays from the first byte.
@@ -268,11 +274,16 @@ impl Transport {
 
     /// Nothing will be read any more: whoever writes there may as well learn it.
     pub fn close_read(&mut self, turn: &mut Turn) {
-        if let Transport::Descriptors(both) = self
-            && let Some(fd) = both.reader.take()
-        {
-            // a reader has nothing to flush
-            let _ = fd.close(turn);
+        match self {
+            Transport::Descriptors(both) => {
+                if let Some(fd) = both.reader.take() {
+                    // a reader has nothing to flush
+                    let _ = fd.close(turn);
+                }
+            }
+            #[cfg(test)]
+            Transport::Script(script) => script.close_read(),
+            Transport::Socket(_) | Transport::Synthetic(_) => {}
         }
     }
 
@@ -283,6 +294,16 @@ impl Transport {
             #[cfg(test)]
             Transport::Script(script) => script.unsent(),
             _ => 0,
+        }
+    }
+
+    /// The error that a socket keeps and that no read would tell.
+    pub fn take_error(&mut self) -> Option<io::Error> {
+        match self {
+            Transport::Socket(socket) => socket.take_error(),
+            #[cfg(test)]
+            Transport::Script(script) => script.take_error(),
+            _ => None,
         }
     }
 

@@ -37,39 +37,65 @@ pub(crate) enum Write {
 pub(crate) struct Seen {
     /// Everything that was written.
     pub(crate) written: Vec<u8>,
+    /// How many bytes were read.
+    pub(crate) read: usize,
     /// How often the end of file was passed on.
     pub(crate) ends: usize,
     /// `Some(reset)` once it was closed.
     pub(crate) closed: Option<bool>,
     /// Bytes that pretend to be unacknowledged.
     pub(crate) unsent: usize,
-    /// Reads and writes made while the latch said no.
-    pub(crate) useless: usize,
+    /// Every write adds to `unsent`, until the test acknowledges it.
+    pub(crate) holds: bool,
+    /// Bytes in `unsent` when it was closed.
+    pub(crate) unsent_at_close: usize,
+    /// Bytes written after the end of file.
+    pub(crate) late: usize,
+    /// It failed once; a peer would be gone.
+    pub(crate) broken: bool,
+    /// Some call was told WouldBlock, and the test has not yet fired the slot.
+    pub(crate) blocked: bool,
+    /// The end of file was not the last word: a reset came after it, which only [`Script::take_error`] tells.
+    pub(crate) resets_after_end: bool,
+    /// The reader was closed early.
+    pub(crate) read_closed: bool,
+    /// Where to fire events, once started.
+    pub(crate) slot: Option<Slot>,
+}
+
+impl Seen {
+    fn take(&mut self, bytes: &[u8]) {
+        self.written.extend(bytes);
+        self.late += if self.ends > 0 { bytes.len() } else { 0 };
+        self.unsent += if self.holds { bytes.len() } else { 0 };
+    }
 }
 
 /// A scripted transport.
 #[derive(Debug)]
-pub(crate) struct Script {
+pub struct Script {
     reads: VecDeque<Read>,
     writes: VecDeque<Write>,
     slot: Option<Slot>,
-    broken: bool,
+    /// Its reads come from a terminal.
+    pub(crate) terminal: bool,
     /// What the test looks at.
     pub(crate) seen: Rc<RefCell<Seen>>,
 }
 
 impl Script {
     pub(crate) fn new(reads: Vec<Read>, writes: Vec<Write>) -> Self {
-        Script { reads: reads.into(), writes: writes.into(), slot: None, broken: false, seen: Rc::default() }
+        Script { reads: reads.into(), writes: writes.into(), slot: None, terminal: false, seen: Rc::default() }
     }
 
     /// The slot, once started.
-    pub(crate) fn slot(&self) -> Option<Slot> {
+    pub(super) fn slot(&self) -> Option<Slot> {
         self.slot
     }
 
     pub(super) fn start(&mut self, turn: &mut Turn) -> io::Result<()> {
         self.slot = Some(turn.always_ready());
+        self.seen.borrow_mut().slot = self.slot;
         Ok(())
     }
 
@@ -82,6 +108,7 @@ impl Script {
     }
 
     pub(super) fn would_block(&self, turn: &mut Turn, access: Access) {
+        self.seen.borrow_mut().blocked = true;
         match (self.slot, access) {
             (Some(slot), Access::Read) => turn.read_would_block(slot),
             (Some(slot), Access::Write) => turn.write_would_block(slot),
@@ -97,6 +124,7 @@ impl Script {
             Some(Read::Data(mut bytes)) => {
                 let count = bytes.len().min(buffer.len());
                 buffer[..count].copy_from_slice(&bytes[..count]);
+                self.seen.borrow_mut().read += count;
                 if count < bytes.len() {
                     self.reads.push_front(Read::Data(bytes.split_off(count)));
                 }
@@ -107,7 +135,7 @@ impl Script {
                 Err(io::ErrorKind::WouldBlock.into())
             }
             Some(Read::Fail(kind)) => {
-                self.broken = true;
+                self.seen.borrow_mut().broken = true;
                 self.reads = [Read::End].into();
                 Err(kind.into())
             }
@@ -122,7 +150,7 @@ impl Script {
         if !self.can_write(turn) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        if self.broken {
+        if self.seen.borrow().broken {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         match self.writes.pop_front() {
@@ -131,24 +159,36 @@ impl Script {
                 Err(io::ErrorKind::WouldBlock.into())
             }
             Some(Write::Fail(kind)) => {
-                self.broken = true;
+                self.seen.borrow_mut().broken = true;
                 Err(kind.into())
             }
             Some(Write::Take(most)) => {
                 let count = bytes.len().min(most.max(1));
-                self.seen.borrow_mut().written.extend(&bytes[..count]);
+                self.seen.borrow_mut().take(&bytes[..count]);
                 Ok(count)
             }
             None => {
-                self.seen.borrow_mut().written.extend(bytes);
+                self.seen.borrow_mut().take(bytes);
                 Ok(bytes.len())
             }
         }
     }
 
     pub(super) fn close_write(&mut self) -> io::Result<()> {
-        self.seen.borrow_mut().ends += 1;
-        if self.broken { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
+        let mut seen = self.seen.borrow_mut();
+        seen.ends += 1;
+        if seen.broken { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
+    }
+
+    pub(super) fn take_error(&mut self) -> Option<io::Error> {
+        let mut seen = self.seen.borrow_mut();
+        let reset = std::mem::take(&mut seen.resets_after_end);
+        seen.broken |= reset;
+        reset.then(|| io::ErrorKind::ConnectionReset.into())
+    }
+
+    pub(super) fn close_read(&mut self) {
+        self.seen.borrow_mut().read_closed = true;
     }
 
     pub(super) fn unsent(&self) -> usize {
@@ -156,6 +196,8 @@ impl Script {
     }
 
     pub(super) fn close(self, reset: bool) {
-        self.seen.borrow_mut().closed = Some(reset);
+        let mut seen = self.seen.borrow_mut();
+        seen.closed = Some(reset);
+        seen.unsent_at_close = seen.unsent;
     }
 }

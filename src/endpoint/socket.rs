@@ -183,6 +183,12 @@ impl Socket {
         sys::unsent(self.fd.as_fd()).unwrap_or(0)
     }
 
+    /// The error that the kernel keeps for this socket, taken. Once the peer's FIN is there a read says 0 for ever, even
+    /// if a reset came after it (tcp_recvmsg), so that only this tells.
+    pub fn take_error(&self) -> Option<io::Error> {
+        SockRef::from(&self.fd).take_error().ok().flatten()
+    }
+
     /// Takes it out of the poll and closes it; with `reset` the peer is told that this was no orderly end.
     pub fn close(mut self, turn: &mut Turn, reset: bool) {
         if let Some(slot) = self.slot.take() {

@@ -101,7 +101,7 @@ mod tests {
         let mut stack = Stack::new(vec![Box::new(Crlf::new())], capacity);
         let (mut given, mut out, mut cuts) = (0, Vec::new(), cuts.iter().cycle());
         let mut cut = || *cuts.next().unwrap();
-        while given < plain.len() || !stack.is_flushed() {
+        while given < plain.len() || stack.unflushed() > 0 {
             let end = plain.len().min(given + cut());
             given += stack.encode(&plain[given..end]).unwrap();
             let wire = stack.outgoing().unwrap();

@@ -23,6 +23,10 @@ pub struct Stack {
     leftover: Buffer,
     /// The first error, told after what was decoded before it.
     failed: Option<Error>,
+    /// The transport has ended.
+    wire_ended: bool,
+    /// The application has nothing more to send.
+    plain_closed: bool,
 }
 
 struct Stage {
@@ -31,21 +35,60 @@ struct Stage {
     plain: Buffer,
     /// What this layer encoded and the next one inwards (or the transport) has not taken.
     wire: Buffer,
+    /// It was told that no more wire bytes come.
+    told_wire_end: bool,
+    /// It was told that no more application bytes come.
+    told_plain_end: bool,
+}
+
+impl Stage {
+    fn new(layer: Box<dyn Layer>, capacity: usize) -> Self {
+        let (plain, wire) = (Buffer::new(capacity), Buffer::new(capacity));
+        Stage { layer, plain, wire, told_wire_end: false, told_plain_end: false }
+    }
+
+    fn tell_wire_end(&mut self) -> bool {
+        let first = !std::mem::replace(&mut self.told_wire_end, true);
+        if first {
+            self.layer.note(Note::WireEof);
+        }
+        first
+    }
+
+    fn tell_plain_end(&mut self) {
+        if !std::mem::replace(&mut self.told_plain_end, true) {
+            self.layer.note(Note::PlainClosed);
+        }
+    }
+
+    /// Has nothing more to say now, even when there is room.
+    fn is_silent(&mut self) -> bool {
+        self.layer.flush(&mut self.wire);
+        self.wire.is_empty()
+    }
+
+    /// Nothing more will be read out of it.
+    fn has_ended(&self) -> bool {
+        self.plain.is_empty() && (self.told_wire_end || self.layer.state() == LayerState::PlainEof)
+    }
 }
 
 impl Stack {
     /// A stack of these layers with `capacity` bytes of buffer at each seam.
     pub fn new(layers: Vec<Box<dyn Layer>>, capacity: usize) -> Self {
-        let stages = layers
-            .into_iter()
-            .map(|layer| Stage { layer, plain: Buffer::new(capacity), wire: Buffer::new(capacity) })
-            .collect();
-        Stack { stages, received: Buffer::new(capacity), leftover: Buffer::new(0), failed: None }
+        let stages = layers.into_iter().map(|layer| Stage::new(layer, capacity)).collect();
+        let (received, leftover) = (Buffer::new(capacity), Buffer::new(0));
+        Stack { stages, received, leftover, failed: None, wire_ended: false, plain_closed: false }
     }
 
     /// True when nothing stands between the application and the transport any more.
     pub fn is_bare(&self) -> bool {
         self.stages.is_empty() && self.leftover.is_empty() && self.failed.is_none()
+    }
+
+    /// False once every layer has left, although something may be left to read.
+    pub fn has_layers(&self) -> bool {
+        !self.stages.is_empty()
     }
 
     /// Room for bytes from the transport; empty while earlier ones wait for the application.
@@ -58,13 +101,24 @@ impl Stack {
         self.received.fill(count);
     }
 
-    /// Tells the layers that the transport has ended, the innermost first.
+    /// Tells the layers that the transport has ended: the innermost at once, each other one when the one inwards of it
+    /// has nothing more for it.
     pub fn wire_ended(&mut self) {
         self.decode();
-        if let Some(stage) = self.stages.last_mut() {
-            stage.layer.note(Note::WireEof);
-        }
+        self.wire_ended = true;
         self.decode();
+    }
+
+    /// Passes the end of the wire on to the next layer that should know it; true if there was one.
+    fn pass_wire_end(&mut self) -> bool {
+        let mut ended = self.wire_ended;
+        for stage in self.stages.iter_mut().rev() {
+            if ended && stage.tell_wire_end() {
+                return true;
+            }
+            ended = stage.has_ended();
+        }
+        false
     }
 
     /// Lets every layer take what the one inwards of it has; an error is kept for [`Stack::take_failure`].
@@ -80,7 +134,7 @@ impl Stack {
                 }
             }
             self.drop_finished();
-            if self.pending() == before || self.failed.is_some() {
+            if self.failed.is_some() || self.pending() == before && !self.pass_wire_end() {
                 return;
             }
         }
@@ -116,7 +170,9 @@ impl Stack {
     /// # Errors
     /// The layer cannot send any more.
     pub fn encode(&mut self, plain: &[u8]) -> Result<usize, Error> {
-        let Some(first) = self.stages.first_mut() else { return Ok(0) };
+        // one that has finished is on its way out: what follows its last words is not for it
+        let open = |stage: &&mut Stage| stage.layer.state() != LayerState::Finished;
+        let Some(first) = self.stages.first_mut().filter(open) else { return Ok(0) };
         let taken = first.layer.encode(plain, &mut first.wire)?;
         self.flush()?;
         Ok(taken)
@@ -127,16 +183,25 @@ impl Stack {
     /// # Errors
     /// A layer cannot send what the one outwards of it encoded.
     pub fn flush(&mut self) -> Result<(), Error> {
+        let mut closed = self.plain_closed;
         for i in 0..self.stages.len() {
             let (outer, inner) = self.stages.split_at_mut(i);
             let Some(stage) = inner.first_mut() else { break };
-            if let Some(before) = outer.last_mut()
+            if let Some(before) = outer.last_mut().filter(|_| stage.told_plain_end) {
+                // an answer to what came after its last words has no way out any more
+                before.wire.clear();
+            } else if let Some(before) = outer.last_mut()
                 && stage.layer.state() != LayerState::Finished
             {
                 let taken = stage.layer.encode(before.wire.filled(), &mut stage.wire)?;
                 before.wire.consume(taken);
             }
+            if closed && outer.last_mut().is_none_or(Stage::is_silent) {
+                stage.tell_plain_end();
+            }
             stage.layer.flush(&mut stage.wire);
+            // the next one inwards hears of it when it has taken what this one has said last
+            closed = stage.told_plain_end && stage.layer.state() != LayerState::Handshaking;
         }
         self.drop_finished();
         Ok(())
@@ -147,21 +212,36 @@ impl Stack {
         self.stages.last_mut().map(|stage| &mut stage.wire)
     }
 
-    /// True when nothing waits to be written to the transport.
-    pub fn is_flushed(&self) -> bool {
-        self.stages.iter().all(|stage| stage.wire.is_empty())
+    /// Bytes that wait to be written to the transport, as they stand between the layers.
+    pub fn unflushed(&self) -> usize {
+        self.stages.iter().map(|stage| stage.wire.len()).sum()
     }
 
-    /// The application has nothing more to send.
+    /// The application has nothing more to send. Each layer says so in turn as they are flushed, the outermost first.
     pub fn close_plain(&mut self) {
-        if let Some(stage) = self.stages.first_mut() {
-            stage.layer.note(Note::PlainClosed);
-        }
+        self.plain_closed = true;
+    }
+
+    /// True once every layer has said that no more comes, and the transport has taken it.
+    pub fn is_closed(&self) -> bool {
+        self.stages.iter().all(|stage| stage.told_plain_end)
+            && self.stages.last().is_none_or(|stage| stage.wire.is_empty())
+            && !self.is_handshaking()
     }
 
     /// True once the peer has said that no more application bytes come.
     pub fn is_plain_ended(&self) -> bool {
         self.stages.first().is_some_and(|stage| stage.layer.state() == LayerState::PlainEof && stage.plain.is_empty())
+    }
+
+    /// True while payload cannot pass because a layer waits for its peer.
+    pub fn is_handshaking(&self) -> bool {
+        self.stages.iter().any(|stage| stage.layer.state() == LayerState::Handshaking)
+    }
+
+    /// True while a layer that has finished still has its last words to get rid of: what it left is not readable before.
+    pub fn is_leaving(&self) -> bool {
+        self.stages.iter().any(|stage| stage.layer.state() == LayerState::Finished)
     }
 
     /// What the layers can do about the end of the application's bytes.

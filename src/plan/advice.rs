@@ -50,8 +50,11 @@ fn listen(plan: &mut Listen, flags: &Options) -> Result<(), Error> {
     family(&plan.at)?;
     // before the direction of a FIFO is decided, so that only what was typed is judged
     let mut odd = unused(flags, std::slice::from_ref(&plan.at));
-    odd.extend(odd_transfer(&plan.transfer));
+    let typed = plan.transfer.stdin;
     odd.extend(serving::settle(plan)?);
+    // that many clients leave standard input alone makes flags about it odd, but nobody has typed -d
+    let shutdown = plan.transfer.shutdown || typed != plan.transfer.stdin;
+    odd.extend(odd_transfer(&Transfer { shutdown, ..plan.transfer.clone() }));
     role::listen(plan)?;
     same_descriptor(plan.announce.ready_fd, plan.report.events.as_ref())?;
     policy::programs_and_the_world(&plan.at, policy::runs_program(&plan.local), &plan.serving)?;

@@ -44,7 +44,7 @@ fn listen(plan: &Listen, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "once listening, write the {what} to {}", Escaped(path.as_os_str().as_encoded_bytes()))?;
     }
     if let Some(text) = &plan.serving.then {
-        let text = Escaped(text.as_encoded_bytes());
+        let text = quoted(text.as_encoded_bytes());
         writeln!(f, "once listening, run sh -c {text}; stop when it ends, with its status")?;
     }
     if plan.serving.grace != DEFAULT_GRACE {
@@ -52,6 +52,7 @@ fn listen(plan: &Listen, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     match plan.serving.share {
         Share::Broker => {
+            banner(&plan.transfer, f)?;
             writeln!(f, "send what a client sends to every other client")?;
             remainder(&plan.transfer, f)?;
         }
@@ -59,6 +60,9 @@ fn listen(plan: &Listen, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             let input = if share == Share::FanOut { "standard input to every client" } else { "standard input" };
             let many = plan.serving.keep && plan.local == Local::Stdio;
             let output = if many { "standard output, by whole lines" } else { "standard output" };
+            if let Local::Program(program) = &plan.local {
+                writeln!(f, "run {} for each connection", shown(program))?;
+            }
             transfer(&plan.transfer, &Near::of(&plan.local, input, output), is_local(&plan.at), f)?;
         }
     }
@@ -92,6 +96,19 @@ fn connect(plan: &Connect, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     limit(f, "give up when that has taken", plan.connect_timeout, 3)?;
     limit(f, "try again until that has taken", plan.wait, 3)?;
+    if let Local::Program(program) = &plan.local {
+        writeln!(f, "run {} on the connection", shown(program))?;
+    }
+    if dialogue(plan, f)? {
+        remainder(&plan.transfer, f)?;
+    } else {
+        transfer(&plan.transfer, &Near::of(&plan.local, "standard input", "standard output"), is_local(&plan.to), f)?;
+    }
+    report(&plan.report, f)
+}
+
+/// True if that is all: what ends with a match has no second part.
+fn dialogue(plan: &Connect, f: &mut fmt::Formatter<'_>) -> Result<bool, fmt::Error> {
     for step in &plan.dialogue {
         match (step, plan.expect_timeout) {
             (Step::Send(bytes), _) => writeln!(f, "send \"{}\"", Escaped(bytes))?,
@@ -102,8 +119,15 @@ fn connect(plan: &Connect, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             (Step::Expect(pattern), None) => writeln!(f, "wait for a match of {}", Escaped(pattern.as_bytes()))?,
         }
     }
-    transfer(&plan.transfer, &Near::of(&plan.local, "standard input", "standard output"), is_local(&plan.to), f)?;
-    report(&plan.report, f)
+    let expects = plan.dialogue.iter().any(|step| matches!(step, Step::Expect(_)));
+    if expects {
+        if plan.transfer.stdin && plan.transfer.flow == Flow::Both {
+            writeln!(f, "send standard input meanwhile")?;
+        }
+        writeln!(f, "write what was matched to standard output; end after the last match")?;
+        writeln!(f, "end with status 8 when the peer ends before that")?;
+    }
+    Ok(expects)
 }
 
 fn check(plan: &Check, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -146,18 +170,16 @@ fn port(address: &Address) -> Option<u16> {
 
 /// The near side of a connection in words.
 struct Near<'a> {
-    program: Option<&'a Program>,
+    program: bool,
     input: &'a str,
     output: &'a str,
 }
 
 impl<'a> Near<'a> {
-    fn of(local: &'a Local, input: &'a str, output: &'a str) -> Self {
+    fn of(local: &Local, input: &'a str, output: &'a str) -> Self {
         match local {
-            Local::Stdio => Near { program: None, input, output },
-            Local::Program(program) => {
-                Near { program: Some(program), input: "the program's output", output: "the program" }
-            }
+            Local::Stdio => Near { program: false, input, output },
+            Local::Program(_) => Near { program: true, input: "the program's output", output: "the program" },
         }
     }
 }
@@ -186,12 +208,7 @@ fn is_local(address: &Address) -> bool {
 fn transfer(plan: &Transfer, near: &Near<'_>, local: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Near { program, input, output } = near;
     let sends = plan.stdin && plan.flow != Flow::ReceiveOnly;
-    if let Some(program) = program {
-        writeln!(f, "run {} for each connection", shown(program))?;
-    }
-    if !plan.banner.is_empty() {
-        writeln!(f, "send \"{}\" first", Escaped(&plan.banner))?;
-    }
+    banner(plan, f)?;
     match plan.flow {
         _ if local && sends => writeln!(f, "send {input}")?,
         _ if local => {}
@@ -208,20 +225,23 @@ fn transfer(plan: &Transfer, near: &Near<'_>, local: bool, f: &mut fmt::Formatte
     match plan.after_peer_eof {
         _ if local => {}
         _ if !sends => writeln!(f, "end when the peer ends")?,
-        AfterPeerEof::Auto if program.is_some() => writeln!(f, "when the peer ends, go on until the program ends")?,
+        AfterPeerEof::Auto if *program => writeln!(f, "when the peer ends, go on until the program ends")?,
         AfterPeerEof::Auto => {
             writeln!(f, "when the peer ends, go on sending, but stop if standard input is a terminal")?;
         }
         AfterPeerEof::Exit => writeln!(f, "when the peer ends, stop")?,
         AfterPeerEof::Send => writeln!(f, "when the peer ends, go on sending")?,
     }
-    limit(
-        f,
-        &format!("stop after {} has ended and", if program.is_some() { input } else { "standard input" }),
-        plan.quit_after,
-        0,
-    )?;
+    let source = if *program { input } else { "standard input" };
+    limit(f, &format!("stop after {source} has ended and"), plan.quit_after, 0)?;
     remainder(plan, f)
+}
+
+fn banner(plan: &Transfer, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match plan.banner.as_slice() {
+        [] => Ok(()),
+        text => writeln!(f, "send \"{}\" first", Escaped(text)),
+    }
 }
 
 /// Limits, copies and buffers, which are the same whatever is joined.

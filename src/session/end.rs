@@ -79,12 +79,21 @@ pub struct End {
     cut: bool,
     /// The end of our bytes was passed on, or nothing was to be.
     write_closed: bool,
+    /// Writing what the layers had to say failed; what they say from now on is dropped, so that reading can go on.
+    mute: bool,
     /// The transport gave an end of file to the stack.
     wire_ended: bool,
     /// The end of file was read.
     read_ended: bool,
+    /// It is registered.
+    started: bool,
     /// The program behind the transport, until it is handed over.
-    program: Option<Program>,
+    program: Option<Box<Program>>,
+    /// A layer was given bytes or an end from the wire: it may have something to say, or take what it refused before,
+    /// although no payload came of it.
+    stirred: bool,
+    /// Nothing will be asked of this end after its close: a protocol that cannot half-close says its end as well.
+    parting: bool,
 }
 
 impl End {
@@ -96,31 +105,42 @@ impl End {
             side,
             cut: false,
             write_closed: false,
+            mute: false,
             wire_ended: false,
             read_ended: false,
+            started: false,
             program: None,
+            stirred: false,
+            parting: false,
         }
     }
 
     /// The same, with the program whose input and output the transport is.
     pub fn with_program(mut self, child: Child) -> Self {
-        self.program = Some(Program::new(child));
+        self.program = Some(Box::new(Program::new(child)));
         self
     }
 
     /// The program behind this end, if there is one.
     pub fn program(&mut self) -> Option<&mut Program> {
-        self.program.as_mut()
+        self.program.as_deref_mut()
     }
 
     /// Takes the program out, to be waited for elsewhere.
     pub fn take_program(&mut self) -> Option<Program> {
-        self.program.take()
+        self.program.take().map(|program| *program)
     }
 
     /// Declares that the peer was found to be gone before the session began; what it sent may still be read.
     pub fn mark_cut(&mut self) {
         self.cut = true;
+    }
+
+    /// Asks the kernel whether the peer has cut the connection since its end of file, which no read would tell.
+    pub fn look_for_cut(&mut self) {
+        if let Some(error) = self.transport.take_error() {
+            self.failed(error);
+        }
     }
 
     /// True once the peer is known to have cut the connection.
@@ -131,6 +151,11 @@ impl End {
     /// True once the end of file was read: nothing is left to be discarded.
     pub fn is_read_ended(&self) -> bool {
         self.read_ended
+    }
+
+    /// True once what the layers held could not be written.
+    pub fn is_mute(&self) -> bool {
+        self.mute
     }
 
     /// Who is there.
@@ -153,11 +178,14 @@ impl End {
         &self.transport
     }
 
-    /// Registers the transport.
+    /// Registers the transport, unless whoever had this end before has done that.
     ///
     /// # Errors
     /// ENOMEM, ENOSPC.
     pub fn start(&mut self, turn: &mut Turn) -> io::Result<()> {
+        if std::mem::replace(&mut self.started, true) {
+            return Ok(());
+        }
         self.program.as_mut().map_or(Ok(()), |program| program.start(turn))?;
         self.transport.start(turn)
     }
@@ -165,16 +193,19 @@ impl End {
     /// Reads plain bytes into `buffer`, at most `most`.
     pub fn read(&mut self, turn: &mut Turn, buffer: &mut Buffer, most: usize) -> Step {
         let step = match self.stack {
-            None => {
-                let step = Step::of(self.transport.read(turn, buffer.spare(most)));
-                if let Step::Moved(count) = step {
-                    buffer.fill(count);
-                }
-                step
-            }
+            None => self.read_bare(turn, buffer, most),
             Some(_) => self.read_through_layers(turn, buffer, most),
         };
+        self.read_ended |= matches!(step, Step::Eof);
         self.judge(step)
+    }
+
+    fn read_bare(&mut self, turn: &mut Turn, buffer: &mut Buffer, most: usize) -> Step {
+        let step = Step::of(self.transport.read(turn, buffer.spare(most)));
+        if let Step::Moved(count) = step {
+            buffer.fill(count);
+        }
+        step
     }
 
     fn read_through_layers(&mut self, turn: &mut Turn, buffer: &mut Buffer, most: usize) -> Step {
@@ -196,15 +227,21 @@ impl End {
             }
             if stack.is_bare() {
                 self.stack = None;
-                let step = Step::of(self.transport.read(turn, buffer.spare(most)));
-                if let Step::Moved(count) = step {
-                    buffer.fill(count);
-                }
-                return step;
+                return self.read_bare(turn, buffer, most);
             }
             if self.wire_ended {
+                if stack.is_handshaking() {
+                    return Step::Failed(Fault::Io(io::ErrorKind::UnexpectedEof.into()));
+                }
+                if stack.is_leaving() {
+                    return Step::Blocked; // until its last words are written
+                }
                 // a layer that has not said otherwise leaves the end of file to the transport
                 return Step::Eof;
+            }
+            if stack.wire_spare().is_empty() {
+                // a layer takes nothing before it has said something; a read of no bytes would look like the end
+                return Step::Blocked;
             }
             match Step::of(self.transport.read(turn, stack.wire_spare())) {
                 Step::Moved(count) => stack.wire_received(count),
@@ -214,7 +251,13 @@ impl End {
                 }
                 other => return other,
             }
+            self.stirred = true;
         }
+    }
+
+    /// True once after a layer was given something that it may answer.
+    pub fn take_stirred(&mut self) -> bool {
+        std::mem::take(&mut self.stirred)
     }
 
     /// Drops received bytes without looking at them.
@@ -225,19 +268,27 @@ impl End {
 
     /// Writes plain bytes.
     pub fn write(&mut self, turn: &mut Turn, bytes: &[u8]) -> Step {
-        let step = match &mut self.stack {
-            None => match self.transport.write(turn, bytes) {
-                Ok(0) => Step::Blocked,
-                result => Step::of(result),
-            },
-            Some(stack) => match stack.encode(bytes) {
-                Ok(taken) => match self.flush(turn) {
-                    Step::Failed(fault) => Step::Failed(fault),
-                    _ if taken > 0 => Step::Moved(taken),
-                    _ => Step::Blocked,
-                },
-                Err(error) => Step::Failed(Fault::Layer(error)),
-            },
+        let step = loop {
+            let Some(stack) = self.stack.as_mut().filter(|stack| stack.has_layers()) else {
+                break match self.transport.write(turn, bytes) {
+                    Ok(0) => Step::Blocked,
+                    result => Step::of(result),
+                };
+            };
+            if self.mute {
+                break Step::Failed(Fault::Io(io::ErrorKind::BrokenPipe.into()));
+            }
+            let taken = match stack.encode(bytes) {
+                Ok(taken) => taken,
+                Err(error) => break Step::Failed(Fault::Layer(error)),
+            };
+            match self.flush(turn) {
+                Step::Failed(fault) => break Step::Failed(fault),
+                // what went made room
+                Step::Moved(_) if taken == 0 => {}
+                _ if taken == 0 => break Step::Blocked,
+                _ => break Step::Moved(taken),
+            }
         };
         self.judge(step)
     }
@@ -251,13 +302,21 @@ impl End {
                 return Step::Failed(Fault::Layer(error));
             }
             let Some(wire) = stack.outgoing().filter(|wire| !wire.is_empty()) else { break };
+            if self.write_closed || self.mute {
+                // an answer to what came after our end has no way out any more
+                wire.clear();
+                continue;
+            }
             match self.transport.write(turn, wire.filled()) {
                 Ok(count) => {
                     wire.consume(count);
                     moved += count;
+                    // with its last words gone a layer may leave, and what it left be read
+                    self.stirred = true;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => {
+                    (self.mute, self.stirred) = (true, true);
                     let step = Step::Failed(error.into());
                     return self.judge(step);
                 }
@@ -271,15 +330,19 @@ impl End {
         if self.write_closed {
             return Step::Eof;
         }
+        if self.mute {
+            return Step::Failed(Fault::Io(io::ErrorKind::BrokenPipe.into()));
+        }
         if let Some(stack) = &mut self.stack {
-            if stack.half_close() == HalfClose::EndsBoth && !self.wire_ended && !stack.is_plain_ended() {
+            let goes_on = !self.parting && !self.wire_ended && !stack.is_plain_ended();
+            if goes_on && stack.half_close() == HalfClose::EndsBoth {
                 return Step::Eof; // said when the peer ends, or at the close
             }
             stack.close_plain();
             if let Step::Failed(fault) = self.flush(turn) {
                 return Step::Failed(fault);
             }
-            if self.stack.as_ref().is_some_and(|stack| !stack.is_flushed()) {
+            if self.stack.as_ref().is_some_and(|stack| !stack.is_closed()) {
                 return Step::Blocked;
             }
         }
@@ -291,6 +354,12 @@ impl End {
                 self.judge(step)
             }
         }
+    }
+
+    /// Passes the end of our bytes on, also by a protocol that ends both directions with it.
+    pub fn close_write_for_good(&mut self, turn: &mut Turn) -> Step {
+        self.parting = true;
+        self.close_write(turn)
     }
 
     /// Nothing will be read here any more.
@@ -308,11 +377,6 @@ impl End {
             Step::Eof if self.cut && self.is_peer() => Step::Failed(Fault::Io(io::ErrorKind::ConnectionReset.into())),
             step => step,
         }
-    }
-
-    /// What an end of file told by splice means here.
-    pub fn ended(&mut self) -> Step {
-        self.judge(Step::Eof)
     }
 
     /// The descriptor of one direction for splice(2); `None` while a layer must see the bytes.
@@ -333,7 +397,8 @@ impl End {
 
     /// Bytes that our side accepted and the peer's kernel has not acknowledged.
     pub fn unsent(&self) -> usize {
-        if self.cut { 0 } else { self.transport.unsent() }
+        let held = self.stack.as_ref().map_or(0, |stack| stack.unflushed());
+        if self.cut { 0 } else { held + self.transport.unsent() }
     }
 
     /// When a layer wants to be told the time.

@@ -17,8 +17,16 @@ pub(super) struct Linger {
     progress_at: Instant,
     /// The peer answered a reset while our bytes were on their way.
     lost: bool,
-    /// The peer was found to be gone; remembered here, since the end itself may be closed before others are.
-    cut: bool,
+}
+
+/// How it stands with an end whose send queue is waited for.
+pub(super) enum Lingering {
+    /// It can be closed.
+    Over,
+    /// The peer, or the clock, has to move first.
+    Waiting,
+    /// There is more to be read and dropped at once.
+    Busy,
 }
 
 /// What the looks of one linger have in common.
@@ -34,33 +42,41 @@ pub(super) struct Farewell<'a> {
 impl Linger {
     /// Nothing was looked at yet.
     pub(super) fn new(now: Instant) -> Self {
-        Linger { unsent: None, progress_at: now, lost: false, cut: false }
+        Linger { unsent: None, progress_at: now, lost: false }
     }
 
-    /// Looks at the send queue; true when there is nothing left to wait for: it is empty, or the peer is gone.
-    pub(super) fn look(&mut self, end: &mut End, turn: &mut Turn, farewell: &Farewell) -> bool {
-        let closed = match farewell.orderly {
-            true => !matches!(end.close_write(turn), Step::Blocked),
-            false => {
+    /// Looks at the send queue, and drops what came meanwhile.
+    pub(super) fn look(&mut self, end: &mut End, turn: &mut Turn, farewell: &Farewell) -> Lingering {
+        let (mut closed, mut busy) = (true, false);
+        for _ in 0..ROUNDS {
+            busy = !end.is_read_ended() && discard_input(end, turn, farewell.pools);
+            if farewell.orderly {
+                closed = !matches!(end.close_write_for_good(turn), Step::Blocked);
+            } else {
                 // what layers hold was taken from the source: it goes first
                 end.flush(turn);
-                true
             }
-        };
-        if !(end.is_read_ended() && end.unsent() == 0) {
-            discard_input(end, turn, farewell.pools);
+            // what came may have made the layers answer, and that may let them take more
+            if busy || !end.take_stirred() {
+                break;
+            }
+            busy = true;
         }
-        if end.is_cut() {
+        end.look_for_cut();
+        if end.is_cut() || end.is_mute() {
             // a reset that comes before the queue was seen to be empty has thrown away what was in it
-            self.lost |= !self.cut && self.unsent.map_or(farewell.sent, |unsent| unsent > FIN);
-            self.cut = true;
-            return true;
+            self.lost = end.is_mute() || self.unsent.map_or(farewell.sent, |unsent| unsent > FIN);
+            return Lingering::Over;
         }
         let unsent = end.unsent();
         if self.unsent.is_none_or(|before| unsent < before) {
             (self.unsent, self.progress_at) = (Some(unsent), turn.now());
         }
-        unsent == 0 && closed
+        match unsent == 0 && closed {
+            true => Lingering::Over,
+            false if busy => Lingering::Busy,
+            false => Lingering::Waiting,
+        }
     }
 
     /// When something was acknowledged last.
@@ -72,27 +88,18 @@ impl Linger {
     pub(super) fn is_lost(&self) -> bool {
         self.lost
     }
-
-    /// True if the peer was found to be gone.
-    pub(super) fn is_cut(&self) -> bool {
-        self.cut
-    }
-
-    /// Takes note of what the end knows at its close.
-    pub(super) fn note_cut(&mut self, end: &End) {
-        self.cut |= end.is_cut();
-    }
 }
 
-/// Reads and drops what still comes, so that closing does not turn into a reset.
-fn discard_input(end: &mut End, turn: &mut Turn, pools: &Pools) {
+/// Reads and drops what still comes, so that closing does not turn into a reset; true if more may be there.
+fn discard_input(end: &mut End, turn: &mut Turn, pools: &Pools) -> bool {
     let mut buffer = pools.buffer();
     for _ in 0..DISCARDS {
         match end.read(turn, &mut buffer, usize::MAX) {
             Step::Moved(_) => buffer.clear(),
-            Step::Blocked | Step::Eof | Step::Failed(_) => return,
+            Step::Blocked | Step::Eof | Step::Failed(_) => return false,
         }
     }
+    true
 }
 
 /// The acknowledgement of a FIN raises an edge, that of the last bytes before a reset none; so look again by the clock,
@@ -106,3 +113,6 @@ pub(super) const FIN: usize = 1;
 
 /// Reads in one turn while discarding: a flooding peer must not hold the loop.
 const DISCARDS: usize = 16;
+
+/// How often in one turn the layers may answer what came while discarding.
+const ROUNDS: usize = 4;

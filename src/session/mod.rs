@@ -141,6 +141,9 @@ impl Session {
     pub fn turn(&mut self, turn: &mut Turn) -> Park {
         let now = turn.now();
         let mut spent = false;
+        for end in self.ends.iter_mut().flatten() {
+            end.tick(now);
+        }
         if self.parting.is_none() {
             spent = self.pump_all(turn);
             self.check_programs(turn);
@@ -178,6 +181,9 @@ impl Session {
             let mut moved = self.flush_layers(turn);
             for (direction, budget) in budgets.iter_mut().enumerate() {
                 moved |= self.pump_one(turn, direction, budget);
+            }
+            for end in self.ends.iter_mut().flatten() {
+                moved |= end.take_stirred();
             }
             if self.parting.is_some() {
                 return false;
@@ -273,8 +279,12 @@ impl Session {
             Some(bucket) => bucket.allowance(now).unwrap_or(0),
             None => u64::MAX,
         };
-        match self.context.policy.max_bytes {
-            Some(most) if direction == INWARD => by_rate.min(most.saturating_sub(self.taken[direction])),
+        let Policy { max_bytes, flow, .. } = &self.context.policy;
+        match *max_bytes {
+            // what is only dropped does not count as received
+            Some(most) if direction == INWARD && *flow != Flow::SendOnly => {
+                by_rate.min(most.saturating_sub(self.taken[direction]))
+            }
             _ => by_rate,
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::end::{End, Fault, Side};
 use super::limits::soonest;
-use super::linger::{FIN, FIRST_LOOK, Farewell, LOOK_AGAIN, Linger};
+use super::linger::{FIN, FIRST_LOOK, Farewell, LOOK_AGAIN, Linger, Lingering};
 use super::pump::{Pump, Stop, Terms};
 use super::{INWARD, LOCAL, OUTWARD, Session};
 use crate::error::{Cause, Error, Op};
@@ -85,15 +85,17 @@ impl Session {
         }
         self.pumps.iter_mut().for_each(Pump::break_off);
         self.close_local(turn);
+        let mut more = false;
         for index in [LOCAL, 1] {
-            let lingers = self.is_peer(index) && !self.linger(turn, index);
-            if !lingers {
-                self.close(turn, index);
+            match self.linger(turn, index) {
+                Lingering::Over => self.close(turn, index),
+                Lingering::Waiting => {}
+                Lingering::Busy => more = true,
             }
         }
         if self.ends.iter().any(Option::is_some) {
             turn.deadline(self.parting_deadline(now));
-            return Park::Wait;
+            return if more { Park::Again } else { Park::Wait };
         }
         let ended = self.parting.as_mut().and_then(|parting| parting.ended.take()).unwrap_or(Ended::Clean);
         turn.deadline(None);
@@ -208,22 +210,28 @@ impl Session {
         }
     }
 
-    /// Waits for a peer's send queue; true when it is empty, or no longer worth waiting for.
-    fn linger(&mut self, turn: &mut Turn, index: usize) -> bool {
+    /// Waits for a peer's send queue to be empty, as long as that is worth waiting for.
+    fn linger(&mut self, turn: &mut Turn, index: usize) -> Lingering {
         let now = turn.now();
         let sent = self.pumps[1 - index].delivered() > 0;
-        let (Some(end), Some(parting)) = (&mut self.ends[index], &mut self.parting) else { return true };
-        let orderly = parting.manner == Manner::Orderly && !parting.lingers[1 - index].is_cut();
-        let farewell = Farewell { pools: &self.context.pools, orderly: orderly && self.context.policy.shutdown, sent };
-        parting.lingers[index].look(end, turn, &farewell) || self.is_grace_over(index, now)
+        let (Some(end), Some(parting)) = (&mut self.ends[index], &mut self.parting) else { return Lingering::Over };
+        if !end.is_peer() {
+            return Lingering::Over;
+        }
+        let orderly = parting.manner == Manner::Orderly && self.context.policy.shutdown;
+        let farewell = Farewell { pools: &self.context.pools, orderly, sent };
+        match parting.lingers[index].look(end, turn, &farewell) {
+            Lingering::Over => Lingering::Over,
+            _ if self.is_grace_over(index, now) => Lingering::Over,
+            lingering => lingering,
+        }
     }
 
     fn close(&mut self, turn: &mut Turn, index: usize) {
         let Some(mut end) = self.ends[index].take() else { return };
         self.children[index] = end.take_program().map(|program| program.into_child(turn));
-        let Some(parting) = &mut self.parting else { return };
-        parting.lingers[index].note_cut(&end);
-        let reset = parting.manner != Manner::Orderly || parting.lingers[1 - index].is_cut();
+        let Some(parting) = &self.parting else { return };
+        let reset = parting.manner != Manner::Orderly;
         let (unsent, lost, manner) = (end.unsent(), parting.lingers[index].is_lost(), parting.manner);
         let (name, writing) = (end.name(true), end.name(false));
         if end.is_peer() && manner != Manner::Aborted {

@@ -373,7 +373,7 @@ impl Pump {
             return Filled::Blocked;
         };
         match pipe.fill(source.fd, most.min(terms.pools.pipe_size())) {
-            Ok(0) => from.ended().into(),
+            Ok(0) => self.fill_buffer(turn, from, terms, most), // see `splice_straight`
             Ok(count) => Filled::Taken(count),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.source_would_block(turn, from, terms, most),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.fill_pipe(turn, from, terms, most),
@@ -403,7 +403,9 @@ impl Pump {
             return Filled::Blocked;
         };
         match sys::splice(source.fd, sink.fd, most) {
-            Ok(0) => from.ended().into(),
+            // 0 is no proof of an end: with FIN already there splice gives it at an urgent byte, too, whatever comes
+            // behind (tcp_splice_read). Only a plain read knows, and goes past it.
+            Ok(0) => self.fill_buffer(turn, from, terms, most),
             Ok(count) => {
                 self.delivered += count as u64;
                 Filled::Taken(count)

@@ -443,3 +443,21 @@ fn a_server_outlives_its_copy() {
     haul.code(5);
     assert_eq!(haul.complaints().lines().count(), 1, "{}", haul.stderr);
 }
+
+// --send and --expect are dumped as they are said, with -C as the peer hears it.
+#[test]
+fn a_dialogue_is_dumped() {
+    let listener = Listener::tcp();
+    let words = ["--send", r"ping\n", "--expect", "pong", "--send", r"bye\n", "--hex", "-o", "/dev/stderr"];
+    let haul = haul([&["connect", "-C"], &words[..], &[&listener.endpoint()]].concat()).spawn();
+    let mut peer = listener.accept();
+    assert_eq!(peer.receive(6), b"ping\r\n");
+    peer.send(b"pong\n");
+    assert_eq!(peer.receive_all().0, b"bye\r\n");
+    drop(peer);
+    let haul = haul.wait();
+    haul.code(0);
+    let lines: Vec<_> = haul.stderr.lines().map(|line| line[..30].trim_end()).collect();
+    let said = ["> 00000000  70 69 6e 67 0d 0a", "< 00000000  70 6f 6e 67 0a", "> 00000006  62 79 65 0d 0a"];
+    assert_eq!(lines, said);
+}

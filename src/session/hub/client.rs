@@ -44,7 +44,7 @@ pub(super) struct Client {
     pub(super) is_waiting: bool,
     pub(super) alarm: Alarm,
     /// The first failure; it decides how it ends.
-    pub(super) failure: Option<Error>,
+    pub(super) failure: Option<Box<Error>>,
     /// On its way out.
     pub(super) leaving: Option<Box<Leaving>>,
 }

@@ -8,7 +8,7 @@ use crate::error::{Cause, Error};
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
 use crate::reactor::Turn;
-use crate::session::linger::{FIN, FIRST_LOOK, Farewell, LOOK_AGAIN, Linger};
+use crate::session::linger::{FIN, FIRST_LOOK, Farewell, LOOK_AGAIN, Linger, Lingering};
 use crate::session::parting::{headline, reset_by};
 
 impl Hub {
@@ -40,7 +40,7 @@ impl Hub {
         let farewell = Farewell { pools: &self.context.pools, orderly, sent: bytes[0] > 0 };
         let given_up = leaving.until.is_some_and(|until| until <= now);
         let idle = |linger: &Linger| linger.progress_at() + policy.linger <= now;
-        if given_up || leaving.linger.look(end, turn, &farewell) || idle(&leaving.linger) {
+        if given_up || matches!(leaving.linger.look(end, turn, &farewell), Lingering::Over) || idle(&leaving.linger) {
             return self.close(turn, key);
         }
         let again = now + leaving.pause;

@@ -280,7 +280,7 @@ impl Hub {
             Fault::Io(error) => peer_failed(headline(client.bytes), &client.end.name(true), error),
             Fault::Layer(error) => error,
         };
-        client.failure.get_or_insert(error);
+        client.failure.get_or_insert(Box::new(error));
     }
 
     /// Lets the client go if its time has come.
@@ -297,7 +297,7 @@ impl Hub {
         let has_passed = |at: Option<_>| at.is_some_and(|at| at <= now);
         if client.failure.is_some() && client.input != Input::Open {
             let error = client.failure.take();
-            self.leave(key, error.map_or(Ended::Clean, Ended::Failed), true, now);
+            self.leave(key, error.map_or(Ended::Clean, |error| Ended::Failed(*error)), true, now);
         } else if ended && is_over {
             self.leave(key, Ended::Clean, false, now);
         } else if policy.max_bytes.is_some_and(|most| client.bytes[1] >= most) {

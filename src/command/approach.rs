@@ -1,0 +1,112 @@
+//! Opening the one endpoint of a run: within its time, and again where `--wait` says so.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::patience::Patience;
+use crate::endpoint::open::{Opened, Opening};
+use crate::endpoint::printed;
+use crate::error::Error;
+use crate::escape::Escaped;
+use crate::event::{Event, Observer};
+use crate::plan::address::Address;
+use crate::reactor::Turn;
+use crate::session::limits::soonest;
+
+/// An [`Opening`] with a time limit, followed by others while there is patience.
+pub(super) struct Approach {
+    address: Address,
+    /// Whether bytes will come from it, and whether they will go to it.
+    ways: (bool, bool),
+    patience: Patience,
+    observer: Rc<dyn Observer>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// A try is under way, until then at the latest.
+    Trying(Box<Opening>, Option<(Instant, Duration)>),
+    /// The next one begins then.
+    Pausing(Instant),
+}
+
+impl Approach {
+    /// Prepares to open `address`; nothing is touched yet.
+    ///
+    /// # Errors
+    /// A kind that nobody opens here.
+    pub(super) fn new(
+        address: &Address,
+        ways: (bool, bool),
+        patience: Patience,
+        observer: Rc<dyn Observer>,
+    ) -> Result<Self, Error> {
+        let opening = Opening::new(address, ways.0, ways.1)?;
+        let stage = Stage::Trying(Box::new(opening), None);
+        Ok(Approach { address: address.clone(), ways, patience, observer, stage })
+    }
+
+    /// Begins the first try.
+    ///
+    /// # Errors
+    /// What can be told at once and does not mend with time.
+    pub(super) fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        self.patience.begin(turn.now());
+        self.begin(turn)
+    }
+
+    /// Does everything possible now; `Some` once it is open. Harmless when called for nothing.
+    ///
+    /// # Errors
+    /// Why it cannot be opened, or was not within its time.
+    pub(super) fn turn(&mut self, turn: &mut Turn) -> Result<Option<Opened>, Error> {
+        if matches!(self.stage, Stage::Pausing(at) if at <= turn.now()) {
+            self.begin(turn)?;
+        }
+        let Stage::Trying(opening, limit) = &mut self.stage else { return Ok(None) };
+        let failure = match (opening.turn(turn), limit) {
+            (Ok(None), Some((at, limit))) if *at <= turn.now() => opening.timed_out(*limit),
+            (Ok(found), _) => return Ok(found),
+            (Err(error), _) => error,
+        };
+        self.failed(turn, failure).map(|()| None)
+    }
+
+    /// When the next turn is due at the latest, whatever happens.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Trying(opening, limit) => soonest([opening.deadline(), limit.map(|(at, _)| at)]),
+            Stage::Pausing(at) => Some(*at),
+        }
+    }
+
+    /// Gives it up.
+    pub(super) fn abandon(&mut self, turn: &mut Turn) {
+        if let Stage::Trying(opening, _) = &mut self.stage {
+            opening.abandon(turn);
+        }
+    }
+
+    fn begin(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        let mut opening = Opening::new(&self.address, self.ways.0, self.ways.1)?;
+        let started = opening.start(turn);
+        let limit = self.patience.limit(turn.now()).map(|limit| (turn.now() + limit, limit));
+        self.stage = Stage::Trying(Box::new(opening), limit);
+        started.or_else(|error| self.failed(turn, error))
+    }
+
+    /// Pauses after a failed try, or makes the failure final.
+    fn failed(&mut self, turn: &mut Turn, failure: Error) -> Result<(), Error> {
+        self.abandon(turn);
+        let Some(again) = self.patience.again(&failure, turn.now()) else {
+            return Err(self.patience.give_up(failure));
+        };
+        if let Some(cause) = self.patience.news(&failure) {
+            let name = printed::object(&self.address, "localhost");
+            let text = format!("waiting for {}: {cause}", Escaped(&name));
+            self.observer.observe(&Event::Note { verbosity: 1, text });
+        }
+        self.stage = Stage::Pausing(again);
+        Ok(())
+    }
+}

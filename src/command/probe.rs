@@ -1,0 +1,200 @@
+//! One try of `connect -z` at one target, as a task of its own; and the look-up of one name for all who need it.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::endpoint::dial::Dial;
+use crate::endpoint::file::{self, Found};
+use crate::endpoint::knock::{self, Knock, Terms};
+use crate::endpoint::printed;
+use crate::endpoint::resolve::{Lookup, NoAddress};
+use crate::error::{Cause, Error, Op};
+use crate::outcome::{Ended, Outcome};
+use crate::plan::address::{Address, HostPort, Kind, Options, UnixSocket};
+use crate::reactor::{Park, Task, Turn};
+use crate::session::limits::soonest;
+
+/// When a try is over, and how long that was from its beginning.
+pub(super) type Limit = Option<(Instant, Duration)>;
+
+/// Asks one target whether it is open. A clean outcome says that it is; an error says why it is not.
+pub(super) struct Probe {
+    question: Question,
+    limit: Limit,
+}
+
+enum Question {
+    /// A connection that is closed as soon as it is up.
+    Connection(Box<Dial>),
+    /// Datagrams to a UDP port: opened at the first turn.
+    Datagram(Box<Datagram>),
+    /// Answered before it was asked.
+    Answered(Option<Error>),
+}
+
+struct Datagram {
+    name: Vec<u8>,
+    addresses: Vec<SocketAddr>,
+    sources: Vec<SocketAddr>,
+    options: Options,
+    most: Option<Duration>,
+    knock: Option<Knock>,
+}
+
+impl Probe {
+    /// Asks a target that needs no name of the name server. `most`: the user's limit for one try.
+    pub(super) fn new(target: &Address, limit: Limit, most: Option<Duration>) -> Self {
+        let name = name(target);
+        let question = match &target.kind {
+            Kind::Udp(at) => match Lookup::new(at, &target.options).and_then(Lookup::wait) {
+                Ok(addresses) => datagram(target, addresses, most),
+                Err(why) => Question::Answered(Some(unnamed(&name, why))),
+            },
+            Kind::Unix(at, UnixSocket::Datagram) => Question::Answered(knock::unix(&name, at).err()),
+            Kind::Path(path) => match file::find(path) {
+                Ok(Found::Socket | Found::Nothing) => Question::Connection(Box::new(Dial::new(target))),
+                Ok(_) => Question::Answered(Some(Error::said(Op::Use, &name, "it is not a socket"))),
+                Err(error) => Question::Answered(Some(Error::new(Op::Connect, &name, error))),
+            },
+            _ => Question::Connection(Box::new(Dial::new(target))),
+        };
+        Probe { question, limit }
+    }
+
+    /// Asks a target whose name has these addresses.
+    pub(super) fn at(target: &Address, addresses: &[SocketAddr], limit: Limit, most: Option<Duration>) -> Self {
+        let question = match &target.kind {
+            Kind::Udp(_) => datagram(target, addresses.to_vec(), most),
+            _ => {
+                let object = String::from_utf8_lossy(&name(target)).into_owned();
+                Question::Connection(Box::new(Dial::to(&object, addresses, &target.options)))
+            }
+        };
+        Probe { question, limit }
+    }
+}
+
+impl Task for Probe {
+    fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        match &mut self.question {
+            Question::Connection(dial) => dial.start(turn),
+            Question::Datagram(datagram) => datagram.open(turn),
+            Question::Answered(_) => Ok(()),
+        }
+    }
+
+    fn turn(&mut self, turn: &mut Turn) -> Park {
+        let answer = match &mut self.question {
+            Question::Connection(dial) => match dial.turn(turn) {
+                Ok(Some(connected)) => {
+                    connected.socket.close(turn, false);
+                    Ok(true)
+                }
+                Ok(None) => match self.limit {
+                    Some((at, limit)) if at <= turn.now() => Err(dial.timed_out(limit)),
+                    limit => {
+                        turn.deadline(soonest([dial.deadline(), limit.map(|(at, _)| at)]));
+                        Ok(false)
+                    }
+                },
+                Err(error) => Err(error),
+            },
+            Question::Datagram(datagram) => datagram.turn(turn),
+            Question::Answered(answer) => answer.take().map_or(Ok(true), Err),
+        };
+        match answer {
+            Ok(false) => Park::Wait,
+            Ok(true) => Park::Done(Outcome::nothing_moved(Ended::Clean)),
+            Err(error) => Park::Done(Outcome::nothing_moved(Ended::Failed(error))),
+        }
+    }
+}
+
+impl Datagram {
+    fn open(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        let terms = Terms { sources: &self.sources, options: &self.options, most: self.most };
+        self.knock = Some(Knock::open(turn, &self.name, &self.addresses, &terms)?);
+        Ok(())
+    }
+
+    fn turn(&mut self, turn: &mut Turn) -> Result<bool, Error> {
+        let Some(knock) = &mut self.knock else { return Ok(false) };
+        let open = knock.turn(turn)?;
+        turn.deadline(knock.deadline());
+        Ok(open)
+    }
+}
+
+fn datagram(target: &Address, addresses: Vec<SocketAddr>, most: Option<Duration>) -> Question {
+    let (name, options) = (name(target), target.options.clone());
+    let source = options.source.as_ref().map(|host| {
+        let at = HostPort { host: host.clone(), port: options.source_port.unwrap_or(0) };
+        Lookup::new(&at, &options).and_then(Lookup::wait)
+    });
+    match source.transpose() {
+        Ok(sources) => {
+            let sources = sources.unwrap_or_default();
+            Question::Datagram(Box::new(Datagram { name, addresses, sources, options, most, knock: None }))
+        }
+        Err(why) => Question::Answered(Some(unnamed(&name, why))),
+    }
+}
+
+/// What messages and the report call a target: as it would be typed, without options.
+pub(super) fn name(target: &Address) -> Vec<u8> {
+    let object = printed::object(target, "localhost");
+    match target.kind {
+        Kind::Udp(_) => [b"udp:", object.as_slice()].concat(),
+        _ => object,
+    }
+}
+
+/// The name of a target has no address.
+pub(super) fn unnamed(name: &[u8], why: NoAddress) -> Error {
+    let error = Error::said(Op::Connect, name, why.cause);
+    match why.advice {
+        Some(advice) => error.with_advice(advice),
+        None => error,
+    }
+}
+
+/// The name server has not answered in time.
+pub(super) fn unanswered(name: &[u8], limit: Duration) -> Error {
+    let error = Error::new(Op::Connect, name, Cause::TimedOut(limit));
+    error.with_facts(vec!["the name server has not answered".into()])
+}
+
+/// Where a [`Naming`] leaves what it has found; `None` if there was no answer in time.
+pub(super) type Answer = Rc<RefCell<Option<Result<Vec<SocketAddr>, NoAddress>>>>;
+
+/// Looks up one name.
+pub(super) struct Naming {
+    lookup: Lookup,
+    answer: Answer,
+    limit: Limit,
+}
+
+impl Naming {
+    /// Leaves the addresses in `answer`.
+    pub(super) fn new(lookup: Lookup, answer: Answer, limit: Limit) -> Self {
+        Naming { lookup, answer, limit }
+    }
+}
+
+impl Task for Naming {
+    fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        self.lookup.start(turn).map_err(|error| Error::new(Op::Use, "the name server", error))
+    }
+
+    fn turn(&mut self, turn: &mut Turn) -> Park {
+        let found = self.lookup.poll().transpose();
+        if found.is_none() && self.limit.is_none_or(|(at, _)| at > turn.now()) {
+            turn.deadline(self.limit.map(|(at, _)| at));
+            return Park::Wait;
+        }
+        *self.answer.borrow_mut() = found;
+        Park::Done(Outcome::nothing_moved(Ended::Clean))
+    }
+}

@@ -178,8 +178,14 @@ impl Listener {
     pub fn accept(&self) -> Peer {
         // SO_RCVTIMEO holds for accept too.
         self.socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        let (socket, _) = self.socket.accept().unwrap_or_else(|e| panic!("nobody connected: {e}"));
-        Peer::new(socket)
+        loop {
+            match self.socket.accept() {
+                Ok((socket, _)) => return Peer::new(socket),
+                // with a time limit it is not taken up again by itself (signal(7))
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => panic!("nobody connected: {e}"),
+            }
+        }
     }
 
     /// True if nobody has connected.

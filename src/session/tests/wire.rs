@@ -83,7 +83,6 @@ pub(super) fn decoded(wire: &[u8], mut far: Stack) -> (Vec<u8>, bool) {
     }
 }
 
-#[cfg(all(target_os = "linux", not(feature = "portable")))]
 #[test]
 fn layers_on_both_sides_of_a_socket_carry_everything_both_ways() {
     use std::io::Write as _;

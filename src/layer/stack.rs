@@ -74,7 +74,8 @@ impl Stage {
 }
 
 impl Stack {
-    /// A stack of these layers with `capacity` bytes of buffer at each seam.
+    /// A stack of these layers with `capacity` bytes of buffer at each seam: twice the largest record that a layer takes
+    /// or gives only as a whole, since one may have to fit behind the incomplete rest of another.
     pub fn new(layers: Vec<Box<dyn Layer>>, capacity: usize) -> Self {
         let stages = layers.into_iter().map(|layer| Stage::new(layer, capacity)).collect();
         let (received, leftover) = (Buffer::new(capacity), Buffer::new(0));
@@ -327,7 +328,7 @@ mod tests {
         fn every_chunking_gives_the_same_bytes_both_ways(
             data in proptest::collection::vec(any::<u8>(), 0..2000),
             cuts in proptest::collection::vec(1usize..50, 1..20),
-            record in 1usize..253,
+            record in 1usize..140,
             depth in 1usize..4,
             greeting in any::<bool>(),
         ) {

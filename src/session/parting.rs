@@ -247,7 +247,7 @@ impl Session {
         let linger = &mut parting.lingers[index];
         if end.is_cut() || end.is_mute() {
             // a reset that comes before the queue was seen to be empty has thrown away what was in it
-            linger.lost = end.is_mute() || linger.unsent.map_or(sent, |unsent| unsent > FIN);
+            linger.lost = end.is_mute() || linger.unsent.map_or(sent, |unsent| unsent > fin(end));
             return Lingering::Over;
         }
         let unsent = end.unsent();
@@ -266,12 +266,13 @@ impl Session {
         let Some(parting) = &self.parting else { return };
         let reset = parting.manner != Manner::Orderly;
         let (unsent, lost, manner) = (end.unsent(), parting.lingers[index].lost, parting.manner);
-        let (name, writing) = (end.name(true), end.name(false));
+        let (name, writing, spared) = (end.name(true), end.name(false), fin(&end));
         if end.is_peer() && manner != Manner::Aborted {
             if lost {
                 let error = Error::begun(self.headline(), reset_by(&name));
                 self.blame(error);
-            } else if unsent > FIN {
+            } else if unsent > spared {
+                let unsent = unsent - spared;
                 let limit = humantime::format_duration(self.context.policy.linger);
                 let sentence = format!("{name} did not acknowledge {unsent} bytes within {limit}");
                 let error = Error::begun(self.headline(), Cause::Said(sentence));
@@ -355,8 +356,10 @@ impl End {
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Our own FIN counts as one byte of the send queue; it alone is no loss.
-const FIN: usize = 1;
+/// What is no loss in a send queue: our own FIN counts as one byte of it, once it was sent.
+fn fin(end: &End) -> usize {
+    usize::from(end.is_write_closed())
+}
 
 /// How often in one turn the layers may answer what came while discarding.
 const ROUNDS: usize = 4;

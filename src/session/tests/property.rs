@@ -215,7 +215,7 @@ fn check(case: &Case) {
 fn config() -> ProptestConfig {
     let default = ProptestConfig::default();
     // a case takes less than a millisecond, and a failure is replayed from its printed input
-    ProptestConfig { cases: default.cases.max(2000), failure_persistence: None, ..default }
+    ProptestConfig { cases: default.cases.max(2000), failure_persistence: None, max_shrink_time: 10_000, ..default }
 }
 
 proptest! {

@@ -43,6 +43,10 @@ fn reachable(acceptor: &Acceptor) -> String {
 
 /// Writes a file so that nobody ever sees half of it: beside the target, then renamed over it.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // to rename over a device or a FIFO would replace it for everybody
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}", std::process::id()));
     let beside = PathBuf::from(beside);

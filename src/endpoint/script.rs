@@ -177,6 +177,7 @@ impl Script {
     pub(super) fn close_write(&mut self) -> io::Result<()> {
         let mut seen = self.seen.borrow_mut();
         seen.ends += 1;
+        seen.unsent += usize::from(seen.holds); // as TCP counts it
         if seen.broken { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
     }
 

@@ -1,6 +1,8 @@
 //! Runs one endpoint at a time on a real reactor, with a limit on every wait.
 
 use std::cell::RefCell;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -97,4 +99,25 @@ pub(crate) fn plain(kind: Kind) -> Address {
 /// An address with options.
 pub(crate) fn with(kind: Kind, options: Options) -> Address {
     Address { layers: Vec::new(), kind, options }
+}
+
+/// A connected TCP pair, the second of which takes no more than `window` bytes that nobody reads.
+pub(crate) fn tcp_pair(window: Option<usize>) -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    if let Some(window) = window {
+        socket2::SockRef::from(&listener).set_recv_buffer_size(window).unwrap();
+    }
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (near, listener.accept().unwrap().0)
+}
+
+/// A connected pair of seqpacket sockets.
+pub(crate) fn seqpacket_pair() -> (OwnedFd, OwnedFd) {
+    let (near, far) = socket2::Socket::pair(socket2::Domain::UNIX, socket2::Type::SEQPACKET, None).unwrap();
+    (near.into(), far.into())
+}
+
+/// Sends an urgent byte.
+pub(crate) fn send_urgent(socket: &TcpStream, byte: u8) {
+    assert_eq!(socket2::SockRef::from(socket).send_out_of_band(&[byte]).unwrap(), 1);
 }

@@ -74,7 +74,8 @@ impl Stage {
 }
 
 impl Stack {
-    /// A stack of these layers with `capacity` bytes of buffer at each seam.
+    /// A stack of these layers with `capacity` bytes of buffer at each seam: twice the largest record that a layer takes
+    /// or gives only as a whole, since one may have to fit behind the incomplete rest of another.
     pub fn new(layers: Vec<Box<dyn Layer>>, capacity: usize) -> Self {
         let stages = layers.into_iter().map(|layer| Stage::new(layer, capacity)).collect();
         let (received, leftover) = (Buffer::new(capacity), Buffer::new(0));
@@ -302,15 +303,16 @@ mod tests {
             self.cuts[self.turn % self.cuts.len()]
         }
 
-        /// Carries a few bytes of what `from` has to say to the other side.
-        fn carry(&mut self, from: usize) {
+        /// Carries a few bytes of what `from` has to say to the other side; how many.
+        fn carry(&mut self, from: usize) -> usize {
             let most = self.cut();
             let [a, b] = &mut self.sides;
             let (from, to, read) = if from == 0 { (a, b, &mut self.read[1]) } else { (b, a, &mut self.read[0]) };
             from.flush().unwrap();
+            let mut count = 0;
             if let Some(wire) = from.outgoing() {
                 let spare = to.wire_spare();
-                let count = wire.len().min(most).min(spare.len());
+                count = wire.len().min(most).min(spare.len());
                 spare[..count].copy_from_slice(&wire.filled()[..count]);
                 to.wire_received(count);
                 wire.consume(count);
@@ -319,15 +321,17 @@ mod tests {
             let plain = to.plain();
             read.extend_from_slice(plain.filled());
             plain.clear();
+            count
         }
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { max_shrink_time: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn every_chunking_gives_the_same_bytes_both_ways(
-            data in proptest::collection::vec(any::<u8>(), 0..2000),
+            data in proptest::collection::vec(any::<u8>(), 0..600),
             cuts in proptest::collection::vec(1usize..50, 1..20),
-            record in 1usize..253,
+            record in 1usize..140,
             depth in 1usize..4,
             greeting in any::<bool>(),
         ) {
@@ -344,17 +348,18 @@ mod tests {
             let mut pair = Pair::new(layers, cuts);
             let mut sent = [0, 0];
             let mut closed = [false, false];
-            for step in 0.. {
-                prop_assert!(step < 200_000, "nothing moves any more: {:?} of {}", pair.read.each_ref().map(Vec::len), data.len());
-                let side = step % 2;
+            let mut idle = 0;
+            for side in [0, 1].into_iter().cycle() {
+                prop_assert!(idle < 100, "nothing moves any more: {:?} of {}", pair.read.each_ref().map(Vec::len), data.len());
                 let most = pair.cut();
                 let end = data.len().min(sent[side] + most);
-                sent[side] += pair.sides[side].encode(&data[sent[side]..end]).unwrap();
+                let taken = pair.sides[side].encode(&data[sent[side]..end]).unwrap();
+                sent[side] += taken;
                 if sent[side] == data.len() && !closed[side] {
                     closed[side] = true;
                     pair.sides[side].close_plain();
                 }
-                pair.carry(side);
+                idle = if taken + pair.carry(side) > 0 { 0 } else { idle + 1 };
                 if (0..2).all(|side| closed[side] && pair.sides[side].is_plain_ended()) {
                     break;
                 }

@@ -325,6 +325,11 @@ impl End {
         if moved > 0 { Step::Moved(moved) } else { Step::Blocked }
     }
 
+    /// True once the end of our bytes was passed on.
+    pub fn is_write_closed(&self) -> bool {
+        self.write_closed
+    }
+
     /// Passes the end of our bytes on. `Blocked` while a layer's last words wait for room; call again then.
     pub fn close_write(&mut self, turn: &mut Turn) -> Step {
         if self.write_closed {

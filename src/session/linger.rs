@@ -65,7 +65,7 @@ impl Linger {
         end.look_for_cut();
         if end.is_cut() || end.is_mute() {
             // a reset that comes before the queue was seen to be empty has thrown away what was in it
-            self.lost = end.is_mute() || self.unsent.map_or(farewell.sent, |unsent| unsent > FIN);
+            self.lost = end.is_mute() || self.unsent.map_or(farewell.sent, |unsent| unsent > fin(end));
             return Lingering::Over;
         }
         let unsent = end.unsent();
@@ -108,8 +108,10 @@ pub(super) const FIRST_LOOK: Duration = Duration::from_millis(1);
 /// The longest pause between two looks.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Our own FIN counts as one byte of the send queue; it alone is no loss.
-pub(super) const FIN: usize = 1;
+/// What is no loss in a send queue: our own FIN counts as one byte of it, once it was sent.
+pub(super) fn fin(end: &End) -> usize {
+    usize::from(end.is_write_closed())
+}
 
 /// Reads in one turn while discarding: a flooding peer must not hold the loop.
 const DISCARDS: usize = 16;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::end::{End, Fault, Side};
 use super::limits::soonest;
-use super::linger::{FIN, FIRST_LOOK, Farewell, LOOK_AGAIN, Linger, Lingering};
+use super::linger::{FIRST_LOOK, Farewell, LOOK_AGAIN, Linger, Lingering, fin};
 use super::pump::{Pump, Stop, Terms};
 use super::{INWARD, LOCAL, OUTWARD, Session};
 use crate::error::{Cause, Error, Op};
@@ -233,12 +233,13 @@ impl Session {
         let Some(parting) = &self.parting else { return };
         let reset = parting.manner != Manner::Orderly;
         let (unsent, lost, manner) = (end.unsent(), parting.lingers[index].is_lost(), parting.manner);
-        let (name, writing) = (end.name(true), end.name(false));
+        let (name, writing, spared) = (end.name(true), end.name(false), fin(&end));
         if end.is_peer() && manner != Manner::Aborted {
             if lost {
                 let error = Error::begun(self.headline(), reset_by(&name));
                 self.blame(error);
-            } else if unsent > FIN {
+            } else if unsent > spared {
+                let unsent = unsent - spared;
                 let limit = humantime::format_duration(self.context.policy.linger);
                 let sentence = format!("{name} did not acknowledge {unsent} bytes within {limit}");
                 let error = Error::begun(self.headline(), Cause::Said(sentence));

@@ -285,3 +285,15 @@ fn progress_is_silent_without_a_terminal() {
     drop(peer);
     haul.wait().ok();
 }
+
+// A port file is renamed into place; over a FIFO or a device that would take it away from everybody else.
+#[test]
+fn a_port_file_never_replaces_what_is_no_file() {
+    let home = scratch();
+    let fifo = home.path().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    let haul = haul(["listen", "--port-file", fifo.to_str().unwrap(), "127.0.0.1:0"]).run();
+    haul.code(5);
+    assert!(haul.stderr.contains("it is not a regular file"), "{}", haul.stderr);
+    assert!(std::os::unix::fs::FileTypeExt::is_fifo(&fs::metadata(&fifo).unwrap().file_type()));
+}

@@ -8,7 +8,7 @@ use crate::error::{Cause, Error};
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
 use crate::reactor::Turn;
-use crate::session::linger::{FIN, FIRST_LOOK, Farewell, LOOK_AGAIN, Linger, Lingering};
+use crate::session::linger::{FIRST_LOOK, Farewell, LOOK_AGAIN, Linger, Lingering, fin};
 use crate::session::parting::{headline, reset_by};
 
 impl Hub {
@@ -65,7 +65,7 @@ impl Hub {
         {
             if linger.is_lost() {
                 ended = Ended::Failed(Error::begun(headline(bytes), reset_by(&name)));
-            } else if unsent > FIN {
+            } else if unsent > fin(&end) {
                 let limit = humantime::format_duration(self.context.policy.linger);
                 let sentence = format!("{name} did not acknowledge {unsent} bytes within {limit}");
                 ended = Ended::Failed(Error::begun(headline(bytes), Cause::Said(sentence)));

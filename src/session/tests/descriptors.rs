@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
@@ -13,6 +12,7 @@ use std::time::Duration;
 use super::driver::{Dice, Log, plain};
 use crate::endpoint::descriptor::Descriptor;
 use crate::endpoint::socket::{Family, Socket};
+use crate::endpoint::testing::tcp_pair;
 use crate::endpoint::{Descriptors, Transport};
 use crate::error::Error;
 use crate::layer::stack::Stack;
@@ -149,21 +149,6 @@ pub(super) fn file_of(bytes: &[u8]) -> (End, Written) {
     (local_end(Some(reader), Some(descriptor(output, Access::Write))), written)
 }
 
-/// A connected TCP pair.
-pub(super) fn tcp() -> (TcpStream, TcpStream) {
-    tcp_with(None)
-}
-
-/// A connected TCP pair, the second of which takes no more than so many bytes that nobody reads.
-pub(super) fn tcp_with(window: Option<usize>) -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    if let Some(window) = window {
-        socket2::SockRef::from(&listener).set_recv_buffer_size(window).unwrap();
-    }
-    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (near, listener.accept().unwrap().0)
-}
-
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind {
     Pipe,
@@ -212,7 +197,7 @@ pub(super) fn source(kind: Kind, payload: &[u8], seed: u64) -> End {
             socket_end(near.into(), Family::Unix, None)
         }
         Kind::Tcp => {
-            let (near, far) = tcp();
+            let (near, far) = tcp_pair(None);
             Far::spawn(far, move |far| {
                 write_in_pieces(far, &payload, seed);
                 far.shutdown(std::net::Shutdown::Write).unwrap();
@@ -248,7 +233,7 @@ pub(super) fn sink(kind: Kind, seed: u64) -> (End, Sink) {
             (socket_end(near.into(), Family::Unix, None), Sink::Far(far))
         }
         Kind::Tcp => {
-            let (near, far) = tcp();
+            let (near, far) = tcp_pair(None);
             let far = Far::spawn(far, move |far| {
                 if ends_first {
                     far.shutdown(std::net::Shutdown::Write).unwrap();

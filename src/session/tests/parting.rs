@@ -192,3 +192,18 @@ fn a_slow_reader_of_our_output_is_waited_for_without_spinning() {
     assert_eq!(summary(&driver.finish()), ("failed", 1));
     assert_eq!(driver.wrote(0), b"abc");
 }
+
+#[test]
+fn a_single_byte_that_is_lost_is_no_end_of_file() {
+    // the one byte that is left is our FIN, but under --no-shutdown it is payload
+    for (shutdown, expected) in [(true, ("clean", 0)), (false, ("failed", 1))] {
+        let local = Plot::local(vec![data("x"), Read::End], vec![]);
+        let peer = Plot { holds: true, ..Plot::peer(vec![Read::End], vec![]) };
+        let mut driver = drive(local, peer, Policy { shutdown, ..plain() });
+        assert!(driver.turn().is_none());
+        driver.seen[1].borrow_mut().unsent = 1;
+        assert!(driver.turn().is_none());
+        driver.seen[1].borrow_mut().resets_after_end = true;
+        assert_eq!(summary(&driver.turn().expect("the peer is gone")), expected);
+    }
+}

@@ -6,6 +6,7 @@ use crate::layer::testing::Chaos;
 
 /// Layers for a test: a handshake that leaves below `depth` that stay, with records of at most `record` bytes.
 pub(super) fn layers(depth: usize, record: usize, greeting: bool) -> Stack {
+    let record = record.min(140); // two of them must fit a seam of 300 bytes, see `Stack::new`
     let mut layers: Vec<Box<dyn Layer>> = (0..depth).map(|_| Box::new(Chaos::new(record)) as Box<dyn Layer>).collect();
     if greeting {
         layers.push(Box::new(Chaos::greeting()));
@@ -83,7 +84,6 @@ pub(super) fn decoded(wire: &[u8], mut far: Stack) -> (Vec<u8>, bool) {
     }
 }
 
-#[cfg(all(target_os = "linux", not(feature = "portable")))]
 #[test]
 fn layers_on_both_sides_of_a_socket_carry_everything_both_ways() {
     use std::io::Write as _;
@@ -127,6 +127,7 @@ fn layers_on_both_sides_of_a_socket_carry_everything_both_ways() {
                     stack.plain().clear();
                     continue;
                 }
+                assert!(!stack.wire_spare().is_empty(), "the layers are stuck");
                 let count = std::io::Read::read(far, stack.wire_spare()).unwrap();
                 if count == 0 {
                     assert!(stack.is_plain_ended(), "the wire ended before the layers said so");

@@ -17,26 +17,45 @@ pub(super) struct Client {
     opened: Option<Opened>,
     link: Option<Box<Link>>,
     joint: Rc<Joint>,
-    closing: Rc<Cell<Option<Instant>>>,
+    closing: Rc<Cell<Option<Closing>>>,
     number: u64,
-    /// It was told to end at once.
+    /// The session was told to end.
+    stopped: bool,
+    /// Its program was told to end, too.
     hurried: bool,
+}
+
+/// How a server that was asked to end treats its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closing {
+    /// Idle ones end at once, busy ones may go on until then.
+    Until(Instant),
+    /// It was asked again: nothing is waited for.
+    Now,
 }
 
 impl Client {
     /// A connection to be joined in its first turn; `closing` tells when the server winds up.
-    pub(super) fn new(opened: Opened, joint: Rc<Joint>, closing: Rc<Cell<Option<Instant>>>, number: u64) -> Self {
-        Client { opened: Some(opened), link: None, joint, closing, number, hurried: false }
+    pub(super) fn new(opened: Opened, joint: Rc<Joint>, closing: Rc<Cell<Option<Closing>>>, number: u64) -> Self {
+        Client { opened: Some(opened), link: None, joint, closing, number, stopped: false, hurried: false }
     }
 
-    /// The server winds up: an idle session ends at once, a busy one when the grace is over.
+    /// The server winds up; gives when the grace is over, if it is not yet.
     fn heed_closing(&mut self, now: Instant) -> Option<Instant> {
-        let until = self.closing.get()?;
+        let closing = self.closing.get()?;
         let link = self.link.as_mut()?;
-        if !self.hurried && (until <= now || link.is_idle()) {
+        let until = match closing {
+            Closing::Until(until) => until,
+            Closing::Now => {
+                link.kill(Ended::Clean, now);
+                return None;
+            }
+        };
+        if until <= now && !self.hurried {
             self.hurried = true;
-            link.stop(Ended::Clean, now);
-        } else if self.hurried && until <= now {
+            link.hurry(Ended::Clean, now);
+        } else if !self.stopped && link.is_idle() {
+            self.stopped = true;
             link.stop(Ended::Clean, now);
         }
         (until > now).then_some(until)

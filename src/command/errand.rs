@@ -48,6 +48,11 @@ impl Errand {
         self.reaping.hurry(now);
     }
 
+    /// Ends it at once.
+    pub(super) fn kill(&mut self, now: Instant) {
+        self.reaping.kill(now);
+    }
+
     /// When the next signal is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.reaping.deadline()

@@ -108,7 +108,8 @@ impl Joint {
     /// A session that was begun, with the wait for its programs.
     pub(super) fn link(&self, session: Session, number: u64) -> Link {
         let observer = Rc::clone(&self.observer);
-        Link { session, number, grace: self.grace, observer, outcome: None, reaping: Vec::new(), status: 0 }
+        let (outcome, reaping) = (None, Vec::new());
+        Link { session, number, grace: self.grace, observer, outcome, reaping, status: 0, patient: true }
     }
 
     /// Joins a connection to standard input and output, or to a program started for it.
@@ -181,6 +182,8 @@ pub(super) struct Link {
     reaping: Vec<Reaping>,
     /// The worst status of its programs.
     status: u8,
+    /// Programs of a session that ended well may take their time.
+    patient: bool,
 }
 
 impl Link {
@@ -193,6 +196,21 @@ impl Link {
             }
         }
         self.reap(turn)
+    }
+
+    /// Ends it before its own end, and then leaves its programs no time of their own.
+    pub(super) fn hurry(&mut self, ended: Ended, now: Instant) {
+        self.patient = false;
+        self.stop(ended, now);
+    }
+
+    /// Ends it and its programs at once.
+    pub(super) fn kill(&mut self, ended: Ended, now: Instant) {
+        self.hurry(ended, now);
+        self.grace = Duration::ZERO;
+        for reaping in &mut self.reaping {
+            reaping.kill(now);
+        }
     }
 
     /// Ends it before its own end; a second time ends the wait for programs, too.
@@ -227,7 +245,7 @@ impl Link {
                 let reason = Error::new(Op::Start, reaping.child.name(), error).line();
                 self.observer.observe(&Event::Error { session: Some(self.number), reason });
             }
-            if !ended_well {
+            if !ended_well || !self.patient {
                 reaping.hurry(now);
             }
             self.reaping.push(reaping);
@@ -308,6 +326,12 @@ impl Reaping {
         let rung = self.next.map_or(SIGHUP, |(_, rung)| rung);
         self.next = Some((now, rung));
         self.climb(now);
+    }
+
+    /// Climbs the whole ladder at once.
+    pub(super) fn kill(&mut self, now: Instant) {
+        self.grace = Duration::ZERO;
+        self.hurry(now);
     }
 
     /// Sends what is due: SIGHUP, then SIGTERM, then SIGKILL, a grace apart.

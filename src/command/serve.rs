@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
-use super::client::Client;
+use super::client::{Client, Closing};
 use super::errand::Errand;
 use super::gate::{Gate, default_most};
 use super::link::{Joint, far_end, stdio_end};
@@ -53,7 +53,7 @@ struct Server {
     /// How the hub ended.
     ended: Option<Ended>,
     /// Tells every client to come to its end.
-    closing: Rc<Cell<Option<Instant>>>,
+    closing: Rc<Cell<Option<Closing>>>,
     console: Console,
     started: Instant,
 }
@@ -218,11 +218,9 @@ impl Server {
     /// Stops accepting and gives open sessions their grace; asked again, none.
     fn wind_up(&mut self, turn: &mut Turn) {
         self.stop_accepting(turn);
-        let until = match self.closing.get() {
-            None => turn.now() + self.plan.serving.grace,
-            Some(_) => turn.now(),
-        };
-        self.closing.set(Some(until));
+        let again = self.closing.get().is_some();
+        let closing = if again { Closing::Now } else { Closing::Until(turn.now() + self.plan.serving.grace) };
+        self.closing.set(Some(closing));
         for id in self.clients.keys() {
             turn.wake(*id);
         }
@@ -230,7 +228,7 @@ impl Server {
             hub.stop(Ended::Clean, turn.now());
         }
         if let Some(errand) = &mut self.errand {
-            errand.hurry(turn.now());
+            if again { errand.kill(turn.now()) } else { errand.hurry(turn.now()) }
         }
     }
 

@@ -147,6 +147,32 @@ fn a_busy_session_ends_with_the_grace_or_the_second_signal() {
     }
 }
 
+// The same with a program that is silent and heeds no signal but the last: it goes, and its server with it.
+#[test]
+fn a_silent_program_ends_with_the_grace_or_the_second_signal() {
+    for (grace, again) in [("100ms", false), ("1h", true)] {
+        for command in ["exec sleep 1000", "exec 2> /dev/null; trap '' HUP TERM; echo up; while :; do sleep 0.1; done"]
+        {
+            let server = haul(["listen", "-k", "--grace", grace, "127.0.0.1:0", "-c", command]).spawn();
+            let mut peer = Peer::connect(server.address());
+            peer.finish();
+            if command.contains("echo up") {
+                assert_eq!(peer.receive(3), b"up\n");
+            }
+            proc::wait_until_idle(server.pid());
+            server.signal(Signal::TERM);
+            if again {
+                let there = server.address().to_string();
+                poll_until("the port to be closed", || {
+                    (haul(["connect", "-z", &there]).run().status.code() == Some(1)).then_some(())
+                });
+                server.signal(Signal::TERM);
+            }
+            server.wait().code(0);
+        }
+    }
+}
+
 // --deny wins over --allow, and who is not allowed is closed, which -v tells.
 #[test]
 fn an_access_list_decides_who_is_served() {

@@ -37,7 +37,7 @@ fn a_ping_is_answered() {
     let server = start_server();
     let done = haul(&["connect", "--send", r"PING\r\n", "--expect", r"^\+PONG", "--timeout", "5s"], server);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    assert_eq!(done.stdout, b"+PONG");
+    assert_eq!(done.stdout, b"+PONG\n");
 }
 
 #[test]

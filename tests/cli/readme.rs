@@ -2,12 +2,15 @@
 //!
 //! A comment before each `sh` block says how it is tested: `<!-- run with PROGRAMS; then CHECK -->`, or
 //! `<!-- not run: WHY -->`. Each line of a block is a terminal of its own; the next one begins when the one before
-//! listens. CHECK is a shell command that runs when all have ended with status 0, beside the files that the lines made
-//! and what they printed, `stdout.1`, `stdout.2` and so on. The port, the socket's names and the host are replaced by
-//! some of this run.
+//! listens or, with --expect, is connected. A server (`-k`) is told to end when all others have. CHECK is a shell command
+//! that runs when all have ended with status 0, beside the files that the lines made and what they printed, `stdout.1`,
+//! `stdout.2` and so on. The port, the socket's names and the host are replaced by some of this run.
 
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+use rustix::process::Signal;
 
 use crate::data::bytes;
 use crate::harness::{Input, Program, Running, file_with, poll_until, require, scratch};
@@ -87,20 +90,31 @@ impl Names {
     }
 
     fn replace(&self, line: &str) -> String {
+        let line = if is_server(line) { format!("exec {line}") } else { line.to_owned() };
         line.replace("9000", &self.port.to_string())
+            .replace("6379", &self.port.to_string())
             .replace("/tmp/app.sock", &self.socket())
             .replace("@jobs", &self.name())
             .replace(" host ", " localhost ")
+            .replace(" redis ", " localhost ")
+            .replace(" host:", " localhost:")
     }
 
-    /// Waits until the line (as it stands in the README) has made its listener.
-    fn wait_for_listener(&self, line: &str) {
+    /// Waits until the line (as it stands in the README) has made its listener, or its connection.
+    fn wait_for(&self, line: &str) {
+        if line.contains("haul connect") && !line.contains("--expect") {
+            return;
+        }
         let port = format!(":{:04X} ", self.port);
         let listening_at = |table: &str, wanted: &dyn Fn(&str) -> bool| {
             std::fs::read_to_string(table).is_ok_and(|text| text.lines().any(wanted))
         };
-        poll_until(&format!("a listener of {line:?}"), || {
-            let listens = if line.contains("9000") {
+        poll_until(&format!("{line:?} to listen or to be connected"), || {
+            let listens = if line.contains("--expect") {
+                // as the server sees it; 01 is ESTABLISHED
+                let wanted = |row: &str| row.split(port.as_str()).nth(1).is_some_and(|rest| rest.contains(" 01 "));
+                listening_at("/proc/net/tcp", &wanted) || listening_at("/proc/net/tcp6", &wanted)
+            } else if line.contains("9000") || line.contains("6379") {
                 // local address, remote address, and state 0A is LISTEN
                 let wanted = |row: &str| row.contains(&port) && row.contains(":0000 0A ");
                 listening_at("/proc/net/tcp", &wanted) || listening_at("/proc/net/tcp6", &wanted)
@@ -117,10 +131,26 @@ impl Names {
     }
 }
 
+/// True for a line that does not end by itself.
+fn is_server(line: &str) -> bool {
+    line.starts_with("haul listen -k ")
+}
+
+/// What a user of the README has: something to test with, and something to stand in for a server.
+fn stand_ins(home: &Path) {
+    let server = "#!/bin/sh\nread -r line && echo \"you said: $line\"\n";
+    let tests = "#!/bin/sh\nanswer=$(echo hello | haul connect 127.0.0.1 \"$2\") || exit\n\
+        [ \"$answer\" = 'you said: hello' ] && echo passed\n";
+    for (name, text) in [("fake-server", server), ("run-tests", tests)] {
+        let path = file_with(home, name, text.as_bytes());
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
 /// A shell that runs `line` in `home`, with this haul first in `PATH`.
 fn shell(home: &Path, line: &str) -> Program {
     let bin = Path::new(env!("CARGO_BIN_EXE_haul")).parent().unwrap();
-    let path = format!("PATH={}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+    let path = format!("PATH={}:{}:{}", bin.display(), home.display(), std::env::var("PATH").unwrap_or_default());
     let script = format!("cd '{}'\n{line}", home.display());
     Program::new("sh", ["-c", &script]).stdin(Input::Null).under(&["env", &path])
 }
@@ -134,16 +164,23 @@ fn run(example: &Example) {
     file_with(home.path(), "out.tar", &bytes(7, (3 << 20) + 5));
     std::fs::create_dir(home.path().join("photos")).unwrap();
     file_with(&home.path().join("photos"), "1.jpg", &bytes(8, 100_000));
+    stand_ins(home.path());
     let names = Names { port: free_port(), home: home.path().to_str().unwrap().to_string() };
 
     let mut terminals: Vec<Running> = Vec::new();
     for (at, line) in example.lines.iter().enumerate() {
         terminals.push(shell(home.path(), &names.replace(line)).spawn());
         if at + 1 < example.lines.len() {
-            names.wait_for_listener(line);
+            names.wait_for(line);
         }
     }
-    for (at, terminal) in terminals.into_iter().enumerate() {
+    // the servers last
+    let mut terminals: Vec<_> = terminals.into_iter().enumerate().collect();
+    terminals.sort_by_key(|(at, _)| is_server(&example.lines[*at]));
+    for (at, terminal) in terminals {
+        if is_server(&example.lines[at]) {
+            terminal.signal(Signal::TERM);
+        }
         let ended = terminal.wait();
         ended.code(0);
         file_with(home.path(), &format!("stdout.{}", at + 1), &ended.stdout);

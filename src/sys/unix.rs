@@ -360,7 +360,8 @@ pub fn find_program(name: &std::ffi::OsStr) -> io::Result<std::path::PathBuf> {
 }
 
 /// Keeps every descriptor but 0, 1 and 2 from a child, also those that our parent left open for us, and gives it the
-/// descriptor limit back that haul was started with.
+/// descriptor limit back that haul was started with, and its signals at their defaults: what nohup(1) or a shell's `&`
+/// made haul ignore would be ignored by the child, too, which could then not be told to end.
 pub fn shed_descriptors(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt;
     let limit = STARTED_WITH.load(Relaxed);
@@ -376,11 +377,18 @@ pub fn shed_descriptors(command: &mut std::process::Command) {
             }
         }
         super::close_on_exec_from(3);
+        for number in 1..=MOST_SIGNALS {
+            // SAFETY: signal takes numbers only and is async-signal-safe; for what cannot be changed it answers EINVAL.
+            unsafe { libc::signal(number, libc::SIG_DFL) };
+        }
         Ok(())
     };
     // SAFETY: `prepare` runs between fork and exec; it allocates nothing, takes no lock, and only makes system calls.
     unsafe { command.pre_exec(prepare) };
 }
+
+/// The highest number of a signal on the systems that haul knows.
+const MOST_SIGNALS: i32 = 64;
 
 /// Sends a signal to the process group that a child of ours leads.
 pub fn signal_group(leader: u32, number: i32) {

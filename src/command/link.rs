@@ -75,6 +75,7 @@ impl Joint {
             rate: transfer.rate,
             block: transfer.block.map_or(BLOCK, |size| size.0 as usize),
             splice: transfer.splice,
+            widen: transfer.splice && transfer.buffer.is_none(),
             hint: self.local == Local::Stdio && sys::stderr_columns().is_some(),
         }
     }

@@ -103,6 +103,13 @@ impl Descriptor {
             && sys::file_size_and_offset(self.fd.as_fd()).is_none_or(|(size, offset)| size >= offset + LONG_FILE)
     }
 
+    /// Widens a pipe, so that more moves with each splice; anything else is left alone.
+    pub fn widen(&self) {
+        if self.kind == Kind::Pipe {
+            sys::widen_pipe(self.fd.as_fd(), PIPE_WIDTH);
+        }
+    }
+
     /// What it is.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -116,9 +123,6 @@ impl Descriptor {
         if self.guard == Guard::AlwaysReady {
             self.slot = Some(turn.always_ready());
             return Ok(());
-        }
-        if self.kind == Kind::Pipe {
-            sys::widen_pipe(self.fd.as_fd(), PIPE_WIDTH);
         }
         match turn.register(&mut SourceFd(&self.fd.as_raw_fd())) {
             Ok(slot) => self.slot = Some(slot),

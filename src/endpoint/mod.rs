@@ -177,6 +177,13 @@ impl Transport {
         }
     }
 
+    /// Widens the pipes that it reads and writes.
+    pub fn widen_pipes(&self) {
+        if let Transport::Descriptors(both) = self {
+            both.reader.iter().chain(&both.writer).for_each(Descriptor::widen);
+        }
+    }
+
     /// True if an event told of more than plain readiness: a hang-up, an error, an urgent byte.
     pub fn is_odd(&self, turn: &Turn) -> bool {
         matches!(self, Transport::Socket(socket) if socket.is_odd(turn))

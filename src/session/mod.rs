@@ -77,6 +77,8 @@ pub struct Session {
     parting: Option<Parting>,
     /// The program at one end has read all that it wanted: what the other end still sends is dropped.
     enough: [bool; 2],
+    /// The peer that takes nothing any more: what it sent before is read, and then nothing is waited for.
+    forsaken: Option<usize>,
     /// When each direction moved last.
     flowed_at: [Option<Instant>; 2],
     /// The programs of ends that are closed.
@@ -108,6 +110,7 @@ impl Session {
             failure: None,
             parting: None,
             enough: [false, false],
+            forsaken: None,
             flowed_at: [None, None],
             children: [None, None],
             context,
@@ -132,6 +135,9 @@ impl Session {
     /// What epoll says.
     pub fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
         for end in self.ends.iter_mut().flatten() {
+            if self.context.policy.widen {
+                end.transport().widen_pipes();
+            }
             end.start(turn).map_err(|error| Error::begun("session failed", error).with_status(ExitStatus::LocalIo))?;
         }
         Ok(())
@@ -146,6 +152,7 @@ impl Session {
         }
         if self.parting.is_none() {
             spent = self.pump_all(turn);
+            self.leave_forsaken(turn);
             self.check_programs(turn);
             self.check_time(now);
         }
@@ -194,6 +201,15 @@ impl Session {
             if !moved {
                 return false;
             }
+        }
+    }
+
+    /// A peer that takes nothing any more need not say that it is done: what it sent before is there, or lost.
+    fn leave_forsaken(&mut self, turn: &Turn) {
+        let Some(index) = self.forsaken else { return };
+        let Some(end) = &self.ends[index] else { return };
+        if !self.pumps[index].is_carrying() && !end.has_layers() && !end.transport().can_read(turn) {
+            self.conclude(Manner::Reset, turn.now());
         }
     }
 
@@ -311,7 +327,9 @@ impl Session {
         } else if flow != Flow::SendOnly && !self.pumps[OUTWARD].is_over() {
             let terminal = self.ends[LOCAL].as_ref().is_some_and(|end| end.transport().reads_terminal());
             match after {
-                AfterPeerEof::Exit => return self.conclude(Manner::Orderly, now),
+                AfterPeerEof::Exit if terminal => return self.conclude(Manner::Orderly, now),
+                // an end of file would say that the source had ended
+                AfterPeerEof::Exit => return self.conclude(Manner::Reset, now),
                 AfterPeerEof::Auto if terminal => return self.conclude(Manner::Orderly, now),
                 AfterPeerEof::Auto if hint => self.hint_at = Some(now + HINT),
                 AfterPeerEof::Auto => {}
@@ -367,6 +385,11 @@ impl Session {
         if !self.is_peer(1 - direction) {
             return self.conclude(Manner::Aborted, now);
         }
+        self.forsaken = Some(1 - direction);
+        if let Some(peer) = &self.ends[1 - direction] {
+            // what came together with the bad news may not have been announced yet: a read will tell
+            peer.transport().slots().for_each(|slot| turn.arm(slot));
+        }
         if let Some(source) = &mut self.ends[direction] {
             source.close_read(turn);
         }
@@ -381,35 +404,6 @@ impl Session {
 
     fn is_program(&self, end: usize) -> bool {
         self.ends[end].as_ref().is_some_and(End::is_program)
-    }
-
-    /// A program that has exited ends the session once its output is through.
-    fn check_programs(&mut self, turn: &mut Turn) {
-        let now = turn.now();
-        for index in [LOCAL, 1] {
-            let moved_at = self.flowed_at[index];
-            let Some(program) = self.ends[index].as_mut().and_then(End::program) else { continue };
-            if program.exited(turn).is_none() {
-                continue;
-            }
-            let silent = program.silent_at(moved_at).is_some_and(|at| at <= now);
-            if self.pumps[index].is_over() || silent {
-                self.conclude(Manner::Orderly, now);
-            }
-        }
-    }
-
-    /// When the silence of an exited program has lasted long enough.
-    fn silence_deadline(&mut self) -> Option<Instant> {
-        let flowed_at = self.flowed_at;
-        let silent = |end: &mut Option<End>, moved_at| end.as_mut()?.program()?.silent_at(moved_at);
-        let [local, peer] = &mut self.ends;
-        soonest([silent(local, flowed_at[0]), silent(peer, flowed_at[1])])
-    }
-
-    /// The programs of a session that is over, to be waited for.
-    pub fn take_children(&mut self) -> [Option<Child>; 2] {
-        std::mem::take(&mut self.children)
     }
 
     fn is_peer(&self, end: usize) -> bool {

@@ -10,6 +10,7 @@
 //! end of file would be a lie.
 
 pub mod carrier;
+mod clock;
 pub mod end;
 pub mod hub;
 pub mod limits;
@@ -25,17 +26,18 @@ mod tests;
 use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::endpoint::process::Child;
-use crate::error::{Cause, Error};
+use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::meter::Meter;
 use crate::outcome::{Ended, ExitStatus, Outcome};
 use crate::reactor::{Park, Turn};
 use carrier::Pools;
+use clock::HINT;
 use end::{End, Step};
-use limits::{Bucket, soonest};
+use limits::Bucket;
 use parting::{Manner, Parting};
 use policy::{AfterPeerEof, Flow, Policy};
 use pump::{Pump, Run, Stop, Terms};
@@ -416,68 +418,6 @@ impl Session {
         self.context.observer.observe(&Event::Note { verbosity: 1, text });
     }
 
-    /// Time limits, and the hint about a silent standard input.
-    fn check_time(&mut self, now: Instant) {
-        if self.parting.is_some() {
-            return;
-        }
-        self.hint(now);
-        if has_passed(self.quiet_since, self.context.policy.quit_after, now) {
-            self.conclude(Manner::Orderly, now);
-        } else if let Some(error) = self.passed_limit(now) {
-            let error = self.failure.take().unwrap_or(error);
-            self.finish(Ended::Failed(error), Manner::Aborted, now);
-        }
-    }
-
-    /// The user's time limit that has passed, as an error.
-    fn passed_limit(&self, now: Instant) -> Option<Error> {
-        let Policy { max_time, idle, .. } = &self.context.policy;
-        let sentence = if has_passed(Some(self.started), *max_time, now) {
-            format!("time limit of {} reached", humantime::format_duration(max_time.unwrap_or_default()))
-        } else if has_passed(Some(self.moved_at), *idle, now) {
-            format!("nothing moved for {}", humantime::format_duration(idle.unwrap_or_default()))
-        } else {
-            return None;
-        };
-        Some(Error::begun(self.headline(), Cause::Said(sentence)).with_status(ExitStatus::TimeLimit))
-    }
-
-    /// Says once that all that is waited for is a standard input that has been silent for a while.
-    fn hint(&mut self, now: Instant) {
-        if self.hint_at.is_none_or(|at| at > now) {
-            return;
-        }
-        if self.moved_at + HINT > now {
-            self.hint_at = Some(self.moved_at + HINT);
-            return;
-        }
-        self.hint_at = None;
-        let text = "the peer has ended; still reading standard input (-d or --after-peer-eof exit would end here)";
-        self.context.observer.observe(&Event::Note { verbosity: 0, text: text.into() });
-    }
-
-    fn next_deadline(&mut self, now: Instant) -> Option<Instant> {
-        let by_rate = [0, 1].map(|direction| match (&mut self.buckets[direction], &self.pumps[direction]) {
-            (Some(bucket), pump) if !pump.is_over() => bucket.allowance(now).err(),
-            _ => None,
-        });
-        let silence = self.silence_deadline();
-        let policy = &self.context.policy;
-        let after = |since: Option<Instant>, limit: Option<Duration>| Some(since? + limit?);
-        soonest([
-            by_rate[0],
-            by_rate[1],
-            self.hint_at,
-            silence,
-            after(self.quiet_since, policy.quit_after),
-            after(Some(self.started), policy.max_time),
-            after(Some(self.moved_at), policy.idle),
-            self.ends[0].as_ref().and_then(End::deadline),
-            self.ends[1].as_ref().and_then(End::deadline),
-        ])
-    }
-
     fn outcome(&mut self, ended: Ended, now: Instant) -> Outcome {
         Outcome { ended, bytes: self.bytes(), elapsed: now.saturating_duration_since(self.started) }
     }
@@ -485,10 +425,6 @@ impl Session {
 
 fn is_broken_pipe(fault: &end::Fault) -> bool {
     matches!(fault, end::Fault::Io(error) if error.kind() == ErrorKind::BrokenPipe)
-}
-
-fn has_passed(since: Option<Instant>, limit: Option<Duration>, now: Instant) -> bool {
-    matches!((since, limit), (Some(since), Some(limit)) if since + limit <= now)
 }
 
 /// The end of the command line's side.
@@ -502,6 +438,3 @@ const INWARD: usize = 1;
 
 /// Bytes that one direction may take in one turn before others are served.
 const BUDGET: u64 = 1 << 20;
-
-/// How long to wait for a silent standard input before saying so.
-const HINT: Duration = Duration::from_secs(3);

@@ -227,8 +227,12 @@ impl Transport {
     }
 
     /// It keeps the bounds of records: a read gives one as a whole if the buffer has room for it.
-    pub fn is_message_shaped(&self) -> bool {
-        matches!(self, Transport::Socket(socket) if socket.family() == Family::Seqpacket)
+    pub fn keeps_records(&self, access: Access) -> bool {
+        match self {
+            Transport::Socket(socket) => socket.family() == Family::Seqpacket,
+            Transport::Descriptors(both) => both.side(access).is_some_and(Descriptor::keeps_records),
+            _ => false,
+        }
     }
 
     /// Another program is at the other side, over a socket.

@@ -7,7 +7,10 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use socket2::{SockRef, Type};
+
 use crate::buffer::Buffer;
+use crate::reactor::{Slot, Turn};
 use crate::sys;
 
 /// Both directions of one socket.
@@ -23,6 +26,11 @@ pub(super) struct Records {
 }
 
 impl Records {
+    /// True for a socket whose reads and writes have to go this way.
+    pub(super) fn are_kept_by(socket: BorrowedFd<'_>) -> bool {
+        SockRef::from(&socket).r#type().is_ok_and(|kind| kind == Type::SEQPACKET)
+    }
+
     /// Nothing read, nothing refused.
     pub(super) fn new() -> Self {
         Records { rest: None, reset: None, piece: PIECE }
@@ -88,6 +96,15 @@ impl Records {
             }
         }
     }
+}
+
+/// What a read says that [`Records::read`] gave `None`: the latch stays as it is, and since no event may come, a turn is
+/// asked for.
+pub(super) fn come_back(turn: &mut Turn, slot: Option<Slot>) -> io::Error {
+    if let Some(slot) = slot {
+        turn.arm(slot);
+    }
+    io::ErrorKind::WouldBlock.into()
 }
 
 /// The longest record of ours: any receiver should be able to take it.

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use mio::unix::SourceFd;
 use socket2::SockRef;
 
-use super::records::Records;
+use super::records::{self, Records};
 use crate::reactor::{Slot, Turn};
 use crate::sys;
 
@@ -98,15 +98,8 @@ impl Socket {
         let result = match &mut self.records {
             None => sys::receive(self.fd.as_fd(), buffer),
             Some(records) => match records.read(self.fd.as_fd(), buffer) {
-                Ok(Some(count)) => Ok(count),
-                Ok(None) => {
-                    // the latch stays, and no event may come: so this must be asked to go on
-                    if let Some(slot) = self.slot {
-                        turn.arm(slot);
-                    }
-                    return Err(io::ErrorKind::WouldBlock.into());
-                }
-                Err(error) => Err(error),
+                Ok(None) => return Err(records::come_back(turn, self.slot)),
+                result => result.map(Option::unwrap_or_default),
             },
         };
         match &result {

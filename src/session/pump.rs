@@ -221,7 +221,8 @@ impl Pump {
             if left == 0 {
                 return Stop::Spent;
             }
-            let most = match from.transport().is_message_shaped() && to.transport().is_message_shaped() {
+            let most = match from.transport().keeps_records(Access::Read) && to.transport().keeps_records(Access::Write)
+            {
                 // the bounds of records are kept, even where one is more than the limits allow
                 true => usize::MAX,
                 false => usize::try_from(left).unwrap_or(usize::MAX).min(terms.block),

@@ -189,3 +189,26 @@ fn a_stream_is_cut_into_records_that_can_be_sent() {
         }
     }
 }
+
+// Where standard input and output are sockets that keep records, their bounds are kept on the way, and no byte is lost.
+#[test]
+fn records_of_standard_input_stay_records() {
+    for role in ROLES {
+        let home = scratch();
+        let (ours, theirs) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+        let theirs = std::cell::Cell::new(Some(theirs));
+        let (haul, peer) = join(role, &home.path().join("s"), "", &["--block", "1000"], |haul| {
+            haul.stdin(Input::Fd(theirs.take().unwrap().into()))
+        });
+        ours.set_send_buffer_size(4 << 20).unwrap();
+        assert!(send_records(&ours, &[10, 900, 0, 700, 300_000, 3], |_| ()));
+        drop(ours);
+        let (mut lengths, mut buffer) = (Vec::new(), vec![0; 1 << 20]);
+        while let (count @ 1.., _) = rustix::net::recv(&peer, &mut buffer, RecvFlags::empty()).unwrap() {
+            lengths.push(count);
+        }
+        assert_eq!((&lengths[..3], lengths.iter().sum()), (&[10, 900, 700][..], 301_613), "{role:?}");
+        drop(peer);
+        haul.wait().ok();
+    }
+}

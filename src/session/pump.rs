@@ -217,12 +217,16 @@ impl Pump {
                     };
                 }
             }
-            // a message comes whole, even where it is more than the limits allow
             let left = terms.most.saturating_sub(*taken);
             if left == 0 {
                 return Stop::Spent;
             }
-            let most = usize::try_from(left).unwrap_or(usize::MAX).min(terms.block);
+            let most = match from.transport().keeps_records(Access::Read) && to.transport().keeps_records(Access::Write)
+            {
+                // the bounds of records are kept, even where one is more than the limits allow
+                true => usize::MAX,
+                false => usize::try_from(left).unwrap_or(usize::MAX).min(terms.block),
+            };
             match self.fill(turn, from, to, terms, most) {
                 Filled::Taken(count) => *taken += count as u64,
                 Filled::Blocked => return Stop::Blocked,
@@ -237,8 +241,7 @@ impl Pump {
     fn drain(&mut self, turn: &mut Turn, to: &mut End, terms: &Terms) -> Step {
         loop {
             if let Some(buffer) = self.in_memory() {
-                let most = if to.transport().is_message_shaped() { MESSAGE } else { usize::MAX };
-                let count = buffer.len().min(terms.block).min(most);
+                let count = buffer.len().min(terms.block);
                 match to.write(turn, &buffer.filled()[..count]) {
                     Step::Moved(count) => {
                         if let Some(tap) = terms.tap {
@@ -345,8 +348,6 @@ impl Pump {
 
     fn fill_buffer(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms, most: usize) -> Filled {
         let buffer = self.buffer.get_or_insert_with(|| terms.pools.buffer());
-        // a message must find room as a whole, whatever the limits say
-        let most = if from.transport().is_message_shaped() { usize::MAX } else { most };
         let room = buffer.capacity().min(most);
         let step = from.read(turn, buffer, room);
         if let Step::Moved(count) = step {
@@ -532,9 +533,6 @@ const STREAK: u8 = 4;
 
 /// What counts as a large read even when a limit makes it shorter than the buffer.
 const LARGE: usize = 16 * 1024;
-
-/// A seqpacket message must fit the receiver's socket buffer as a whole.
-const MESSAGE: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -161,6 +161,16 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(rustix::net::send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
 }
 
+/// True if a socket that keeps records, where a receive has just given nothing, has nothing more to give. With the
+/// peer's end seen no record can come any more; only empty ones may still be queued then, and they hold no byte.
+pub fn is_record_end(socket: BorrowedFd<'_>) -> bool {
+    let mut set = [PollFd::from_borrowed_fd(socket, PollFlags::RDHUP)];
+    let polled = rustix::event::poll(&mut set, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    let ended = polled.is_ok() && set[0].revents().intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::NVAL);
+    // in this order: what is queued no longer grows
+    ended && rustix::io::ioctl_fionread(socket).unwrap_or(0) == 0
+}
+
 /// What poll(2) says at this moment, without waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Polled {

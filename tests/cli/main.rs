@@ -23,6 +23,7 @@ mod limits;
 mod peers;
 mod readme;
 mod scripts;
+mod seqpacket;
 mod signals;
 mod stdio;
 mod surface;

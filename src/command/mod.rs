@@ -8,6 +8,7 @@ mod copy;
 mod dialogue;
 mod errand;
 mod gate;
+mod late;
 mod link;
 mod patience;
 mod printer;

@@ -1,10 +1,12 @@
 //! Who hears of a run: standard error, the events, the progress display.
 
 use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::copy::Copier;
+use super::late;
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
 use crate::outcome::{Ended, ExitStatus, Outcome};
@@ -111,10 +113,13 @@ fn open_events(sink: &EventSink) -> Result<EventWriter, Error> {
             let fd = sys::adopt(*number).map_err(|error| Error::new(Op::Open, format!("fd:{number}"), error))?;
             Outlet::new(std::fs::File::from(fd))
         }
-        EventSink::File(path) => {
-            let file = OpenOptions::new().append(true).create(true).open(path);
-            Outlet::new(file.map_err(|error| Error::new(Op::Open, path.as_os_str().as_encoded_bytes(), error))?)
-        }
+        EventSink::File(path) => match late::fifo(path) {
+            Some(outlet) => outlet,
+            None => {
+                let file = OpenOptions::new().append(true).create(true).custom_flags(libc::O_NOCTTY).open(path);
+                Outlet::new(file.map_err(|error| Error::new(Op::Open, path.as_os_str().as_encoded_bytes(), error))?)
+            }
+        },
     };
     Ok(EventWriter::new(outlet))
 }

@@ -167,12 +167,12 @@ const AFTER_PEER_EOF: Choice<AfterPeerEof> = Choice(&[
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Buffers")]
 pub(super) struct Buffers {
-    /// Move at most SIZE bytes in one system call [default: chosen for the kind of endpoint]
-    #[arg(long, value_name = "SIZE", value_parser = value::size())]
+    /// Move at most SIZE bytes in one system call, 1 to 1Gi [default: chosen for the kind of endpoint]
+    #[arg(long, value_name = "SIZE", value_parser = value::memory())]
     block: Option<Size>,
 
-    /// Hold at most SIZE bytes in transit in each direction [default: chosen for the kind of endpoint]
-    #[arg(long, value_name = "SIZE", value_parser = value::size())]
+    /// Hold at most SIZE bytes, 1 to 1Gi, in transit in each direction [default: chosen for the kind of endpoint]
+    #[arg(long, value_name = "SIZE", value_parser = value::memory())]
     buffer: Option<Size>,
 
     /// Whether the kernel may move bytes without copying them through haul [default: auto]

@@ -249,3 +249,46 @@ fn a_directory_on_stdin_is_status_5() {
     ended.code(5);
     assert_eq!(ended.one_error(), "haul: cannot read standard input: is a directory");
 }
+
+// Text that was asked for and has nowhere to go is an error, like payload.
+#[test]
+fn help_for_a_closed_standard_output_is_status_5() {
+    for words in [&["help", "exit"][..], &["--version"], &["listen", "--explain", "9000"]] {
+        let ended = haul(words).after("exec >&-").run();
+        ended.code(5);
+        ended.one_error();
+    }
+}
+
+// Descriptors that have run out are this machine's trouble, whatever was being done: never a usage error.
+#[test]
+fn too_few_descriptors_are_status_5() {
+    for most in 4..12 {
+        let ended =
+            haul(["listen", "--accept-timeout", "0.1", "127.0.0.1:0"]).after(&format!("ulimit -n {most}")).run();
+        let code = ended.status.code();
+        assert!(code == Some(5) || (most > 6 && code == Some(3)), "{most}: {}: {}", ended.status, ended.stderr);
+        ended.one_error();
+        assert!(code == Some(3) || !ended.stderr.contains("listening on"), "{most}: {}", ended.stderr);
+    }
+}
+
+// A look-up that finds no descriptor to ask with says so, and not that there is no such name.
+#[test]
+fn a_look_up_without_descriptors_is_not_a_missing_name() {
+    for most in 4..12 {
+        let ended = haul(["connect", "-w", "1", "localhost", "1"]).after(&format!("ulimit -n {most}")).run();
+        let line = ended.one_error();
+        assert!(!line.contains("name not found"), "{most}: {line}");
+        assert!(matches!(ended.status.code(), Some(1 | 5)), "{most}: {}: {line}", ended.status);
+    }
+}
+
+// An abstract name has no file that could have outlived its listener.
+#[test]
+fn nobody_at_an_abstract_name_is_told_without_a_file() {
+    let ended = haul(["connect", "@haul-nobody-is-here"]).run();
+    ended.code(1);
+    ended.one_error();
+    assert!(!ended.stderr.contains("file"), "{}", ended.stderr);
+}

@@ -111,6 +111,14 @@ impl Error {
         Error::new(op, object, Cause::Said(sentence.into()))
     }
 
+    /// Tells the object as the user typed it, where it was told as `shown`.
+    pub fn with_spelling(mut self, shown: &str, typed: impl AsRef<[u8]>) -> Self {
+        if self.object == Escaped(shown.as_bytes()).to_string() {
+            self.object = Escaped(typed.as_ref()).to_string();
+        }
+        self
+    }
+
     /// Adds indented lines below the first, say each address tried.
     pub fn with_facts(mut self, facts: Vec<String>) -> Self {
         self.facts = facts;

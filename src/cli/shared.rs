@@ -160,7 +160,7 @@ pub(super) struct Directions {
 
 const AFTER_PEER_EOF: Choice<AfterPeerEof> = Choice(&[
     ("auto", AfterPeerEof::Auto, "go on until standard input ends, but stop if it is a terminal"),
-    ("exit", AfterPeerEof::Exit, "stop"),
+    ("exit", AfterPeerEof::Exit, "stop; the connection is reset if standard input has not ended"),
     ("send", AfterPeerEof::Send, "go on until standard input ends"),
 ]);
 
@@ -244,7 +244,7 @@ pub(super) struct Output {
     #[arg(long)]
     stats: bool,
 
-    /// Show progress on standard error [default: off; without HOW a bar, if that is a terminal]
+    /// Show progress on standard error [default: off; without HOW a bar, if that is a terminal and does not show the payload too]
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, value_parser = PROGRESS)]
     progress: Option<Option<Progress>>,
 }

@@ -209,7 +209,7 @@ mod tests {
             ),
             (
                 "connect --send a\\q a 1",
-                "cannot understand 'a\\q' for --send: unknown escape; there are \\n \\r \\t \\a \\b \\e \\f \\v \\0 \\xNN and \\\\ (at byte 1)\n  try: haul help connect",
+                "cannot understand 'a\\q' for --send: unknown escape; there are \\n \\r \\t \\a \\b \\e \\f \\v \\NNN (octal) \\xNN and \\\\ (at byte 1)\n  try: haul help connect",
             ),
             (
                 "listen --deny 10.0.0.0/33 1",

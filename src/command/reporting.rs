@@ -1,6 +1,7 @@
 //! Who hears of a run: standard error, the events, the progress display.
 
 use std::fs::OpenOptions;
+use std::io::{self, IsTerminal};
 use std::os::unix::fs::OpenOptionsExt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -48,6 +49,15 @@ impl Reporting {
             panic_guard(&stderr);
         }
         Ok(Reporting { console, events, observers, stderr, progress, copier: None })
+    }
+
+    /// The same, where payload may go to standard output: a terminal that shows it has no place for a bar, unless that
+    /// was asked for by name.
+    pub(super) fn with_payload(mut self, report: &Report, written: bool) -> Self {
+        if written && report.progress == Progress::Auto && io::stdout().is_terminal() {
+            self.progress = None;
+        }
+        self
     }
 
     /// Opens the copy that the plan asks for (`-o`); `many`: several sessions may write to it.

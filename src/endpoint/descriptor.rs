@@ -54,11 +54,19 @@ impl Descriptor {
             return Err(io::Error::from_raw_os_error(libc::EBADF));
         }
         let fd = sys::adopt(number)?;
-        let kind = sys::kind(fd.as_fd())?;
         if !sys::allows(fd.as_fd(), access) {
             let _ = std::os::fd::IntoRawFd::into_raw_fd(fd); // not ours after all: leave it open
             return Err(io::Error::from_raw_os_error(libc::EBADF));
         }
+        Descriptor::shared(fd, access)
+    }
+
+    /// A descriptor of a description that others use too; it is open in that direction.
+    ///
+    /// # Errors
+    /// What fstat(2) says, EISDIR for a directory.
+    pub fn shared(fd: OwnedFd, access: Access) -> io::Result<Self> {
+        let kind = sys::kind(fd.as_fd())?;
         let append = sys::is_append(fd.as_fd());
         let (fd, inherited, guard) = match kind {
             Kind::Directory => return Err(io::ErrorKind::IsADirectory.into()),

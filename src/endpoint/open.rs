@@ -240,7 +240,7 @@ impl Opening {
             // one number a direction, so that the end of one does not close the other
             let copy = sys::duplicate(read).map_err(failed)?;
             self.allowed(copy.as_fd(), read, Access::Write)?;
-            both.writer = Some(Descriptor::inherited(copy.into_raw_fd(), Access::Write).map_err(failed)?);
+            both.writer = Some(Descriptor::shared(copy, Access::Write).map_err(failed)?);
         } else if self.writes {
             self.allowed_number(write, Access::Write)?;
             both.writer = Some(Descriptor::inherited(write, Access::Write).map_err(failed)?);

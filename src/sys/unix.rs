@@ -75,14 +75,16 @@ pub fn allows(fd: BorrowedFd<'_>, access: Access) -> bool {
 /// Takes over a descriptor that the parent left open for us.
 ///
 /// # Errors
-/// EBADF if it is not open.
+/// EBADF if it is not open, or if it is one that haul has opened itself under that number: those are closed by exec(2),
+/// and what came through it never is.
 pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: fcntl with F_GETFD only looks a number up and touches no memory.
-    if number < 0 || unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+    let flags = if number < 0 { -1 } else { unsafe { libc::fcntl(number, libc::F_GETFD) } };
+    if flags < 0 || flags & libc::FD_CLOEXEC != 0 {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
-    // SAFETY: the descriptor is open, and the command line gave it to us: a plan names each number once, and nothing
-    // else in haul uses inherited descriptors, so nobody else closes it.
+    // SAFETY: the descriptor is open and not of our making, and the command line gave it to us: a plan names each number
+    // once, and nothing else in haul uses inherited descriptors, so nobody else closes it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 

@@ -350,3 +350,21 @@ fn events_into_a_fifo_wait_for_no_reader() {
     assert!(told.lines().next().unwrap().contains("listening"), "{told}");
     haul.wait().ok();
 }
+
+// A number that the parent has not left open is nobody's, although haul opens descriptors of its own by then.
+#[test]
+fn a_number_that_is_not_inherited_is_never_one_of_haul() {
+    for number in 3..10 {
+        let fd = format!("fd:{number}");
+        for words in [
+            &["connect", "-d", &fd][..],
+            &["listen", "--ready-fd", &fd[3..], "127.0.0.1:0"],
+            &["listen", "--events", &fd, "127.0.0.1:0"],
+            &["listen", &format!("fd,listen:{number}")],
+        ] {
+            let ended = haul(words).run();
+            ended.code(2);
+            assert!(ended.one_error().ends_with(": bad file descriptor"), "{words:?}: {}", ended.stderr);
+        }
+    }
+}

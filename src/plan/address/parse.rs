@@ -328,7 +328,7 @@ mod tests {
             ("@", "the name of the socket is missing", None),
             (
                 "text,escapes:\\q",
-                "unknown escape; there are \\n \\r \\t \\a \\b \\e \\f \\v \\0 \\xNN and \\\\ (at byte 0)",
+                "unknown escape; there are \\n \\r \\t \\a \\b \\e \\f \\v \\NNN (octal) \\xNN and \\\\ (at byte 0)",
                 None,
             ),
             ("dir/file", "a path begins with / or ./", Some("./dir/file")),

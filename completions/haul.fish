@@ -62,15 +62,15 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -l max-bytes -d 'End w
 complete -c haul -n "__fish_haul_using_subcommand listen" -l linger -d 'At the end, wait for T without progress until the peer has acknowledged everything [default: 30s]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s L -d 'Move at most RATE in each direction: 10M is bytes a second, 100Mbit bits [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l after-peer-eof -d 'What the peer\'s end means for what is still being sent [default: auto]' -r -f -a "auto\t'go on until standard input ends, but stop if it is a terminal'
-exit\t'stop'
+exit\t'stop; the connection is reset if standard input has not ended'
 send\t'go on until standard input ends'"
 complete -c haul -n "__fish_haul_using_subcommand listen" -s o -d 'Write a copy of what is received to FILE; with --hex, of both directions [default: to none]' -r -F
-complete -c haul -n "__fish_haul_using_subcommand listen" -l block -d 'Move at most SIZE bytes in one system call [default: chosen for the kind of endpoint]' -r
-complete -c haul -n "__fish_haul_using_subcommand listen" -l buffer -d 'Hold at most SIZE bytes in transit in each direction [default: chosen for the kind of endpoint]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l block -d 'Move at most SIZE bytes in one system call, 1 to 1Gi [default: chosen for the kind of endpoint]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l buffer -d 'Hold at most SIZE bytes, 1 to 1Gi, in transit in each direction [default: chosen for the kind of endpoint]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l splice -d 'Whether the kernel may move bytes without copying them through haul [default: auto]' -r -f -a "auto\t'where the kernel can'
 never\t'every byte passes through a buffer of haul\'s'"
 complete -c haul -n "__fish_haul_using_subcommand listen" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r
-complete -c haul -n "__fish_haul_using_subcommand listen" -l progress -d 'Show progress on standard error [default: off; without HOW a bar, if that is a terminal]' -r -f -a "bar\t'a bar, also if it is no terminal'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l progress -d 'Show progress on standard error [default: off; without HOW a bar, if that is a terminal and does not show the payload too]' -r -f -a "bar\t'a bar, also if it is no terminal'
 line\t'a line a second'
 json\t'a JSON object a second'
 off\t'nothing'"
@@ -123,15 +123,15 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l max-bytes -d 'End 
 complete -c haul -n "__fish_haul_using_subcommand connect" -l linger -d 'At the end, wait for T without progress until the peer has acknowledged everything [default: 30s]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s L -d 'Move at most RATE in each direction: 10M is bytes a second, 100Mbit bits [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l after-peer-eof -d 'What the peer\'s end means for what is still being sent [default: auto]' -r -f -a "auto\t'go on until standard input ends, but stop if it is a terminal'
-exit\t'stop'
+exit\t'stop; the connection is reset if standard input has not ended'
 send\t'go on until standard input ends'"
 complete -c haul -n "__fish_haul_using_subcommand connect" -s o -d 'Write a copy of what is received to FILE; with --hex, of both directions [default: to none]' -r -F
-complete -c haul -n "__fish_haul_using_subcommand connect" -l block -d 'Move at most SIZE bytes in one system call [default: chosen for the kind of endpoint]' -r
-complete -c haul -n "__fish_haul_using_subcommand connect" -l buffer -d 'Hold at most SIZE bytes in transit in each direction [default: chosen for the kind of endpoint]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l block -d 'Move at most SIZE bytes in one system call, 1 to 1Gi [default: chosen for the kind of endpoint]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l buffer -d 'Hold at most SIZE bytes, 1 to 1Gi, in transit in each direction [default: chosen for the kind of endpoint]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l splice -d 'Whether the kernel may move bytes without copying them through haul [default: auto]' -r -f -a "auto\t'where the kernel can'
 never\t'every byte passes through a buffer of haul\'s'"
 complete -c haul -n "__fish_haul_using_subcommand connect" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r
-complete -c haul -n "__fish_haul_using_subcommand connect" -l progress -d 'Show progress on standard error [default: off; without HOW a bar, if that is a terminal]' -r -f -a "bar\t'a bar, also if it is no terminal'
+complete -c haul -n "__fish_haul_using_subcommand connect" -l progress -d 'Show progress on standard error [default: off; without HOW a bar, if that is a terminal and does not show the payload too]' -r -f -a "bar\t'a bar, also if it is no terminal'
 line\t'a line a second'
 json\t'a JSON object a second'
 off\t'nothing'"

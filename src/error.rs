@@ -111,6 +111,14 @@ impl Error {
         Error::new(op, object, Cause::Said(sentence.into()))
     }
 
+    /// Tells the object as the user typed it, where it was told as `shown`.
+    pub fn with_spelling(mut self, shown: &str, typed: impl AsRef<[u8]>) -> Self {
+        if self.object == Escaped(shown.as_bytes()).to_string() {
+            self.object = Escaped(typed.as_ref()).to_string();
+        }
+        self
+    }
+
     /// Adds indented lines below the first, say each address tried.
     pub fn with_facts(mut self, facts: Vec<String>) -> Self {
         self.facts = facts;
@@ -160,10 +168,17 @@ impl Error {
             return ExitStatus::TimeLimit;
         }
         match self.op {
+            _ if self.is_scarcity() => ExitStatus::LocalIo,
             Op::Parse | Op::Use | Op::Listen | Op::Open | Op::Start | Op::Set => ExitStatus::Usage,
             Op::Accept | Op::Connect | Op::Transfer => ExitStatus::Network,
             Op::Read | Op::Write => ExitStatus::LocalIo,
         }
+    }
+
+    /// True if it was not what was asked for, but descriptors or memory that have run out here.
+    fn is_scarcity(&self) -> bool {
+        let Cause::Io(error) = &self.cause else { return false };
+        matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS))
     }
 
     /// The text of the `try:` line, if there is one.
@@ -265,6 +280,14 @@ mod tests {
     fn sentences_carry_no_errno_and_keep_acronyms() {
         assert_eq!(sentence(&io::Error::from_raw_os_error(libc::EHOSTUNREACH)), "no route to host");
         assert_eq!(sentence(&io::Error::from_raw_os_error(libc::EIO)), "input/output error");
+    }
+
+    #[test]
+    fn what_has_run_out_here_is_nobodys_wrong_request() {
+        for op in [Op::Use, Op::Listen, Op::Connect, Op::Open] {
+            let error = Error::new(op, "x", io::Error::from_raw_os_error(libc::EMFILE));
+            assert_eq!(error.status(), ExitStatus::LocalIo, "{error}");
+        }
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn decode(spelled: &[u8]) -> Result<(u8, usize), &'static str> {
             let (value, length) = digits(spelled, 8, 3);
             return u8::try_from(value).map(|byte| (byte, length)).map_err(|_| "the octal number is above 377");
         }
-        _ => return Err("unknown escape; there are \\n \\r \\t \\a \\b \\e \\f \\v \\0 \\xNN and \\\\"),
+        _ => return Err("unknown escape; there are \\n \\r \\t \\a \\b \\e \\f \\v \\NNN (octal) \\xNN and \\\\"),
     };
     Ok((byte, 1))
 }

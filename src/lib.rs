@@ -99,6 +99,10 @@ pub fn run(args: Vec<OsString>) -> anyhow::Result<Outcome> {
 
 /// Writes what was asked for to standard output; a reader that goes away early is a normal end.
 fn print(text: &str) -> anyhow::Result<Outcome> {
+    if sys::was_closed_at_start(1) {
+        let closed = std::io::Error::from_raw_os_error(libc::EBADF);
+        return Err(Error::new(Op::Write, "standard output", closed).into());
+    }
     let mut out = std::io::stdout().lock();
     let ended = match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => outcome::Ended::Clean,

@@ -207,7 +207,7 @@ mod tests {
             ("--allow '' 1", "cannot understand '' for --allow: a network is missing"),
             ("--then '' 1", "cannot understand '' for --then: the text for the shell is missing"),
             ("--count 0 1", "cannot understand '0' for --count: at least 1 is needed"),
-            ("--max-per-ip -1 1", "cannot understand '-1': no such option"),
+            ("--max-per-ip -1 1", "cannot understand '-1' for --max-per-ip: not a whole number"),
             ("-m many 1", "cannot understand 'many' for -m: not a whole number"),
         ] {
             let error = run(line).unwrap_err();

@@ -132,10 +132,12 @@ impl Args {
             return Err(Error::said(Op::Parse, quoted(word), cause).with_advice("haul help connect"));
         }
         let mut flags = Options { source: self.source, source_port: self.port, ..Options::default() };
+        let url = endpoint::url(self.first.as_deref());
         let mut to = address(self.first, self.second, self.unix)?;
         self.route.add_to(&mut flags)?;
         self.tuning.add_to(&mut flags);
         to.overlay(&flags);
+        let shown = to.clone();
         let mut limits = self.limits;
         if self.wait.is_some() && limits.idle.is_some() && self.connect_timeout.is_some() {
             return Err(advice::clash("-w", "--connect-timeout and --idle", "nothing is left for it", "the other two"));
@@ -152,7 +154,7 @@ impl Args {
             transfer: shared::transfer(self.directions, limits, self.buffers, self.copies)?,
             report: self.output.report()?,
         });
-        request(plan, &flags, explain)
+        request(plan, &flags, explain).map_err(|error| endpoint::as_typed(error, &shown, url))
     }
 
     /// The same for `-z`.

@@ -19,7 +19,7 @@ impl clap::Args for Steps {
                 "Send TEXT, C escapes understood, before standard input or after the --expect in front of it",
             )
             .long_help(
-                "Send TEXT, in which C escapes such as \\r\\n are understood, before standard input or after the \
+                "Send TEXT, in which C escapes such as \\r\\n, \\x41 and \\101 are understood, before standard input or after the \
                      --expect in front of it. --send and --expect may be repeated, and are done in the order given.",
             )
             .value_parser(Value(|text| (value::escaped().0)(text).map(|bytes| Step::Send(bytes.0)))),

@@ -1,6 +1,6 @@
 //! Endpoints as words of the command line: one word, or a host and a port, or the path of `-U`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 
 use super::quoted;
 use crate::error::{Error, Op};
@@ -34,6 +34,20 @@ pub(super) fn is_whole(word: &OsStr) -> bool {
     let bytes = word.as_encoded_bytes();
     let whole = word == "-" || bytes.iter().any(|byte| b":/@".contains(byte)) || bytes.iter().all(u8::is_ascii_digit);
     whole && !matches!(Host::parse(word), Ok(Host::V6(..)))
+}
+
+/// The first word, if it is a URL: errors tell an endpoint in the canonical spelling, which nobody has typed there.
+pub(super) fn url(first: Option<&OsStr>) -> Option<OsString> {
+    let is_url = |word: &&OsStr| word.as_encoded_bytes().windows(3).any(|three| three == b"://");
+    first.filter(is_url).map(OsStr::to_os_string)
+}
+
+/// An error that tells the endpoint as it was typed.
+pub(super) fn as_typed(error: Error, at: &Address, url: Option<OsString>) -> Error {
+    match url {
+        Some(url) => error.with_spelling(&at.to_string(), url.as_encoded_bytes()),
+        None => error,
+    }
 }
 
 fn misunderstood(word: &OsStr, bad: BadAddress) -> Error {

@@ -137,10 +137,12 @@ impl Args {
     /// Validates everything that was given.
     pub(super) fn into_request(self, program: Option<Program>) -> Result<Request, Error> {
         let mut flags = Options { mode: self.mode, ..Options::default() };
+        let url = endpoint::url(self.first.as_deref());
         let mut at = address(self.first, self.second, self.unix, self.port, self.source)?;
         self.route.add_to(&mut flags)?;
         self.tuning.add_to(&mut flags);
         at.overlay(&flags);
+        let shown = at.clone();
         let mut limits = self.limits;
         limits.idle = match (self.wait, limits.idle) {
             (Some(_), Some(_)) => {
@@ -159,7 +161,7 @@ impl Args {
             transfer: Transfer { banner: self.banner.map_or_else(Vec::new, |banner| banner.0), ..transfer },
             report: self.output.report()?,
         });
-        request(plan, &flags, explain)
+        request(plan, &flags, explain).map_err(|error| endpoint::as_typed(error, &shown, url))
     }
 }
 

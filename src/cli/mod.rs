@@ -69,7 +69,14 @@ fn parse<A: Parser>(
     args: &[OsString],
     then: impl FnOnce(A) -> Result<Request, Error>,
 ) -> Result<Request, Error> {
-    match A::try_parse_from(args) {
+    // what stands behind a flag that takes a number is that number, so that the error names the flag
+    let numeric = |arg: &clap::Arg| {
+        let names = arg.get_value_names().unwrap_or_default();
+        names.iter().any(|name| matches!(name.as_str(), "T" | "N" | "SIZE" | "RATE" | "PORT")) && !arg.is_positional()
+    };
+    let command = A::command().mut_args(|arg| if numeric(&arg) { arg.allow_negative_numbers(true) } else { arg });
+    let parsed = command.try_get_matches_from(args).and_then(|mut words| A::from_arg_matches_mut(&mut words));
+    match parsed {
         Ok(parsed) => then(parsed),
         Err(error) => usage::rephrase(&error, subcommand, args),
     }

@@ -160,19 +160,19 @@ pub(super) struct Directions {
 
 const AFTER_PEER_EOF: Choice<AfterPeerEof> = Choice(&[
     ("auto", AfterPeerEof::Auto, "go on until standard input ends, but stop if it is a terminal"),
-    ("exit", AfterPeerEof::Exit, "stop"),
+    ("exit", AfterPeerEof::Exit, "stop; the connection is reset if standard input has not ended"),
     ("send", AfterPeerEof::Send, "go on until standard input ends"),
 ]);
 
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Buffers")]
 pub(super) struct Buffers {
-    /// Move at most SIZE bytes in one system call [default: chosen for the kind of endpoint]
-    #[arg(long, value_name = "SIZE", value_parser = value::size())]
+    /// Move at most SIZE bytes in one system call, 1 to 1Gi [default: chosen for the kind of endpoint]
+    #[arg(long, value_name = "SIZE", value_parser = value::memory())]
     block: Option<Size>,
 
-    /// Hold at most SIZE bytes in transit in each direction [default: chosen for the kind of endpoint]
-    #[arg(long, value_name = "SIZE", value_parser = value::size())]
+    /// Hold at most SIZE bytes, 1 to 1Gi, in transit in each direction [default: chosen for the kind of endpoint]
+    #[arg(long, value_name = "SIZE", value_parser = value::memory())]
     buffer: Option<Size>,
 
     /// Whether the kernel may move bytes without copying them through haul [default: auto]
@@ -244,7 +244,7 @@ pub(super) struct Output {
     #[arg(long)]
     stats: bool,
 
-    /// Show progress on standard error [default: off; without HOW a bar, if that is a terminal]
+    /// Show progress on standard error [default: off; without HOW a bar, if that is a terminal and does not show the payload too]
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, value_parser = PROGRESS)]
     progress: Option<Option<Progress>>,
 }

@@ -7,6 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::{Request, quoted};
 use crate::error::{Error, Op};
 use crate::escape::Escaped;
+use crate::plan::address::is_slip;
 
 /// Turns what clap did not parse into text to print (help, version) or into an error of ours.
 ///
@@ -46,9 +47,15 @@ fn unknown(error: &clap::Error, subcommand: &str, args: &[OsString], help: Strin
         return error_text.with_advice("haul listen or haul connect first, then its options");
     }
     match text(error, ContextKind::SuggestedArg) {
-        Some(nearest) => error_text.with_advice(nearest),
-        None => error_text.with_advice(help),
+        // clap goes by common beginnings too, and so knows an answer to every flag of other tools
+        Some(nearest) if is_slip(bare(argument), bare(nearest)) => error_text.with_advice(nearest),
+        _ => error_text.with_advice(help),
     }
+}
+
+/// A flag without its dashes and its value.
+fn bare(flag: &str) -> &str {
+    flag.trim_start_matches('-').split('=').next().unwrap_or_default()
 }
 
 fn no_subcommand(error: &clap::Error, args: &[OsString], help: String) -> Error {
@@ -134,6 +141,18 @@ mod tests {
                 "-l 9000",
                 "cannot understand '-l': no such option\n  try: haul listen or haul connect first, then its options",
             ),
+            ("listen --tls 1", "cannot understand '--tls': no such option\n  try: haul help listen"),
+            ("listen --verbose 1", "cannot understand '--verbose': no such option\n  try: haul help listen"),
+            ("listen -w -1 1", "cannot understand '-1' for -w: it must not be negative\n  try: haul help listen"),
+            ("connect -L -1 a 1", "cannot understand '-1' for -L: it must not be negative\n  try: haul help connect"),
+            (
+                "connect --block -1 a 1",
+                "cannot understand '-1' for --block: it must not be negative\n  try: haul help connect",
+            ),
+            (
+                "connect --buffer 100G a 1",
+                "cannot understand '100G' for --buffer: at most 1Gi is held in memory\n  try: haul help connect",
+            ),
             ("listen --frobnicate", "cannot understand '--frobnicate': no such option\n  try: haul help listen"),
             ("listen --no-shutdwon 1", "cannot understand '--no-shutdwon': no such option\n  try: --no-shutdown"),
             (
@@ -190,7 +209,7 @@ mod tests {
             ),
             (
                 "connect --send a\\q a 1",
-                "cannot understand 'a\\q' for --send: unknown escape; there are \\n \\r \\t \\a \\b \\e \\f \\v \\0 \\xNN and \\\\ (at byte 1)\n  try: haul help connect",
+                "cannot understand 'a\\q' for --send: unknown escape; there are \\n \\r \\t \\a \\b \\e \\f \\v \\NNN (octal) \\xNN and \\\\ (at byte 1)\n  try: haul help connect",
             ),
             (
                 "listen --deny 10.0.0.0/33 1",

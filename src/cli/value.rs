@@ -78,6 +78,9 @@ pub(super) fn fault(cause: impl Into<String>) -> BadAddress {
 
 fn units<T: FromStr<Err = BadQuantity>>(value: &OsStr) -> Result<T, BadAddress> {
     let text = value.to_str().ok_or_else(|| fault("it is not UTF-8"))?;
+    if text.starts_with('-') {
+        return Err(fault("it must not be negative"));
+    }
     text.parse().map_err(|BadQuantity { cause, hint }| BadAddress { cause, hint })
 }
 
@@ -106,6 +109,17 @@ pub(super) fn size() -> Value<Size> {
         size => Ok(size),
     })
 }
+
+/// Bytes to be held in memory.
+pub(super) fn memory() -> Value<Size> {
+    Value(|value| match (size().0)(value)? {
+        Size(bytes) if bytes > MOST_MEMORY => Err(fault("at most 1Gi is held in memory")),
+        size => Ok(size),
+    })
+}
+
+/// More than any connection can use; what is asked for is allocated at once, or the process ends.
+const MOST_MEMORY: u64 = 1 << 30;
 
 /// A number of things, at least 1.
 pub(super) fn count() -> Value<u64> {

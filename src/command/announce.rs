@@ -1,11 +1,14 @@
 //! Telling others where a listener listens: `--ready-fd`, `--port-file`.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::copy::{STDOUT, inherited};
 use crate::endpoint::accept::Acceptor;
 use crate::error::{Error, Op};
+use crate::outcome::ExitStatus;
 use crate::plan::Announce;
 use crate::sys;
 
@@ -15,17 +18,15 @@ use crate::sys;
 /// The descriptor or the file cannot be written; the listener should not go on unannounced.
 pub(super) fn announce(plan: &Announce, acceptor: &Acceptor) -> Result<(), Error> {
     if let Some(number) = plan.ready_fd {
+        let object = format!("the ready descriptor fd:{number}");
         let mut line = reachable(acceptor).into_bytes();
         line.push(b'\n');
-        let write = |fd| File::from(fd).write_all(&line);
-        sys::adopt(number)
-            .and_then(write)
-            .map_err(|error| Error::new(Op::Write, format!("the ready descriptor fd:{number}"), error))?;
+        let fd = sys::adopt(number).map_err(|error| Error::new(Op::Open, &object, error))?;
+        File::from(fd).write_all(&line).map_err(|error| Error::new(Op::Write, &object, error))?;
     }
     if let Some(path) = &plan.port_file {
         let text = acceptor.port().map_or_else(|| reachable(acceptor), |port| port.to_string());
-        write_whole(path, format!("{text}\n").as_bytes())
-            .map_err(|error| Error::new(Op::Write, path.as_os_str().as_encoded_bytes(), error))?;
+        write_port(path, format!("{text}\n").as_bytes())?;
     }
     Ok(())
 }
@@ -41,12 +42,38 @@ fn reachable(acceptor: &Acceptor) -> String {
     }
 }
 
+/// Writes to a regular file as a whole, and to anything else (a FIFO, a device, a descriptor's name) as it stands there.
+fn write_port(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let name = path.as_os_str().as_encoded_bytes();
+    let written = match inherited(path) {
+        Some(STDOUT) => {
+            let no = Error::said(Op::Use, [b"--port-file ", name].concat(), "standard output carries the payload");
+            return Err(no.with_advice("--ready-fd N, with another descriptor"));
+        }
+        Some(number) => sys::duplicate(number).and_then(|fd| File::from(fd).write_all(bytes)),
+        // to rename over a device or a FIFO would replace it for everybody
+        None if path.metadata().is_ok_and(|there| !there.is_file()) => write_through(path, bytes),
+        None => write_whole(&resolved(path), bytes),
+    };
+    written.map_err(|error| {
+        let misnamed = matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EBADF));
+        let error = Error::new(Op::Write, name, error);
+        if misnamed { error.with_status(ExitStatus::Usage) } else { error }
+    })
+}
+
+/// A FIFO without a reader is an error: the listener would otherwise wait for one unannounced.
+fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    match OpenOptions::new().write(true).custom_flags(flags).open(path) {
+        Ok(mut file) => file.write_all(bytes),
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Err(io::Error::other("nobody reads from it")),
+        Err(error) => Err(error),
+    }
+}
+
 /// Writes a file so that nobody ever sees half of it: beside the target, then renamed over it.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // to rename over a device or a FIFO would replace it for everybody
-    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
-    }
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}", std::process::id()));
     let beside = PathBuf::from(beside);
@@ -58,3 +85,16 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     done
 }
+
+/// Where symbolic links lead to, also where nothing is there yet: what is renamed over is their target.
+fn resolved(path: &Path) -> PathBuf {
+    let mut path = path.to_path_buf();
+    for _ in 0..LINKS {
+        let Ok(target) = std::fs::read_link(&path) else { break };
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    path
+}
+
+/// Links that the kernel follows in one name (path_resolution(7)).
+const LINKS: usize = 40;

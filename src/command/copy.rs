@@ -11,11 +11,12 @@ use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+use super::late;
 use crate::error::{Cause, Error, Op};
 use crate::event::{Event, Observer};
 use crate::layer::crlf::Crlf;
@@ -231,17 +232,15 @@ fn open(path: &Path) -> Result<Sink, Error> {
                 false => Err(Error::said(Op::Open, name, "it is not open for writing")),
             }
         }
-        None if path.metadata().is_ok_and(|found| found.file_type().is_fifo()) => {
-            let outlet = Outlet::new(Late { path: path.to_path_buf(), file: None });
-            outlet.line(|_| Vec::new()); // opens it: whoever waits at the other side is to see an end, too
-            Ok(Sink::Queue(outlet))
-        }
-        None => create(path).and_then(sort).map_err(failed),
+        None => match late::fifo(path) {
+            Some(outlet) => Ok(Sink::Queue(outlet)),
+            None => create(path).and_then(sort).map_err(failed),
+        },
     }
 }
 
 /// The number of the descriptor that a path stands for.
-fn inherited(path: &Path) -> Option<i32> {
+pub(super) fn inherited(path: &Path) -> Option<i32> {
     match path.to_str()? {
         "/dev/stdout" => Some(STDOUT),
         "/dev/stderr" => Some(2),
@@ -265,32 +264,7 @@ fn sort(file: File) -> io::Result<Sink> {
     })
 }
 
-/// A FIFO that is opened when it is written or flushed first. Opening waits for a reader; only the outlet's thread may.
-struct Late {
-    path: PathBuf,
-    file: Option<File>,
-}
-
-impl Late {
-    fn file(&mut self) -> io::Result<&mut File> {
-        match &mut self.file {
-            Some(file) => Ok(file),
-            missing => Ok(missing.insert(create(&self.path)?)),
-        }
-    }
-}
-
-impl Write for Late {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file()?.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file()?.flush()
-    }
-}
-
-const STDOUT: i32 = 1;
+pub(super) const STDOUT: i32 = 1;
 
 /// Bytes handed on at once.
 const PIECE: usize = 64 * 1024;

@@ -10,7 +10,7 @@ use super::copy::Copier;
 use super::surroundings::variables;
 use crate::endpoint::open::Opened;
 use crate::endpoint::process::{self, Child};
-use crate::endpoint::{Transport, stdio};
+use crate::endpoint::{Transport, printed, stdio};
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
 use crate::layer::crlf::Crlf;
@@ -75,6 +75,7 @@ impl Joint {
             rate: transfer.rate,
             block: transfer.block.map_or(BLOCK, |size| size.0 as usize),
             splice: transfer.splice,
+            widen: transfer.splice && transfer.buffer.is_none(),
             hint: self.local == Local::Stdio && sys::stderr_columns().is_some(),
         }
     }
@@ -154,7 +155,9 @@ pub(super) fn stdio_end(transport: Transport) -> End {
 
 /// The end that was opened or accepted; `crlf`: line ends are converted on the way to it.
 pub(super) fn far_end(opened: Opened, crlf: bool) -> End {
-    let Opened { transport, peer, cut, child, .. } = opened;
+    let Opened { transport, peer, local, cut, child, .. } = opened;
+    // the usual client of a Unix socket has no name: what it came to has
+    let peer = if peer == printed::UNNAMED { format!("a client of {local}") } else { peer };
     let side = match (transport.is_remote(), &child) {
         (true, _) => Side::Peer(peer),
         (false, Some(_)) => Side::Program(peer),

@@ -8,6 +8,7 @@ mod copy;
 mod dialogue;
 mod errand;
 mod gate;
+mod late;
 mod link;
 mod patience;
 mod printer;
@@ -22,7 +23,7 @@ mod window;
 
 use crate::error::{Error, Op};
 use crate::outcome::{ExitStatus, Outcome};
-use crate::plan::Plan;
+use crate::plan::{Flow, Local, Plan, Share};
 use crate::reactor::{Reactor, Task};
 use reporting::Reporting;
 
@@ -36,6 +37,8 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
         Plan::Listen(plan) => {
             let reporting = Reporting::open(&plan.report, plan.at.asks_for_free_port())?;
             let reporting = reporting.with_copy(&plan.transfer, plan.serving.is_many())?;
+            let written = plan.local == Local::Stdio && plan.serving.share != Share::Broker;
+            let reporting = reporting.with_payload(&plan.report, written && plan.transfer.flow != Flow::SendOnly);
             let task = match plan.serving.is_many() {
                 true => serve::listen(&plan, &reporting),
                 false => stream::listen(&plan, &reporting),
@@ -44,6 +47,8 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
         }
         Plan::Connect(plan) => {
             let reporting = Reporting::open(&plan.report, false)?.with_copy(&plan.transfer, false)?;
+            let written = plan.local == Local::Stdio && plan.transfer.flow != Flow::SendOnly;
+            let reporting = reporting.with_payload(&plan.report, written);
             let task = match plan.dialogue.is_empty() {
                 true => stream::connect(&plan, &reporting),
                 false => dialogue::dialogue(&plan, &reporting),

@@ -153,11 +153,7 @@ pub(super) fn name(target: &Address) -> Vec<u8> {
 
 /// The name of a target has no address.
 pub(super) fn unnamed(name: &[u8], why: NoAddress) -> Error {
-    let error = Error::said(Op::Connect, name, why.cause);
-    match why.advice {
-        Some(advice) => error.with_advice(advice),
-        None => error,
-    }
+    why.into_error(Op::Connect, name)
 }
 
 /// The name server has not answered in time.

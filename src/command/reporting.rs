@@ -1,10 +1,13 @@
 //! Who hears of a run: standard error, the events, the progress display.
 
 use std::fs::OpenOptions;
+use std::io::{self, IsTerminal};
+use std::os::unix::fs::OpenOptionsExt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::copy::Copier;
+use super::late;
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
 use crate::outcome::{Ended, ExitStatus, Outcome};
@@ -46,6 +49,15 @@ impl Reporting {
             panic_guard(&stderr);
         }
         Ok(Reporting { console, events, observers, stderr, progress, copier: None })
+    }
+
+    /// The same, where payload may go to standard output: a terminal that shows it has no place for a bar, unless that
+    /// was asked for by name.
+    pub(super) fn with_payload(mut self, report: &Report, written: bool) -> Self {
+        if written && report.progress == Progress::Auto && io::stdout().is_terminal() {
+            self.progress = None;
+        }
+        self
     }
 
     /// Opens the copy that the plan asks for (`-o`); `many`: several sessions may write to it.
@@ -111,10 +123,13 @@ fn open_events(sink: &EventSink) -> Result<EventWriter, Error> {
             let fd = sys::adopt(*number).map_err(|error| Error::new(Op::Open, format!("fd:{number}"), error))?;
             Outlet::new(std::fs::File::from(fd))
         }
-        EventSink::File(path) => {
-            let file = OpenOptions::new().append(true).create(true).open(path);
-            Outlet::new(file.map_err(|error| Error::new(Op::Open, path.as_os_str().as_encoded_bytes(), error))?)
-        }
+        EventSink::File(path) => match late::fifo(path) {
+            Some(outlet) => outlet,
+            None => {
+                let file = OpenOptions::new().append(true).create(true).custom_flags(libc::O_NOCTTY).open(path);
+                Outlet::new(file.map_err(|error| Error::new(Op::Open, path.as_os_str().as_encoded_bytes(), error))?)
+            }
+        },
     };
     Ok(EventWriter::new(outlet))
 }

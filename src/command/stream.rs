@@ -188,7 +188,12 @@ impl Bridge {
         if let (Some(at), Some(limit)) = (self.opened_by, self.limit)
             && at <= turn.now()
         {
-            let error = Error::new(Op::Accept, &self.object, Cause::TimedOut(limit));
+            // the address that was bound says more than the port 0 that was typed
+            let object = match &self.stage {
+                Stage::Accepting(acceptor) => format!("{} {}", acceptor.protocol(), acceptor.address()),
+                _ => self.object.clone(),
+            };
+            let error = Error::new(Op::Accept, object, Cause::TimedOut(limit));
             return self.fail(turn, error);
         }
         let own = match &mut self.stage {

@@ -9,7 +9,7 @@ use socket2::{Domain, SockAddr, Type};
 use super::attempt::{Trouble, open_socket};
 use super::options::{self, Phase, Target};
 use super::printed;
-use super::resolve::{Lookup, NoAddress};
+use super::resolve::Lookup;
 use super::socket::Family;
 use super::unix_path::{self, SocketFile};
 use crate::error::{Error, Op};
@@ -79,17 +79,9 @@ fn everywhere(port: u16, family: Option<address::Family>) -> Vec<(SocketAddr, Ev
 /// `127.0.0.1` are more than those that know only `::1`.
 fn resolve(at: &HostPort, options: &Options, object: &[u8]) -> Result<Vec<SocketAddr>, Error> {
     let found = Lookup::new(at, options).and_then(Lookup::wait);
-    let mut list = found.map_err(|why| no_address(object, why))?;
+    let mut list = found.map_err(|why| why.into_error(Op::Listen, object))?;
     list.sort_by_key(SocketAddr::is_ipv6);
     Ok(list)
-}
-
-fn no_address(object: &[u8], why: NoAddress) -> Error {
-    let error = Error::said(Op::Listen, object, why.cause);
-    match why.advice {
-        Some(advice) => error.with_advice(advice),
-        None => error,
-    }
 }
 
 fn bind_tcp(address: SocketAddr, everything: Everything, options: &Options) -> Result<Listener, Trouble> {
@@ -131,7 +123,7 @@ pub(super) fn unix(name: &UnixName, kind: UnixSocket, options: &Options, object:
     let file = match name {
         UnixName::Path(path) => Some(SocketFile::bind(&socket, path, options.mode)?),
         UnixName::Abstract(_) => {
-            let address = unix_path::address(name).map_err(|why| no_address(object, why))?;
+            let address = unix_path::address(name).map_err(|why| why.into_error(Op::Listen, object))?;
             socket.bind(&address).map_err(|error| match error.kind() {
                 io::ErrorKind::AddrInUse => failed(error).with_advice("another name"),
                 _ => failed(error),

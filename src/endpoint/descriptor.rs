@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use mio::unix::SourceFd;
 
+use super::records::{self, Records};
 use crate::reactor::{Slot, Turn};
 use crate::sys::{self, Access, Kind};
 
@@ -36,6 +37,8 @@ pub struct Descriptor {
     access: Access,
     kind: Kind,
     guard: Guard,
+    /// `Some` for a socket that keeps records.
+    records: Option<Box<Records>>,
     /// `None` before `start` and after `close`.
     slot: Option<Slot>,
     append: bool,
@@ -51,11 +54,19 @@ impl Descriptor {
             return Err(io::Error::from_raw_os_error(libc::EBADF));
         }
         let fd = sys::adopt(number)?;
-        let kind = sys::kind(fd.as_fd())?;
         if !sys::allows(fd.as_fd(), access) {
             let _ = std::os::fd::IntoRawFd::into_raw_fd(fd); // not ours after all: leave it open
             return Err(io::Error::from_raw_os_error(libc::EBADF));
         }
+        Descriptor::shared(fd, access)
+    }
+
+    /// A descriptor of a description that others use too; it is open in that direction.
+    ///
+    /// # Errors
+    /// What fstat(2) says, EISDIR for a directory.
+    pub fn shared(fd: OwnedFd, access: Access) -> io::Result<Self> {
+        let kind = sys::kind(fd.as_fd())?;
         let append = sys::is_append(fd.as_fd());
         let (fd, inherited, guard) = match kind {
             Kind::Directory => return Err(io::ErrorKind::IsADirectory.into()),
@@ -66,7 +77,9 @@ impl Descriptor {
                 Err(_) => (fd, None, Guard::PollFirst),
             },
         };
-        Ok(Descriptor { fd, inherited, access, kind, guard, slot: None, append })
+        let keeps_records = kind == Kind::Socket && Records::are_kept_by(fd.as_fd());
+        let records = keeps_records.then(|| Box::new(Records::new()));
+        Ok(Descriptor { fd, inherited, access, kind, guard, records, slot: None, append })
     }
 
     /// A descriptor that haul opened itself; non-blocking where that means anything.
@@ -81,7 +94,7 @@ impl Descriptor {
             Kind::Pipe | Kind::Terminal | Kind::Device | Kind::Socket => Guard::NonBlocking,
         };
         let append = sys::is_append(fd.as_fd());
-        Ok(Descriptor { fd, inherited: None, access, kind, guard, slot: None, append })
+        Ok(Descriptor { fd, inherited: None, access, kind, guard, records: None, slot: None, append })
     }
 
     /// Standard output that was closed when haul was started: fine while there is nothing to write, EBADF from the
@@ -94,7 +107,8 @@ impl Descriptor {
         // not as the null device, since what is written there would be dropped unseen
         let kind = Kind::Device;
         let guard = Guard::AlwaysReady;
-        Ok(Descriptor { fd, inherited: None, access: Access::Write, kind, guard, slot: None, append: false })
+        let access = Access::Write;
+        Ok(Descriptor { fd, inherited: None, access, kind, guard, records: None, slot: None, append: false })
     }
 
     /// True for a file with so much left that moving it by splice pays.
@@ -103,9 +117,21 @@ impl Descriptor {
             && sys::file_size_and_offset(self.fd.as_fd()).is_none_or(|(size, offset)| size >= offset + LONG_FILE)
     }
 
+    /// Widens a pipe, so that more moves with each splice; anything else is left alone.
+    pub fn widen(&self) {
+        if self.kind == Kind::Pipe {
+            sys::widen_pipe(self.fd.as_fd(), PIPE_WIDTH);
+        }
+    }
+
     /// What it is.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// True for a socket that keeps the bounds of records.
+    pub fn keeps_records(&self) -> bool {
+        self.records.is_some()
     }
 
     /// Registers it with the reactor. What epoll refuses with EPERM is always ready.
@@ -116,9 +142,6 @@ impl Descriptor {
         if self.guard == Guard::AlwaysReady {
             self.slot = Some(turn.always_ready());
             return Ok(());
-        }
-        if self.kind == Kind::Pipe {
-            sys::widen_pipe(self.fd.as_fd(), PIPE_WIDTH);
         }
         match turn.register(&mut SourceFd(&self.fd.as_raw_fd())) {
             Ok(slot) => self.slot = Some(slot),
@@ -169,8 +192,12 @@ impl Descriptor {
     /// WouldBlock when it is not ready; what read(2) says. EIO from a terminal that hung up is an end of file.
     pub fn read(&mut self, turn: &mut Turn, buffer: &mut [u8]) -> io::Result<usize> {
         self.check(turn)?;
-        let result = match self.guard {
-            Guard::DontWait => sys::receive(self.fd.as_fd(), buffer),
+        let result = match (&mut self.records, self.guard) {
+            (Some(records), _) => match records.read(self.fd.as_fd(), buffer) {
+                Ok(None) => return Err(records::come_back(turn, self.slot)),
+                result => result.map(Option::unwrap_or_default),
+            },
+            (None, Guard::DontWait) => sys::receive(self.fd.as_fd(), buffer),
             _ => sys::read(self.fd.as_fd(), buffer),
         };
         let result = match result {
@@ -187,10 +214,11 @@ impl Descriptor {
     /// WouldBlock when it is not ready; what write(2) says.
     pub fn write(&mut self, turn: &mut Turn, bytes: &[u8]) -> io::Result<usize> {
         self.check(turn)?;
-        let result = match self.guard {
-            Guard::DontWait => sys::send(self.fd.as_fd(), bytes),
-            Guard::PollFirst => sys::write(self.fd.as_fd(), &bytes[..bytes.len().min(PIPE_BUF)]),
-            Guard::AlwaysReady | Guard::NonBlocking => sys::write(self.fd.as_fd(), bytes),
+        let result = match (&mut self.records, self.guard) {
+            (Some(records), _) => records.write(self.fd.as_fd(), bytes),
+            (None, Guard::DontWait) => sys::send(self.fd.as_fd(), bytes),
+            (None, Guard::PollFirst) => sys::write(self.fd.as_fd(), &bytes[..bytes.len().min(PIPE_BUF)]),
+            (None, Guard::AlwaysReady | Guard::NonBlocking) => sys::write(self.fd.as_fd(), bytes),
         };
         self.settle(turn, result)
     }

@@ -111,7 +111,7 @@ impl Dial {
         match &mut self.state {
             State::Refused(why) => {
                 let why = why.clone();
-                Err(self.no_address(why))
+                Err(why.into_error(Op::Connect, &self.object))
             }
             State::Resolving { target, source, .. } => {
                 let asked = target.start(turn).and_then(|()| source.as_mut().map_or(Ok(()), |s| s.start(turn)));
@@ -180,7 +180,7 @@ impl Dial {
     /// Goes on from names to the race as soon as all addresses are there.
     fn take_answers(&mut self) -> Result<(), Error> {
         let State::Resolving { target, source, found } = &mut self.state else { return Ok(()) };
-        let answered = (|| {
+        let answered: Result<bool, NoAddress> = (|| {
             if found.target.is_none() {
                 found.target = target.poll()?;
             }
@@ -193,7 +193,7 @@ impl Dial {
         match answered {
             Err(why) => {
                 self.state = State::Over;
-                Err(self.no_address(why))
+                Err(why.into_error(Op::Connect, &self.object))
             }
             Ok(false) => Ok(()),
             Ok(true) => {
@@ -202,22 +202,12 @@ impl Dial {
                 let waiting = candidates(target.unwrap_or_default(), &bound, &self.options);
                 if waiting.is_empty() {
                     self.state = State::Over;
-                    return Err(self.no_address(NoAddress {
-                        cause: "it has no address of the same family as the source address".into(),
-                        advice: None,
-                    }));
+                    let why = NoAddress::said("it has no address of the same family as the source address");
+                    return Err(why.into_error(Op::Connect, &self.object));
                 }
                 self.state = State::Racing(Race { waiting, ..Race::default() });
                 Ok(())
             }
-        }
-    }
-
-    fn no_address(&self, why: NoAddress) -> Error {
-        let error = Error::said(Op::Connect, &self.object, why.cause);
-        match why.advice {
-            Some(advice) => error.with_advice(advice),
-            None => error,
         }
     }
 
@@ -237,7 +227,11 @@ impl Dial {
                 Some((candidate, error)) if candidate.explain(&error) == sentence(&error) => {
                     let stale = candidate.kind != Family::Tcp && error.kind() == io::ErrorKind::ConnectionRefused;
                     let error = Error::new(Op::Connect, &self.object, error);
-                    return if stale { error.with_advice(STALE) } else { error };
+                    return match self.object.first() {
+                        Some(b'@') if stale => error.with_advice(NOBODY),
+                        _ if stale => error.with_advice(STALE),
+                        _ => error,
+                    };
                 }
                 _ => Error::said(Op::Connect, &self.object, told.into_iter().next().unwrap_or_default()),
             }
@@ -324,7 +318,7 @@ fn unix(name: &UnixName, kind: UnixSocket) -> Result<State, NoAddress> {
 }
 
 fn refused(cause: &str) -> State {
-    State::Refused(NoAddress { cause: cause.into(), advice: None })
+    State::Refused(NoAddress::said(cause))
 }
 
 /// Interleaves the families, IPv6 first (RFC 8305, 4), and pairs each address with our side's of the same family. With
@@ -360,6 +354,8 @@ fn aligned(rows: Vec<(String, String)>) -> Vec<String> {
 
 /// A Unix socket's file outlives its listener.
 const STALE: &str = "check that the service is running: its socket file is there, but nobody listens";
+/// An abstract name is there only while somebody listens.
+const NOBODY: &str = "check that the service is running: nobody listens at that name";
 /// RFC 8305, 8: the recommended Connection Attempt Delay.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 

@@ -73,8 +73,7 @@ pub fn open(path: &Path, options: &Options, reads: bool, writes: bool) -> Result
         }
         (true, false) => OFlags::RDONLY,
         (false, true) if options.append => OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND,
-        (false, true) if options.offset.is_some() => OFlags::WRONLY | OFlags::CREATE,
-        (false, true) => OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC,
+        (false, true) => OFlags::WRONLY | OFlags::CREATE,
         (false, false) => return Ok(Descriptors::default()),
     };
     if found == Found::Directory {
@@ -83,10 +82,30 @@ pub fn open(path: &Path, options: &Options, reads: bool, writes: bool) -> Result
     // a modem's line would be waited for, and a terminal become ours
     let flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let fd = rustix::fs::open(path, flags, Mode::from_raw_mode(0o666)).map_err(|error| failed(error.into()))?;
+    if sys::kind(fd.as_fd()).map_err(failed)? == sys::Kind::File {
+        if reads != writes && is_other_side(&fd, writes) {
+            let error = Error::said(Op::Use, name, "the input file is the output file");
+            return Err(error.with_advice("another file"));
+        }
+        // only now: what was typed by mistake is not emptied
+        if writes && !options.append && options.offset.is_none() {
+            rustix::fs::ftruncate(&fd, 0).map_err(|error| failed(error.into()))?;
+        }
+    }
     if let Some(offset) = options.offset {
         seek(&fd, offset, reads, name)?;
     }
     both(fd, reads, writes).map_err(failed)
+}
+
+/// True if a file would be read from itself: it is standard input and to be written, or it has something to be read and
+/// is standard output.
+fn is_other_side(fd: &OwnedFd, writes: bool) -> bool {
+    let is_empty = || sys::file_size_and_offset(fd.as_fd()).is_none_or(|(size, _)| size == 0);
+    match writes {
+        true => sys::is_same_file(fd, io::stdin()),
+        false => sys::is_same_file(fd, io::stdout()) && !is_empty(),
+    }
 }
 
 /// One opened description as reader, writer or both.

@@ -13,6 +13,7 @@ pub mod open;
 pub mod options;
 pub mod printed;
 pub mod process;
+mod records;
 pub mod resolve;
 #[cfg(test)]
 pub mod script;
@@ -177,6 +178,13 @@ impl Transport {
         }
     }
 
+    /// Widens the pipes that it reads and writes.
+    pub fn widen_pipes(&self) {
+        if let Transport::Descriptors(both) = self {
+            both.reader.iter().chain(&both.writer).for_each(Descriptor::widen);
+        }
+    }
+
     /// True if an event told of more than plain readiness: a hang-up, an error, an urgent byte.
     pub fn is_odd(&self, turn: &Turn) -> bool {
         matches!(self, Transport::Socket(socket) if socket.is_odd(turn))
@@ -225,9 +233,13 @@ impl Transport {
         }
     }
 
-    /// Each read is one message that must find an empty buffer big enough for it.
-    pub fn is_message_shaped(&self) -> bool {
-        matches!(self, Transport::Socket(socket) if socket.family() == Family::Seqpacket)
+    /// It keeps the bounds of records: a read gives one as a whole if the buffer has room for it.
+    pub fn keeps_records(&self, access: Access) -> bool {
+        match self {
+            Transport::Socket(socket) => socket.family() == Family::Seqpacket,
+            Transport::Descriptors(both) => both.side(access).is_some_and(Descriptor::keeps_records),
+            _ => false,
+        }
     }
 
     /// Another program is at the other side, over a socket.

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -239,14 +239,38 @@ impl Opening {
         if self.reads && self.writes && read == write {
             // one number a direction, so that the end of one does not close the other
             let copy = sys::duplicate(read).map_err(failed)?;
-            both.writer = Some(Descriptor::inherited(copy.into_raw_fd(), Access::Write).map_err(failed)?);
+            self.allowed(copy.as_fd(), read, Access::Write)?;
+            both.writer = Some(Descriptor::shared(copy, Access::Write).map_err(failed)?);
         } else if self.writes {
+            self.allowed_number(write, Access::Write)?;
             both.writer = Some(Descriptor::inherited(write, Access::Write).map_err(failed)?);
         }
         if self.reads {
+            self.allowed_number(read, Access::Read)?;
             both.reader = Some(Descriptor::inherited(read, Access::Read).map_err(failed)?);
         }
         Ok(Transport::Descriptors(both))
+    }
+
+    fn allowed_number(&self, number: i32, access: Access) -> Result<(), Error> {
+        match sys::duplicate(number) {
+            Ok(copy) => self.allowed(copy.as_fd(), number, access),
+            Err(error) => Err(Error::new(Op::Open, self.object(), error)),
+        }
+    }
+
+    /// A descriptor that is open one way is not used the other way; its error would read as if it were not open.
+    fn allowed(&self, fd: BorrowedFd<'_>, number: i32, access: Access) -> Result<(), Error> {
+        if sys::allows(fd, access) {
+            return Ok(());
+        }
+        let (only, flag) = match access {
+            Access::Read => ("writing", "--send-only"),
+            Access::Write => ("reading", "--recv-only"),
+        };
+        let sentence = format!("descriptor {number} is open for {only} only");
+        let error = Error::said(Op::Use, self.object(), sentence);
+        Err(if self.reads && self.writes { error.with_advice(flag) } else { error })
     }
 
     fn shared_socket(&self, fd: OwnedFd) -> Result<Transport, Error> {

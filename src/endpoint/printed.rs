@@ -22,9 +22,12 @@ pub fn name(address: &SockAddr) -> String {
     }
     match address.as_abstract_namespace() {
         Some(name) => format!("@{}", Escaped(name)),
-        None => "unnamed".to_string(),
+        None => UNNAMED.to_string(),
     }
 }
+
+/// A socket without a name.
+pub const UNNAMED: &str = "unnamed";
 
 /// An internet address, with the interface's name as its scope.
 pub fn inet(address: &SocketAddr) -> String {

@@ -5,6 +5,8 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
+use crate::error::{Error, Op};
+use crate::outcome::ExitStatus;
 use crate::plan::address::{Family, Host, HostPort, Options};
 use crate::reactor::Turn;
 use crate::sys;
@@ -34,11 +36,32 @@ pub struct NoAddress {
     pub cause: String,
     /// The text of the `try:` line.
     pub advice: Option<&'static str>,
+    /// The exit status, where the operation does not decide it.
+    pub status: Option<ExitStatus>,
 }
 
 impl NoAddress {
-    fn said(cause: impl Into<String>) -> Self {
-        NoAddress { cause: cause.into(), advice: None }
+    /// A cause without advice.
+    pub fn said(cause: impl Into<String>) -> Self {
+        NoAddress { cause: cause.into(), advice: None, status: None }
+    }
+
+    /// The same with something to try.
+    pub fn with_advice(self, advice: &'static str) -> Self {
+        NoAddress { advice: Some(advice), ..self }
+    }
+
+    /// What `op` says of `object` for want of an address.
+    pub fn into_error(self, op: Op, object: impl AsRef<[u8]>) -> Error {
+        let error = Error::said(op, object, self.cause);
+        let error = match self.advice {
+            Some(advice) => error.with_advice(advice),
+            None => error,
+        };
+        match self.status {
+            Some(status) => error.with_status(status),
+            None => error,
+        }
     }
 }
 
@@ -51,7 +74,7 @@ impl Lookup {
         let family = options.family;
         let state = match &at.host {
             Host::Name(_) if options.numeric => {
-                return Err(NoAddress { cause: "not a numeric address".into(), advice: Some("without -n") });
+                return Err(NoAddress::said("not a numeric address").with_advice("without -n"));
             }
             Host::Name(name) => State::New(name.clone()),
             host => State::Known(only(family, numeric(host, at.port)?)?),
@@ -70,7 +93,7 @@ impl Lookup {
         let question = (name.clone(), self.port);
         std::thread::Builder::new().name("resolver".into()).spawn(move || {
             // nobody listens any more: the dial was given up
-            let _ = answer.send(question.to_socket_addrs().map(Iterator::collect));
+            let _ = answer.send(ask(question));
             remote.wake(task);
         })?;
         self.state = State::Asked(receiver);
@@ -101,8 +124,8 @@ impl Lookup {
     pub fn wait(self) -> Result<Vec<SocketAddr>, NoAddress> {
         match self.state {
             State::Known(list) => Ok(list),
-            State::New(name) => match (name, self.port).to_socket_addrs() {
-                Ok(list) => only(self.family, list.collect()),
+            State::New(name) => match ask((name, self.port)) {
+                Ok(list) => only(self.family, list),
                 Err(error) => Err(not_found(&error)),
             },
             State::Asked(receiver) => match receiver.recv() {
@@ -136,7 +159,7 @@ fn scope_id(scope: &str) -> Result<u32, NoAddress> {
     }
     sys::interface_index(scope).map_err(|_| {
         let shown = crate::escape::Escaped(scope.as_bytes());
-        NoAddress { cause: format!("no interface is called {shown}"), advice: Some("ip link, to see their names") }
+        NoAddress::said(format!("no interface is called {shown}")).with_advice("ip link, to see their names")
     })
 }
 
@@ -155,18 +178,34 @@ fn only(family: Option<Family>, list: Vec<SocketAddr>) -> Result<Vec<SocketAddr>
     }
     if left.is_empty() {
         return Err(match family {
-            Some(Family::V4) => NoAddress { cause: "no IPv4 address".into(), advice: Some("without -4") },
-            Some(Family::V6) => NoAddress { cause: "no IPv6 address".into(), advice: Some("without -6") },
+            Some(Family::V4) => NoAddress::said("no IPv4 address").with_advice("without -4"),
+            Some(Family::V6) => NoAddress::said("no IPv6 address").with_advice("without -6"),
             None => NoAddress::said("name not found"),
         });
     }
     Ok(left)
 }
 
+/// The getaddrinfo(3) that sleeps. Without a descriptor to be had it may say that there is no such name, as it could
+/// read neither /etc/hosts nor a server's answer.
+fn ask(question: (String, u16)) -> io::Result<Vec<SocketAddr>> {
+    question.to_socket_addrs().map(Iterator::collect).map_err(|error| match std::fs::File::open("/dev/null") {
+        Err(scarce) if is_scarcity(&scarce) => scarce,
+        _ => error,
+    })
+}
+
+fn is_scarcity(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
+}
+
 /// The standard library passes on gai_strerror(3) as text alone, so the text decides: what it says beyond "there is no
 /// such name" is kept, since a name server that does not answer is repaired elsewhere than a misspelt name.
 fn not_found(error: &io::Error) -> NoAddress {
     let text = crate::error::sentence(error);
+    if is_scarcity(error) {
+        return NoAddress { status: Some(ExitStatus::LocalIo), ..NoAddress::said(format!("no look-up: {text}")) };
+    }
     let reason = text.rsplit_once("address information: ").map_or(text.as_str(), |(_, reason)| reason).to_lowercase();
     let plain = reason.contains("not known") || reason.contains("does not resolve");
     NoAddress::said(if plain { "name not found".into() } else { format!("name not found ({reason})") })
@@ -212,6 +251,13 @@ mod tests {
         let cause = look_up(name(), &Options::default()).unwrap_err().cause;
         assert!(cause.starts_with("name not found"), "{cause}");
         assert!(!cause.contains("lookup"), "{cause}");
+    }
+
+    #[test]
+    fn a_look_up_without_descriptors_is_no_missing_name() {
+        let why = not_found(&io::Error::from_raw_os_error(libc::EMFILE));
+        assert_eq!(why.cause, "no look-up: too many open files");
+        assert_eq!(why.into_error(Op::Listen, "a:1").status(), ExitStatus::LocalIo);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use mio::unix::SourceFd;
 use socket2::SockRef;
 
+use super::records::{self, Records};
 use crate::reactor::{Slot, Turn};
 use crate::sys;
 
@@ -17,7 +18,7 @@ pub enum Family {
     Tcp,
     /// A Unix stream socket.
     Unix,
-    /// A Unix socket that keeps message boundaries: each read is one message, an empty buffer must take it whole.
+    /// A Unix socket that keeps the bounds of records.
     Seqpacket,
 }
 
@@ -28,6 +29,8 @@ pub struct Socket {
     family: Family,
     /// False for a description that another process shares: then splice would sleep in it.
     private: bool,
+    /// `Some` where reads and writes are records.
+    records: Option<Box<Records>>,
     /// `None` before `start` and after `close`.
     slot: Option<Slot>,
 }
@@ -35,12 +38,17 @@ pub struct Socket {
 impl Socket {
     /// A socket of our own; it must be non-blocking.
     pub fn own(fd: OwnedFd, family: Family) -> Self {
-        Socket { fd, family, private: true, slot: None }
+        Socket::new(fd, family, true)
     }
 
     /// A socket that another process may share: it is used with MSG_DONTWAIT and never spliced.
     pub fn shared(fd: OwnedFd, family: Family) -> Self {
-        Socket { fd, family, private: false, slot: None }
+        Socket::new(fd, family, false)
+    }
+
+    fn new(fd: OwnedFd, family: Family, private: bool) -> Self {
+        let records = (family == Family::Seqpacket).then(|| Box::new(Records::new()));
+        Socket { fd, family, private, records, slot: None }
     }
 
     /// Its kind.
@@ -87,7 +95,13 @@ impl Socket {
         if !self.can_read(turn) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let result = sys::receive(self.fd.as_fd(), buffer);
+        let result = match &mut self.records {
+            None => sys::receive(self.fd.as_fd(), buffer),
+            Some(records) => match records.read(self.fd.as_fd(), buffer) {
+                Ok(None) => return Err(records::come_back(turn, self.slot)),
+                result => result.map(Option::unwrap_or_default),
+            },
+        };
         match &result {
             Ok(count) if *count > 0 && *count < buffer.len() => self.short_read(turn),
             Ok(_) => {}
@@ -117,7 +131,10 @@ impl Socket {
         if !self.can_write(turn) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let result = sys::send(self.fd.as_fd(), bytes);
+        let result = match &mut self.records {
+            None => sys::send(self.fd.as_fd(), bytes),
+            Some(records) => records.write(self.fd.as_fd(), bytes),
+        };
         if let Err(error) = &result
             && error.kind() == io::ErrorKind::WouldBlock
         {

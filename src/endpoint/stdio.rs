@@ -65,14 +65,13 @@ const STDOUT: i32 = 1;
 mod tests {
     use std::fs::{self, File, OpenOptions};
     use std::io::{Read, Seek, SeekFrom};
-    use std::os::fd::IntoRawFd;
 
     use super::*;
-    use crate::endpoint::testing::drive;
+    use crate::endpoint::testing::{drive, handed_over};
 
     #[test]
     fn a_directory_on_standard_input_is_a_local_error() {
-        let number = File::open("/").unwrap().into_raw_fd();
+        let number = handed_over(File::open("/").unwrap());
         let error = input(number).unwrap_err();
         assert_eq!(error.line(), "cannot read standard input: is a directory");
         assert_eq!(error.status().code(), 5);
@@ -80,11 +79,11 @@ mod tests {
 
     #[test]
     fn an_unreadable_null_device_is_an_empty_input_and_an_unreadable_file_is_not() {
-        let null = OpenOptions::new().write(true).open("/dev/null").unwrap().into_raw_fd();
+        let null = handed_over(OpenOptions::new().write(true).open("/dev/null").unwrap());
         assert!(input(null).unwrap().is_none());
         let file = tempfile::tempfile().unwrap();
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
-        let number = OpenOptions::new().write(true).open(path).unwrap().into_raw_fd();
+        let number = handed_over(OpenOptions::new().write(true).open(path).unwrap());
         assert!(input(number).unwrap_err().line().starts_with("cannot read standard input: "));
     }
 

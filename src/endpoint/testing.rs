@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,21 @@ use crate::reactor::{Park, Reactor, Task, Turn};
 
 /// What a step says: done with a value, or wait for an event or until this time.
 pub(crate) type Step<T> = Result<T, Option<Instant>>;
+
+/// The number of a descriptor that is now as a parent leaves one open, across exec(2).
+#[track_caller]
+pub(crate) fn left_open(fd: &impl AsFd) -> RawFd {
+    rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty()).unwrap();
+    fd.as_fd().as_raw_fd()
+}
+
+/// The same for one that whoever is given the number will own.
+#[track_caller]
+pub(crate) fn handed_over(fd: impl Into<OwnedFd>) -> RawFd {
+    let fd = fd.into();
+    left_open(&fd);
+    fd.into_raw_fd()
+}
 
 struct Steps<F, T> {
     step: F,

@@ -24,7 +24,7 @@ use crate::sys;
 pub fn address(name: &UnixName) -> Result<SockAddr, NoAddress> {
     let made = match name {
         UnixName::Path(path) if path.as_os_str().is_empty() => {
-            return Err(NoAddress { cause: "the path is empty".into(), advice: None });
+            return Err(NoAddress::said("the path is empty"));
         }
         UnixName::Path(path) => SockAddr::unix(path),
         UnixName::Abstract(name) => {
@@ -32,10 +32,7 @@ pub fn address(name: &UnixName) -> Result<SockAddr, NoAddress> {
             SockAddr::unix(Path::new(std::ffi::OsStr::from_bytes(&bytes)))
         }
     };
-    made.map_err(|_| NoAddress {
-        cause: "the name of a socket may have at most 107 bytes".into(),
-        advice: Some("a relative path"),
-    })
+    made.map_err(|_| NoAddress::said("the name of a socket may have at most 107 bytes").with_advice("a relative path"))
 }
 
 /// A socket file of ours; dropping it removes the file, if it still is ours.

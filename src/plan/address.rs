@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use crate::escape::Escaped;
 pub use network::{AccessList, Network};
+pub use spelling::is_slip;
 
 /// One endpoint: what it is, the layers on top of it, and its options.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::address::{Address, Family, Host, Kind, Options};
+use super::address::{Address, Family, Host, Kind, Options, UnixSocket};
 use super::{AfterPeerEof, Check, Connect, EventSink, Flow, Listen, Local, Plan, Transfer};
 use super::{dialogue, policy, role, serving};
 use crate::error::{Error, Op};
@@ -47,6 +47,7 @@ pub fn settle(plan: &mut Plan, flags: &Options) -> Result<(), Error> {
 
 fn listen(plan: &mut Listen, flags: &Options) -> Result<(), Error> {
     directions(&plan.transfer, &plan.local)?;
+    packets(&plan.transfer, &plan.at)?;
     family(&plan.at)?;
     // before the direction of a FIFO is decided, so that only what was typed is judged
     let mut odd = unused(flags, std::slice::from_ref(&plan.at));
@@ -64,6 +65,7 @@ fn listen(plan: &mut Listen, flags: &Options) -> Result<(), Error> {
 
 fn connect(plan: &mut Connect, flags: &Options) -> Result<(), Error> {
     directions(&plan.transfer, &plan.local)?;
+    packets(&plan.transfer, &plan.to)?;
     family(&plan.to)?;
     let mut odd = unused(flags, std::slice::from_ref(&plan.to));
     odd.extend(odd_transfer(&plan.transfer));
@@ -100,6 +102,17 @@ fn directions(transfer: &Transfer, local: &Local) -> Result<(), Error> {
         Flow::ReceiveOnly if !transfer.shutdown => {
             let why = "--recv-only ends the sending side at once";
             Err(clash("--recv-only", "--no-shutdown", why, "-d, which leaves it open"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A layer hands on bytes as they fit, and each piece would be a packet.
+fn packets(transfer: &Transfer, address: &Address) -> Result<(), Error> {
+    match &address.kind {
+        Kind::Unix(_, UnixSocket::Seqpacket) if transfer.crlf => {
+            let why = "longer lines could split a packet in two";
+            Err(clash("-C", &address.to_string(), why, "it without -C"))
         }
         _ => Ok(()),
     }
@@ -205,7 +218,12 @@ fn odd_transfer(transfer: &Transfer) -> Vec<Advice> {
         "--block is more than --buffer can hold",
         "--buffer at least as large as --block",
     );
-    note(!sends && transfer.crlf, "-C changes what is sent, and standard input is not read", "the command without it");
+    let converts = sends || !transfer.banner.is_empty();
+    note(
+        !converts && transfer.crlf,
+        "-C changes what is sent, and standard input is not read",
+        "the command without it",
+    );
     odd
 }
 
@@ -250,6 +268,8 @@ mod tests {
         assert_eq!(line, "cannot use --recv-only with --no-shutdown: --recv-only ends the sending side at once");
         let line = refused("127.0.0.1:1", |plan| plan.to.options.family = Some(Family::V6));
         assert_eq!(line, "cannot use -6 with 127.0.0.1:1: that is an IPv4 address");
+        let line = refused("unix,seqpacket:/s", |plan| plan.transfer.crlf = true);
+        assert_eq!(line, "cannot use -C with unix,seqpacket:/s: longer lines could split a packet in two");
         let line = refused("::1/80", |plan| plan.to.options.family = Some(Family::V4));
         assert_eq!(line, "cannot use -4 with ::1/80: that is an IPv6 address");
         let line = refused("a:1", |plan| plan.to.options.numeric = true);
@@ -282,6 +302,8 @@ mod tests {
     fn odd_requests_get_a_sentence_and_a_remedy() {
         let plain = connect_to(parse("a:1")).transfer;
         assert_eq!(odd_transfer(&plain), []);
+        let banner = Transfer { stdin: false, crlf: true, banner: b"hi\n".to_vec(), ..plain.clone() };
+        assert_eq!(odd_transfer(&banner), []);
         let second = Some(Duration::from_secs(1));
         for odd in [
             Transfer { stdin: false, quit_after: second, ..plain.clone() },

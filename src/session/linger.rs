@@ -35,6 +35,8 @@ pub(super) struct Farewell<'a> {
     pub(super) pools: &'a Pools,
     /// The end of our bytes is told (FIN).
     pub(super) orderly: bool,
+    /// A reset ends it whatever the peer still says: only our own bytes are waited for.
+    pub(super) resets: bool,
     /// Something was sent that may be lost.
     pub(super) sent: bool,
 }
@@ -49,7 +51,7 @@ impl Linger {
     pub(super) fn look(&mut self, end: &mut End, turn: &mut Turn, farewell: &Farewell) -> Lingering {
         let (mut closed, mut busy) = (true, false);
         for _ in 0..ROUNDS {
-            busy = !end.is_read_ended() && discard_input(end, turn, farewell.pools);
+            busy = !farewell.resets && !end.is_read_ended() && discard_input(end, turn, farewell.pools);
             if farewell.orderly {
                 closed = !matches!(end.close_write_for_good(turn), Step::Blocked);
             } else {

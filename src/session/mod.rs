@@ -10,6 +10,7 @@
 //! end of file would be a lie.
 
 pub mod carrier;
+mod clock;
 pub mod end;
 pub mod hub;
 pub mod limits;
@@ -25,17 +26,18 @@ mod tests;
 use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::endpoint::process::Child;
-use crate::error::{Cause, Error};
+use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::meter::Meter;
 use crate::outcome::{Ended, ExitStatus, Outcome};
 use crate::reactor::{Park, Turn};
 use carrier::Pools;
+use clock::HINT;
 use end::{End, Step};
-use limits::{Bucket, soonest};
+use limits::Bucket;
 use parting::{Manner, Parting};
 use policy::{AfterPeerEof, Flow, Policy};
 use pump::{Pump, Run, Stop, Terms};
@@ -77,6 +79,8 @@ pub struct Session {
     parting: Option<Parting>,
     /// The program at one end has read all that it wanted: what the other end still sends is dropped.
     enough: [bool; 2],
+    /// The peer that takes nothing any more: what it sent before is read, and then nothing is waited for.
+    forsaken: Option<usize>,
     /// When each direction moved last.
     flowed_at: [Option<Instant>; 2],
     /// The programs of ends that are closed.
@@ -108,6 +112,7 @@ impl Session {
             failure: None,
             parting: None,
             enough: [false, false],
+            forsaken: None,
             flowed_at: [None, None],
             children: [None, None],
             context,
@@ -132,6 +137,9 @@ impl Session {
     /// What epoll says.
     pub fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
         for end in self.ends.iter_mut().flatten() {
+            if self.context.policy.widen {
+                end.transport().widen_pipes();
+            }
             end.start(turn).map_err(|error| Error::begun("session failed", error).with_status(ExitStatus::LocalIo))?;
         }
         Ok(())
@@ -146,6 +154,7 @@ impl Session {
         }
         if self.parting.is_none() {
             spent = self.pump_all(turn);
+            self.leave_forsaken(turn);
             self.check_programs(turn);
             self.check_time(now);
         }
@@ -194,6 +203,15 @@ impl Session {
             if !moved {
                 return false;
             }
+        }
+    }
+
+    /// A peer that takes nothing any more need not say that it is done: what it sent before is there, or lost.
+    fn leave_forsaken(&mut self, turn: &Turn) {
+        let Some(index) = self.forsaken else { return };
+        let Some(end) = &self.ends[index] else { return };
+        if !self.pumps[index].is_carrying() && !end.has_layers() && !end.transport().can_read(turn) {
+            self.conclude(Manner::Reset, turn.now());
         }
     }
 
@@ -311,7 +329,9 @@ impl Session {
         } else if flow != Flow::SendOnly && !self.pumps[OUTWARD].is_over() {
             let terminal = self.ends[LOCAL].as_ref().is_some_and(|end| end.transport().reads_terminal());
             match after {
-                AfterPeerEof::Exit => return self.conclude(Manner::Orderly, now),
+                AfterPeerEof::Exit if terminal => return self.conclude(Manner::Orderly, now),
+                // an end of file would say that the source had ended
+                AfterPeerEof::Exit => return self.conclude(Manner::Reset, now),
                 AfterPeerEof::Auto if terminal => return self.conclude(Manner::Orderly, now),
                 AfterPeerEof::Auto if hint => self.hint_at = Some(now + HINT),
                 AfterPeerEof::Auto => {}
@@ -367,6 +387,11 @@ impl Session {
         if !self.is_peer(1 - direction) {
             return self.conclude(Manner::Aborted, now);
         }
+        self.forsaken = Some(1 - direction);
+        if let Some(peer) = &self.ends[1 - direction] {
+            // what came together with the bad news may not have been announced yet: a read will tell
+            peer.transport().slots().for_each(|slot| turn.arm(slot));
+        }
         if let Some(source) = &mut self.ends[direction] {
             source.close_read(turn);
         }
@@ -383,35 +408,6 @@ impl Session {
         self.ends[end].as_ref().is_some_and(End::is_program)
     }
 
-    /// A program that has exited ends the session once its output is through.
-    fn check_programs(&mut self, turn: &mut Turn) {
-        let now = turn.now();
-        for index in [LOCAL, 1] {
-            let moved_at = self.flowed_at[index];
-            let Some(program) = self.ends[index].as_mut().and_then(End::program) else { continue };
-            if program.exited(turn).is_none() {
-                continue;
-            }
-            let silent = program.silent_at(moved_at).is_some_and(|at| at <= now);
-            if self.pumps[index].is_over() || silent {
-                self.conclude(Manner::Orderly, now);
-            }
-        }
-    }
-
-    /// When the silence of an exited program has lasted long enough.
-    fn silence_deadline(&mut self) -> Option<Instant> {
-        let flowed_at = self.flowed_at;
-        let silent = |end: &mut Option<End>, moved_at| end.as_mut()?.program()?.silent_at(moved_at);
-        let [local, peer] = &mut self.ends;
-        soonest([silent(local, flowed_at[0]), silent(peer, flowed_at[1])])
-    }
-
-    /// The programs of a session that is over, to be waited for.
-    pub fn take_children(&mut self) -> [Option<Child>; 2] {
-        std::mem::take(&mut self.children)
-    }
-
     fn is_peer(&self, end: usize) -> bool {
         self.ends[end].as_ref().is_some_and(End::is_peer)
     }
@@ -422,68 +418,6 @@ impl Session {
         self.context.observer.observe(&Event::Note { verbosity: 1, text });
     }
 
-    /// Time limits, and the hint about a silent standard input.
-    fn check_time(&mut self, now: Instant) {
-        if self.parting.is_some() {
-            return;
-        }
-        self.hint(now);
-        if has_passed(self.quiet_since, self.context.policy.quit_after, now) {
-            self.conclude(Manner::Orderly, now);
-        } else if let Some(error) = self.passed_limit(now) {
-            let error = self.failure.take().unwrap_or(error);
-            self.finish(Ended::Failed(error), Manner::Aborted, now);
-        }
-    }
-
-    /// The user's time limit that has passed, as an error.
-    fn passed_limit(&self, now: Instant) -> Option<Error> {
-        let Policy { max_time, idle, .. } = &self.context.policy;
-        let sentence = if has_passed(Some(self.started), *max_time, now) {
-            format!("time limit of {} reached", humantime::format_duration(max_time.unwrap_or_default()))
-        } else if has_passed(Some(self.moved_at), *idle, now) {
-            format!("nothing moved for {}", humantime::format_duration(idle.unwrap_or_default()))
-        } else {
-            return None;
-        };
-        Some(Error::begun(self.headline(), Cause::Said(sentence)).with_status(ExitStatus::TimeLimit))
-    }
-
-    /// Says once that all that is waited for is a standard input that has been silent for a while.
-    fn hint(&mut self, now: Instant) {
-        if self.hint_at.is_none_or(|at| at > now) {
-            return;
-        }
-        if self.moved_at + HINT > now {
-            self.hint_at = Some(self.moved_at + HINT);
-            return;
-        }
-        self.hint_at = None;
-        let text = "the peer has ended; still reading standard input (-d or --after-peer-eof exit would end here)";
-        self.context.observer.observe(&Event::Note { verbosity: 0, text: text.into() });
-    }
-
-    fn next_deadline(&mut self, now: Instant) -> Option<Instant> {
-        let by_rate = [0, 1].map(|direction| match (&mut self.buckets[direction], &self.pumps[direction]) {
-            (Some(bucket), pump) if !pump.is_over() => bucket.allowance(now).err(),
-            _ => None,
-        });
-        let silence = self.silence_deadline();
-        let policy = &self.context.policy;
-        let after = |since: Option<Instant>, limit: Option<Duration>| Some(since? + limit?);
-        soonest([
-            by_rate[0],
-            by_rate[1],
-            self.hint_at,
-            silence,
-            after(self.quiet_since, policy.quit_after),
-            after(Some(self.started), policy.max_time),
-            after(Some(self.moved_at), policy.idle),
-            self.ends[0].as_ref().and_then(End::deadline),
-            self.ends[1].as_ref().and_then(End::deadline),
-        ])
-    }
-
     fn outcome(&mut self, ended: Ended, now: Instant) -> Outcome {
         Outcome { ended, bytes: self.bytes(), elapsed: now.saturating_duration_since(self.started) }
     }
@@ -491,10 +425,6 @@ impl Session {
 
 fn is_broken_pipe(fault: &end::Fault) -> bool {
     matches!(fault, end::Fault::Io(error) if error.kind() == ErrorKind::BrokenPipe)
-}
-
-fn has_passed(since: Option<Instant>, limit: Option<Duration>, now: Instant) -> bool {
-    matches!((since, limit), (Some(since), Some(limit)) if since + limit <= now)
 }
 
 /// The end of the command line's side.
@@ -508,6 +438,3 @@ const INWARD: usize = 1;
 
 /// Bytes that one direction may take in one turn before others are served.
 const BUDGET: u64 = 1 << 20;
-
-/// How long to wait for a silent standard input before saying so.
-const HINT: Duration = Duration::from_secs(3);

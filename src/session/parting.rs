@@ -219,7 +219,8 @@ impl Session {
             return Lingering::Over;
         }
         let orderly = parting.manner == Manner::Orderly && self.context.policy.shutdown;
-        let farewell = Farewell { pools: &self.context.pools, orderly, sent };
+        let resets = parting.manner != Manner::Orderly;
+        let farewell = Farewell { pools: &self.context.pools, orderly, resets, sent };
         match parting.lingers[index].look(end, turn, &farewell) {
             Lingering::Over => Lingering::Over,
             _ if self.is_grace_over(index, now) => Lingering::Over,

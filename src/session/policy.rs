@@ -34,6 +34,8 @@ pub struct Policy {
     pub block: usize,
     /// False: every byte passes through memory.
     pub splice: bool,
+    /// Pipes at either end are widened; not where the user has said how much may be in transit.
+    pub widen: bool,
     /// Somebody at a terminal should be told when a silent standard input is all that is waited for.
     pub hint: bool,
 }

@@ -3,6 +3,10 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::end::End;
+use super::limits::soonest;
+use super::parting::Manner;
+use super::{LOCAL, Session};
 use crate::endpoint::process::Child;
 use crate::reactor::Turn;
 
@@ -46,6 +50,37 @@ impl Program {
     pub fn into_child(mut self, turn: &mut Turn) -> Child {
         self.child.forget(turn);
         self.child
+    }
+}
+
+impl Session {
+    /// A program that has exited ends the session once its output is through.
+    pub(super) fn check_programs(&mut self, turn: &mut Turn) {
+        let now = turn.now();
+        for index in [LOCAL, 1] {
+            let moved_at = self.flowed_at[index];
+            let Some(program) = self.ends[index].as_mut().and_then(End::program) else { continue };
+            if program.exited(turn).is_none() {
+                continue;
+            }
+            let silent = program.silent_at(moved_at).is_some_and(|at| at <= now);
+            if self.pumps[index].is_over() || silent {
+                self.conclude(Manner::Orderly, now);
+            }
+        }
+    }
+
+    /// When the silence of an exited program has lasted long enough.
+    pub(super) fn silence_deadline(&mut self) -> Option<Instant> {
+        let flowed_at = self.flowed_at;
+        let silent = |end: &mut Option<End>, moved_at| end.as_mut()?.program()?.silent_at(moved_at);
+        let [local, peer] = &mut self.ends;
+        soonest([silent(local, flowed_at[0]), silent(peer, flowed_at[1])])
+    }
+
+    /// The programs of a session that is over, to be waited for.
+    pub fn take_children(&mut self) -> [Option<Child>; 2] {
+        std::mem::take(&mut self.children)
     }
 }
 

@@ -3,6 +3,8 @@
 //! The same pump is launched twice. It borrows both ends and owns only what is in transit. What it delivers is at every
 //! moment a prefix of what it took (invariant 3): the carrier is emptied before it is filled again.
 
+mod fill;
+
 use std::io;
 
 use super::carrier::{KernelPipe, Pools};
@@ -10,7 +12,9 @@ use super::end::{End, Fault, Step};
 use super::tap::Tapped;
 use crate::buffer::{Buffer, Lease};
 use crate::reactor::Turn;
-use crate::sys::{self, Access};
+use crate::sys::Access;
+pub use fill::Route;
+use fill::{Filled, Refused, is_refusal};
 
 /// One direction's state and what it carries.
 #[derive(Debug, Default)]
@@ -44,39 +48,6 @@ enum State {
     Abandoned,
     /// Over.
     Done,
-}
-
-/// The ways that bytes can take; those that the kernel refused for this pair are not tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// Spliced straight: one of the two is a pipe.
-    Straight,
-    /// Spliced through a pipe of our own.
-    Kernel,
-    /// Dropped inside the kernel: the sink is the null device.
-    Dropped,
-    /// Read and written.
-    Buffer,
-}
-
-impl Route {
-    /// As `-v` tells it.
-    pub fn describe(self) -> &'static str {
-        match self {
-            Route::Straight => "splice, straight",
-            Route::Kernel => "splice, through a pipe",
-            Route::Dropped => "dropped in the kernel",
-            Route::Buffer => "read and write",
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct Refused {
-    straight: bool,
-    kernel: bool,
-    drain: bool,
-    drop: bool,
 }
 
 /// What a run may use.
@@ -217,12 +188,16 @@ impl Pump {
                     };
                 }
             }
-            // a message comes whole, even where it is more than the limits allow
             let left = terms.most.saturating_sub(*taken);
             if left == 0 {
                 return Stop::Spent;
             }
-            let most = usize::try_from(left).unwrap_or(usize::MAX).min(terms.block);
+            let most = match from.transport().keeps_records(Access::Read) && to.transport().keeps_records(Access::Write)
+            {
+                // the bounds of records are kept, even where one is more than the limits allow
+                true => usize::MAX,
+                false => usize::try_from(left).unwrap_or(usize::MAX).min(terms.block),
+            };
             match self.fill(turn, from, to, terms, most) {
                 Filled::Taken(count) => *taken += count as u64,
                 Filled::Blocked => return Stop::Blocked,
@@ -237,8 +212,7 @@ impl Pump {
     fn drain(&mut self, turn: &mut Turn, to: &mut End, terms: &Terms) -> Step {
         loop {
             if let Some(buffer) = self.in_memory() {
-                let most = if to.transport().is_message_shaped() { MESSAGE } else { usize::MAX };
-                let count = buffer.len().min(terms.block).min(most);
+                let count = buffer.len().min(terms.block);
                 match to.write(turn, &buffer.filled()[..count]) {
                     Step::Moved(count) => {
                         if let Some(tap) = terms.tap {
@@ -291,176 +265,6 @@ impl Pump {
         }
     }
 
-    /// Takes bytes from the source by the best way that this pair allows.
-    fn fill(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, most: usize) -> Filled {
-        if self.route.is_none() && from.transport().reads_long_file() {
-            self.streak = STREAK; // what a few full reads would show is known beforehand
-        }
-        let route = self.choose(from, to, terms);
-        let filled = match route {
-            Route::Straight => self.splice_straight(turn, from, to, terms, most),
-            Route::Kernel => self.fill_pipe(turn, from, terms, most),
-            Route::Dropped => self.drop_in_kernel(turn, from, terms, most),
-            Route::Buffer => self.fill_buffer(turn, from, terms, most),
-        };
-        if let Filled::Taken(_) = filled
-            && !self.has_refused(route)
-        {
-            self.route = Some(route);
-        }
-        filled
-    }
-
-    fn choose(&self, from: &End, to: &End, terms: &Terms) -> Route {
-        if !terms.splice || !sys::SPLICE || terms.tap.is_some() {
-            return Route::Buffer;
-        }
-        if to.transport().drops_everything() && !from.has_layers() && !to.has_layers() && !self.refused.drop {
-            return Route::Dropped;
-        }
-        match (from.spliceable(Access::Read), to.spliceable(Access::Write)) {
-            (Some(source), Some(sink)) if source.is_pipe || sink.is_pipe => match self.refused.straight {
-                false => Route::Straight,
-                true => Route::Buffer,
-            },
-            (Some(_), Some(_)) if !self.refused.kernel && !self.refused.drain => {
-                let at_once = to.transport().drops_everything();
-                match at_once || self.streak >= STREAK {
-                    true => Route::Kernel,
-                    false => Route::Buffer,
-                }
-            }
-            _ => Route::Buffer,
-        }
-    }
-
-    fn has_refused(&self, route: Route) -> bool {
-        match route {
-            Route::Straight => self.refused.straight,
-            Route::Kernel => self.refused.kernel,
-            Route::Dropped => self.refused.drop,
-            Route::Buffer => false,
-        }
-    }
-
-    fn fill_buffer(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms, most: usize) -> Filled {
-        let buffer = self.buffer.get_or_insert_with(|| terms.pools.buffer());
-        // a message must find room as a whole, whatever the limits say
-        let most = if from.transport().is_message_shaped() { usize::MAX } else { most };
-        let room = buffer.capacity().min(most);
-        let step = from.read(turn, buffer, room);
-        if let Step::Moved(count) = step {
-            if let Some(tap) = terms.tap {
-                tap.taken(&buffer.filled()[buffer.len() - count..]);
-            }
-            self.streak = if count == room && count >= LARGE { self.streak.saturating_add(1) } else { 0 };
-        }
-        step.into()
-    }
-
-    fn fill_pipe(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms, most: usize) -> Filled {
-        if !from.transport().can_read(turn) {
-            return Filled::Blocked;
-        }
-        if self.pipe.is_none() {
-            match terms.pools.pipe() {
-                Ok(pipe) => self.pipe = Some(pipe),
-                // no descriptor or no pages left: this time through memory
-                Err(_) => return self.fill_buffer(turn, from, terms, most),
-            }
-        }
-        let (Some(pipe), Some(source)) = (&mut self.pipe, from.spliceable(Access::Read)) else {
-            return Filled::Blocked;
-        };
-        match pipe.fill(source.fd, most.min(terms.pools.pipe_size())) {
-            Ok(0) => self.fill_buffer(turn, from, terms, most), // see `splice_straight`
-            Ok(count) => Filled::Taken(count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.source_would_block(turn, from, terms, most),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.fill_pipe(turn, from, terms, most),
-            Err(error) if is_refusal(&error) => {
-                self.refused.kernel = true;
-                self.fill_buffer(turn, from, terms, most)
-            }
-            Err(error) => Filled::SourceFailed(from.failed(error)),
-        }
-    }
-
-    /// splice said WouldBlock and only the source can be meant. An urgent byte makes it say so for ever although the
-    /// socket is readable; then one plain read goes past it.
-    fn source_would_block(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms, most: usize) -> Filled {
-        if from.transport().is_odd(turn) && from.transport().polls_ready(Access::Read) {
-            return self.fill_buffer(turn, from, terms, most);
-        }
-        from.transport().would_block(turn, Access::Read);
-        Filled::Blocked
-    }
-
-    fn splice_straight(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, most: usize) -> Filled {
-        if !from.transport().can_read(turn) || !to.transport().can_write(turn) {
-            return Filled::Blocked;
-        }
-        let (Some(source), Some(sink)) = (from.spliceable(Access::Read), to.spliceable(Access::Write)) else {
-            return Filled::Blocked;
-        };
-        match sys::splice(source.fd, sink.fd, most) {
-            // 0 is no proof of an end: with FIN already there splice gives it at an urgent byte, too, whatever comes
-            // behind (tcp_splice_read). Only a plain read knows, and goes past it.
-            Ok(0) => self.fill_buffer(turn, from, terms, most),
-            Ok(count) => {
-                self.delivered += count as u64;
-                Filled::Taken(count)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blame(turn, from, to, terms, most),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                self.splice_straight(turn, from, to, terms, most)
-            }
-            Err(error) if is_refusal(&error) => {
-                self.refused.straight = true;
-                self.fill_buffer(turn, from, terms, most)
-            }
-            // only the socket of the two can be cut; everything else is told by the side that takes
-            Err(error) if from.is_peer() && !to.is_peer() && error.kind() != io::ErrorKind::BrokenPipe => {
-                match error.kind() {
-                    io::ErrorKind::StorageFull => Filled::SinkFailed(to.failed(error)),
-                    _ => Filled::SourceFailed(from.failed(error)),
-                }
-            }
-            Err(error) => Filled::SinkFailed(to.failed(error)),
-        }
-    }
-
-    /// A straight splice said WouldBlock without saying which end it means: poll tells, and only the end that is not
-    /// ready loses its latch. If both are ready (they became so meanwhile, or there is an urgent byte), one plain read
-    /// settles it.
-    fn blame(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, most: usize) -> Filled {
-        let (readable, writable) =
-            (from.transport().polls_ready(Access::Read), to.transport().polls_ready(Access::Write));
-        if !readable {
-            from.transport().would_block(turn, Access::Read);
-        }
-        if !writable {
-            to.transport().would_block(turn, Access::Write);
-        }
-        if readable && writable {
-            return self.fill_buffer(turn, from, terms, most);
-        }
-        Filled::Blocked
-    }
-
-    fn drop_in_kernel(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms, most: usize) -> Filled {
-        match from.discard(turn, most) {
-            Step::Failed(Fault::Io(error)) if is_refusal(&error) || error.raw_os_error() == Some(libc::EFAULT) => {
-                self.refused.drop = true;
-                self.fill_buffer(turn, from, terms, most)
-            }
-            Step::Moved(count) => {
-                self.delivered += count as u64;
-                Filled::Taken(count)
-            }
-            step => step.into(),
-        }
-    }
-
     /// Takes bytes only to drop them (`--send-only`): a peer that is never read would stop reading us. Its end of file
     /// is no news.
     pub fn discard(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms) -> Run {
@@ -500,41 +304,6 @@ impl Pump {
         }
     }
 }
-
-/// What became of one attempt to take bytes.
-enum Filled {
-    Taken(usize),
-    Blocked,
-    Eof,
-    SourceFailed(Fault),
-    SinkFailed(Fault),
-}
-
-impl From<Step> for Filled {
-    /// A step at the source.
-    fn from(step: Step) -> Self {
-        match step {
-            Step::Moved(count) => Filled::Taken(count),
-            Step::Blocked => Filled::Blocked,
-            Step::Eof => Filled::Eof,
-            Step::Failed(fault) => Filled::SourceFailed(fault),
-        }
-    }
-}
-
-/// Errors that mean "not this way" rather than "not at all".
-fn is_refusal(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
-}
-
-/// Full reads in a row after which a direction goes over to splice; small messages stay at a read and a write each.
-const STREAK: u8 = 4;
-
-/// What counts as a large read even when a limit makes it shorter than the buffer.
-const LARGE: usize = 16 * 1024;
-
-/// A seqpacket message must fit the receiver's socket buffer as a whole.
-const MESSAGE: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::net::RecvFlags;
 use rustix::pipe::{PipeFlags, SpliceFlags};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
@@ -82,6 +83,17 @@ pub fn discard(socket: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
         return Err(io::Error::last_os_error());
     }
     Ok(count as usize)
+}
+
+/// The length of the record that the next receive gives (recv(2), MSG_TRUNC); 0 for an empty one and at the end.
+///
+/// # Errors
+/// WouldBlock, and what else recv(2) says.
+pub fn record_length(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let nothing: &mut [u8] = &mut [];
+    let flags = RecvFlags::PEEK | RecvFlags::TRUNC | RecvFlags::DONTWAIT;
+    let (_, length) = rustix::net::recv(socket, nothing, flags)?;
+    Ok(length)
 }
 
 /// A socket that is non-blocking and close-on-exec from its first moment.

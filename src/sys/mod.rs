@@ -12,6 +12,7 @@
 //! | `reopen(fd, access)` | a private, non-blocking description of what an inherited descriptor names |
 //! | `unsent(fd)` | bytes in a socket's send queue that the peer has not acknowledged |
 //! | `discard(fd, most)` | drops received TCP bytes in the kernel |
+//! | `record_length(fd)` | what a buffer must hold for the next record of a socket that keeps them |
 //! | `socket(domain, type, protocol)` | a socket, non-blocking and close-on-exec |
 //! | `accept(fd)` | one connection of a listener, likewise |
 //! | `bind_to_interface`, `set_congestion`, `set_user_timeout` | socket options that not every system has |

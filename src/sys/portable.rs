@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use rustix::net::RecvFlags;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::Access;
@@ -58,6 +59,19 @@ pub fn unsent(socket: BorrowedFd<'_>) -> io::Result<usize> {
 /// Always `Unsupported`.
 pub fn discard(_socket: BorrowedFd<'_>, _most: usize) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// No less than the length of the record that the next receive gives: all that is queued. 0 for an empty record and at
+/// the end.
+///
+/// # Errors
+/// WouldBlock, and what else recv(2) says.
+pub fn record_length(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut byte = [0; 1];
+    match rustix::net::recv(socket, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT)? {
+        (0, _) => Ok(0),
+        _ => Ok(usize::try_from(rustix::io::ioctl_fionread(socket)?).unwrap_or(usize::MAX)),
+    }
 }
 
 /// A socket that is non-blocking and close-on-exec.

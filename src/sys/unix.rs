@@ -75,14 +75,16 @@ pub fn allows(fd: BorrowedFd<'_>, access: Access) -> bool {
 /// Takes over a descriptor that the parent left open for us.
 ///
 /// # Errors
-/// EBADF if it is not open.
+/// EBADF if it is not open, or if it is one that haul has opened itself under that number: those are closed by exec(2),
+/// and what came through it never is.
 pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: fcntl with F_GETFD only looks a number up and touches no memory.
-    if number < 0 || unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+    let flags = if number < 0 { -1 } else { unsafe { libc::fcntl(number, libc::F_GETFD) } };
+    if flags < 0 || flags & libc::FD_CLOEXEC != 0 {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
-    // SAFETY: the descriptor is open, and the command line gave it to us: a plan names each number once, and nothing
-    // else in haul uses inherited descriptors, so nobody else closes it.
+    // SAFETY: the descriptor is open and not of our making, and the command line gave it to us: a plan names each number
+    // once, and nothing else in haul uses inherited descriptors, so nobody else closes it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
@@ -159,6 +161,16 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
 /// WouldBlock, and what else send(2) says.
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(rustix::net::send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
+}
+
+/// True if a socket that keeps records, where a receive has just given nothing, has nothing more to give. With the
+/// peer's end seen no record can come any more; only empty ones may still be queued then, and they hold no byte.
+pub fn is_record_end(socket: BorrowedFd<'_>) -> bool {
+    let mut set = [PollFd::from_borrowed_fd(socket, PollFlags::RDHUP)];
+    let polled = rustix::event::poll(&mut set, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    let ended = polled.is_ok() && set[0].revents().intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::NVAL);
+    // in this order: what is queued no longer grows
+    ended && rustix::io::ioctl_fionread(socket).unwrap_or(0) == 0
 }
 
 /// What poll(2) says at this moment, without waiting.

@@ -249,3 +249,108 @@ fn a_directory_on_stdin_is_status_5() {
     ended.code(5);
     assert_eq!(ended.one_error(), "haul: cannot read standard input: is a directory");
 }
+
+// Text that was asked for and has nowhere to go is an error, like payload.
+#[test]
+fn help_for_a_closed_standard_output_is_status_5() {
+    for words in [&["help", "exit"][..], &["--version"], &["listen", "--explain", "9000"]] {
+        let ended = haul(words).after("exec >&-").run();
+        ended.code(5);
+        ended.one_error();
+    }
+}
+
+// Descriptors that have run out are this machine's trouble, whatever was being done: never a usage error.
+#[test]
+fn too_few_descriptors_are_status_5() {
+    for most in 4..12 {
+        let ended =
+            haul(["listen", "--accept-timeout", "0.1", "127.0.0.1:0"]).after(&format!("ulimit -n {most}")).run();
+        let code = ended.status.code();
+        assert!(code == Some(5) || (most > 6 && code == Some(3)), "{most}: {}: {}", ended.status, ended.stderr);
+        ended.one_error();
+        assert!(code == Some(3) || !ended.stderr.contains("listening on"), "{most}: {}", ended.stderr);
+    }
+}
+
+// A look-up that finds no descriptor to ask with says so, and not that there is no such name.
+#[test]
+fn a_look_up_without_descriptors_is_not_a_missing_name() {
+    for most in 4..12 {
+        let ended = haul(["connect", "-w", "1", "localhost", "1"]).after(&format!("ulimit -n {most}")).run();
+        let line = ended.one_error();
+        assert!(!line.contains("name not found"), "{most}: {line}");
+        assert!(matches!(ended.status.code(), Some(1 | 5)), "{most}: {}: {line}", ended.status);
+    }
+}
+
+// An abstract name has no file that could have outlived its listener.
+#[test]
+fn nobody_at_an_abstract_name_is_told_without_a_file() {
+    let ended = haul(["connect", "@haul-nobody-is-here"]).run();
+    ended.code(1);
+    ended.one_error();
+    assert!(!ended.stderr.contains("file"), "{}", ended.stderr);
+}
+
+// The limit of a listener names the address that was bound, not the port 0 that was typed.
+#[test]
+fn a_listener_that_nobody_came_to_is_told_with_its_port() {
+    let ended = haul(["listen", "--accept-timeout", "0.1", "127.0.0.1:0"]).run();
+    ended.code(3);
+    let bound = ended.stderr.lines().find_map(|line| line.strip_prefix("haul: listening on ")).unwrap();
+    assert_eq!(ended.one_error(), format!("haul: cannot accept on {bound}: timed out after 100ms"));
+}
+
+// The usual client of a Unix socket has no name of its own; what went wrong is told with the path it came to.
+#[test]
+fn a_reset_by_a_unix_client_names_the_path() {
+    let home = scratch();
+    let path = home.path().join("s");
+    let words = ["listen".as_ref(), "-v".as_ref(), path.as_os_str()];
+    let haul = haul(words).stdin(Input::Bytes(vec![b'x'; 1 << 20])).spawn();
+    haul.stderr_line("haul: listening on ");
+    let peer = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    haul.stderr_line("haul: accepted ");
+    drop(peer);
+    let ended = haul.wait();
+    ended.code(1);
+    assert!(ended.stderr.contains(&format!("a client of {}", path.display())), "{}", ended.stderr);
+    assert!(!ended.stderr.contains(": unnamed "), "{}", ended.stderr);
+}
+
+// A descriptor that is open one way is told so, with the flag that makes it fit.
+#[test]
+fn a_descriptor_that_is_open_one_way_is_told_so() {
+    for (open, way, flag) in [("3>/dev/null", "writing", "--send-only"), ("3</dev/null", "reading", "--recv-only")] {
+        let ended = haul(["connect", "fd:3"]).after(&format!("exec {open}")).run();
+        ended.code(2);
+        let line = ended.one_error();
+        assert_eq!(line, format!("haul: cannot use fd:3: descriptor 3 is open for {way} only"));
+        assert!(ended.stderr.contains(&format!("try: {flag}")), "{}", ended.stderr);
+        haul(["connect", flag, "fd:3"]).after(&format!("exec {open}")).run().ok();
+    }
+}
+
+// A file that would be read from itself is refused before anything happens to it.
+#[test]
+fn a_file_is_never_copied_onto_itself() {
+    let home = scratch();
+    let file = crate::harness::file_with(home.path(), "f", b"precious");
+    let (target, appended) = (format!("file:{}", file.display()), format!("file,append:{}", file.display()));
+    for (words, redirection) in
+        [(&["connect", &target][..], "<"), (&["connect", &appended], "<"), (&["connect", "--recv-only", &target], ">>")]
+    {
+        let ended = haul(words).after(&format!("exec {redirection}'{}'", file.display())).run();
+        ended.code(2);
+        assert!(ended.one_error().ends_with(": the input file is the output file"), "{}", ended.stderr);
+        assert_eq!(std::fs::read(&file).unwrap(), b"precious");
+    }
+}
+
+// A URL is told as it was typed, not in the spelling that haul has for it.
+#[test]
+fn a_url_is_told_as_it_was_typed() {
+    let (_, line) = fails(&["connect", "ws://h.example/x"], 2);
+    assert!(line.starts_with("haul: cannot connect to ws://h.example/x: "), "{line}");
+}

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 
 use crate::data::{assert_same, bytes};
-use crate::harness::{Ending, Input, Way, file_with, open, scratch};
+use crate::harness::{Ending, Input, Net, Role, Way, file_with, open, scratch};
 
 // The end of stdin is a FIN at once, and a late answer is still received whole.
 fn an_answer_arrives_after_stdin_has_ended(way: Way) {
@@ -235,6 +235,34 @@ fn after_peer_eof_exit_ends_with_an_open_stdin(way: Way) {
     assert_same("what was received", &haul.stdout, b"all");
 }
 both_ways!(after_peer_eof_exit_ends_with_an_open_stdin);
+
+// --after-peer-eof exit cuts stdin short: the peer is told by a reset, since a FIN would say that stdin had ended.
+fn after_peer_eof_exit_tells_the_peer_that_more_was_there(way: Way) {
+    let (mut haul, mut peer) = way.join(&["--after-peer-eof", "exit"]);
+    haul.say(b"half");
+    assert_eq!(peer.receive(4), b"half");
+    peer.finish();
+    let (rest, ending) = peer.receive_all();
+    assert_eq!((rest.as_slice(), ending), (&b""[..], Ending::Reset));
+    haul.wait().ok();
+}
+both_ways_over_tcp!(after_peer_eof_exit_tells_the_peer_that_more_was_there);
+
+// A Unix peer that stops reading but stays: what it sent before is written out, then status 1 without waiting for it.
+#[test]
+fn a_unix_peer_that_only_stops_reading_is_left() {
+    for role in [Role::Listens, Role::Connects] {
+        let way = Way { role, net: Net::Unix };
+        let (mut haul, mut peer) = way.join(&[]);
+        peer.send(b"before");
+        assert_eq!(haul.stdout_reaches(6), b"before");
+        peer.stop_reading();
+        haul.say(b"nobody wants this");
+        let haul = haul.wait();
+        haul.code(1);
+        assert_eq!(haul.stdout, b"before");
+    }
+}
 
 // What a file on stdin still holds is sent after the peer's end: a big file against a peer that says nothing.
 fn a_file_is_sent_to_its_end_after_the_peer_has_ended(way: Way) {

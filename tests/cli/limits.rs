@@ -54,7 +54,7 @@ both_ways_over_tcp!(max_bytes_is_success_after_exactly_that_many);
 // A peer that has more to say is cut, and no byte over the limit is written.
 fn no_byte_over_max_bytes_is_written(way: Way) {
     for flags in [&["--max-bytes", "100001"][..], &["--max-bytes", "100001", "--splice", "never"]] {
-        let content = bytes(43, 8 << 20);
+        let content = bytes(43, 24 << 20); // more than both kernels hold
         let home = scratch();
         let to = home.path().join("to");
         let (haul, peer) = way.join_with(flags, |haul| haul.stdout(Sink::Fd(create(&to))));

@@ -1,11 +1,14 @@
 //! A terminal on stdin, stdout or stderr: what a person at a keyboard sees and does.
 
+use std::fs::File;
+use std::io::Write;
+
 use rustix::fs::fcntl_getfl;
 use rustix::process::Signal;
 
 use crate::data::{assert_same, bytes};
 use crate::harness::pty::Terminal;
-use crate::harness::{Ending, Input, Net, Role, Way, file_with, scratch};
+use crate::harness::{Ending, Input, Net, Role, Sink, Way, file_with, scratch};
 use crate::stdio::{CARRIERS, flags_survive_a_kill, stdout_receives};
 
 const WAY: Way = Way { role: Role::Connects, net: Net::Tcp };
@@ -145,5 +148,26 @@ fn waiting_on_a_silent_stdin_is_explained_on_a_terminal() {
     let line = String::from_utf8(shown).unwrap();
     assert!(line.contains("--after-peer-eof exit") && line.contains("-d"), "{line}");
     drop((reader, writer));
+    haul.wait().ok();
+}
+
+// One terminal for the payload and for messages: the bar that --progress may show would stand inside the payload.
+#[test]
+fn progress_leaves_a_terminal_that_shows_the_payload_alone() {
+    let terminal = Terminal::open();
+    let way = |flags: &[&str]| {
+        WAY.join_with(flags, |haul| haul.after("exec 2>&1").stdin(Input::Null).stdout(Sink::Fd(terminal.side())))
+    };
+    let (haul, mut peer) = way(&["--progress"]);
+    peer.send(b"payload");
+    drop(peer);
+    haul.wait().ok();
+    File::from(terminal.side()).write_all(b"#").unwrap();
+    assert_eq!(terminal.shown_until(|shown| shown.ends_with(b"#")), b"payload#");
+    // by name it is wanted all the same
+    let (haul, mut peer) = way(&["--progress=bar"]);
+    peer.send(b"payload");
+    terminal.shown_until(|shown| shown.contains(&b'\r'));
+    drop(peer);
     haul.wait().ok();
 }

@@ -1,13 +1,12 @@
 //! Listening on real sockets of this machine.
 
 use std::net::{IpAddr, TcpStream};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 
 use super::*;
 use crate::endpoint::dial::Dial;
-use crate::endpoint::testing::{accept, dial, drive, plain, with};
+use crate::endpoint::testing::{accept, dial, drive, handed_over, left_open, plain, with};
 use crate::plan::address::{Family, Host, HostPort};
 
 fn tcp(host: Host) -> Kind {
@@ -192,9 +191,7 @@ fn a_long_path_is_refused_with_its_limit() {
 #[test]
 fn an_inherited_listener_is_taken_over_as_it_is() {
     let parent = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let inherited = OwnedFd::from(parent.try_clone().unwrap());
-    let number = inherited.as_raw_fd();
-    let _ = std::os::fd::IntoRawFd::into_raw_fd(inherited); // the acceptor owns it from here on
+    let number = handed_over(parent.try_clone().unwrap());
     let acceptor = Acceptor::open(&plain(Kind::Fd { read: number, write: number })).unwrap();
     assert_eq!(acceptor.address(), parent.local_addr().unwrap().to_string());
     let client = connect(Ipv4Addr::LOCALHOST, &acceptor).unwrap();
@@ -206,7 +203,7 @@ fn an_inherited_listener_is_taken_over_as_it_is() {
 #[test]
 fn a_descriptor_that_does_not_listen_is_refused_and_left_open() {
     let (stream, mut other) = UnixStream::pair().unwrap();
-    let number = stream.as_raw_fd();
+    let number = left_open(&stream);
     let error = Acceptor::open(&plain(Kind::Fd { read: number, write: number })).unwrap_err();
     assert!(error.line().ends_with("it is no listening socket"), "{error}");
     io::Write::write_all(&mut other, b"x").unwrap();

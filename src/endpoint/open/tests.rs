@@ -1,12 +1,11 @@
 //! What each kind of address becomes.
 
 use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::PathBuf;
 
 use super::*;
-use crate::endpoint::testing::{drive, plain, with};
+use crate::endpoint::testing::{drive, handed_over, left_open, plain, with};
 use crate::plan::address::{Options, UnixName, UnixSocket};
 
 fn open(address: &Address, reads: bool, writes: bool) -> Result<Opened, Error> {
@@ -111,7 +110,7 @@ fn what_is_accepted_is_told_from_what_is_opened() {
 fn an_inherited_socket_goes_both_ways_and_keeps_its_flags() {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let witness = ours.try_clone().unwrap();
-    let number = ours.into_raw_fd();
+    let number = handed_over(ours);
     let opened = open(&plain(Kind::Fd { read: number, write: number }), true, true).unwrap();
     assert!(matches!(&opened.transport, Transport::Socket(socket) if socket.family() == Family::Unix));
     assert_eq!((opened.protocol, opened.peer), ("fd", format!("fd:{number}")));
@@ -127,7 +126,7 @@ fn an_inherited_socket_goes_both_ways_and_keeps_its_flags() {
 fn two_inherited_numbers_are_a_direction_each() {
     let (from, mut feed) = std::io::pipe().unwrap();
     let (mut drain, to) = std::io::pipe().unwrap();
-    let (read, write) = (OwnedFd::from(from).into_raw_fd(), OwnedFd::from(to).into_raw_fd());
+    let (read, write) = (handed_over(from), handed_over(to));
     let opened = open(&plain(Kind::Fd { read, write }), true, true).unwrap();
     feed.write_all(b"in").unwrap();
     assert_eq!(exchange(opened.transport, b"out"), b"in");
@@ -139,7 +138,7 @@ fn two_inherited_numbers_are_a_direction_each() {
 #[test]
 fn one_number_that_is_no_socket_serves_both_directions() {
     let device = std::fs::OpenOptions::new().read(true).write(true).open("/dev/zero").unwrap();
-    let number = device.into_raw_fd();
+    let number = handed_over(device);
     let opened = open(&plain(Kind::Fd { read: number, write: number }), true, true).unwrap();
     assert_eq!(exchange(opened.transport, b"out"), [0; 100]);
 }
@@ -150,11 +149,11 @@ fn a_descriptor_that_does_not_fit_is_told() {
     assert_eq!(error.line(), "cannot open fd:9999: bad file descriptor");
     assert_eq!(error.status().code(), 2);
     let datagram = UnixDatagram::unbound().unwrap();
-    let number = datagram.as_raw_fd();
+    let number = left_open(&datagram);
     let error = open(&plain(Kind::Fd { read: number, write: number }), true, true).unwrap_err();
     assert!(error.line().ends_with("carries no stream"), "{error}");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let number = listener.as_raw_fd();
+    let number = left_open(&listener);
     let error = open(&plain(Kind::Fd { read: number, write: number }), true, true).unwrap_err();
     assert_eq!(error.advice(), Some("fd,listen:N"));
     listener.local_addr().unwrap();

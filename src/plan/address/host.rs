@@ -157,11 +157,20 @@ fn one(text: &str) -> Result<Host, BadAddress> {
     if name.len() > 253 || name.split('.').any(bad_label) {
         return refused("a part between its dots is empty, too long or begins with -");
     }
-    // getaddrinfo reads 010.0.0.1 as octal; nobody who types it means 8.0.0.1.
-    if name.split('.').count() == 4 && name.split('.').all(is_digits) {
+    // getaddrinfo goes by inet_aton(3), for which 010.0.0.1 is octal, 1.2.3 is 1.2.0.3 and 0x7f.1 is 127.0.0.1: whoever
+    // types one of them means something else. A name's last part is never a number (RFC 3696, 2).
+    if name.split('.').all(is_number) {
         return refused("an IPv4 address is four numbers from 0 to 255 without leading zeros");
     }
     Ok(Host::Name(text.to_owned()))
+}
+
+/// A number as inet_aton(3) reads them: decimal, octal or hexadecimal.
+fn is_number(part: &str) -> bool {
+    match part.strip_prefix("0x").or_else(|| part.strip_prefix("0X")) {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => is_digits(part),
+    }
 }
 
 fn bracketed(inside: &str) -> Result<HostPort, BadAddress> {
@@ -307,6 +316,16 @@ mod tests {
             (
                 "010.0.0.1:80",
                 "\"010.0.0.1\" is not a host: an IPv4 address is four numbers from 0 to 255 without leading zeros",
+                None,
+            ),
+            (
+                "1.2.3:80",
+                "\"1.2.3\" is not a host: an IPv4 address is four numbers from 0 to 255 without leading zeros",
+                None,
+            ),
+            (
+                "0x7f.1:80",
+                "\"0x7f.1\" is not a host: an IPv4 address is four numbers from 0 to 255 without leading zeros",
                 None,
             ),
         ];

@@ -54,7 +54,8 @@ pub(super) fn words(first: &[u8], second: Option<&[u8]>) -> Result<Address> {
             parsed => parsed,
         };
     };
-    if whole && host::v6(text).is_none() {
+    let bracketed = text.strip_prefix('[').and_then(|inside| inside.strip_suffix(']'));
+    if whole && host::v6(bracketed.unwrap_or(text)).is_none() {
         let cause = format!("{} is a whole endpoint, and {} follows it", quoted(first), quoted(second));
         let error = BadAddress::new(cause);
         return Err(if word(first).is_ok() { error.with_hint(first) } else { error });
@@ -327,7 +328,7 @@ mod tests {
             ("@", "the name of the socket is missing", None),
             (
                 "text,escapes:\\q",
-                "unknown escape; there are \\n \\r \\t \\a \\b \\e \\f \\v \\0 \\xNN and \\\\ (at byte 0)",
+                "unknown escape; there are \\n \\r \\t \\a \\b \\e \\f \\v \\NNN (octal) \\xNN and \\\\ (at byte 0)",
                 None,
             ),
             ("dir/file", "a path begins with / or ./", Some("./dir/file")),
@@ -348,6 +349,7 @@ mod tests {
         let words = |first: &str, second: Option<&str>| Address::parse_words(first.as_ref(), second.map(OsStr::new));
         assert_eq!(words("db", Some("5432")).unwrap().kind, tcp("db", 5432));
         assert_eq!(words("::1", Some("80")).unwrap().kind, tcp("::1", 80));
+        assert_eq!(words("[::1]", Some("80")).unwrap().kind, tcp("::1", 80));
         assert_eq!(words("echo", Some("7")).unwrap().kind, tcp("echo", 7));
         assert_eq!(words("*", Some("0")).unwrap().kind, tcp("*", 0));
         assert_eq!(words("9000", None).unwrap().kind, tcp("*", 9000));

@@ -8,13 +8,22 @@ pub(super) fn nearest(word: &[u8], candidates: impl Iterator<Item = &'static str
         return None;
     }
     let word = word.to_ascii_lowercase();
-    let allowed = match word.len() {
+    let allowed = allowed(&word);
+    let near = candidates.map(|candidate| (distance(&word, candidate.as_bytes()), candidate));
+    near.filter(|(distance, _)| *distance <= allowed).min_by_key(|(distance, _)| *distance).map(|(_, found)| found)
+}
+
+/// True if `typed` is `meant` with a slip, by the measure of [`nearest`].
+pub fn is_slip(typed: &str, meant: &str) -> bool {
+    distance(typed.as_bytes(), meant.as_bytes()) <= allowed(typed.as_bytes())
+}
+
+fn allowed(word: &[u8]) -> usize {
+    match word.len() {
         0 | 1 => 0,
         2..=4 => 1,
         _ => 2,
-    };
-    let near = candidates.map(|candidate| (distance(&word, candidate.as_bytes()), candidate));
-    near.filter(|(distance, _)| *distance <= allowed).min_by_key(|(distance, _)| *distance).map(|(_, found)| found)
+    }
 }
 
 /// Optimal string alignment distance.

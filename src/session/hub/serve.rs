@@ -226,8 +226,6 @@ impl Hub {
         let by_size = policy.max_bytes.map_or(u64::MAX, |most| most.saturating_sub(client.bytes[1]));
         let most = usize::try_from(by_rate.min(by_size)).unwrap_or(usize::MAX).min(policy.block);
         match share {
-            // a message comes whole, even where it is more than the limits allow
-            _ if most > 0 && client.end.transport().is_message_shaped() => CHUNK,
             Share::Merge | Share::FanOut => most.min(LONGEST.saturating_sub(client.held.len()).max(1)),
             Share::Broker => most.min(CHUNK),
         }

@@ -41,6 +41,7 @@ fn policy() -> Policy {
         rate: None,
         block: 1 << 20,
         splice: true,
+        widen: false,
         hint: false,
     }
 }

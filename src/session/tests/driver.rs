@@ -56,6 +56,7 @@ pub(super) fn plain() -> Policy {
         rate: None,
         block: 64,
         splice: true,
+        widen: false,
         hint: false,
     }
 }

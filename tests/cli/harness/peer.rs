@@ -119,6 +119,11 @@ impl Peer {
         self.socket.shutdown(std::net::Shutdown::Write).unwrap();
     }
 
+    /// Reads no more; over a Unix socket the other end learns it at its next write.
+    pub fn stop_reading(&self) {
+        self.socket.shutdown(std::net::Shutdown::Read).unwrap();
+    }
+
     /// Throws the connection away: RST at once, whatever is still queued.
     pub fn reset(self) {
         self.socket.set_linger(Some(Duration::ZERO)).unwrap();

@@ -1,0 +1,83 @@
+//! A session and the time: its limits, when it wants its next turn, and the hint about a silent standard input.
+
+use std::time::{Duration, Instant};
+
+use super::Session;
+use super::end::End;
+use super::limits::soonest;
+use super::parting::Manner;
+use super::policy::Policy;
+use crate::error::{Cause, Error};
+use crate::event::Event;
+use crate::outcome::{Ended, ExitStatus};
+
+impl Session {
+    /// Time limits, and the hint about a silent standard input.
+    pub(super) fn check_time(&mut self, now: Instant) {
+        if self.parting.is_some() {
+            return;
+        }
+        self.hint(now);
+        if has_passed(self.quiet_since, self.context.policy.quit_after, now) {
+            self.conclude(Manner::Orderly, now);
+        } else if let Some(error) = self.passed_limit(now) {
+            let error = self.failure.take().unwrap_or(error);
+            self.finish(Ended::Failed(error), Manner::Aborted, now);
+        }
+    }
+
+    /// The user's time limit that has passed, as an error.
+    pub(super) fn passed_limit(&self, now: Instant) -> Option<Error> {
+        let Policy { max_time, idle, .. } = &self.context.policy;
+        let sentence = if has_passed(Some(self.started), *max_time, now) {
+            format!("time limit of {} reached", humantime::format_duration(max_time.unwrap_or_default()))
+        } else if has_passed(Some(self.moved_at), *idle, now) {
+            format!("nothing moved for {}", humantime::format_duration(idle.unwrap_or_default()))
+        } else {
+            return None;
+        };
+        Some(Error::begun(self.headline(), Cause::Said(sentence)).with_status(ExitStatus::TimeLimit))
+    }
+
+    /// Says once that all that is waited for is a standard input that has been silent for a while.
+    pub(super) fn hint(&mut self, now: Instant) {
+        if self.hint_at.is_none_or(|at| at > now) {
+            return;
+        }
+        if self.moved_at + HINT > now {
+            self.hint_at = Some(self.moved_at + HINT);
+            return;
+        }
+        self.hint_at = None;
+        let text = "the peer has ended; still reading standard input (-d or --after-peer-eof exit would end here)";
+        self.context.observer.observe(&Event::Note { verbosity: 0, text: text.into() });
+    }
+
+    pub(super) fn next_deadline(&mut self, now: Instant) -> Option<Instant> {
+        let by_rate = [0, 1].map(|direction| match (&mut self.buckets[direction], &self.pumps[direction]) {
+            (Some(bucket), pump) if !pump.is_over() => bucket.allowance(now).err(),
+            _ => None,
+        });
+        let silence = self.silence_deadline();
+        let policy = &self.context.policy;
+        let after = |since: Option<Instant>, limit: Option<Duration>| Some(since? + limit?);
+        soonest([
+            by_rate[0],
+            by_rate[1],
+            self.hint_at,
+            silence,
+            after(self.quiet_since, policy.quit_after),
+            after(Some(self.started), policy.max_time),
+            after(Some(self.moved_at), policy.idle),
+            self.ends[0].as_ref().and_then(End::deadline),
+            self.ends[1].as_ref().and_then(End::deadline),
+        ])
+    }
+}
+
+fn has_passed(since: Option<Instant>, limit: Option<Duration>, now: Instant) -> bool {
+    matches!((since, limit), (Some(since), Some(limit)) if since + limit <= now)
+}
+
+/// How long to wait for a silent standard input before saying so.
+pub(super) const HINT: Duration = Duration::from_secs(3);

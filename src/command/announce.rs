@@ -17,16 +17,17 @@ use crate::sys;
 /// # Errors
 /// The descriptor or the file cannot be written; the listener should not go on unannounced.
 pub(super) fn announce(plan: &Announce, acceptor: &Acceptor) -> Result<(), Error> {
+    if let Some(path) = &plan.port_file {
+        let text = acceptor.port().map_or_else(|| reachable(acceptor), |port| port.to_string());
+        write_port(path, format!("{text}\n").as_bytes())?;
+    }
+    // last of all: whoever reads it may rely on everything else
     if let Some(number) = plan.ready_fd {
         let object = format!("the ready descriptor fd:{number}");
         let mut line = reachable(acceptor).into_bytes();
         line.push(b'\n');
         let fd = sys::adopt(number).map_err(|error| Error::new(Op::Open, &object, error))?;
         File::from(fd).write_all(&line).map_err(|error| Error::new(Op::Write, &object, error))?;
-    }
-    if let Some(path) = &plan.port_file {
-        let text = acceptor.port().map_or_else(|| reachable(acceptor), |port| port.to_string());
-        write_port(path, format!("{text}\n").as_bytes())?;
     }
     Ok(())
 }

@@ -2,11 +2,11 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::link::{Joint, Link};
 use crate::endpoint::open::Opened;
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
 use crate::reactor::{Park, Task, Turn};
@@ -34,31 +34,36 @@ pub(super) enum Closing {
     Now,
 }
 
+/// How a session ends that the server ended.
+pub(super) fn stopped() -> Ended {
+    Ended::Failed(Error::begun("session cut short", Cause::Said("haul was asked to end".into())))
+}
+
 impl Client {
     /// A connection to be joined in its first turn; `closing` tells when the server winds up.
     pub(super) fn new(opened: Opened, joint: Rc<Joint>, closing: Rc<Cell<Option<Closing>>>, number: u64) -> Self {
         Client { opened: Some(opened), link: None, joint, closing, number, stopped: false, hurried: false }
     }
 
-    /// The server winds up; gives when the grace is over, if it is not yet.
+    /// The server winds up; gives when to look again, while the grace is not over.
     fn heed_closing(&mut self, now: Instant) -> Option<Instant> {
         let closing = self.closing.get()?;
         let link = self.link.as_mut()?;
         let until = match closing {
             Closing::Until(until) => until,
             Closing::Now => {
-                link.kill(Ended::Clean, now);
+                link.kill(stopped(), now);
                 return None;
             }
         };
         if until <= now && !self.hurried {
             self.hurried = true;
-            link.hurry(Ended::Clean, now);
-        } else if !self.stopped && link.is_idle() {
+            link.hurry(stopped(), now);
+        } else if !self.stopped && link.is_idle(now) {
             self.stopped = true;
-            link.stop(Ended::Clean, now);
+            link.stop(stopped(), now);
         }
-        (until > now).then_some(until)
+        (until > now).then_some(until.min(now + LOOK_AGAIN))
     }
 }
 
@@ -90,3 +95,6 @@ impl Task for Client {
         park
     }
 }
+
+/// How often a session that was busy when its server winds up is asked whether it is idle now.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);

@@ -18,9 +18,8 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// A gate for at most `-m` connections, or `default_most` where that is not given.
-    pub(super) fn new(access: Access, serving: &Serving, default_most: u64) -> Self {
-        let most = serving.most.unwrap_or(default_most);
+    /// A gate for at most `most` connections at once.
+    pub(super) fn new(access: Access, serving: &Serving, most: u64) -> Self {
         Gate { access, most, most_per_ip: serving.most_per_ip, inside: 0, per_ip: HashMap::new() }
     }
 
@@ -69,8 +68,9 @@ impl Gate {
 }
 
 /// Connections of `each` descriptors that the descriptor limit has room for, with some left for everything else.
-pub(super) fn default_most(each: u64) -> u64 {
-    (sys::descriptor_limit().saturating_sub(RESERVED) / each).max(1)
+pub(super) fn possible(each: u64) -> u64 {
+    let limit = sys::descriptor_limit();
+    ((limit - RESERVED.min(limit / 4)) / each).max(1)
 }
 
 /// Standard streams, the loop, files.
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_place_is_free_again_when_somebody_leaves() {
         let serving = Serving { most: Some(2), most_per_ip: Some(1), ..Serving::default() };
-        let mut gate = Gate::new(Access::default(), &serving, 9);
+        let mut gate = Gate::new(Access::default(), &serving, 2);
         let (here, there) = (Some(IpAddr::from([127, 0, 0, 1])), Some(IpAddr::from([127, 0, 0, 2])));
         gate.enter(here);
         assert!(gate.refuses(here).is_some() && gate.refuses(there).is_none());

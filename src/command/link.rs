@@ -126,7 +126,14 @@ impl Joint {
     ) -> Result<Link, Error> {
         let near = match (&self.local, stdio) {
             (Local::Program(program), _) => {
-                let (both, child) = process::start(program, &variables(&opened))?;
+                let (both, child) = match process::start(program, &variables(&opened)) {
+                    Ok(started) => started,
+                    Err(error) => {
+                        // a FIN would be an empty answer
+                        let _ = opened.transport.close(turn, true);
+                        return Err(error);
+                    }
+                };
                 let name = String::from_utf8_lossy(child.name()).into_owned();
                 End::new(Transport::Descriptors(both), Side::Program(name), None).with_program(child)
             }
@@ -229,8 +236,8 @@ impl Link {
     }
 
     /// True if nothing is on its way and no direction has ended: stopping it now cuts nothing short.
-    pub(super) fn is_idle(&self) -> bool {
-        self.outcome.is_none() && self.session.is_idle()
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        self.outcome.is_none() && self.session.is_idle(now)
     }
 
     /// Bytes delivered in each direction so far.

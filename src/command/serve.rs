@@ -10,9 +10,9 @@ use std::time::Instant;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
-use super::client::{Client, Closing};
+use super::client::{Client, Closing, stopped};
 use super::errand::Errand;
-use super::gate::{Gate, default_most};
+use super::gate::{Gate, possible};
 use super::link::{Joint, far_end, stdio_end};
 use super::reporting::Reporting;
 use super::stream::bind;
@@ -58,6 +58,15 @@ struct Server {
     started: Instant,
 }
 
+/// Connections at once. A bare connection that finds no descriptor waits in the backlog; one with a program is let in
+/// only when there is one for everything that it needs.
+fn most(plan: &Listen) -> u64 {
+    match plan.local {
+        Local::Stdio => plan.serving.most.unwrap_or_else(|| possible(1)),
+        Local::Program(_) => plan.serving.most.unwrap_or(u64::MAX).min(possible(DESCRIPTORS)),
+    }
+}
+
 /// Gives the task that binds and serves.
 pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
     Ok(Box::new(Server::new(plan, reporting)?))
@@ -94,8 +103,7 @@ impl Server {
         }
         let serving = &plan.serving;
         let access = Access::load(&serving.allow, &serving.deny)?;
-        let each = if plan.local == Local::Stdio { 1 } else { DESCRIPTORS };
-        let gate = Gate::new(access, serving, default_most(each));
+        let gate = Gate::new(access, serving, most(plan));
         let joint = Joint::new(plan.transfer.clone(), plan.local.clone(), serving.grace, reporting.observers());
         let joint = joint.with_copier(reporting.copier());
         let hub = match plan.local {
@@ -158,6 +166,8 @@ impl Server {
             if let Err(error) = hub.add(turn, far_end(Opened::from(accepted), self.joint.converts()), number) {
                 let reason = error.line();
                 self.joint.observer.observe(&Event::Error { session: Some(number), reason });
+                self.guests.remove(&number);
+                self.gate.leave(ip);
             }
             return;
         }
@@ -195,12 +205,14 @@ impl Server {
             Standing::Busy => true,
             Standing::Over(ended) => {
                 self.hub = None;
-                if let Some(errand) = &mut self.errand {
-                    errand.hurry(turn.now());
-                }
                 self.stop_accepting(turn);
                 // a server that was asked to end has done what it should
-                self.ended = Some(if let Ended::Signal(_) = ended { Ended::Clean } else { ended });
+                let ended = if self.closing.get().is_some() { Ended::Clean } else { ended };
+                // a count that was reached leaves the command its time; a failure here is its failure
+                if let (Some(errand), false) = (&mut self.errand, matches!(ended, Ended::Clean)) {
+                    errand.hurry(turn.now());
+                }
+                self.ended = Some(ended);
                 false
             }
         }
@@ -225,7 +237,7 @@ impl Server {
             turn.wake(*id);
         }
         if let Some(hub) = &mut self.hub {
-            hub.stop(Ended::Clean, turn.now());
+            hub.stop(stopped(), turn.now());
         }
         if let Some(errand) = &mut self.errand {
             if again { errand.kill(turn.now()) } else { errand.hurry(turn.now()) }

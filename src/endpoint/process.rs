@@ -60,6 +60,10 @@ pub fn start(program: &Program, variables: &[(&'static str, String)]) -> Result<
             command
         }
     };
+    // what another server said of another connection would be taken for the truth about this one
+    for name in NOT_INHERITED {
+        command.env_remove(name);
+    }
     command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
     sys::shed_descriptors(&mut command);
@@ -75,6 +79,24 @@ pub fn start(program: &Program, variables: &[(&'static str, String)]) -> Result<
     let writer = writer.map_err(|error| failed(program, error))?;
     Ok((Descriptors { reader, writer }, Child::new(child, name(program))))
 }
+
+/// Variables that describe a connection, or are a secret of haul's own.
+const NOT_INHERITED: [&str; 14] = [
+    "HAUL_LOCAL_ADDR",
+    "HAUL_LOCAL_PORT",
+    "HAUL_PEER_ADDR",
+    "HAUL_PEER_PORT",
+    "HAUL_PROTO",
+    "HAUL_PROXY_AUTH",
+    "PROTO",
+    "TCPLOCALHOST",
+    "TCPLOCALIP",
+    "TCPLOCALPORT",
+    "TCPREMOTEHOST",
+    "TCPREMOTEINFO",
+    "TCPREMOTEIP",
+    "TCPREMOTEPORT",
+];
 
 /// Where the output of [`run_shell`] goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -26,7 +26,7 @@ mod tests;
 use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::endpoint::process::Child;
 use crate::error::Error;
@@ -173,9 +173,16 @@ impl Session {
         }
     }
 
-    /// True if nothing is in transit and neither direction has ended.
-    pub fn is_idle(&self) -> bool {
-        self.parting.is_none() && self.pumps.iter().all(|pump| !pump.is_over() && !pump.is_carrying())
+    /// True if stopping now would cut nothing short as far as can be told: nothing is in transit, neither direction has
+    /// ended, and the last word was not the peer's (a request is answered when it is answered) and not just now.
+    pub fn is_idle(&self, now: Instant) -> bool {
+        let still = self.pumps.iter().all(|pump| !pump.is_over() && !pump.is_carrying());
+        let quiet = match (self.flowed_at[OUTWARD], self.flowed_at[INWARD]) {
+            (None, None) => true,
+            (None, Some(_)) => false,
+            (Some(said), heard) => heard.is_none_or(|heard| heard <= said) && said + QUIET <= now,
+        };
+        self.parting.is_none() && still && quiet
     }
 
     /// Bytes delivered in each direction so far.
@@ -435,6 +442,9 @@ const OUTWARD: usize = 0;
 
 /// From the peer to the local end.
 const INWARD: usize = 1;
+
+/// How long after its last word a session counts as idle.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Bytes that one direction may take in one turn before others are served.
 const BUDGET: u64 = 1 << 20;

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::process::Signal;
 
 use crate::data::{assert_same, bytes};
-use crate::harness::{Ending, Input, Peer, Running, file_with, haul, poll_until, proc, require, scratch};
+use crate::harness::{Ending, Input, Peer, Program, Running, file_with, haul, poll_until, proc, require, scratch};
 
 /// `listen -k` with these flags and a command of the shell for each connection.
 #[track_caller]
@@ -277,4 +277,41 @@ fn curl_is_served_by_a_shell() {
         assert_eq!(text(client.stdout.clone()), "hello 127.0.0.1\n");
     }
     stop(server);
+}
+
+// What haul's own environment says of some other connection does not reach a program as if it were about this one.
+#[test]
+fn stale_variables_of_another_connection_are_not_passed_on() {
+    let home = scratch();
+    let path = home.path().join("s");
+    let words = ["listen", "-U", path.to_str().unwrap(), "-v", "-c", "env | grep -c 6.6.6.6"];
+    let haul =
+        haul(words).by(&["env", "TCPREMOTEIP=6.6.6.6", "TCPREMOTEHOST=6.6.6.6", "HAUL_PEER_PORT=6.6.6.6"]).spawn();
+    haul.stderr_line("haul: listening on unix");
+    let mut peer = Peer::connect_unix(&path);
+    assert_eq!(peer.receive_all().0, b"0\n");
+}
+
+// A program that has been asked and still works on its answer is busy: a signal gives it the grace.
+#[test]
+fn an_answer_that_is_being_made_is_given_its_grace() {
+    let home = scratch();
+    let go = home.path().join("go");
+    Program::new("mkfifo", [&go]).run().code(0);
+    let server = server(&["--grace", "1h"], &format!("read question; cat '{}'; echo answer", go.display()));
+    let mut peer = Peer::connect(server.address());
+    peer.send(b"question\n");
+    // the program has the question once it waits at the FIFO, and only then can it be opened for writing at once
+    let opened = poll_until("the program to wait for its word", || {
+        let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
+        rustix::fs::open(&go, flags, rustix::fs::Mode::empty()).ok()
+    });
+    server.signal(Signal::TERM);
+    let there = server.address().to_string();
+    poll_until("the port to be closed", || {
+        (haul(["connect", "-z", &there]).run().status.code() == Some(1)).then_some(())
+    });
+    drop(opened);
+    assert_eq!(peer.receive_all().0, b"answer\n");
+    server.wait().code(0);
 }

@@ -97,3 +97,14 @@ fn a_signal_ends_the_command_of_then() {
     assert_ne!(ended.status.code(), None, "ended with {}", ended.status);
     poll_until("the command's end", || (!Path::new(&format!("/proc/{}", id.trim())).exists()).then_some(()));
 }
+
+// A count that is reached ends the accepting, not the command: its status is still haul's.
+#[test]
+fn a_count_that_is_reached_leaves_then_its_time() {
+    let haul_again = env!("CARGO_BIN_EXE_haul");
+    let command = format!("echo x | '{haul_again}' connect {{addr}} {{port}}; echo later >&2; exit 6");
+    for flags in [&["--count", "1", "-k"][..], &["--count", "1"], &["--count", "1", "--fan-out"]] {
+        let ended = haul([&["listen", "127.0.0.1:0", "--then", &command][..], flags].concat()).run();
+        assert_eq!((ended.status.code(), ended.complaints().as_str()), (Some(6), "later\n"), "{flags:?}");
+    }
+}

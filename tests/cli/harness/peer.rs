@@ -101,6 +101,8 @@ impl Peer {
                 Ok(0) => return (bytes, Ending::Eof),
                 Ok(n) => bytes.extend_from_slice(&buffer[..n]),
                 Err(e) if e.kind() == ErrorKind::ConnectionReset => return (bytes, Ending::Reset),
+                // a receive with a time limit is not restarted after a signal (signal(7))
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => panic!("peer waits for the end after {} bytes: {e}", bytes.len()),
             }
         }

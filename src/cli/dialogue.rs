@@ -102,7 +102,7 @@ mod tests {
             ("--send a h --expect=b 1 --send c", vec![send("a"), expect("b"), send("c")]),
             ("--expect a --expect a h 1", vec![expect("a"), expect("a")]),
             ("--expect -ERR --send -v -v h 1", vec![expect("-ERR"), send("-v")]),
-            ("--send 'a\\r\\n\\x00' h 1", vec![send("a\r\n\0")]),
+            ("--send 'a\\r\\n\\x00' --expect b h 1", vec![send("a\r\n\0"), expect("b")]),
         ] {
             assert_eq!(run(line).unwrap().dialogue, steps, "connect {line}");
         }

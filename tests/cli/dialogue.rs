@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use crate::harness::proc::wait_until_idle;
 use crate::harness::{Ended, Ending, Input, Listener, Peer, haul, scratch};
 
 /// Runs haul with these words against a peer that is driven by `peer`.
@@ -51,15 +52,57 @@ fn the_last_match_ends_it_although_the_peer_goes_on() {
     assert_eq!(how, (vec![], Ending::Eof));
 }
 
-// Only sending: everything is delivered, however slowly it is read.
+// Behind the last match: everything is delivered, however slowly it is read.
 #[test]
 fn the_last_send_is_delivered_before_it_ends() {
     let long = "x".repeat(60_000);
-    let (ended, got) = against(&["--send", &long, "--send", "\\x00end"], |mut peer| peer.receive_all());
-    ended.ok().no_stdout();
+    let (ended, got) = against(&["--expect", "go", "--send", &long, "--send", "\\x00end"], |mut peer| {
+        peer.send(b"go");
+        peer.receive_all()
+    });
+    ended.ok();
     assert_eq!(got.0.len(), 60_004);
     assert!(got.0.ends_with(b"\0end"));
     assert_eq!(got.1, Ending::Eof);
+}
+
+// Without --expect it is a usual connection that begins with these bytes: standard input follows them, and the answer
+// is waited for, however late it comes.
+#[test]
+fn sending_alone_begins_a_usual_connection() {
+    let listener = Listener::tcp();
+    let words = ["connect", &listener.endpoint(), "--send", "Q\\n", "--send", "R\\n"];
+    let mut child = haul(words).stdin(Input::Piped).spawn();
+    let mut peer = listener.accept();
+    assert_eq!(peer.receive(4), b"Q\nR\n", "it does not wait for standard input");
+    child.say(b"stdin-data\n");
+    child.end_stdin();
+    assert_eq!(peer.receive_all(), (b"stdin-data\n".to_vec(), Ending::Eof));
+    wait_until_idle(child.pid());
+    peer.send(b"late answer\n");
+    drop(peer);
+    let ended = child.wait();
+    ended.ok();
+    assert_eq!(ended.stdout, b"late answer\n");
+}
+
+// Whether standard input is read is up to the flags of any connection.
+#[test]
+fn sending_alone_heeds_the_direction_flags() {
+    let (ended, got) = against(&["-d", "--send", "ask"], |mut peer| {
+        assert_eq!(peer.receive(3), b"ask");
+        peer.send(b"answer");
+        peer.finish();
+        peer.receive_all()
+    });
+    ended.ok();
+    assert_eq!((ended.stdout.as_slice(), got), (&b"answer"[..], (vec![], Ending::Eof)));
+    let (ended, got) = against(&["--send-only", "--send", "told"], |mut peer| {
+        peer.send(b"discarded");
+        peer.receive_all()
+    });
+    ended.ok().no_stdout();
+    assert_eq!(got, (b"told".to_vec(), Ending::Eof));
 }
 
 // What comes behind a match belongs to the next --expect.

@@ -1,6 +1,8 @@
 //! `connect --send --expect`: a dialogue in the order given, what it prints, and how it fails.
 
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use crate::harness::proc::wait_until_idle;
 use crate::harness::{Ended, Ending, Input, Listener, Peer, haul, scratch};
@@ -127,16 +129,53 @@ fn a_line_that_comes_in_pieces_is_matched_whole() {
     assert_eq!(ended.stdout, b"OK all well\n");
 }
 
-// A prompt has no end of line: silence is enough for `$`.
+// A prompt has no end of line: it is matched at once by what is there, and by `$` when the time is over.
 #[test]
-fn a_prompt_without_a_newline_is_matched_by_an_end_of_line() {
-    let (ended, got) = against(&["--expect", "^> $", "--send", "exit\\n"], |mut peer| {
-        peer.send(b"welcome\n> ");
-        peer.receive_all().0
+fn a_prompt_without_a_newline_is_matched() {
+    for words in [&["--expect", "^> "][..], &["--expect", "^> $", "--timeout", "300ms"]] {
+        let (ended, got) = against(&[words, &["--send", "exit\\n"]].concat(), |mut peer| {
+            peer.send(b"welcome\n> ");
+            peer.receive_all().0
+        });
+        ended.ok();
+        assert_eq!(ended.stdout, b"> \n");
+        assert_eq!(got, b"exit\n");
+    }
+}
+
+// Silence in the middle of a line is no end of the line.
+#[test]
+fn silence_ends_neither_a_line_nor_a_word() {
+    for (pattern, first, rest) in
+        [("^OK$", "OK", "AY\nOK?\n"), ("OK\\r?$", "OK", "AY\r\n"), ("err\\b", "no err", "ands\n")]
+    {
+        let (ended, ()) = against(&["--expect", pattern], move |mut peer| {
+            peer.send(first.as_bytes());
+            pause(Duration::from_millis(300));
+            peer.send(rest.as_bytes());
+            peer.finish();
+            let _ = peer.receive_all();
+        });
+        ended.code(8).no_stdout();
+    }
+}
+
+// What only could have been longer is taken after a short silence.
+#[test]
+fn silence_ends_a_match_that_may_only_grow() {
+    let (ended, _) = against(&["--expect", "^v.*", "--send", "go"], |mut peer| {
+        peer.send(b"v1.2");
+        assert_eq!(peer.receive(2), b"go");
+        peer.receive_all()
     });
     ended.ok();
-    assert_eq!(ended.stdout, b"> \n");
-    assert_eq!(got, b"exit\n");
+    assert_eq!(ended.stdout, b"v1.2\n");
+}
+
+/// The silence of a peer, which is what is tested.
+fn pause(time: Duration) {
+    let (_never, clock) = mpsc::channel::<()>();
+    let _ = clock.recv_timeout(time);
 }
 
 // The peer ends without the match: status 8, and what came instead.

@@ -105,7 +105,7 @@ Register-ArgumentCompleter -Native -CommandName 'haul' -ScriptBlock {
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'End with status 3 when an --expect has waited for T [default: no limit]')
             [CompletionResult]::new('-w', '-w', [CompletionResultType]::ParameterName, 'Both --connect-timeout and --idle; where those are given too, they win [default: no limit]')
             [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'End with status 3 when looking up the name and connecting have taken T [default: the system''s limit]')
-            [CompletionResult]::new('--send', '--send', [CompletionResultType]::ParameterName, 'Send TEXT, C escapes understood, before standard input or after the --expect in front of it')
+            [CompletionResult]::new('--send', '--send', [CompletionResultType]::ParameterName, 'Send TEXT, C escapes understood; with --expect, standard input is left alone')
             [CompletionResult]::new('--expect', '--expect', [CompletionResultType]::ParameterName, 'Wait for a match in what is received; after the last one, end with status 0')
             [CompletionResult]::new('-e', '-e', [CompletionResultType]::ParameterName, 'Join each connection to this program, split into words as a shell would, but run without one')
             [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'Join each connection to this command of the shell (sh -c)')

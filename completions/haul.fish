@@ -111,7 +111,7 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l wait -d 'When noth
 complete -c haul -n "__fish_haul_using_subcommand connect" -l timeout -d 'End with status 3 when an --expect has waited for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s w -d 'Both --connect-timeout and --idle; where those are given too, they win [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l connect-timeout -d 'End with status 3 when looking up the name and connecting have taken T [default: the system\'s limit]' -r
-complete -c haul -n "__fish_haul_using_subcommand connect" -l send -d 'Send TEXT, C escapes understood, before standard input or after the --expect in front of it' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l send -d 'Send TEXT, C escapes understood; with --expect, standard input is left alone' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l expect -d 'Wait for a match in what is received; after the last one, end with status 0' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s e -d 'Join each connection to this program, split into words as a shell would, but run without one' -r -f -a "(__fish_complete_command)"
 complete -c haul -n "__fish_haul_using_subcommand connect" -s c -d 'Join each connection to this command of the shell (sh -c)' -r -f -a "(__fish_complete_command)"

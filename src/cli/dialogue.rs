@@ -13,21 +13,26 @@ pub(super) struct Steps(pub(super) Vec<Step>);
 impl clap::Args for Steps {
     fn augment_args(command: Command) -> Command {
         command.args([
-            flag(
-                "send",
-                "TEXT",
-                "Send TEXT, C escapes understood, before standard input or after the --expect in front of it",
-            )
-            .long_help(
-                "Send TEXT, in which C escapes such as \\r\\n, \\x41 and \\101 are understood, before standard input or after the \
-                     --expect in front of it. --send and --expect may be repeated, and are done in the order given.",
-            )
-            .value_parser(Value(|text| (value::escaped().0)(text).map(|bytes| Step::Send(bytes.0)))),
+            flag("send", "TEXT", "Send TEXT, C escapes understood; with --expect, standard input is left alone")
+                .long_help(
+                    "Send TEXT, in which C escapes such as \\r\\n, \\x41 and \\101 are understood. --send and --expect may be \
+                     repeated, and are done in the order given.\n\n\
+                     Together with --expect it says all that is sent, and standard input is left alone. Without \
+                     --expect, TEXT is what the connection begins with: standard input follows, and what the peer \
+                     answers is written as usual.",
+                )
+                .value_parser(Value(|text| (value::escaped().0)(text).map(|bytes| Step::Send(bytes.0)))),
             flag("expect", "REGEX", "Wait for a match in what is received; after the last one, end with status 0")
                 .long_help(
-                    "Wait for a match in what is received, and write what was matched to standard output; after the \
-                     last --expect, end with status 0. ^ and $ are the bounds of a line. If the peer ends without a \
-                     match, the status is 8, and when the time of --timeout is over, 3.",
+                    "Wait for a match in what is received, and write what was matched, and a newline behind it, to \
+                     standard output; after the last --expect, end with status 0. If the peer ends without a match, \
+                     the status is 8, and when the time of --timeout is over, 3.\n\n\
+                     ^ and $ are the bounds of a line. Characters are those of Unicode; with (?-u) in front they are \
+                     bytes, as in (?-u)\\xff. A match may be up to 64 KiB long; what is older is forgotten.\n\n\
+                     A match at the end of what has come, which more could make longer (.*), is taken when the peer \
+                     has said nothing for 200 ms. One which more could undo ($, \\b) is taken when the next byte \
+                     confirms it, when the peer ends, or when the time of --timeout is over: for a prompt without a \
+                     newline, leave $ out.",
                 )
                 .value_parser(Value(|text| {
                     let text = text.to_str().ok_or_else(|| fault("it is not UTF-8"))?;
@@ -102,7 +107,7 @@ mod tests {
             ("--send a h --expect=b 1 --send c", vec![send("a"), expect("b"), send("c")]),
             ("--expect a --expect a h 1", vec![expect("a"), expect("a")]),
             ("--expect -ERR --send -v -v h 1", vec![expect("-ERR"), send("-v")]),
-            ("--send 'a\\r\\n\\x00' h 1", vec![send("a\r\n\0")]),
+            ("--send 'a\\r\\n\\x00' --expect b h 1", vec![send("a\r\n\0"), expect("b")]),
         ] {
             assert_eq!(run(line).unwrap().dialogue, steps, "connect {line}");
         }
@@ -151,8 +156,29 @@ connect to tcp:redis:6379
 try again until that has taken 30s, with status 3
 send \"PING\\r\\n\"
 wait at most 2s for a match of ^\\+PONG, with status 3
-write what was matched to standard output; end after the last match
+leave standard input alone
+write what was matched to standard output, each with a newline; end after the last match
 end with status 8 when the peer ends before that
+"
+        );
+        assert_eq!(
+            explain("--expect x h 1"),
+            "\
+connect to tcp:h:1
+wait for a match of x
+send standard input meanwhile
+write what was matched to standard output, each with a newline; end after the last match
+end with status 8 when the peer ends before that
+"
+        );
+        assert_eq!(
+            explain("--send 'a\\n' --send b h 1"),
+            "\
+connect to tcp:h:1
+send \"a\\nb\" first
+send standard input, then tell the peer that it has ended
+write what is received to standard output
+when the peer ends, go on sending, but stop if standard input is a terminal
 "
         );
         assert_eq!(

@@ -1,8 +1,8 @@
-//! `connect --send --expect`: a dialogue with the peer instead of a bridge to standard input.
+//! `connect --expect`, with or without `--send`: a dialogue with the peer instead of a bridge to standard input.
 //!
 //! The steps say what is sent; where there is no `--send`, standard input is sent while the matches are waited for, as
-//! it is without them; the null device is not. Each match goes to standard output, followed by a newline. What is left to be sent
-//! behind the last `--expect` is a session of its own that ends as `--send-only` does: everything is acknowledged, FIN,
+//! it is without them; the null device is not. Each match goes to standard output, followed by a newline. What is left
+//! to be sent behind the last `--expect` is a session of its own that ends as `--send-only` does: everything is acknowledged, FIN,
 //! and nobody waits for the peer to end. A dialogue that fails ends with a reset, since an end of file would say that
 //! all was said.
 

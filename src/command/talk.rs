@@ -303,10 +303,10 @@ impl Talk {
         let Some(Act::Expect(pattern)) = self.acts.front() else { return Ok(false) };
         let complete = match self.window.search(pattern) {
             Found::Match => true,
-            Found::Open => {
+            found @ (Found::Open | Found::Unsure) => {
                 let late = self.limits.expect.is_some_and(|limit| self.began + limit <= now);
-                matches!(self.peer, Peer::Ended)
-                    || matches!(self.peer, Peer::There) && (late || self.heard_at + SETTLE <= now)
+                let settled = found == Found::Open && self.heard_at + SETTLE <= now;
+                matches!(self.peer, Peer::Ended) || matches!(self.peer, Peer::There) && (late || settled)
             }
             Found::Nothing => false,
         };
@@ -387,7 +387,7 @@ fn cut(name: &str, error: &std::io::Error) -> String {
     }
 }
 
-/// How long a peer is silent before a match that the next byte might change is taken as it is.
+/// How long a peer is silent before a match that the next byte might lengthen is taken as it is.
 const SETTLE: Duration = Duration::from_millis(200);
 
 /// Reads in one turn before others have theirs.

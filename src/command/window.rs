@@ -1,8 +1,9 @@
 //! What a peer has sent since the last match, as far as it is remembered, and the search for the next one.
 //!
-//! A stream is searched while it grows, and a match that touches its end may be another one with the next byte: `.*`
-//! takes more, `$` holds no longer. Such a match is *open*; the caller waits for more, and takes it when the peer has
-//! ended or falls silent. So the result does not depend on how the network cut the stream, as long as it flows.
+//! A stream is searched while it grows, and a match that touches its end may be another one with the next byte. One
+//! that may only grow (`.*`) is *open*: the caller waits for more, and takes it when the peer has ended or falls silent,
+//! since what matched is there whatever follows. One that holds only where the stream ends (`^OK$` behind `OK`, which
+//! may become `OKAY`) is *unsure*: silence proves nothing, and it is taken when the peer has ended or the time is over.
 
 use regex::bytes::Regex;
 
@@ -48,7 +49,9 @@ pub(super) struct Window {
 pub(super) enum Found {
     /// Nothing.
     Nothing,
-    /// A match that more bytes may change.
+    /// A match that holds only if no more bytes come.
+    Unsure,
+    /// A match that more bytes may make longer.
     Open,
     /// A match.
     Match,
@@ -71,10 +74,7 @@ impl Window {
         match pattern.regex.find_at(&self.bytes, self.from) {
             None => Found::Nothing,
             Some(found) if found.end() < self.bytes.len() => Found::Match,
-            Some(found) => match self.is_settled(pattern, found.start()) {
-                true => Found::Match,
-                false => Found::Open,
-            },
+            Some(found) => self.outlook(pattern, found.start()),
         }
     }
 
@@ -98,15 +98,28 @@ impl Window {
         format!("\"{dots}{}\"", Escaped(shown))
     }
 
-    /// True if no next byte changes a match that ends with the window and begins at `start`.
-    fn is_settled(&self, pattern: &Pattern, start: usize) -> bool {
+    /// What a next byte may do to a match that ends with the window and begins at `start`.
+    fn outlook(&self, pattern: &Pattern, start: usize) -> Found {
         let mut longer = self.bytes.clone();
         let end = longer.len();
         longer.push(0);
-        PROBES.into_iter().chain(0..=u8::MAX).all(|byte| {
+        let mut after = |byte| {
             longer[end] = byte;
-            pattern.regex.find_at(&longer, self.from).is_some_and(|found| found.start() == start && found.end() == end)
-        })
+            match pattern.regex.find_at(&longer, self.from) {
+                Some(found) if found.start() == start && found.end() == end => Found::Match,
+                Some(found) if found.start() == start && found.end() > end => Found::Open,
+                _ => Found::Unsure,
+            }
+        };
+        // all of the few, since one may lengthen what another undoes; they are of every kind that an anchor tells apart
+        let few = PROBES.map(&mut after);
+        if few.contains(&Found::Unsure) {
+            return Found::Unsure;
+        }
+        if few.contains(&Found::Open) {
+            return Found::Open;
+        }
+        (0..=u8::MAX).map(after).find(|found| *found != Found::Match).unwrap_or(Found::Match)
     }
 
     /// Drops what neither a search nor its context needs.
@@ -129,7 +142,7 @@ const CONTEXT: usize = 4;
 /// Bytes of the window that a message shows: the last ones, where an answer's error stands.
 const SHOWN: usize = 160;
 
-/// What tells most open matches at the first look: a letter, a digit, a space, the ends of a line.
+/// A letter, a digit, a space, the ends of a line: what every anchor tells apart, and most of what a match grows by.
 const PROBES: [u8; 5] = *b"x0 \n\r";
 
 #[cfg(test)]
@@ -162,10 +175,32 @@ mod tests {
     }
 
     #[test]
-    fn a_match_that_the_next_byte_may_change_is_open() {
-        for (text, bytes) in [("^OK$", "OK"), ("220 .*", "220 mail"), ("o+", "foo"), ("\\bfoo\\b", "foo"), ("x*", "")] {
+    fn a_match_that_the_next_byte_may_lengthen_is_open() {
+        for (text, bytes) in [("220 .*", "220 mail"), ("^OK.*$", "OK"), ("o+", "foo"), ("x*", "")] {
             assert_eq!(window(bytes.as_bytes()).search(&compiled(text)), Found::Open, "{text}");
         }
+    }
+
+    #[test]
+    fn a_match_that_the_next_byte_may_undo_is_unsure() {
+        for (text, bytes) in [
+            ("^OK$", "a\nOK"),
+            ("OK\\r?$", "OK"),
+            ("OK\\r?$", "OK\r"),
+            ("OK\\z", "OK"),
+            ("err\\b", "an err"),
+            ("\\bfoo\\b", "foo"),
+            ("(?-u:err\\b)", "err"),
+            ("$", ""),
+            ("a+$", "aa"),
+            ("O(K$)?", "OK"),
+        ] {
+            assert_eq!(window(bytes.as_bytes()).search(&compiled(text)), Found::Unsure, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_match_that_no_next_byte_changes_is_one() {
         for (text, bytes) in [("^OK$", "OK\r"), ("220 .*", "220 mail\n"), ("login: ", "login: "), ("^", "")] {
             assert_eq!(window(bytes.as_bytes()).search(&compiled(text)), Found::Match, "{text}");
         }
@@ -221,7 +256,7 @@ mod tests {
             rest = &rest[count..];
             while let Some(next) = patterns.peek() {
                 let state = window.search(next);
-                if state == Found::Nothing || state == Found::Open && !rest.is_empty() {
+                if state == Found::Nothing || state != Found::Match && !rest.is_empty() {
                     break;
                 }
                 found.extend(window.take(next));

@@ -68,7 +68,8 @@ fn connect(plan: &mut Connect, flags: &Options) -> Result<(), Error> {
     packets(&plan.transfer, &plan.to)?;
     family(&plan.to)?;
     let mut odd = unused(flags, std::slice::from_ref(&plan.to));
-    odd.extend(odd_transfer(&plan.transfer));
+    let banner = dialogue::opening(&plan.dialogue);
+    odd.extend(odd_transfer(&Transfer { banner, ..plan.transfer.clone() }));
     let dialled = matches!(plan.to.kind, Kind::Tcp(_) | Kind::Unix(..) | Kind::Path(_));
     if plan.wait.is_some() && !dialled {
         odd.push(advice(&format!("--wait changes nothing for {}", plan.to), "the command without it"));

@@ -51,8 +51,27 @@ pub fn pattern(text: &str) -> Result<Regex, BadPattern> {
     built.map_err(|_| BadPattern { at: 0, cause: "it is too large once its repetitions are spelled out".into() })
 }
 
-/// Refuses a dialogue that something else of the request leaves no room for; the direction of a file is decided already.
-pub(super) fn settle(plan: &Connect) -> Result<(), Error> {
+/// What all `--send` together send.
+pub(super) fn opening(steps: &[Step]) -> Vec<u8> {
+    let sent = steps.iter().filter_map(|step| match step {
+        Step::Send(bytes) => Some(bytes.as_slice()),
+        Step::Expect(_) => None,
+    });
+    sent.collect::<Vec<_>>().concat()
+}
+
+/// Refuses a dialogue that something else of the request leaves no room for; the direction of a file is decided
+/// already. Where nothing is waited for there is no dialogue: what is sent stands in front of everything else.
+pub(super) fn settle(plan: &mut Connect) -> Result<(), Error> {
+    room(plan)?;
+    if !plan.dialogue.iter().any(|step| matches!(step, Step::Expect(_))) {
+        plan.transfer.banner.extend(opening(&plan.dialogue));
+        plan.dialogue.clear();
+    }
+    Ok(())
+}
+
+fn room(plan: &Connect) -> Result<(), Error> {
     let expects = plan.dialogue.iter().any(|step| matches!(step, Step::Expect(_)));
     let sends = plan.dialogue.iter().any(|step| matches!(step, Step::Send(_)));
     if plan.expect_timeout.is_some() && !expects {
@@ -118,7 +137,20 @@ mod tests {
         let mut plan = connect_to(Address::parse(OsStr::new(word)).unwrap());
         plan.dialogue = vec![step];
         change(&mut plan);
-        settle(&plan).unwrap_err().line()
+        settle(&mut plan).unwrap_err().line()
+    }
+
+    #[test]
+    fn what_only_sends_is_the_beginning_of_a_usual_connection() {
+        let mut plan = connect_to(Address::parse(OsStr::new("a:1")).unwrap());
+        plan.dialogue = vec![Step::Send(b"one ".into()), Step::Send(b"two".into())];
+        let mut waiting = plan.clone();
+        settle(&mut plan).unwrap();
+        assert_eq!((plan.dialogue, plan.transfer.banner.as_slice()), (vec![], &b"one two"[..]));
+        waiting.dialogue.push(Step::Expect("x".into()));
+        let before = waiting.clone();
+        settle(&mut waiting).unwrap();
+        assert_eq!(waiting, before);
     }
 
     #[test]

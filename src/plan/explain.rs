@@ -121,10 +121,13 @@ fn dialogue(plan: &Connect, f: &mut fmt::Formatter<'_>) -> Result<bool, fmt::Err
     }
     let expects = plan.dialogue.iter().any(|step| matches!(step, Step::Expect(_)));
     if expects {
-        if plan.transfer.stdin && plan.transfer.flow == Flow::Both {
-            writeln!(f, "send standard input meanwhile")?;
+        let sends = plan.dialogue.iter().any(|step| matches!(step, Step::Send(_)));
+        match plan.transfer.flow {
+            _ if sends => writeln!(f, "leave standard input alone")?,
+            Flow::Both if plan.transfer.stdin => writeln!(f, "send standard input meanwhile")?,
+            _ => {}
         }
-        writeln!(f, "write what was matched to standard output; end after the last match")?;
+        writeln!(f, "write what was matched to standard output, each with a newline; end after the last match")?;
         writeln!(f, "end with status 8 when the peer ends before that")?;
     }
     Ok(expects)

@@ -63,7 +63,8 @@ pub struct Connect {
     pub wait: Option<Duration>,
     /// What is joined to the connection.
     pub local: Local,
-    /// `--send` and `--expect`: a dialogue instead of a bridge.
+    /// `--send` and `--expect`: a dialogue instead of a bridge. With `--send` alone there is none, see
+    /// [`Transfer::banner`].
     pub dialogue: Vec<Step>,
     /// `--timeout`: longest time for each `--expect`.
     pub expect_timeout: Option<Duration>,
@@ -220,7 +221,7 @@ pub struct Transfer {
     pub splice: bool,
     /// `-C`: LF becomes CRLF on the way to the peer.
     pub crlf: bool,
-    /// `--banner`: sent to the peer before anything else.
+    /// `--banner`, and `--send` without `--expect`: sent to the peer before anything else.
     pub banner: Vec<u8>,
     /// `-o`: a copy of what passes.
     pub copy: Option<Copy>,

@@ -1,7 +1,10 @@
 //! `connect --send --expect`: a dialogue in the order given, what it prints, and how it fails.
 
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
+use crate::harness::proc::wait_until_idle;
 use crate::harness::{Ended, Ending, Input, Listener, Peer, haul, scratch};
 
 /// Runs haul with these words against a peer that is driven by `peer`.
@@ -51,15 +54,57 @@ fn the_last_match_ends_it_although_the_peer_goes_on() {
     assert_eq!(how, (vec![], Ending::Eof));
 }
 
-// Only sending: everything is delivered, however slowly it is read.
+// Behind the last match: everything is delivered, however slowly it is read.
 #[test]
 fn the_last_send_is_delivered_before_it_ends() {
     let long = "x".repeat(60_000);
-    let (ended, got) = against(&["--send", &long, "--send", "\\x00end"], |mut peer| peer.receive_all());
-    ended.ok().no_stdout();
+    let (ended, got) = against(&["--expect", "go", "--send", &long, "--send", "\\x00end"], |mut peer| {
+        peer.send(b"go");
+        peer.receive_all()
+    });
+    ended.ok();
     assert_eq!(got.0.len(), 60_004);
     assert!(got.0.ends_with(b"\0end"));
     assert_eq!(got.1, Ending::Eof);
+}
+
+// Without --expect it is a usual connection that begins with these bytes: standard input follows them, and the answer
+// is waited for, however late it comes.
+#[test]
+fn sending_alone_begins_a_usual_connection() {
+    let listener = Listener::tcp();
+    let words = ["connect", &listener.endpoint(), "--send", "Q\\n", "--send", "R\\n"];
+    let mut child = haul(words).stdin(Input::Piped).spawn();
+    let mut peer = listener.accept();
+    assert_eq!(peer.receive(4), b"Q\nR\n", "it does not wait for standard input");
+    child.say(b"stdin-data\n");
+    child.end_stdin();
+    assert_eq!(peer.receive_all(), (b"stdin-data\n".to_vec(), Ending::Eof));
+    wait_until_idle(child.pid());
+    peer.send(b"late answer\n");
+    drop(peer);
+    let ended = child.wait();
+    ended.ok();
+    assert_eq!(ended.stdout, b"late answer\n");
+}
+
+// Whether standard input is read is up to the flags of any connection.
+#[test]
+fn sending_alone_heeds_the_direction_flags() {
+    let (ended, got) = against(&["-d", "--send", "ask"], |mut peer| {
+        assert_eq!(peer.receive(3), b"ask");
+        peer.send(b"answer");
+        peer.finish();
+        peer.receive_all()
+    });
+    ended.ok();
+    assert_eq!((ended.stdout.as_slice(), got), (&b"answer"[..], (vec![], Ending::Eof)));
+    let (ended, got) = against(&["--send-only", "--send", "told"], |mut peer| {
+        peer.send(b"discarded");
+        peer.receive_all()
+    });
+    ended.ok().no_stdout();
+    assert_eq!(got, (b"told".to_vec(), Ending::Eof));
 }
 
 // What comes behind a match belongs to the next --expect.
@@ -84,16 +129,53 @@ fn a_line_that_comes_in_pieces_is_matched_whole() {
     assert_eq!(ended.stdout, b"OK all well\n");
 }
 
-// A prompt has no end of line: silence is enough for `$`.
+// A prompt has no end of line: it is matched at once by what is there, and by `$` when the time is over.
 #[test]
-fn a_prompt_without_a_newline_is_matched_by_an_end_of_line() {
-    let (ended, got) = against(&["--expect", "^> $", "--send", "exit\\n"], |mut peer| {
-        peer.send(b"welcome\n> ");
-        peer.receive_all().0
+fn a_prompt_without_a_newline_is_matched() {
+    for words in [&["--expect", "^> "][..], &["--expect", "^> $", "--timeout", "300ms"]] {
+        let (ended, got) = against(&[words, &["--send", "exit\\n"]].concat(), |mut peer| {
+            peer.send(b"welcome\n> ");
+            peer.receive_all().0
+        });
+        ended.ok();
+        assert_eq!(ended.stdout, b"> \n");
+        assert_eq!(got, b"exit\n");
+    }
+}
+
+// Silence in the middle of a line is no end of the line.
+#[test]
+fn silence_ends_neither_a_line_nor_a_word() {
+    for (pattern, first, rest) in
+        [("^OK$", "OK", "AY\nOK?\n"), ("OK\\r?$", "OK", "AY\r\n"), ("err\\b", "no err", "ands\n")]
+    {
+        let (ended, ()) = against(&["--expect", pattern], move |mut peer| {
+            peer.send(first.as_bytes());
+            pause(Duration::from_millis(300));
+            peer.send(rest.as_bytes());
+            peer.finish();
+            let _ = peer.receive_all();
+        });
+        ended.code(8).no_stdout();
+    }
+}
+
+// What only could have been longer is taken after a short silence.
+#[test]
+fn silence_ends_a_match_that_may_only_grow() {
+    let (ended, _) = against(&["--expect", "^v.*", "--send", "go"], |mut peer| {
+        peer.send(b"v1.2");
+        assert_eq!(peer.receive(2), b"go");
+        peer.receive_all()
     });
     ended.ok();
-    assert_eq!(ended.stdout, b"> \n");
-    assert_eq!(got, b"exit\n");
+    assert_eq!(ended.stdout, b"v1.2\n");
+}
+
+/// The silence of a peer, which is what is tested.
+fn pause(time: Duration) {
+    let (_never, clock) = mpsc::channel::<()>();
+    let _ = clock.recv_timeout(time);
 }
 
 // The peer ends without the match: status 8, and what came instead.

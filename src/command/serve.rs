@@ -286,7 +286,7 @@ impl Task for Server {
         if let Some(hub) = &mut self.hub {
             hub.start(turn)?;
         }
-        let acceptor = bind(turn, &self.plan.at, &self.plan.announce, &*self.joint.observer)?;
+        let acceptor = bind(turn, &self.plan, &*self.joint.observer)?;
         if let Some(text) = &self.plan.serving.then {
             let output = match self.plan.local {
                 Local::Program(_) => Output::Inherited,

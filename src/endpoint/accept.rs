@@ -105,6 +105,11 @@ impl Acceptor {
         self.listener.local.as_socket().map(|address| address.port())
     }
 
+    /// The address that was really bound; `None` for Unix sockets.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.listener.local.as_socket().map(|address| address.ip())
+    }
+
     /// The path of a Unix socket as its raw bytes say, for those who connect to it.
     pub fn path(&self) -> Option<&Path> {
         self.listener.local.as_pathname()

@@ -186,11 +186,9 @@ impl Server {
         }
     }
 
-    /// Gives the hub its turn; true if it has more to do at once.
-    fn run_hub(&mut self, turn: &mut Turn) -> bool {
-        let Some(hub) = &mut self.hub else { return false };
-        let standing = hub.turn(turn);
-        let departed: Vec<Departed> = hub.departed().collect();
+    /// Tells how the clients of the hub ended that are gone, and strikes them off.
+    fn see_off(&mut self) {
+        let departed: Vec<Departed> = self.hub.iter_mut().flat_map(Hub::departed).collect();
         for Departed { number, outcome } in departed {
             let [bytes_out, bytes_in] = outcome.bytes;
             let (elapsed, reason) = (outcome.elapsed, reason(&outcome.ended));
@@ -200,6 +198,25 @@ impl Server {
                 self.gate.leave(ip);
             }
         }
+    }
+
+    /// Has a half-closed client of the hub make room if there is none for somebody who waits; true if it did.
+    fn make_room(&mut self, turn: &mut Turn) -> bool {
+        let (Some(acceptor), Some(hub)) = (&mut self.acceptor, &mut self.hub) else { return false };
+        let wanted = acceptor.is_starved() || self.gate.is_full() && acceptor.is_awaited(turn);
+        if !wanted || !hub.make_room(turn) {
+            return false;
+        }
+        acceptor.resume();
+        self.see_off();
+        true
+    }
+
+    /// Gives the hub its turn; true if it has more to do at once.
+    fn run_hub(&mut self, turn: &mut Turn) -> bool {
+        let Some(hub) = &mut self.hub else { return false };
+        let standing = hub.turn(turn);
+        self.see_off();
         match standing {
             Standing::Waiting => false,
             Standing::Busy => true,
@@ -298,7 +315,7 @@ impl Task for Server {
         if let Some(hub) = &mut self.hub {
             hub.start(turn)?;
         }
-        let acceptor = bind(turn, &self.plan.at, &self.plan.announce, &*self.joint.observer)?;
+        let acceptor = bind(turn, &self.plan, &*self.joint.observer)?;
         if let Some(text) = &self.plan.serving.then {
             let output = match self.plan.local {
                 Local::Program(_) => Output::Inherited,
@@ -325,7 +342,9 @@ impl Task for Server {
                 false
             }
         };
+        let was_full = self.gate.is_full();
         let busy = self.run_hub(turn);
+        let has_room = self.make_room(turn) || was_full && !self.gate.is_full();
         if self.is_over() {
             return Park::Done(self.finish(turn));
         }
@@ -333,7 +352,7 @@ impl Task for Server {
         let now = turn.now();
         let hub = self.hub.as_mut().and_then(|hub| hub.deadline(now));
         turn.deadline(soonest([pause, hub, self.errand.as_ref().and_then(Errand::deadline)]));
-        if more || busy { Park::Again } else { Park::Wait }
+        if more || busy || has_room { Park::Again } else { Park::Wait }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::error::{Cause, Error, Op};
 use crate::event::{Event, Observer};
 use crate::outcome::{Ended, Outcome};
 use crate::plan::address::{Address, Kind};
-use crate::plan::{Announce, Connect, DEFAULT_GRACE, Flow, Listen, Local, Transfer};
+use crate::plan::{Connect, DEFAULT_GRACE, Flow, Listen, Local, Transfer, policy};
 use crate::reactor::{Park, Task, Turn};
 use crate::report::{Console, ProgressView, Summary};
 
@@ -35,7 +35,7 @@ pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Tas
     bridge.access = Access::load(&plan.serving.allow, &plan.serving.deny)?;
     bridge.stage = match accepts(&plan.at, Role::Listen) {
         false => Stage::Opening(bridge.approach(&plan.at, Patience::new(None, plan.accept_timeout))?),
-        true => Stage::Binding(Box::new((plan.at.clone(), plan.announce.clone()))),
+        true => Stage::Binding(Box::new(plan.clone())),
     };
     Ok(Box::new(bridge))
 }
@@ -52,10 +52,14 @@ pub(super) fn connect(plan: &Connect, reporting: &Reporting) -> Result<Box<dyn T
 }
 
 /// Binds, and tells everybody where.
-pub(super) fn bind(turn: &mut Turn, at: &Address, plan: &Announce, observer: &dyn Observer) -> Result<Acceptor, Error> {
-    let mut acceptor = Acceptor::open(at)?;
+///
+/// # Errors
+/// It cannot be bound, or a program would be served to the world there: then nobody has been told, and nobody accepted.
+pub(super) fn bind(turn: &mut Turn, plan: &Listen, observer: &dyn Observer) -> Result<Acceptor, Error> {
+    let mut acceptor = Acceptor::open(&plan.at)?;
+    policy::programs_and_the_bound(&plan.at, acceptor.ip(), policy::runs_program(&plan.local), &plan.serving)?;
     acceptor.start(turn)?;
-    announce(plan, &acceptor)?;
+    announce(&plan.announce, &acceptor)?;
     let (protocol, address) = (acceptor.protocol(), acceptor.address().to_string());
     observer.observe(&Event::Listening { protocol, address });
     Ok(acceptor)
@@ -121,7 +125,7 @@ struct Bridge {
 /// How far it is.
 enum Stage {
     /// About to listen there: bound only once signals are handled, or one that comes between would leave a socket file.
-    Binding(Box<(Address, Announce)>),
+    Binding(Box<Listen>),
     /// Waiting for the one connection.
     Accepting(Acceptor),
     /// Dialling, or opening what is not dialled.
@@ -296,7 +300,7 @@ impl Task for Bridge {
         match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Binding(plan) => {
                 self.opened_by = self.limit.map(|limit| turn.now() + limit);
-                let acceptor = bind(turn, &plan.0, &plan.1, &*self.joint.observer)?;
+                let acceptor = bind(turn, &plan, &*self.joint.observer)?;
                 self.stage = Stage::Accepting(acceptor);
                 Ok(())
             }

@@ -54,6 +54,8 @@ struct Pause {
     until: Option<Instant>,
     /// The length of the last pause; zero once a connection was taken.
     length: Duration,
+    /// Something has run out here; otherwise connections are lost before they can be taken.
+    is_scarcity: bool,
     /// Why, until somebody asked.
     reason: Option<io::Error>,
 }
@@ -103,6 +105,11 @@ impl Acceptor {
     /// The port that was really bound; `None` for Unix sockets.
     pub fn port(&self) -> Option<u16> {
         self.listener.local.as_socket().map(|address| address.port())
+    }
+
+    /// The address that was really bound; `None` for Unix sockets.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.listener.local.as_socket().map(|address| address.ip())
     }
 
     /// The path of a Unix socket as its raw bytes say, for those who connect to it.
@@ -171,6 +178,22 @@ impl Acceptor {
         Ok(None)
     }
 
+    /// True if somebody waits to be accepted.
+    pub fn is_awaited(&self, turn: &Turn) -> bool {
+        let told = self.slot.is_some_and(|slot| turn.latch(slot).read);
+        told && sys::poll_now(self.listener.socket.as_fd()).readable
+    }
+
+    /// True while the listener pauses because descriptors or memory have run out.
+    pub fn is_starved(&self) -> bool {
+        self.pause.until.is_some() && self.pause.is_scarcity
+    }
+
+    /// Ends the pause: there is room again.
+    pub fn resume(&mut self) {
+        self.pause.until = None;
+    }
+
     /// The end of the pause.
     pub fn deadline(&self) -> Option<Instant> {
         self.pause.until
@@ -216,6 +239,7 @@ impl Pause {
 
     /// Each pause after a failure is twice as long as the one before, and only the first one is worth a word.
     fn lengthen(&mut self, now: Instant, error: io::Error) {
+        self.is_scarcity = mishap(&error) == Mishap::Exhausted;
         if self.length.is_zero() {
             self.reason = Some(error);
         }

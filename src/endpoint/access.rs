@@ -4,9 +4,11 @@
 //! Peers of a dual-stack listener are compared as IPv4. Peers without an IP address (Unix sockets) are not asked about:
 //! the permissions of the socket's file decide for them.
 
-use std::fs;
+use std::fs::OpenOptions;
+use std::io::Read;
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -106,7 +108,9 @@ impl Networks {
 /// One network a line; `#` begins a comment.
 fn read_file(path: &Path, found: &mut Vec<IpNet>) -> Result<(), Error> {
     let name = path.as_os_str().as_bytes();
-    let text = fs::read(path).map_err(|error| Error::new(Op::Open, name, error))?;
+    let text = contents(path)?;
+    // what some editors put before the text
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let line = line.split(|byte| *byte == b'#').next().unwrap_or_default().trim_ascii();
         if !line.is_empty() {
@@ -120,9 +124,31 @@ fn read_file(path: &Path, found: &mut Vec<IpNet>) -> Result<(), Error> {
     Ok(())
 }
 
+/// The whole file. Only a regular one: a FIFO would keep a server from serving until somebody writes, a device for ever.
+fn contents(path: &Path) -> Result<Vec<u8>, Error> {
+    let name = path.as_os_str().as_bytes();
+    let failed = |error| Error::new(Op::Open, name, error);
+    let refused = |why: String| Error::said(Op::Open, name, why);
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(refused("a list of networks must be a regular file".into()));
+    }
+    let mut text = Vec::new();
+    file.take(LONGEST + 1).read_to_end(&mut text).map_err(failed)?;
+    if text.len() as u64 > LONGEST {
+        return Err(refused(format!("a list of networks may have at most {} MiB", LONGEST >> 20)));
+    }
+    Ok(text)
+}
+
+/// Bytes that one file may have: more than half a million networks.
+const LONGEST: u64 = 16 << 20;
+
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
+    use std::fs;
     use std::io::Write;
 
     use super::*;
@@ -222,6 +248,46 @@ mod tests {
         let error = Access::load(&[], &lists(&["@/nowhere/acl"])).unwrap_err();
         assert_eq!(error.line(), "cannot open /nowhere/acl: no such file or directory");
         assert_eq!(error.status(), ExitStatus::Usage);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        for path in [fifo.as_path(), Path::new("/dev/zero"), Path::new("/dev/null"), dir.path()] {
+            let error = Access::load(&lists(&[&format!("@{}", path.display())]), &[]).unwrap_err();
+            let expected = format!("cannot open {}: a list of networks must be a regular file", path.display());
+            assert_eq!((error.line(), error.status()), (expected, ExitStatus::Usage));
+        }
+    }
+
+    #[test]
+    fn a_file_that_does_not_end_is_not_read_into_memory() {
+        let (file, word) = file("");
+        file.as_file().set_len(LONGEST + 1).unwrap();
+        let error = Access::load(&lists(&[&word]), &[]).unwrap_err();
+        assert!(error.line().ends_with(": a list of networks may have at most 16 MiB"), "{error}");
+        assert_eq!(error.status(), ExitStatus::Usage);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_network() {
+        let (_file, word) = file("\u{feff}10.0.0.1\n");
+        assert!(permits(&access(&[&word], &[]), "10.0.0.1"));
+    }
+
+    // Replaced by a FIFO: the lists that were read before still hold.
+    #[test]
+    fn reloading_refuses_a_fifo_and_keeps_the_lists() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list");
+        fs::write(&path, "10.0.0.1\n").unwrap();
+        let mut access = access(&[&format!("@{}", path.display())], &[]);
+        fs::remove_file(&path).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert!(access.reload().is_err());
+        assert!(permits(&access, "10.0.0.1") && !permits(&access, "10.0.0.2"));
     }
 
     #[test]

@@ -196,6 +196,13 @@ impl Transport {
         matches!(self, Transport::Socket(socket) if crate::sys::poll_now(socket.fd()).hung_up)
     }
 
+    /// Has the kernel ask from time to time whether a TCP peer is still there; anything else tells by itself.
+    pub fn probe(&self) {
+        if let Transport::Socket(socket) = self {
+            socket.probe();
+        }
+    }
+
     /// What poll(2) says of one direction at this moment; asked when splice does not say which end was not ready.
     pub fn polls_ready(&self, access: Access) -> bool {
         match self {

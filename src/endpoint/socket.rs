@@ -3,9 +3,10 @@
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use mio::unix::SourceFd;
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 
 use super::records::{self, Records};
 use crate::reactor::{Slot, Turn};
@@ -195,6 +196,15 @@ impl Socket {
         SockRef::from(&self.fd).shutdown(Shutdown::Write)
     }
 
+    /// Has the kernel ask a TCP peer from which nothing more comes whether it is still there: the kernel of one that has
+    /// closed answers by a reset once it has forgotten the connection. Where that cannot be set the connection goes on.
+    pub fn probe(&self) {
+        if self.family == Family::Tcp {
+            let often = TcpKeepalive::new().with_time(PROBE_EVERY).with_interval(PROBE_EVERY).with_retries(PROBES);
+            let _ = SockRef::from(&self.fd).set_tcp_keepalive(&often);
+        }
+    }
+
     /// Bytes sent and not yet acknowledged (Unix: not yet read); 0 where the system cannot say.
     pub fn unsent(&self) -> usize {
         sys::unsent(self.fd.as_fd()).unwrap_or(0)
@@ -226,3 +236,9 @@ impl Socket {
         self
     }
 }
+
+/// How long a probed connection may be silent before the kernel asks, and how long it waits for each answer.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+
+/// Questions without an answer that mean that the peer is gone.
+const PROBES: u32 = 3;

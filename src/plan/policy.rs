@@ -1,7 +1,10 @@
 //! Programs and the world: a program is not served to strangers unless somebody says that this is meant.
 //!
-//! Decided on the plan, so that nothing is bound and nothing has run when it is refused. What is handed over already
-//! listening (`fd,listen:3`) is whoever's who bound it.
+//! Decided on the plan, so that nothing is bound and nothing has run when it is refused. The plan cannot tell where a
+//! socket listens that is handed over (`fd,listen:3`), nor what a name is bound to: so it is asked again about the
+//! address that was really bound, before anybody is accepted.
+
+use std::net::IpAddr;
 
 use super::address::{Address, Kind};
 use super::{Local, Serving};
@@ -23,8 +26,24 @@ pub fn is_program(address: &Address) -> bool {
 /// # Errors
 /// With status 7, and what to add.
 pub fn programs_and_the_world(at: &Address, program: bool, serving: &Serving) -> Result<(), Error> {
-    let world = at.is_network() && !at.is_loopback_or_local();
-    if !program || !world || serving.open || !serving.allow.is_empty() {
+    judge(at, program && at.is_network() && !at.is_loopback_or_local(), serving)
+}
+
+/// The same for the address that `at` was really bound to; `None` if it is no IP address.
+///
+/// # Errors
+/// As [`programs_and_the_world`].
+pub fn programs_and_the_bound(
+    at: &Address,
+    bound: Option<IpAddr>,
+    program: bool,
+    serving: &Serving,
+) -> Result<(), Error> {
+    judge(at, program && bound.is_some_and(|ip| !ip.to_canonical().is_loopback()), serving)
+}
+
+fn judge(at: &Address, exposed: bool, serving: &Serving) -> Result<(), Error> {
+    if !exposed || serving.open || !serving.allow.is_empty() {
         return Ok(());
     }
     let cause = "it would serve a program to anybody who can reach it; add --allow CIDR, or --open if that is meant";
@@ -59,6 +78,23 @@ mod tests {
             "cannot listen on tcp:9000: it would serve a program to anybody who can reach it; add --allow CIDR, or \
              --open if that is meant\n  try: 127.0.0.1:9000 for this machine alone, or --allow 192.0.2.0/24"
         );
+    }
+
+    #[test]
+    fn an_inherited_listener_is_judged_by_its_address() {
+        let at = Address::parse(OsStr::new("fd,listen:3")).unwrap();
+        let decide = |bound: &str, program, open| {
+            let serving = Serving { open, ..Serving::default() };
+            programs_and_the_bound(&at, Some(bound.parse().unwrap()), program, &serving)
+        };
+        for bound in ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"] {
+            assert_eq!(decide(bound, true, false).unwrap_err().status(), ExitStatus::Policy, "{bound}");
+            assert!(decide(bound, false, false).is_ok() && decide(bound, true, true).is_ok(), "{bound}");
+        }
+        for bound in ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"] {
+            assert!(decide(bound, true, false).is_ok(), "{bound}");
+        }
+        assert!(programs_and_the_bound(&at, None, true, &Serving::default()).is_ok(), "a Unix socket");
     }
 
     #[test]

@@ -143,6 +143,11 @@ impl End {
         }
     }
 
+    /// From now on the kernel asks whether the peer is still there.
+    pub fn probe(&self) {
+        self.transport.probe();
+    }
+
     /// True once the peer is known to have cut the connection.
     pub fn is_cut(&self) -> bool {
         self.cut

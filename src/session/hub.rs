@@ -30,6 +30,9 @@
 //! - Both directions over: everything it sent is written, everything due to it is sent; then it lingers and is closed.
 //! - One that has sent FIN still gets what comes, by the rule of `--after-peer-eof`: with `auto` until nothing has been
 //!   sent to it for 5 min, since over TCP a client that closed and one that only half-closed look the same until then.
+//!   Keepalive asks after it meanwhile: the kernel of one that closed knows nothing of it after a minute or so, and says.
+//! - When there is no room for somebody who waits (`-m`, or descriptors have run out), the one that has been half-closed
+//!   longest, of those that have got everything, makes room by an orderly end (`room`).
 //!   When no more clients come and all of a broker's have sent FIN, they get it too.
 //! - One that is cut, fails, or passes a limit concerns nobody else. What it had sent before is written.
 //!
@@ -42,6 +45,7 @@ mod leave;
 mod lines;
 mod local;
 mod output;
+mod room;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -413,6 +417,3 @@ const LEAST: u64 = 1024;
 
 /// How long a client may take nothing while others wait for it.
 const STUCK: Duration = Duration::from_secs(10);
-
-/// How long a client that has ended is kept without anything to send to it.
-const HALF_CLOSED: Duration = Duration::from_secs(300);

@@ -117,6 +117,40 @@ fn a_broker_lets_clients_hear_each_other() {
     stop(server);
 }
 
+// Over TCP a client that has closed looks like one that still listens: it makes room for those who come.
+#[test]
+fn clients_that_are_gone_make_room_for_others() {
+    let server = haul(["listen", "-v", "-k", "--broker", "-m", "3", "127.0.0.1:0"]).spawn();
+    let come = || {
+        let peer = Peer::connect(server.address());
+        let port = format!(":{}", peer.local_port());
+        server.stderr_line_where(|line| line.contains(&port));
+        peer
+    };
+    let gone = [come(), come(), come()];
+    drop(gone);
+    let (mut one, mut other) = (come(), come());
+    one.send(b"anybody there?\n");
+    assert_eq!(other.receive(15), b"anybody there?\n");
+    other.send(b"yes\n");
+    assert_eq!(one.receive(4), b"yes\n");
+    stop(server);
+}
+
+// A client that waits for a place gets it as soon as somebody leaves.
+#[test]
+fn a_place_that_becomes_free_is_taken_at_once() {
+    let server = haul(["listen", "-k", "-m", "1", "127.0.0.1:0"]).spawn();
+    let mut peers: Vec<_> = (0..3).map(|_| Peer::connect(server.address())).collect();
+    peers.iter_mut().for_each(|peer| peer.send(b"here\n"));
+    for (served, mut peer) in peers.into_iter().enumerate() {
+        server.stdout_reaches(5 * (served + 1));
+        peer.finish();
+        assert_eq!(peer.receive_all(), (Vec::new(), Ending::Eof));
+    }
+    stop(server);
+}
+
 // A client of a broker that resets is nobody else's concern.
 #[test]
 fn a_client_that_resets_leaves_the_chat_going() {

@@ -57,6 +57,24 @@ fn an_inherited_listener_is_accepted_on() {
     assert_eq!(haul.stdout, b"hello");
 }
 
+// Nobody can see from fd,listen:3 where it listens: a program is not served to the world by it either.
+#[test]
+fn a_program_is_not_served_by_an_inherited_listener_of_every_address() {
+    // where it is served, nobody comes
+    let (once, many) = (&["--accept-timeout", "10ms"][..], &["-k"][..]);
+    for (bound, more, code) in [("0.0.0.0:0", once, 7), ("0.0.0.0:0", many, 7), ("127.0.0.1:0", once, 3)] {
+        let listener = TcpListener::bind(bound).unwrap();
+        let theirs = OwnedFd::from(listener.try_clone().unwrap());
+        let words = [&["listen"], more, &["-e", "cat", "fd,listen:3"]].concat();
+        let haul = haul(&words).after("exec 3<&0 0</dev/null").stdin(Input::Fd(theirs)).run();
+        haul.code(code);
+        if code == 7 {
+            let line = "haul: cannot listen on fd,listen:3: it would serve a program to anybody who can reach it; ";
+            assert!(haul.one_error().starts_with(line), "{}", haul.stderr);
+        }
+    }
+}
+
 // Test endpoints in the place of a peer: what is sent to echo: comes back.
 #[test]
 fn the_echo_endpoint_gives_back_what_it_gets() {

@@ -36,6 +36,8 @@ pub(super) struct Client {
     pub(super) moved_at: Instant,
     /// When it took something last.
     pub(super) taken_at: Instant,
+    /// When the end of what it sends was read.
+    pub(super) ended_at: Option<Instant>,
     /// When the end of what it gets was passed on.
     pub(super) quiet_since: Option<Instant>,
     /// Invariant: true while it stands in the list of those that get a turn.
@@ -106,6 +108,7 @@ impl Client {
             started: now,
             moved_at: now,
             taken_at: now,
+            ended_at: None,
             quiet_since: None,
             is_ready: false,
             is_waiting: false,

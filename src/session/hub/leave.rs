@@ -52,7 +52,7 @@ impl Hub {
     }
 
     /// Closes a client and tells how it ended.
-    fn close(&mut self, turn: &mut Turn, key: usize) {
+    pub(super) fn close(&mut self, turn: &mut Turn, key: usize) {
         let client = self.clients.remove(key);
         for slot in client.end.transport().slots() {
             self.by_slot.remove(&slot);

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
+use super::Hub;
 use super::backlog::CHUNK;
 use super::client::{Client, Input, Outlet};
 use super::lines::{LONGEST, Speech};
-use super::{HALF_CLOSED, Hub};
+use super::room::HALF_CLOSED;
 use crate::error::{Cause, Error};
 use crate::event::Event;
 use crate::outcome::{Ended, ExitStatus};
@@ -207,6 +208,7 @@ impl Hub {
             Step::Eof => {
                 let (session, bytes) = (client.number, client.bytes[1]);
                 self.end_input(key);
+                self.note_end(key, turn.now());
                 self.context.observer.observe(&Event::Eof { session, direction: "in", bytes });
                 0
             }
@@ -323,12 +325,6 @@ impl Hub {
         let quiet = client.quiet_since.zip(policy.quit_after).map(|(since, limit)| since + limit);
         let kept = self.is_half_closed(key) && policy.after_peer_eof == AfterPeerEof::Auto;
         soonest([quiet, kept.then(|| client.moved_at + HALF_CLOSED)])
-    }
-
-    /// True for a client that sends nothing more and may still get something.
-    fn is_half_closed(&self, key: usize) -> bool {
-        let client = &self.clients[key];
-        matches!(client.input, Input::Ended(_)) && client.outlet == Outlet::Open
     }
 
     /// The user's time limit that has passed for this client, as an error.

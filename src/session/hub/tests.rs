@@ -1,6 +1,7 @@
 //! Hubs over scripted transports with a clock of their own, and over real sockets.
 
 mod real;
+mod room;
 mod scripted;
 
 use std::cell::RefCell;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use super::Context;
 use crate::event::{Event, Observer};
 use crate::meter::Meter;
+use crate::outcome::Ended;
 use crate::plan::{AfterPeerEof, Flow, Share};
 use crate::session::carrier::Pools;
 use crate::session::end::Side;

@@ -5,7 +5,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::endpoint::Transport;
 use crate::endpoint::script::{Read, Script, Seen, Write};
-use crate::outcome::Ended;
 use crate::reactor::Slot;
 use crate::reactor::testing::Bench;
 use crate::session::end::End;
@@ -13,17 +12,17 @@ use crate::session::hub::{Hub, Standing};
 use crate::units::Rate;
 
 /// A hub on a bench, with what its transports saw.
-struct Stage {
+pub(super) struct Stage {
     bench: Bench,
     hub: Hub,
     local: Rc<RefCell<Seen>>,
     ear: Rc<Ear>,
-    clients: Vec<(Rc<RefCell<Seen>>, Slot)>,
-    gone: Vec<(u64, Ended)>,
+    pub(super) clients: Vec<(Rc<RefCell<Seen>>, Slot)>,
+    pub(super) gone: Vec<(u64, Ended)>,
 }
 
 impl Stage {
-    fn new(share: Share, policy: Policy, input: Vec<Read>, output: Vec<Write>) -> Self {
+    pub(super) fn new(share: Share, policy: Policy, input: Vec<Read>, output: Vec<Write>) -> Self {
         let mut bench = Bench::new();
         let script = Script::new(input, output);
         let local = Rc::clone(&script.seen);
@@ -39,7 +38,7 @@ impl Stage {
     }
 
     /// Adds a client that sends and takes what the scripts say, and then waits.
-    fn add(&mut self, reads: Vec<Read>, writes: Vec<Write>) -> usize {
+    pub(super) fn add(&mut self, reads: Vec<Read>, writes: Vec<Write>) -> usize {
         let script = Script::new(reads, writes);
         let seen = Rc::clone(&script.seen);
         let number = self.clients.len() as u64 + 1;
@@ -50,7 +49,7 @@ impl Stage {
         self.clients.len() - 1
     }
 
-    fn turn(&mut self) -> Standing {
+    pub(super) fn turn(&mut self) -> Standing {
         let mut turns = 0;
         loop {
             let standing = self.hub.turn(&mut self.bench.turn());
@@ -64,30 +63,37 @@ impl Stage {
     }
 
     /// An event for a client, and the turn it brings.
-    fn fire(&mut self, client: usize) -> Standing {
+    pub(super) fn fire(&mut self, client: usize) -> Standing {
         self.bench.fire(self.clients[client].1);
         self.turn()
     }
 
-    fn pass_time(&mut self, span: Duration) -> Standing {
+    pub(super) fn pass_time(&mut self, span: Duration) -> Standing {
         self.bench.now += span;
         self.turn()
+    }
+
+    /// Whether somebody made room.
+    pub(super) fn make_room(&mut self) -> bool {
+        let made = self.hub.make_room(&mut self.bench.turn());
+        self.gone.extend(self.hub.departed().map(|gone| (gone.number, gone.outcome.ended)));
+        made
     }
 
     fn printed(&self) -> String {
         String::from_utf8_lossy(&self.local.borrow().written).into_owned()
     }
 
-    fn got(&self, client: usize) -> String {
+    pub(super) fn got(&self, client: usize) -> String {
         String::from_utf8_lossy(&self.clients[client].0.borrow().written).into_owned()
     }
 
-    fn closed(&self, client: usize) -> Option<bool> {
+    pub(super) fn closed(&self, client: usize) -> Option<bool> {
         self.clients[client].0.borrow().closed
     }
 }
 
-fn data(text: &str) -> Read {
+pub(super) fn data(text: &str) -> Read {
     Read::Data(text.into())
 }
 

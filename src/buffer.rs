@@ -44,11 +44,6 @@ impl Buffer {
         &self.bytes[self.start..self.end]
     }
 
-    /// What is there to consume, for a protocol that decodes in place.
-    pub fn filled_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.start..self.end]
-    }
-
     /// The free space at the end, at most `most` bytes. What is left moves to the front first when that makes room that
     /// is asked for: a protocol must find a whole record's room wherever the last one ended.
     pub fn spare(&mut self, most: usize) -> &mut [u8] {

@@ -32,6 +32,8 @@
 //! - **Carrier**: what holds bytes in transit: a leased buffer or a leased kernel pipe. **Pump**: one direction.
 //! - **Session**: two ends and two pumps. **Parting**: its last part: deliver, linger, close or reset.
 //! - **Tap**: looks at the bytes of a session on their way, for a copy; it changes none.
+//! - **Hub**: many clients around one standard input and output. **Link**: a session and the wait for its programs.
+//!   **Gate**: who may come in, and how many at once. **Errand**: the command of `--then`.
 //! - **Task**: something with turns. **Turn**: its view of the reactor. **Latch**: readiness, remembered.
 //! - **Cut**: a connection that ended without an end of file.
 //!
@@ -45,7 +47,8 @@
 //! 4. *`start <= end <= capacity`* in every buffer. A kernel pipe's count has no such bound: never assert one.
 //! 5. *Each direction ends exactly once,* and its sink learns of it exactly once.
 //! 6. *Memory per session is bounded,* and near nothing when idle: carriers are leased while there is something in them.
-//! 7. *The data path neither allocates, formats, locks, nor reads the clock*: the reactor passes `now`.
+//! 7. *The data path neither allocates, formats, locks, nor reads the clock*, unless it is watched (`-o`): the reactor
+//!    passes `now`.
 //! 8. *Inherited descriptors leave as they came*: no flag is ever set on a shared description; only the width of a pipe
 //!    may have grown.
 //! 9. *One session's failure never leaves that session.*

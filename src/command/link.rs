@@ -149,7 +149,10 @@ impl Joint {
         let session = Session::new(near, far_end(opened, self.converts()), context, turn.now());
         let tap = self.copier.as_ref().map(|copier| copier.tap(number));
         let mut session = session.with_tap(tap).with_banner(&self.transfer.banner);
-        session.start(turn)?;
+        if let Err(error) = session.start(turn) {
+            session.kill_programs();
+            return Err(error);
+        }
         Ok(self.link(session, number))
     }
 }
@@ -238,6 +241,11 @@ impl Link {
     /// True if nothing is on its way and no direction has ended: stopping it now cuts nothing short.
     pub(super) fn is_idle(&self, now: Instant) -> bool {
         self.outcome.is_none() && self.session.is_idle(now)
+    }
+
+    /// True while a program of it has not been reaped.
+    pub(super) fn has_programs(&self) -> bool {
+        !self.reaping.is_empty() || self.session.has_programs()
     }
 
     /// Bytes delivered in each direction so far.

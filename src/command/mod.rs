@@ -33,6 +33,7 @@ use reporting::Reporting;
 /// What failed before anything could move; what failed later is in the outcome.
 pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
     crate::sys::raise_descriptor_limit();
+    crate::sys::heed(signal_hook::consts::SIGCHLD);
     match plan {
         Plan::Listen(plan) => {
             let reporting = Reporting::open(&plan.report, plan.at.asks_for_free_port())?;

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::client::{Client, Closing, stopped};
 use super::errand::Errand;
@@ -186,9 +186,10 @@ impl Server {
         }
     }
 
-    /// Tells how the clients of the hub ended that are gone, and strikes them off.
-    fn see_off(&mut self) {
+    /// Tells how the clients of the hub ended that are gone, and strikes them off; true if there were any.
+    fn see_off(&mut self) -> bool {
         let departed: Vec<Departed> = self.hub.iter_mut().flat_map(Hub::departed).collect();
+        let any = !departed.is_empty();
         for Departed { number, outcome } in departed {
             let [bytes_out, bytes_in] = outcome.bytes;
             let (elapsed, reason) = (outcome.elapsed, reason(&outcome.ended));
@@ -198,6 +199,7 @@ impl Server {
                 self.gate.leave(ip);
             }
         }
+        any
     }
 
     /// Has a half-closed client of the hub make room if there is none for somebody who waits; true if it did.
@@ -216,9 +218,10 @@ impl Server {
     fn run_hub(&mut self, turn: &mut Turn) -> bool {
         let Some(hub) = &mut self.hub else { return false };
         let standing = hub.turn(turn);
-        self.see_off();
+        // a place that is free again is offered at once: no event comes for somebody who waits already
+        let freed = self.see_off() && self.acceptor.is_some();
         match standing {
-            Standing::Waiting => false,
+            Standing::Waiting => freed,
             Standing::Busy => true,
             Standing::Over(ended) => {
                 self.hub = None;
@@ -229,7 +232,7 @@ impl Server {
                 if let (Some(errand), false) = (&mut self.errand, matches!(ended, Ended::Clean)) {
                     errand.hurry(turn.now());
                 }
-                self.ended = Some(ended);
+                self.ended.get_or_insert(ended);
                 false
             }
         }
@@ -300,9 +303,11 @@ impl Server {
     fn finish(&mut self, turn: &Turn) -> Outcome {
         let Summary { bytes_in, bytes_out, elapsed, .. } = self.summary(turn.now());
         self.joint.observer.observe(&Event::Stats { bytes_in, bytes_out, elapsed });
-        let ended = match (self.status, self.ended.take()) {
-            (0, ended) => ended.unwrap_or(Ended::Clean),
-            (status, _) => Ended::Program(status),
+        let ended = match (self.ended.take(), self.status) {
+            // the command of --then was only told to end because of this
+            (Some(ended @ (Ended::Failed(_) | Ended::ReaderGone)), _) => ended,
+            (ended, 0) => ended.unwrap_or(Ended::Clean),
+            (_, status) => Ended::Program(status),
         };
         Outcome { ended, bytes: [bytes_out, bytes_in], elapsed }
     }
@@ -311,7 +316,7 @@ impl Server {
 impl Task for Server {
     fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let failed = |error| Error::new(Op::Use, "signals", error);
-        turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1]).map_err(failed)?;
+        turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCONT]).map_err(failed)?;
         if let Some(hub) = &mut self.hub {
             hub.start(turn)?;
         }
@@ -337,7 +342,7 @@ impl Task for Server {
             Ok(more) => more,
             Err(error) => {
                 // the listener is of no use any more: what is open still comes to its end
-                self.joint.observer.observe(&Event::Error { session: None, reason: error.line() });
+                self.ended = Some(Ended::Failed(error));
                 self.wind_up(turn);
                 false
             }

@@ -72,13 +72,16 @@ fn accept_permitted(
     access: &Access,
     observer: &dyn Observer,
 ) -> Result<Option<Accepted>, Error> {
-    while let Some(accepted) = acceptor.accept(turn)? {
+    for _ in 0..REFUSALS {
+        let Some(accepted) = acceptor.accept(turn)? else { return Ok(None) };
         if accepted.ip.is_none_or(|ip| access.permits(ip)) {
             return Ok(Some(accepted));
         }
         let text = format!("refused {}: not allowed", accepted.peer);
         observer.observe(&Event::Note { verbosity: 1, text });
     }
+    // there may be more of them, after everything else had its turn
+    turn.wake(turn.id());
     Ok(None)
 }
 
@@ -264,8 +267,12 @@ impl Bridge {
         let number = [SIGINT, SIGTERM, SIGHUP].into_iter().find(|number| signals & 1 << number != 0)?;
         let again = std::mem::replace(&mut self.stopping, true);
         match &mut self.stage {
-            Stage::Moving(link) if !again || self.joint.local != Local::Stdio => {
+            Stage::Moving(link) if !again => {
                 link.stop(Ended::Signal(number), turn.now());
+                None
+            }
+            Stage::Moving(link) if link.has_programs() => {
+                link.kill(Ended::Signal(number), turn.now());
                 None
             }
             Stage::Moving(link) => {
@@ -333,3 +340,6 @@ impl Task for Bridge {
         }
     }
 }
+
+/// Clients refused in one turn before signals and limits are looked at.
+const REFUSALS: usize = 64;

@@ -326,16 +326,6 @@ impl Transport {
         }
     }
 
-    /// True if a lingering close has to wait for the send queue.
-    pub fn lingers(&self) -> bool {
-        match self {
-            Transport::Socket(_) => true,
-            #[cfg(test)]
-            Transport::Script(_) => true,
-            _ => false,
-        }
-    }
-
     /// Closes everything; with `reset` a socket's peer is told that this was no orderly end.
     ///
     /// # Errors

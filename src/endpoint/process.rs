@@ -11,7 +11,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 
 use mio::unix::SourceFd;
-use signal_hook::consts::SIGCHLD;
+use signal_hook::consts::{SIGCHLD, SIGKILL};
 
 use super::Descriptors;
 use super::descriptor::Descriptor;
@@ -186,6 +186,13 @@ impl Child {
             Err(_) => self.ended = Some(255),
         }
         self.ended
+    }
+
+    /// Ends it and everything in its group at once, and waits for the little that takes.
+    pub fn kill(&mut self) {
+        self.signal(SIGKILL);
+        // it cannot refuse, and there is nobody to tell
+        let _ = self.child.wait();
     }
 
     /// Takes it out of the poll, so that another task may watch it.

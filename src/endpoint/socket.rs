@@ -221,12 +221,11 @@ impl Socket {
         if let Some(slot) = self.slot.take() {
             turn.deregister(&mut SourceFd(&self.fd.as_raw_fd()), slot);
         }
-        if reset {
-            sys::arm_reset(self.fd.as_fd());
-        }
-        if !self.private && !reset {
-            // others may hold it open: the peer still learns that haul is done
+        if !self.private {
+            // others may hold it open, with options that are theirs: the peer still learns that haul is done
             let _ = SockRef::from(&self.fd).shutdown(Shutdown::Both);
+        } else if reset {
+            sys::arm_reset(self.fd.as_fd());
         }
     }
 

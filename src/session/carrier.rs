@@ -30,11 +30,6 @@ impl Pools {
         self.buffers.lease()
     }
 
-    /// The size of the buffers lent.
-    pub fn buffer_size(&self) -> usize {
-        self.buffers.capacity()
-    }
-
     /// Lends an empty kernel pipe.
     ///
     /// # Errors

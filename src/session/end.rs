@@ -313,6 +313,7 @@ impl End {
                 continue;
             }
             match self.transport.write(turn, wire.filled()) {
+                Ok(0) => break,
                 Ok(count) => {
                     wire.consume(count);
                     moved += count;

@@ -380,7 +380,7 @@ impl Session {
     /// The sink of a direction failed. What the peer had sent before it went away is still there to be read.
     fn sink_failed(&mut self, turn: &mut Turn, direction: usize, fault: end::Fault) {
         let now = turn.now();
-        if self.is_program(1 - direction) && is_broken_pipe(&fault) {
+        if self.has_read_enough(direction, &fault) {
             // it has read all that it wanted; its status will tell whether that was right
             self.enough[1 - direction] = true;
             self.pumps[direction].go_on_discarding();
@@ -408,7 +408,13 @@ impl Session {
     /// Nobody reads our output any more; for a socket on standard output that may be a reset.
     fn is_reader_gone(&self, direction: usize, fault: &end::Fault) -> bool {
         let end::Fault::Io(error) = fault else { return false };
-        !self.is_peer(1 - direction) && matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+        let gone = matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset);
+        gone && !self.is_peer(1 - direction) && !self.is_program(1 - direction)
+    }
+
+    /// A program that does not read what is left for it has read all that it wanted.
+    fn has_read_enough(&self, direction: usize, fault: &end::Fault) -> bool {
+        self.is_program(1 - direction) && is_broken_pipe(fault)
     }
 
     fn is_program(&self, end: usize) -> bool {

@@ -129,8 +129,15 @@ impl Session {
             if let Stop::SinkFailed(fault) = run.stop {
                 failed = Some((direction, fault));
             }
+            // what it started may still hold the pipe, but nobody is there to read
+            let sink = if direction == OUTWARD { &mut *peer } else { &mut *local };
+            if sink.program().is_some_and(|program| program.exited(turn).is_some()) {
+                self.pumps[direction].break_off();
+            }
         }
-        if let Some((direction, fault)) = failed {
+        if let Some((direction, fault)) = failed
+            && !self.has_read_enough(direction, &fault)
+        {
             let by = match self.is_reader_gone(direction, &fault) {
                 true => Ended::ReaderGone,
                 false => Ended::Failed(self.explain(direction, false, fault)),

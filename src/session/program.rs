@@ -46,6 +46,11 @@ impl Program {
         Some(moved_at.map_or(ended_at, |moved_at| moved_at.max(ended_at)) + SILENCE)
     }
 
+    /// Ends it here and now, for a session that could not begin.
+    fn kill(&mut self) {
+        self.child.kill();
+    }
+
     /// Gives the child to whoever waits for it after the session.
     pub fn into_child(mut self, turn: &mut Turn) -> Child {
         self.child.forget(turn);
@@ -54,6 +59,18 @@ impl Program {
 }
 
 impl Session {
+    /// True if a program stands at one of its ends.
+    pub fn has_programs(&self) -> bool {
+        self.ends.iter().flatten().any(End::is_program)
+    }
+
+    /// Ends the programs of a session that could not begin.
+    pub fn kill_programs(&mut self) {
+        for program in self.ends.iter_mut().flatten().filter_map(End::program) {
+            program.kill();
+        }
+    }
+
     /// A program that has exited ends the session once its output is through.
     pub(super) fn check_programs(&mut self, turn: &mut Turn) {
         let now = turn.now();

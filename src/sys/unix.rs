@@ -118,8 +118,10 @@ pub fn close(fd: OwnedFd) -> io::Result<()> {
     if let Ok(null) = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, rustix::fs::Mode::empty()) {
         // SAFETY: `null` is open; `number` was ours and is replaced in one step.
         unsafe { libc::dup2(null.as_raw_fd(), number) };
+        return flushed;
     }
-    flushed
+    // no descriptor left for the null device: closed at least, so that whoever reads our output gets its end
+    close_raw(number).and(flushed)
 }
 
 fn close_raw(number: RawFd) -> io::Result<()> {
@@ -219,6 +221,17 @@ pub fn is_signal_ignored(number: i32) -> bool {
         old
     };
     old.sa_sigaction == libc::SIG_IGN
+}
+
+/// Puts a signal that haul was started with ignored back to its default: an ignored SIGCHLD would lose every status.
+pub fn heed(number: i32) {
+    if is_signal_ignored(number) {
+        // SAFETY: an all-zero sigaction is SIG_DFL with no flags; the pointer is to a local.
+        unsafe {
+            let action: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(number, &raw const action, std::ptr::null_mut());
+        }
+    }
 }
 
 /// Ends (or stops) the process by a signal's default action, as if no handler had ever been there.

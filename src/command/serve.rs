@@ -135,12 +135,7 @@ impl Server {
                 return Ok(false);
             }
             let Some(acceptor) = &mut self.acceptor else { return Ok(false) };
-            let Some(accepted) = acceptor.accept(turn)? else {
-                if let Some(trouble) = acceptor.trouble() {
-                    self.joint.observer.observe(&Event::Error { session: None, reason: trouble.line() });
-                }
-                return Ok(false);
-            };
+            let Some(accepted) = acceptor.accept(turn)? else { return Ok(false) };
             match self.gate.refuses(accepted.ip) {
                 None => self.welcome(turn, accepted),
                 Some(why) => {
@@ -350,6 +345,9 @@ impl Task for Server {
         let was_full = self.gate.is_full();
         let busy = self.run_hub(turn);
         let has_room = self.make_room(turn) || was_full && !self.gate.is_full();
+        if let Some(trouble) = self.acceptor.as_mut().and_then(Acceptor::trouble) {
+            self.joint.observer.observe(&Event::Error { session: None, reason: trouble.line() });
+        }
         if self.is_over() {
             return Park::Done(self.finish(turn));
         }

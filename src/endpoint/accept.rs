@@ -189,9 +189,9 @@ impl Acceptor {
         self.pause.until.is_some() && self.pause.is_scarcity
     }
 
-    /// Ends the pause: there is room again.
+    /// Ends the pause: there is room again, and nothing to be told.
     pub fn resume(&mut self) {
-        self.pause.until = None;
+        (self.pause.until, self.pause.reason) = (None, None);
     }
 
     /// The end of the pause.

@@ -6,7 +6,7 @@ use std::thread;
 use rustix::process::Signal;
 
 use crate::data::{assert_same, bytes};
-use crate::harness::{Ending, Input, Peer, Running, haul, proc};
+use crate::harness::{Ending, Input, Peer, Running, Sink, haul, proc};
 
 #[track_caller]
 fn stop(server: Running) {
@@ -184,4 +184,16 @@ fn a_client_that_never_reads_is_dropped_by_the_broker() {
     assert_eq!(stuck.receive_all().1, Ending::Reset);
     assert!(proc::peak_memory(server.pid()) < 24 << 10, "{} KiB", proc::peak_memory(server.pid()));
     stop(server);
+}
+
+// A full disk under the server's output is the server's failure, whatever --then would have said.
+#[test]
+fn a_full_disk_under_many_clients_is_status_5() {
+    let haul_again = env!("CARGO_BIN_EXE_haul");
+    let command = format!("echo x | '{haul_again}' connect {{addr}} {{port}} 2> /dev/null; sleep 9 & wait; exit 0");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let words = ["listen", "127.0.0.1:0", "-k", "--then", &command];
+    let haul = haul(words).stdout(Sink::Fd(full.into())).run();
+    haul.code(5);
+    assert!(haul.stderr.contains("no space left on device"), "{}", haul.stderr);
 }

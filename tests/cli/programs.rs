@@ -315,3 +315,11 @@ fn an_answer_that_is_being_made_is_given_its_grace() {
     assert_eq!(peer.receive_all().0, b"answer\n");
     server.wait().code(0);
 }
+
+// Started with SIGCHLD ignored, as some daemons start their children: a program's status is still told.
+#[test]
+fn an_ignored_sigchld_loses_no_status() {
+    let ended =
+        haul(["connect", "sh:exit 6"]).stdin(Input::Null).by(&["sh", "-c", "trap '' CHLD; exec \"$@\"", "sh"]).run();
+    ended.code(6);
+}

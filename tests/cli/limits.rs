@@ -118,6 +118,39 @@ fn accept_timeout_is_status_3() {
     assert!(!path.exists(), "the socket file was left behind");
 }
 
+// A server for many gives up, too, while nobody has come at all: with programs, a hub, and a command of its own.
+#[test]
+fn accept_timeout_ends_a_server_that_nobody_has_come_to() {
+    for flags in [&["-k"][..], &["-k", "-e", "cat"], &["-k", "--broker"], &["--then", "sleep 60"]] {
+        let words = [&["listen", "--accept-timeout", "0.2"], flags, &["127.0.0.1:0"]].concat();
+        let ended = haul(words).run();
+        ended.code(3).no_stdout();
+        let line = ended.one_error();
+        assert!(
+            line.starts_with("haul: cannot accept ") && line.ends_with("timed out after 200ms"),
+            "{flags:?}: {line}"
+        );
+    }
+}
+
+// With -k the limit is over with the first connection, however long the next one takes.
+#[test]
+fn accept_timeout_asks_for_the_first_of_many_only() {
+    let haul = haul(["listen", "-k", "--count", "2", "--accept-timeout", "0.5", "127.0.0.1:0"]).spawn();
+    let address = haul.address();
+    let mut first = Peer::connect(address);
+    let started = Instant::now();
+    let mut turns = 0;
+    while started.elapsed() < Duration::from_secs(1) {
+        turns += 1;
+        first.send(b"x");
+        haul.stdout_reaches(turns);
+    }
+    drop(first);
+    drop(Peer::connect(address));
+    haul.wait().ok();
+}
+
 // --accept-timeout ends with the accepting: a connection may then last longer.
 #[test]
 fn accept_timeout_does_not_limit_the_connection() {

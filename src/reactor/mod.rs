@@ -302,6 +302,7 @@ impl Core {
         for slot in entry.slots {
             self.release(slot);
         }
+        self.signals.forget(id);
         if id == root {
             return Some(outcome);
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::data::{assert_same, bytes};
-use crate::harness::{Ending, Input, Listener, Net, Peer, Role, Sink, Way, create, haul, scratch};
+use crate::harness::{Ending, Input, Listener, Net, Peer, Role, Sink, Way, create, haul, poll_until, proc, scratch};
 
 // -w: no byte either way for that long is status 3, though both ends are open.
 fn idle_is_status_3(way: Way) {
@@ -176,4 +176,33 @@ fn max_time_limits_a_busy_transfer() {
     let flood = peer.flood();
     haul.wait().code(3).one_error();
     flood.join().unwrap();
+}
+
+// --wait at a FIFO: one opening sleeps through all tries, since a sleeping open(2) cannot be called back.
+#[test]
+fn waiting_at_a_fifo_takes_one_thread_however_many_tries() {
+    let (_home, fifo) = crate::harness::fifo();
+    let words = ["connect", "--wait", "1s", "--connect-timeout", "20ms", fifo.to_str().unwrap()];
+    let haul = haul(words).stdin(Input::Piped).spawn();
+    let tasks = format!("/proc/{}/task", haul.pid().as_raw_nonzero());
+    let mut most = 0;
+    poll_until("the end of the wait", || {
+        most = most.max(std::fs::read_dir(&tasks).map_or(0, Iterator::count));
+        (proc::state(haul.pid()) == 'Z').then_some(())
+    });
+    let ended = haul.wait();
+    ended.code(3);
+    assert!(ended.one_error().contains("not open within 1s"), "{}", ended.stderr);
+    assert!(most <= 3, "{most} threads");
+}
+
+// What opens late is still found by the opening that slept.
+#[test]
+fn a_fifo_that_is_read_late_is_found_by_the_opening_that_slept() {
+    let (_home, fifo) = crate::harness::fifo();
+    let words = ["connect", "-v", "--wait", "30s", "--connect-timeout", "20ms", fifo.to_str().unwrap()];
+    let haul = haul(words).stdin(Input::Bytes(b"late".to_vec())).spawn();
+    haul.stderr_line("haul: waiting for ");
+    assert_eq!(std::fs::read(&fifo).unwrap(), b"late");
+    haul.wait().code(0);
 }

@@ -36,7 +36,7 @@ Register-ArgumentCompleter -Native -CommandName 'haul' -ScriptBlock {
             [CompletionResult]::new('-s', '-s', [CompletionResultType]::ParameterName, 'Listen on this address of this machine [default: all of them]')
             [CompletionResult]::new('-U', '-U ', [CompletionResultType]::ParameterName, 'Listen on the Unix socket at this path, which is removed at the end')
             [CompletionResult]::new('--mode', '--mode', [CompletionResultType]::ParameterName, 'Permissions of the Unix socket''s file, octal, say 660 [default: what the umask leaves]')
-            [CompletionResult]::new('--accept-timeout', '--accept-timeout', [CompletionResultType]::ParameterName, 'End with status 3 when nobody has connected for T [default: no limit]')
+            [CompletionResult]::new('--accept-timeout', '--accept-timeout', [CompletionResultType]::ParameterName, 'End with status 3 when the first connection has not come within T [default: no limit]')
             [CompletionResult]::new('-w', '-w', [CompletionResultType]::ParameterName, 'The same as --idle: end with status 3 when no byte has moved either way for T [default: no limit]')
             [CompletionResult]::new('--banner', '--banner', [CompletionResultType]::ParameterName, 'Send TEXT, C escapes understood, to each peer before anything else [default: nothing]')
             [CompletionResult]::new('--ready-fd', '--ready-fd', [CompletionResultType]::ParameterName, 'Once listening, write ADDR:PORT and a newline to this descriptor and close it [default: to none]')

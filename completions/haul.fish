@@ -40,7 +40,7 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -s p -d 'Listen on thi
 complete -c haul -n "__fish_haul_using_subcommand listen" -s s -d 'Listen on this address of this machine [default: all of them]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s U -d 'Listen on the Unix socket at this path, which is removed at the end' -r -F
 complete -c haul -n "__fish_haul_using_subcommand listen" -l mode -d 'Permissions of the Unix socket\'s file, octal, say 660 [default: what the umask leaves]' -r
-complete -c haul -n "__fish_haul_using_subcommand listen" -l accept-timeout -d 'End with status 3 when nobody has connected for T [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l accept-timeout -d 'End with status 3 when the first connection has not come within T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s w -d 'The same as --idle: end with status 3 when no byte has moved either way for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l banner -d 'Send TEXT, C escapes understood, to each peer before anything else [default: nothing]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l ready-fd -d 'Once listening, write ADDR:PORT and a newline to this descriptor and close it [default: to none]' -r

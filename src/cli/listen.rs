@@ -61,7 +61,7 @@ pub(super) struct Args {
     #[arg(short = 'l')]
     listen: bool,
 
-    /// End with status 3 when nobody has connected for T [default: no limit]
+    /// End with status 3 when the first connection has not come within T [default: no limit]
     #[arg(long, value_name = "T", value_parser = value::limit(), help_heading = "Limits")]
     accept_timeout: Option<Duration>,
 

@@ -65,7 +65,10 @@ impl Approach {
         }
         let Stage::Trying(opening, limit) = &mut self.stage else { return Ok(None) };
         let failure = match (opening.turn(turn), limit) {
-            (Ok(None), Some((at, limit))) if *at <= turn.now() => opening.timed_out(*limit),
+            (Ok(None), Some((at, limit))) if *at <= turn.now() => {
+                let (failure, asleep) = (opening.timed_out(*limit), opening.is_asleep());
+                return if asleep { self.sleep_on(turn, failure) } else { self.failed(turn, failure) }.map(|()| None);
+            }
             (Ok(found), _) => return Ok(found),
             (Err(error), _) => error,
         };
@@ -90,23 +93,49 @@ impl Approach {
     fn begin(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let mut opening = Opening::new(&self.address, self.ways.0, self.ways.1)?;
         let started = opening.start(turn);
-        let limit = self.patience.limit(turn.now()).map(|limit| (turn.now() + limit, limit));
+        let limit = self.limit(turn.now());
         self.stage = Stage::Trying(Box::new(opening), limit);
         started.or_else(|error| self.failed(turn, error))
     }
 
+    /// When a try that begins now is over, and how long that is.
+    fn limit(&self, now: Instant) -> Option<(Instant, Duration)> {
+        self.patience.limit(now).map(|limit| (now + limit, limit))
+    }
+
+    /// Lets an opening that sleeps go on as the next try, or makes its failure final.
+    fn sleep_on(&mut self, turn: &mut Turn, failure: Error) -> Result<(), Error> {
+        if self.patience.again(&failure, turn.now()).is_none() {
+            return self.give_up(turn, failure);
+        }
+        self.tell(&failure);
+        let next = self.limit(turn.now());
+        if let Stage::Trying(_, limit) = &mut self.stage {
+            *limit = next;
+        }
+        Ok(())
+    }
+
     /// Pauses after a failed try, or makes the failure final.
     fn failed(&mut self, turn: &mut Turn, failure: Error) -> Result<(), Error> {
+        let Some(again) = self.patience.again(&failure, turn.now()) else { return self.give_up(turn, failure) };
         self.abandon(turn);
-        let Some(again) = self.patience.again(&failure, turn.now()) else {
-            return Err(self.patience.give_up(failure));
-        };
-        if let Some(cause) = self.patience.news(&failure) {
+        self.tell(&failure);
+        self.stage = Stage::Pausing(again);
+        Ok(())
+    }
+
+    fn give_up(&mut self, turn: &mut Turn, failure: Error) -> Result<(), Error> {
+        self.abandon(turn);
+        Err(self.patience.give_up(failure))
+    }
+
+    /// Tells what is waited for, once for each cause.
+    fn tell(&mut self, failure: &Error) {
+        if let Some(cause) = self.patience.news(failure) {
             let name = printed::object(&self.address, "localhost");
             let text = format!("waiting for {}: {cause}", Escaped(&name));
             self.observer.observe(&Event::Note { verbosity: 1, text });
         }
-        self.stage = Stage::Pausing(again);
-        Ok(())
     }
 }

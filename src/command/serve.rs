@@ -14,6 +14,7 @@ use super::client::{Client, Closing, stopped};
 use super::errand::Errand;
 use super::gate::{Gate, possible};
 use super::link::{Joint, far_end, stdio_end};
+use super::progress::Ticker;
 use super::reporting::Reporting;
 use super::stream::bind;
 use crate::endpoint::accept::{Accepted, Acceptor};
@@ -21,13 +22,13 @@ use crate::endpoint::access::Access;
 use crate::endpoint::open::Opened;
 use crate::endpoint::process::{self, Output};
 use crate::endpoint::stdio;
-use crate::error::{Error, Op};
+use crate::error::{Cause, Error, Op};
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
 use crate::plan::{Flow, Listen, Local, Share};
 use crate::reactor::{Park, Task, TaskId, Turn};
 use crate::report::summary::reason;
-use crate::report::{Console, Summary};
+use crate::report::{Console, ProgressView, Summary};
 use crate::session::hub::{self, Departed, Hub, Standing};
 use crate::session::limits::soonest;
 use crate::session::policy::Policy;
@@ -55,6 +56,10 @@ struct Server {
     /// Tells every client to come to its end.
     closing: Rc<Cell<Option<Closing>>>,
     console: Console,
+    /// Shown from the first connection on.
+    progress: Option<ProgressView>,
+    /// When the first connection must have come; `None` once it has.
+    opened_by: Option<Instant>,
     started: Instant,
 }
 
@@ -124,6 +129,8 @@ impl Server {
             ended: None,
             closing: Rc::new(Cell::new(None)),
             console: reporting.console(),
+            progress: reporting.progress(None),
+            opened_by: None,
             started: Instant::now(),
         })
     }
@@ -152,6 +159,10 @@ impl Server {
 
     fn welcome(&mut self, turn: &mut Turn, accepted: Accepted) {
         self.accepted += 1;
+        self.opened_by = None;
+        if let Some(view) = self.progress.take() {
+            turn.spawn(Box::new(Ticker::new(view, Arc::clone(&self.joint.meter), None)));
+        }
         let (ip, number) = (accepted.ip, self.accepted);
         let (protocol, peer, local) = (accepted.protocol, accepted.peer.clone(), accepted.local.clone());
         self.joint.observer.observe(&Event::Accepted { session: number, protocol, peer, local });
@@ -233,7 +244,19 @@ impl Server {
         }
     }
 
+    /// Gives up if the first connection has not come within its time. Nobody is here then, so nothing is left to move.
+    fn lose_patience(&mut self, turn: &mut Turn) {
+        let (Some(at), Some(limit)) = (self.opened_by, self.plan.accept_timeout) else { return };
+        if let Some(acceptor) = self.acceptor.as_ref().filter(|_| at <= turn.now()) {
+            let object = format!("{} {}", acceptor.protocol(), acceptor.address());
+            self.hub = None;
+            self.wind_up(turn);
+            self.ended = Some(Ended::Failed(Error::new(Op::Accept, object, Cause::TimedOut(limit))));
+        }
+    }
+
     fn stop_accepting(&mut self, turn: &mut Turn) {
+        self.opened_by = None;
         if let Some(acceptor) = self.acceptor.take() {
             acceptor.close(turn);
         }
@@ -283,7 +306,8 @@ impl Server {
     fn run_errand(&mut self, turn: &mut Turn) {
         let Some(errand) = &mut self.errand else { return };
         if let Some(status) = errand.turn(turn) {
-            self.status = status;
+            // a command that was stopped because nobody came is not why it ends
+            self.status = if self.accepted == 0 && self.ended.is_some() { 0 } else { status };
             self.errand = None;
             if self.closing.get().is_none() {
                 self.wind_up(turn);
@@ -315,6 +339,7 @@ impl Task for Server {
         if let Some(hub) = &mut self.hub {
             hub.start(turn)?;
         }
+        self.opened_by = self.plan.accept_timeout.map(|limit| turn.now() + limit);
         let acceptor = bind(turn, &self.plan, &*self.joint.observer)?;
         if let Some(text) = &self.plan.serving.then {
             let output = match self.plan.local {
@@ -342,6 +367,7 @@ impl Task for Server {
                 false
             }
         };
+        self.lose_patience(turn);
         let was_full = self.gate.is_full();
         let busy = self.run_hub(turn);
         let has_room = self.make_room(turn) || was_full && !self.gate.is_full();
@@ -354,7 +380,7 @@ impl Task for Server {
         let pause = self.acceptor.as_ref().and_then(Acceptor::deadline);
         let now = turn.now();
         let hub = self.hub.as_mut().and_then(|hub| hub.deadline(now));
-        turn.deadline(soonest([pause, hub, self.errand.as_ref().and_then(Errand::deadline)]));
+        turn.deadline(soonest([pause, self.opened_by, hub, self.errand.as_ref().and_then(Errand::deadline)]));
         if more || busy || has_room { Park::Again } else { Park::Wait }
     }
 }

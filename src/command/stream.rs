@@ -21,7 +21,7 @@ use crate::error::{Cause, Error, Op};
 use crate::event::{Event, Observer};
 use crate::outcome::{Ended, Outcome};
 use crate::plan::address::{Address, Kind};
-use crate::plan::{Connect, DEFAULT_GRACE, Flow, Listen, Local, Transfer, policy};
+use crate::plan::{Connect, DEFAULT_GRACE, Flow, Listen, Local, Transfer, policy, serving};
 use crate::reactor::{Park, Task, Turn};
 use crate::report::{Console, ProgressView, Summary};
 
@@ -54,10 +54,14 @@ pub(super) fn connect(plan: &Connect, reporting: &Reporting) -> Result<Box<dyn T
 /// Binds, and tells everybody where.
 ///
 /// # Errors
-/// It cannot be bound, or a program would be served to the world there: then nobody has been told, and nobody accepted.
+/// It cannot be bound, a program would be served to the world there, or access lists would mean nothing there: then
+/// nobody has been told, and nobody accepted.
 pub(super) fn bind(turn: &mut Turn, plan: &Listen, observer: &dyn Observer) -> Result<Acceptor, Error> {
     let mut acceptor = Acceptor::open(&plan.at)?;
     policy::programs_and_the_bound(&plan.at, acceptor.ip(), policy::runs_program(&plan.local), &plan.serving)?;
+    if acceptor.ip().is_none() {
+        serving::lists_and_the_nameless(plan)?;
+    }
     acceptor.start(turn)?;
     announce(&plan.announce, &acceptor)?;
     let (protocol, address) = (acceptor.protocol(), acceptor.address().to_string());

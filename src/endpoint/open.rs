@@ -158,6 +158,12 @@ impl Opening {
         self.state = State::Over;
     }
 
+    /// True while it sleeps until the other side of a FIFO is there: nothing would be gained by doing it anew, and the
+    /// thread that sleeps for it cannot be called back.
+    pub fn is_asleep(&self) -> bool {
+        matches!(self.state, State::Awaiting(_))
+    }
+
     /// What to say when the caller's time limit passed.
     pub fn timed_out(&self, limit: Duration) -> Error {
         match &self.state {

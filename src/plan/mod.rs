@@ -6,7 +6,7 @@ pub mod dialogue;
 mod explain;
 pub mod policy;
 mod role;
-mod serving;
+pub mod serving;
 
 use std::path::PathBuf;
 use std::time::Duration;

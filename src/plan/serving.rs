@@ -52,8 +52,6 @@ fn shared(plan: &Listen) -> Result<(), Error> {
 /// What a FIFO or a Unix socket has no use for.
 fn kind(plan: &Listen) -> Result<(), Error> {
     let (serving, at) = (&plan.serving, plan.at.to_string());
-    let lists = if serving.allow.is_empty() { "--deny" } else { "--allow" };
-    let listed = !serving.allow.is_empty() || !serving.deny.is_empty();
     match &plan.at.kind {
         Kind::Fifo(_) if plan.local != Local::Stdio => {
             Err(clash("a program", &at, "a FIFO has no way back", "a shell redirection, or a Unix socket"))
@@ -64,12 +62,24 @@ fn kind(plan: &Listen) -> Result<(), Error> {
         Kind::Fifo(_) if !plan.transfer.banner.is_empty() => {
             Err(clash("--banner", &at, "a FIFO is read here", "a Unix socket"))
         }
-        Kind::Unix(..) | Kind::Path(_) | Kind::Fifo(_) if listed => {
-            let why = "who connects there has no address";
-            Err(clash(lists, &at, why, "--mode and the directory's permissions"))
-        }
+        Kind::Unix(..) | Kind::Path(_) | Kind::Fifo(_) => lists_and_the_nameless(plan),
         _ => Ok(()),
     }
+}
+
+/// Refuses access lists for an endpoint whose clients have no address: they would let everybody in. For a socket that
+/// is handed over (`fd,listen:3`) only who has it in hand can ask.
+///
+/// # Errors
+/// There are lists.
+pub fn lists_and_the_nameless(plan: &Listen) -> Result<(), Error> {
+    let lists = match (plan.serving.allow.is_empty(), plan.serving.deny.is_empty()) {
+        (true, true) => return Ok(()),
+        (true, false) => "--deny",
+        (false, _) => "--allow",
+    };
+    let why = "who connects there has no address";
+    Err(clash(lists, &plan.at.to_string(), why, "--mode and the directory's permissions"))
 }
 
 fn odd(plan: &Listen) -> Vec<Advice> {

@@ -180,6 +180,11 @@ impl Reactor {
     }
 
     fn fire_timers(&mut self, now: Instant) {
+        let Core { entries, timers, .. } = &mut self.core;
+        timers.trim(entries.iter_mut().map(|(index, entry)| {
+            let id = TaskId { index: index as u32, generation: entry.generation };
+            (id, &mut entry.alarm)
+        }));
         while let Some((at, id)) = self.core.timers.pop(now) {
             let Core { entries, timers, .. } = &mut self.core;
             let Some(entry) = lookup(entries, id) else { continue };
@@ -297,6 +302,7 @@ impl Core {
         for slot in entry.slots {
             self.release(slot);
         }
+        self.signals.forget(id);
         if id == root {
             return Some(outcome);
         }

@@ -44,6 +44,11 @@ impl Signals {
         Ok(())
     }
 
+    /// Tells `task` no more: it is over.
+    pub(super) fn forget(&mut self, task: TaskId) {
+        self.listeners.retain(|known| *known != task);
+    }
+
     /// What arrived, as bits `1 << number`, and whom it concerns.
     pub(super) fn take(&mut self) -> (u64, Vec<TaskId>) {
         let set = match &mut self.source {

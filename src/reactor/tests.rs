@@ -135,3 +135,25 @@ fn a_stale_slot_is_ignored() {
     bench.turn().read_would_block(old);
     assert!(bench.latch(new).read, "a slot of the past must not touch its successor");
 }
+
+#[test]
+fn a_task_that_is_over_hears_no_signals() {
+    let mut reactor = Reactor::new().unwrap();
+    let mut children = 0;
+    let listener = || {
+        script(|turn| {
+            turn.listen_for(&[libc::SIGURG]).unwrap();
+            done()
+        })
+    };
+    reactor
+        .run(script(move |turn| {
+            turn.listen_for(&[libc::SIGURG]).unwrap();
+            children += 1;
+            turn.spawn(listener());
+            if children == 10 { done() } else { Park::Again }
+        }))
+        .unwrap();
+    // the last child may not have had its turn
+    assert!(reactor.core.signals.take().1.len() <= 1);
+}

@@ -36,6 +36,19 @@ impl Timers {
         }
     }
 
+    /// Makes the heap anew from all alarms once most of its entries are older ones that nobody wants any more: a
+    /// deadline that alternates between soon and late leaves one behind each time.
+    pub(super) fn trim<'a>(&mut self, alarms: impl ExactSizeIterator<Item = (TaskId, &'a mut Alarm)>) {
+        if self.heap.len() <= SPARE + PER_TASK * alarms.len() {
+            return;
+        }
+        self.heap.clear();
+        for (task, alarm) in alarms {
+            alarm.standing = alarm.wanted;
+            self.heap.extend(alarm.wanted.map(|at| Reverse((at, task))));
+        }
+    }
+
     /// When the next entry is due, whether or not its task still wants it.
     pub(super) fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((at, _))| *at)
@@ -67,6 +80,10 @@ impl Timers {
         }
     }
 }
+
+/// Entries that the heap may have before it is made anew: this many, and so many for each task.
+const SPARE: usize = 64;
+const PER_TASK: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -104,5 +121,39 @@ mod tests {
         timers.set(TASK, &mut alarm, None);
         let stale = timers.pop(at(60)).unwrap();
         assert!(!timers.due(stale, &mut alarm, at(60)));
+    }
+
+    #[test]
+    fn deadlines_that_alternate_leave_a_small_heap_and_fire_once() {
+        let (mut timers, mut alarm, start) = (Timers::default(), Alarm::default(), Instant::now());
+        let at = |ms| start + Duration::from_millis(ms);
+        let late = at(1_000_000);
+        for ms in 0..10_000 {
+            timers.set(TASK, &mut alarm, Some(late));
+            timers.set(TASK, &mut alarm, Some(at(ms)));
+            let soon = timers.pop(at(ms)).unwrap();
+            assert!(timers.due(soon, &mut alarm, at(ms)));
+            timers.trim([(TASK, &mut alarm)].into_iter());
+            assert!(timers.heap.len() <= SPARE + PER_TASK, "{} entries", timers.heap.len());
+        }
+        timers.set(TASK, &mut alarm, Some(late));
+        let mut fired = 0;
+        while let Some(entry) = timers.pop(late) {
+            fired += u32::from(timers.due(entry, &mut alarm, late));
+        }
+        assert_eq!(fired, 1);
+    }
+
+    #[test]
+    fn a_heap_made_anew_keeps_what_is_wanted() {
+        let (mut timers, mut alarm, start) = (Timers::default(), Alarm::default(), Instant::now());
+        let at = |ms| start + Duration::from_millis(ms);
+        for ms in (100..1000).rev() {
+            timers.set(TASK, &mut alarm, Some(at(ms)));
+        }
+        timers.trim([(TASK, &mut alarm)].into_iter());
+        assert_eq!((timers.heap.len(), timers.next()), (1, Some(at(100))));
+        let entry = timers.pop(at(100)).unwrap();
+        assert!(timers.due(entry, &mut alarm, at(100)));
     }
 }

@@ -21,8 +21,18 @@ pub struct Pools {
 impl Pools {
     /// Pools of buffers of `buffer` bytes and kernel pipes of `pipe` bytes.
     pub fn new(buffer: usize, pipe: usize) -> Rc<Self> {
-        let pipes = Rc::new(PipePool { size: pipe, free: RefCell::new(Vec::new()) });
+        Pools::with_least(buffer, pipe, SHORT_PIPE)
+    }
+
+    fn with_least(buffer: usize, pipe: usize, least: usize) -> Rc<Self> {
+        let pipes = Rc::new(PipePool { size: pipe, least, free: RefCell::new(Vec::new()) });
         Rc::new(Pools { buffers: Pool::new(buffer), pipes })
+    }
+
+    /// Pools whose kernel pipes all come out too short.
+    #[cfg(test)]
+    pub fn with_short_pipes(buffer: usize) -> Rc<Self> {
+        Pools::with_least(buffer, SHORT_PIPE, usize::MAX)
     }
 
     /// Lends an empty buffer.
@@ -40,7 +50,7 @@ impl Pools {
             return Ok(KernelPipe { ends: Some(idle), held: 0, pool: Rc::clone(&self.pipes) });
         }
         let (read, write, capacity) = sys::kernel_pipe(self.pipes.size)?;
-        if capacity < SHORT_PIPE {
+        if capacity < self.pipes.least {
             return Err(io::ErrorKind::Unsupported.into());
         }
         Ok(KernelPipe { ends: Some((read, write)), held: 0, pool: Rc::clone(&self.pipes) })
@@ -55,6 +65,8 @@ impl Pools {
 #[derive(Debug)]
 struct PipePool {
     size: usize,
+    /// A pipe with less than this is not lent.
+    least: usize,
     /// Invariant: every pipe here is empty.
     free: RefCell<Vec<(OwnedFd, OwnedFd)>>,
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 
 use crate::data::{assert_same, bytes};
 use crate::harness::{DEADLINE, Input, Peer, file_with, haul, poll_until, proc, scratch};
@@ -72,6 +72,23 @@ fn a_program_is_not_served_by_an_inherited_listener_of_every_address() {
             let line = "haul: cannot listen on fd,listen:3: it would serve a program to anybody who can reach it; ";
             assert!(haul.one_error().starts_with(line), "{}", haul.stderr);
         }
+    }
+}
+
+// Nobody who connects to a Unix socket has an address: access lists are refused for one that is handed over, too.
+#[test]
+fn access_lists_are_refused_for_an_inherited_unix_listener() {
+    let home = scratch();
+    let path = home.path().join("s");
+    let listener = UnixListener::bind(&path).unwrap();
+    for more in [&["--allow", "10.0.0.0/8"][..], &["--deny", "0.0.0.0/0"], &["-k", "--deny", "0.0.0.0/0"]] {
+        let theirs = OwnedFd::from(listener.try_clone().unwrap());
+        let words = [&["listen", "--accept-timeout", "5s"], more, &["fd,listen:3"]].concat();
+        let haul = haul(&words).after("exec 3<&0 0</dev/null").stdin(Input::Fd(theirs)).run();
+        haul.code(2);
+        let flag = more[more.len() - 2];
+        let line = format!("haul: cannot use {flag} with fd,listen:3: who connects there has no address");
+        assert!(haul.one_error().starts_with(&line), "{}", haul.stderr);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::data::{assert_same, bytes};
-use crate::harness::{Ending, Input, Listener, Net, Peer, Role, Sink, Way, create, haul, scratch};
+use crate::harness::{Ending, Input, Listener, Net, Peer, Role, Sink, Way, create, haul, poll_until, proc, scratch};
 
 // -w: no byte either way for that long is status 3, though both ends are open.
 fn idle_is_status_3(way: Way) {
@@ -118,6 +118,39 @@ fn accept_timeout_is_status_3() {
     assert!(!path.exists(), "the socket file was left behind");
 }
 
+// A server for many gives up, too, while nobody has come at all: with programs, a hub, and a command of its own.
+#[test]
+fn accept_timeout_ends_a_server_that_nobody_has_come_to() {
+    for flags in [&["-k"][..], &["-k", "-e", "cat"], &["-k", "--broker"], &["--then", "sleep 60"]] {
+        let words = [&["listen", "--accept-timeout", "0.2"], flags, &["127.0.0.1:0"]].concat();
+        let ended = haul(words).run();
+        ended.code(3).no_stdout();
+        let line = ended.one_error();
+        assert!(
+            line.starts_with("haul: cannot accept ") && line.ends_with("timed out after 200ms"),
+            "{flags:?}: {line}"
+        );
+    }
+}
+
+// With -k the limit is over with the first connection, however long the next one takes.
+#[test]
+fn accept_timeout_asks_for_the_first_of_many_only() {
+    let haul = haul(["listen", "-k", "--count", "2", "--accept-timeout", "0.5", "127.0.0.1:0"]).spawn();
+    let address = haul.address();
+    let mut first = Peer::connect(address);
+    let started = Instant::now();
+    let mut turns = 0;
+    while started.elapsed() < Duration::from_secs(1) {
+        turns += 1;
+        first.send(b"x");
+        haul.stdout_reaches(turns);
+    }
+    drop(first);
+    drop(Peer::connect(address));
+    haul.wait().ok();
+}
+
 // --accept-timeout ends with the accepting: a connection may then last longer.
 #[test]
 fn accept_timeout_does_not_limit_the_connection() {
@@ -143,4 +176,33 @@ fn max_time_limits_a_busy_transfer() {
     let flood = peer.flood();
     haul.wait().code(3).one_error();
     flood.join().unwrap();
+}
+
+// --wait at a FIFO: one opening sleeps through all tries, since a sleeping open(2) cannot be called back.
+#[test]
+fn waiting_at_a_fifo_takes_one_thread_however_many_tries() {
+    let (_home, fifo) = crate::harness::fifo();
+    let words = ["connect", "--wait", "1s", "--connect-timeout", "20ms", fifo.to_str().unwrap()];
+    let haul = haul(words).stdin(Input::Piped).spawn();
+    let tasks = format!("/proc/{}/task", haul.pid().as_raw_nonzero());
+    let mut most = 0;
+    poll_until("the end of the wait", || {
+        most = most.max(std::fs::read_dir(&tasks).map_or(0, Iterator::count));
+        (proc::state(haul.pid()) == 'Z').then_some(())
+    });
+    let ended = haul.wait();
+    ended.code(3);
+    assert!(ended.one_error().contains("not open within 1s"), "{}", ended.stderr);
+    assert!(most <= 3, "{most} threads");
+}
+
+// What opens late is still found by the opening that slept.
+#[test]
+fn a_fifo_that_is_read_late_is_found_by_the_opening_that_slept() {
+    let (_home, fifo) = crate::harness::fifo();
+    let words = ["connect", "-v", "--wait", "30s", "--connect-timeout", "20ms", fifo.to_str().unwrap()];
+    let haul = haul(words).stdin(Input::Bytes(b"late".to_vec())).spawn();
+    haul.stderr_line("haul: waiting for ");
+    assert_eq!(std::fs::read(&fifo).unwrap(), b"late");
+    haul.wait().code(0);
 }

@@ -267,3 +267,20 @@ fn a_server_out_of_descriptors_waits_and_goes_on() {
     });
     stop(server);
 }
+
+// --progress counts what all clients have moved, both ways together.
+#[test]
+fn progress_counts_every_client_of_a_server() {
+    let words = ["listen", "-k", "--count", "2", "-e", "cat", "--progress=json", "127.0.0.1:0"];
+    let haul = haul(words).spawn();
+    let address = haul.address();
+    for _ in 0..2 {
+        let mut peer = Peer::connect(address);
+        peer.send(b"hello");
+        peer.finish();
+        assert_eq!(peer.receive_all().0, b"hello");
+    }
+    let ended = haul.wait();
+    ended.code(0);
+    assert!(ended.stderr.contains("\"bytes\":20"), "{}", ended.stderr);
+}

@@ -106,15 +106,18 @@ impl Pump {
         step.into()
     }
 
-    fn fill_pipe(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms, most: usize) -> Filled {
+    pub(super) fn fill_pipe(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms, most: usize) -> Filled {
         if !from.transport().can_read(turn) {
             return Filled::Blocked;
         }
         if self.pipe.is_none() {
             match terms.pools.pipe() {
                 Ok(pipe) => self.pipe = Some(pipe),
-                // no descriptor or no pages left: this time through memory
-                Err(_) => return self.fill_buffer(turn, from, terms, most),
+                // without a descriptor it is memory for this time; a pipe that came out short would do so at every fill
+                Err(error) => {
+                    self.refused.kernel = !is_shortage(&error);
+                    return self.fill_buffer(turn, from, terms, most);
+                }
             }
         }
         let (Some(pipe), Some(source)) = (&mut self.pipe, from.spliceable(Access::Read)) else {
@@ -234,6 +237,11 @@ impl From<Step> for Filled {
 /// Errors that mean "not this way" rather than "not at all".
 pub(super) fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
+}
+
+/// No descriptor is left now: there may be one at the next try.
+pub(super) fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// Full reads in a row after which a direction goes over to splice; small messages stay at a read and a write each.

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::super::end::Side;
+use super::fill::is_shortage;
 use super::*;
 use crate::endpoint::Transport;
 use crate::endpoint::script::{Read, Script, Write};
@@ -51,4 +52,25 @@ fn no_banner_changes_nothing() {
     let mut pump = Pump::absent();
     pump.greet(b"");
     assert!(pump.is_over());
+}
+
+#[test]
+fn a_kernel_pipe_that_comes_out_short_is_asked_for_once() {
+    let end = |script| End::new(Transport::Script(script), Side::Peer("peer".into()), None);
+    let mut from = end(Script::new(vec![Read::Data(b"bytes".to_vec())], vec![]));
+    let mut bench = Bench::new();
+    from.start(&mut bench.turn()).unwrap();
+    let pools = Pools::with_short_pipes(16);
+    let terms = Terms { pools: &pools, splice: true, block: 1000, most: 1000, tap: None };
+    let mut pump = Pump::default();
+    assert!(matches!(pump.fill_pipe(&mut bench.turn(), &mut from, &terms, 1000), Filled::Taken(5)));
+    assert!(pump.refused.kernel && pump.pipe.is_none());
+}
+
+#[test]
+fn only_a_lack_of_descriptors_is_worth_another_try() {
+    for (errno, expected) in [(libc::EMFILE, true), (libc::ENFILE, true), (libc::EPERM, false)] {
+        assert_eq!(is_shortage(&io::Error::from_raw_os_error(errno)), expected, "{errno}");
+    }
+    assert!(!is_shortage(&io::ErrorKind::Unsupported.into()));
 }

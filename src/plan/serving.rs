@@ -68,7 +68,7 @@ fn kind(plan: &Listen) -> Result<(), Error> {
 }
 
 /// Refuses access lists for an endpoint whose clients have no address: they would let everybody in. For a socket that
-/// is handed over (`fd,listen:3`) only who has it in hand can ask.
+/// is handed over (`fd,listen:3`) that shows only once it is open.
 ///
 /// # Errors
 /// There are lists.

@@ -13,7 +13,7 @@ pub(super) fn nearest(word: &[u8], candidates: impl Iterator<Item = &'static str
     near.filter(|(distance, _)| *distance <= allowed).min_by_key(|(distance, _)| *distance).map(|(_, found)| found)
 }
 
-/// True if `typed` is `meant` with a slip, by the measure of [`nearest`].
+/// True if `typed` is `meant` with a slip, by the measure of `nearest`.
 pub fn is_slip(typed: &str, meant: &str) -> bool {
     distance(typed.as_bytes(), meant.as_bytes()) <= allowed(typed.as_bytes())
 }

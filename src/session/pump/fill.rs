@@ -44,7 +44,7 @@ impl Pump {
     /// Takes bytes from the source by the best way that this pair allows.
     pub(super) fn fill(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, most: usize) -> Filled {
         if self.route.is_none() && from.transport().reads_long_file() {
-            self.streak = STREAK; // what a few full reads would show is known beforehand
+            self.streak = STREAK; // what a few large reads would show is known beforehand
         }
         let route = self.choose(from, to, terms);
         let filled = match route {
@@ -101,7 +101,7 @@ impl Pump {
             if let Some(tap) = terms.tap {
                 tap.taken(&buffer.filled()[buffer.len() - count..]);
             }
-            self.streak = if count == room && count >= LARGE { self.streak.saturating_add(1) } else { 0 };
+            self.streak = if count >= LARGE { (self.streak + 1).min(STREAK) } else { 0 };
         }
         step.into()
     }
@@ -125,7 +125,12 @@ impl Pump {
         };
         match pipe.fill(source.fd, most.min(terms.pools.pipe_size())) {
             Ok(0) => self.fill_buffer(turn, from, terms, most), // see `splice_straight`
-            Ok(count) => Filled::Taken(count),
+            Ok(count) => {
+                if count < SMALL {
+                    self.streak = 0; // messages again: two plain calls are quicker for those
+                }
+                Filled::Taken(count)
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.source_would_block(turn, from, terms, most),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.fill_pipe(turn, from, terms, most),
             Err(error) if is_refusal(&error) => {
@@ -244,8 +249,11 @@ pub(super) fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
-/// Full reads in a row after which a direction goes over to splice; small messages stay at a read and a write each.
+/// Large reads in a row after which a direction goes over to splice; small messages stay at a read and a write each.
 const STREAK: u8 = 4;
 
-/// What counts as a large read even when a limit makes it shorter than the buffer.
-const LARGE: usize = 16 * 1024;
+/// What counts as a large read. A fast peer's bytes seldom come by full buffers, so that would be too much to ask.
+const LARGE: usize = 32 * 1024;
+
+/// A splice that moved less than this was not worth its pipe.
+const SMALL: usize = 4 * 1024;

@@ -78,6 +78,10 @@ fn room(plan: &Connect) -> Result<(), Error> {
         return Err(lonely("--timeout", "--expect", "it is the limit of each --expect", "--idle, --max-time or -w"));
     }
     let Some(flag) = (if expects { Some("--expect") } else { sends.then_some("--send") }) else { return Ok(()) };
+    let limit = plan.transfer.rate.map(|_| "-L").or(plan.transfer.max_bytes.map(|_| "--max-bytes"));
+    if let (Some(limit), true) = (limit, expects) {
+        return Err(clash(limit, "--expect", "a dialogue is read as it comes", "--timeout, or one of them"));
+    }
     let one_way = matches!(plan.to.kind, Kind::File(_) | Kind::Fifo(_));
     let to = plan.to.to_string();
     match plan.transfer.flow {

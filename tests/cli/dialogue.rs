@@ -372,3 +372,13 @@ fn the_idle_limit_holds_in_a_dialogue() {
     });
     ended.code(3);
 }
+
+// Limits that a dialogue would not keep are refused, not ignored.
+#[test]
+fn limits_that_a_dialogue_does_not_keep_are_refused() {
+    for (flag, value) in [("-L", "10"), ("--max-bytes", "2")] {
+        let ended = haul(["connect", "--expect", "x", flag, value, "text:x"]).run();
+        ended.code(2).no_stdout();
+        assert!(ended.one_error().contains(&format!("cannot use {flag} with --expect")), "{}", ended.stderr);
+    }
+}

@@ -43,6 +43,8 @@ pub(super) struct Joint {
     pub(super) copier: Option<Copier>,
     /// How long a program may take between SIGHUP, SIGTERM and SIGKILL.
     pub(super) grace: Duration,
+    /// There is one link and no other: nobody waits while it takes a long turn.
+    pub(super) alone: bool,
 }
 
 impl Joint {
@@ -50,12 +52,17 @@ impl Joint {
     pub(super) fn new(transfer: Transfer, local: Local, grace: Duration, observer: Rc<dyn Observer>) -> Self {
         let size = |default| transfer.buffer.map_or(default, |size| size.0 as usize);
         let pools = Pools::new(size(BUFFER), size(PIPE));
-        Joint { transfer, local, pools, meter: Arc::new(Meter::default()), observer, copier: None, grace }
+        Joint { transfer, local, pools, meter: Arc::new(Meter::default()), observer, copier: None, grace, alone: true }
     }
 
     /// The same, with what passes copied.
     pub(super) fn with_copier(self, copier: Option<Copier>) -> Self {
         Joint { copier, ..self }
+    }
+
+    /// The same, for many links at once.
+    pub(super) fn for_many(self) -> Self {
+        Joint { alone: false, ..self }
     }
 
     /// The rules of each session.
@@ -74,6 +81,7 @@ impl Joint {
             max_bytes: transfer.max_bytes,
             rate: transfer.rate,
             block: transfer.block.map_or(BLOCK, |size| size.0 as usize),
+            budget: if self.alone { LONG_TURN } else { TURN },
             splice: transfer.splice,
             widen: transfer.splice && transfer.buffer.is_none(),
             hint: self.local == Local::Stdio && sys::stderr_columns().is_some(),
@@ -376,6 +384,12 @@ const LAYER_BUFFER: usize = 16 * 1024;
 
 /// Bytes by one system call.
 const BLOCK: usize = 1 << 20;
+
+/// Bytes that one direction of many sessions moves in one turn: a fraction of a millisecond.
+const TURN: u64 = 1 << 20;
+
+/// The same where nobody else waits: an epoll_wait a mebibyte would cost one part in fifty.
+const LONG_TURN: u64 = 8 << 20;
 
 /// How long a signal lets what is in transit go on.
 const GRACE: Duration = Duration::from_millis(500);

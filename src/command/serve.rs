@@ -109,7 +109,8 @@ impl Server {
         let serving = &plan.serving;
         let access = Access::load(&serving.allow, &serving.deny)?;
         let gate = Gate::new(access, serving, most(plan));
-        let joint = Joint::new(plan.transfer.clone(), plan.local.clone(), serving.grace, reporting.observers());
+        let joint =
+            Joint::new(plan.transfer.clone(), plan.local.clone(), serving.grace, reporting.observers()).for_many();
         let joint = joint.with_copier(reporting.copier());
         let hub = match plan.local {
             Local::Stdio => Some(open_hub(plan, &joint)?),

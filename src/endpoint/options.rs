@@ -165,8 +165,8 @@ fn clamp(bytes: u64) -> usize {
     bytes.min(i32::MAX as u64) as usize
 }
 
-/// A Unix socket's queue starts at a fifth of this and never grows; the kernel clamps it to net.core.wmem_max.
-const UNIX_SEND_BUFFER: usize = 1 << 20;
+/// A Unix socket's queue starts at a tenth of this and never grows; the kernel clamps it to net.core.wmem_max.
+const UNIX_SEND_BUFFER: usize = 2 << 20;
 
 #[cfg(test)]
 mod tests {

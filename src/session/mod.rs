@@ -192,7 +192,7 @@ impl Session {
 
     /// Runs both pumps until nothing moves or their budgets are spent; true if there is more to do at once.
     fn pump_all(&mut self, turn: &mut Turn) -> bool {
-        let mut budgets = [BUDGET, BUDGET];
+        let mut budgets = [self.context.policy.budget; 2];
         loop {
             let mut moved = self.flush_layers(turn);
             for (direction, budget) in budgets.iter_mut().enumerate() {
@@ -451,6 +451,3 @@ const INWARD: usize = 1;
 
 /// How long after its last word a session counts as idle.
 const QUIET: Duration = Duration::from_secs(1);
-
-/// Bytes that one direction may take in one turn before others are served.
-const BUDGET: u64 = 1 << 20;

@@ -32,6 +32,8 @@ pub struct Policy {
     pub rate: Option<Rate>,
     /// Most bytes by one system call.
     pub block: usize,
+    /// Bytes that one direction may take in one turn before others are served.
+    pub budget: u64,
     /// False: every byte passes through memory.
     pub splice: bool,
     /// Pipes at either end are widened; not where the user has said how much may be in transit.

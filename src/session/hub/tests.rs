@@ -42,6 +42,7 @@ fn policy() -> Policy {
         max_bytes: None,
         rate: None,
         block: 1 << 20,
+        budget: 1 << 20,
         splice: true,
         widen: false,
         hint: false,

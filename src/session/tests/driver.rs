@@ -55,6 +55,7 @@ pub(super) fn plain() -> Policy {
         max_bytes: None,
         rate: None,
         block: 64,
+        budget: 1 << 20,
         splice: true,
         widen: false,
         hint: false,

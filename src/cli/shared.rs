@@ -218,6 +218,9 @@ pub(super) fn transfer(
         block: buffers.block,
         buffer: buffers.buffer,
         splice: buffers.splice.unwrap_or(true),
+        verify: false,
+        out: None,
+        fsync: false,
     })
 }
 

@@ -4,6 +4,7 @@ pub mod address;
 pub mod advice;
 pub mod dialogue;
 mod explain;
+pub mod pipe;
 pub mod policy;
 mod role;
 pub mod serving;
@@ -225,6 +226,13 @@ pub struct Transfer {
     pub banner: Vec<u8>,
     /// `-o`: a copy of what passes.
     pub copy: Option<Copy>,
+    /// `--verify`: both ends are haul, and the sender learns that everything has arrived.
+    pub verify: bool,
+    /// `--out`: what is received goes to this file instead of standard output, whole or not at all; standard input is
+    /// left alone.
+    pub out: Option<PathBuf>,
+    /// `--fsync`: a file that was written is on the disk before it counts as written.
+    pub fsync: bool,
 }
 
 /// Which directions carry payload.
@@ -314,6 +322,9 @@ mod tests {
             crlf: false,
             banner: Vec::new(),
             copy: None,
+            verify: false,
+            out: None,
+            fsync: false,
         }
     }
 

@@ -87,8 +87,14 @@ pub(super) fn connect(plan: &mut Connect) -> Result<(), Error> {
         Kind::File(_) if plan.to.options.append && plan.to.options.offset.is_some() => {
             no("append writes at the end, whatever the offset", "one of the two options".into())
         }
+        Kind::File(_) if plan.to.options.atomic && plan.to.options.offset.is_some() => {
+            no("atomic makes the file anew, whatever the offset", "one of the two options".into())
+        }
         Kind::File(_) if reads && plan.to.options.append => {
             no("append is for writing", "the file without append".into())
+        }
+        Kind::File(_) if reads && plan.to.options.atomic => {
+            no("atomic is for writing", "the file without atomic".into())
         }
         Kind::File(_) if reads => {
             plan.transfer.flow = Flow::ReceiveOnly;
@@ -139,7 +145,6 @@ fn in_this_version(op: Op, address: &Address) -> Result<(), Error> {
         (_, Some(Layer::WebSocket)) => later("WebSocket is"),
         (Kind::Udp(_), None) => later("UDP is"),
         (Kind::Unix(_, UnixSocket::Datagram), None) => later("datagram sockets are"),
-        (Kind::File(_), None) if address.options.atomic => later("the option atomic is"),
         _ => Ok(()),
     }
 }

@@ -88,7 +88,7 @@ pub(super) fn connect(plan: &mut Connect) -> Result<(), Error> {
             no("append writes at the end, whatever the offset", "one of the two options".into())
         }
         Kind::File(_) if plan.to.options.atomic && plan.to.options.offset.is_some() => {
-            no("atomic makes the file anew, whatever the offset", "one of the two options".into())
+            no("atomic writes a new file, which has no offset", "one of the two options".into())
         }
         Kind::File(_) if reads && plan.to.options.append => {
             no("append is for writing", "the file without append".into())

@@ -169,7 +169,7 @@ fn what_is_no_file_is_refused() {
 fn options_that_exclude_each_other_are_refused() {
     let (home, path) = home();
     for (word, flags, cause) in [
-        ("atomic,offset=1", &[][..], ": atomic makes the file anew, whatever the offset"),
+        ("atomic,offset=1", &[][..], ": atomic writes a new file, which has no offset"),
         ("atomic", &["--recv-only"], ": atomic is for writing"),
     ] {
         let to = format!("file,{word}:{}", path.display());

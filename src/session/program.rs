@@ -39,6 +39,12 @@ impl Program {
         self.ended_at
     }
 
+    /// Its exit status, once it has exited.
+    pub fn status(&mut self, turn: &mut Turn) -> Option<u8> {
+        self.exited(turn)?;
+        self.child.status(turn)
+    }
+
     /// When to stop waiting for output: something that the program started may hold the pipe for ever, so a while of
     /// silence after the exit is the end. `moved_at` is when output came last.
     pub fn silent_at(&self, moved_at: Option<Instant>) -> Option<Instant> {

@@ -23,6 +23,7 @@ mod injection;
 mod leaks;
 mod limits;
 mod manual;
+mod out;
 mod peers;
 mod pipe_usage;
 mod programs;

@@ -79,6 +79,8 @@ impl Joint {
             idle: transfer.idle,
             max_time: transfer.max_time,
             max_bytes: transfer.max_bytes,
+            stop_at: None,
+            one_way: false,
             rate: transfer.rate,
             block: transfer.block.map_or(BLOCK, |size| size.0 as usize),
             budget: if self.alone { LONG_TURN } else { TURN },

@@ -91,12 +91,16 @@ impl Session {
     /// Joins a local end and a peer; nothing happens before [`Session::start`].
     pub fn new(local: End, peer: End, context: Context, now: Instant) -> Self {
         let policy = &context.policy;
-        let outward = match policy.flow {
+        let mut outward = match policy.flow {
             Flow::ReceiveOnly => Pump::ended(),
             Flow::Both | Flow::SendOnly if !policy.stdin => Pump::absent(),
             Flow::Both | Flow::SendOnly if !policy.shutdown => Pump::keeping_open(),
             Flow::Both | Flow::SendOnly => Pump::default(),
         };
+        if policy.stop_at == Some(0) {
+            outward.end_source();
+        }
+        outward.hold_end(policy.one_way && local.is_program() && policy.stop_at != Some(0));
         let bucket = || policy.rate.map(|rate| Bucket::new(rate, now));
         let buckets = [bucket(), bucket()];
         Session {
@@ -155,7 +159,7 @@ impl Session {
         if self.parting.is_none() {
             spent = self.pump_all(turn);
             self.leave_forsaken(turn);
-            self.check_programs(turn);
+            spent |= self.check_programs(turn);
             self.check_time(now);
         }
         if self.parting.is_some() {
@@ -263,6 +267,11 @@ impl Session {
     fn account(&mut self, turn: &mut Turn, direction: usize, run: Run) -> bool {
         let now = turn.now();
         self.taken[direction] += run.taken;
+        let stopped = direction == OUTWARD && run.taken > 0 && self.has_stopped_source();
+        if stopped {
+            self.pumps[OUTWARD].hold_end(false);
+            self.pumps[OUTWARD].end_source();
+        }
         if let Some(bucket) = &mut self.buckets[direction] {
             bucket.take(run.taken);
         }
@@ -292,6 +301,22 @@ impl Session {
         over || run.taken > 0 || run.delivered > 0
     }
 
+    /// `--stop-at`: as much was taken from the local end as was asked for, and nobody reads the rest.
+    fn has_stopped_source(&self) -> bool {
+        self.context.policy.stop_at.is_some_and(|most| self.taken[OUTWARD] >= most)
+    }
+
+    /// True if this end was read no further although it may have had more, and that is no failure: as many bytes as
+    /// were asked for had come, or a program at the other end had read enough.
+    pub fn has_enough_of(&self, end: usize) -> bool {
+        end == LOCAL && self.has_stopped_source() || self.enough[1 - end]
+    }
+
+    /// True once everything from the local end was delivered and its end passed on.
+    pub fn has_delivered_everything(&self) -> bool {
+        self.quiet_since.is_some()
+    }
+
     /// `--max-bytes`: everything allowed was taken from the peer and delivered.
     fn received_enough(&self) -> bool {
         self.parting.is_none()
@@ -304,8 +329,11 @@ impl Session {
             Some(bucket) => bucket.allowance(now).unwrap_or(0),
             None => u64::MAX,
         };
-        let Policy { max_bytes, flow, .. } = &self.context.policy;
+        let Policy { max_bytes, stop_at, flow, .. } = &self.context.policy;
         match *max_bytes {
+            _ if direction == OUTWARD && stop_at.is_some() => {
+                by_rate.min(stop_at.unwrap_or(u64::MAX).saturating_sub(self.taken[OUTWARD]))
+            }
             // what is only dropped does not count as received
             Some(most) if direction == INWARD && *flow != Flow::SendOnly => {
                 by_rate.min(most.saturating_sub(self.taken[direction]))
@@ -322,11 +350,14 @@ impl Session {
             // the banner is sent; nothing has ended, since nothing was to be read
             return self.finish_if_over(now);
         }
-        observer.observe(&Event::Eof {
-            session: *number,
-            direction: ["out", "in"][direction],
-            bytes: self.pumps[direction].delivered(),
-        });
+        // a sink has nothing to say
+        if direction == OUTWARD || !policy.one_way {
+            observer.observe(&Event::Eof {
+                session: *number,
+                direction: ["out", "in"][direction],
+                bytes: self.pumps[direction].delivered(),
+            });
+        }
         let (flow, after, hint) = (policy.flow, policy.after_peer_eof, policy.hint);
         if direction == OUTWARD {
             self.quiet_since = Some(now);

@@ -5,6 +5,7 @@ mod descriptors;
 mod driver;
 mod kernel;
 mod one_direction;
+mod one_way;
 mod parting;
 mod property;
 mod wire;

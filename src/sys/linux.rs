@@ -21,6 +21,16 @@ pub fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> io::Resu
     Ok(rustix::pipe::splice(from, None, to, None, most, SpliceFlags::NONBLOCK | SpliceFlags::MOVE)?)
 }
 
+/// Has the file system copy at most `most` bytes from one regular file to another, each from where its description
+/// stands (copy_file_range(2)). `Ok(0)` is end of file, or a file without a length of its own.
+///
+/// # Errors
+/// EXDEV, EINVAL, EOPNOTSUPP, ENOSYS, EBADF (O_APPEND) where this pair cannot be copied so: nothing has moved then. ENOSPC,
+/// EFBIG and EIO as for a write.
+pub fn copy_range(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+    Ok(rustix::fs::copy_file_range(from, None, to, None, most)?)
+}
+
 /// An own pipe, close-on-exec and non-blocking, as near to `size` bytes as the kernel allows; its real capacity last.
 ///
 /// # Errors

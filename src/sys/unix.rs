@@ -60,6 +60,22 @@ pub fn file_size_and_offset(fd: BorrowedFd<'_>) -> Option<(u64, u64)> {
     Some((u64::try_from(stat.st_size).ok()?, rustix::fs::tell(fd).unwrap_or(0)))
 }
 
+/// Bytes that are left to read from where the description stands, in a regular file or on a block device.
+pub fn bytes_left(fd: BorrowedFd<'_>) -> Option<u64> {
+    if let Some((size, offset)) = file_size_and_offset(fd) {
+        return Some(size.saturating_sub(offset));
+    }
+    let stat = rustix::fs::fstat(fd).ok()?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::BlockDevice {
+        return None;
+    }
+    // a block device has no length in its inode; it is where seeking ends, and from there back at once
+    let offset = rustix::fs::tell(fd).ok()?;
+    let end = rustix::fs::seek(fd, rustix::fs::SeekFrom::End(0)).ok()?;
+    rustix::fs::seek(fd, rustix::fs::SeekFrom::Start(offset)).ok()?;
+    Some(end.saturating_sub(offset))
+}
+
 /// True if the description was opened to append.
 pub fn is_append(fd: BorrowedFd<'_>) -> bool {
     rustix::fs::fcntl_getfl(fd).is_ok_and(|flags| flags.contains(OFlags::APPEND))

@@ -14,6 +14,8 @@ pub enum Route {
     Straight,
     /// Spliced through a pipe of our own.
     Kernel,
+    /// Copied from file to file by the file system: perhaps only by reference.
+    Copied,
     /// Dropped inside the kernel: the sink is the null device.
     Dropped,
     /// Read and written.
@@ -26,6 +28,7 @@ impl Route {
         match self {
             Route::Straight => "splice, straight",
             Route::Kernel => "splice, through a pipe",
+            Route::Copied => "copy_file_range",
             Route::Dropped => "dropped in the kernel",
             Route::Buffer => "read and write",
         }
@@ -38,6 +41,7 @@ pub(super) struct Refused {
     pub(super) kernel: bool,
     pub(super) drain: bool,
     pub(super) drop: bool,
+    pub(super) copy: bool,
 }
 
 impl Pump {
@@ -50,6 +54,7 @@ impl Pump {
         let filled = match route {
             Route::Straight => self.splice_straight(turn, from, to, terms, most),
             Route::Kernel => self.fill_pipe(turn, from, terms, most),
+            Route::Copied => self.copy_range(turn, from, to, terms, most),
             Route::Dropped => self.drop_in_kernel(turn, from, terms, most),
             Route::Buffer => self.fill_buffer(turn, from, terms, most),
         };
@@ -73,6 +78,7 @@ impl Pump {
                 false => Route::Straight,
                 true => Route::Buffer,
             },
+            (Some(source), Some(sink)) if source.is_file && sink.is_file && !self.refused.copy => Route::Copied,
             (Some(_), Some(_)) if !self.refused.kernel && !self.refused.drain => {
                 let at_once = to.transport().drops_everything();
                 match at_once || self.streak >= STREAK {
@@ -88,6 +94,7 @@ impl Pump {
         match route {
             Route::Straight => self.refused.straight,
             Route::Kernel => self.refused.kernel,
+            Route::Copied => self.refused.copy,
             Route::Dropped => self.refused.drop,
             Route::Buffer => false,
         }
@@ -201,6 +208,26 @@ impl Pump {
             return self.fill_buffer(turn, from, terms, most);
         }
         Filled::Blocked
+    }
+
+    /// Lets the file system copy. Which of the two a failure means it does not say: the plain way finds out.
+    fn copy_range(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, most: usize) -> Filled {
+        let (Some(source), Some(sink)) = (from.spliceable(Access::Read), to.spliceable(Access::Write)) else {
+            return Filled::Blocked;
+        };
+        match sys::copy_range(source.fd, sink.fd, most) {
+            // the end, or a file that has no length before it is read (proc(5)): a plain read knows
+            Ok(0) => self.fill_buffer(turn, from, terms, most),
+            Ok(count) => {
+                self.delivered += count as u64;
+                Filled::Taken(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.copy_range(turn, from, to, terms, most),
+            Err(_) => {
+                self.refused.copy = true;
+                self.fill_buffer(turn, from, terms, most)
+            }
+        }
     }
 
     fn drop_in_kernel(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms, most: usize) -> Filled {

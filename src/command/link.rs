@@ -90,6 +90,17 @@ impl Joint {
         }
     }
 
+    /// What a session needs besides its ends.
+    pub(super) fn context(&self, number: u64) -> Context {
+        Context {
+            number,
+            policy: self.policy(),
+            pools: Rc::clone(&self.pools),
+            meter: Arc::clone(&self.meter),
+            observer: Rc::clone(&self.observer),
+        }
+    }
+
     /// True if bytes from the local side go to the peer.
     pub(super) fn sends(&self) -> bool {
         self.transfer.flow != Flow::ReceiveOnly && self.transfer.stdin
@@ -149,14 +160,7 @@ impl Joint {
             }
             (Local::Stdio, stdio) => stdio_end(stdio.unwrap_or(Transport::Descriptors(Default::default()))),
         };
-        let context = Context {
-            number,
-            policy: self.policy(),
-            pools: Rc::clone(&self.pools),
-            meter: Arc::clone(&self.meter),
-            observer: Rc::clone(&self.observer),
-        };
-        let session = Session::new(near, far_end(opened, self.converts()), context, turn.now());
+        let session = Session::new(near, far_end(opened, self.converts()), self.context(number), turn.now());
         let tap = self.copier.as_ref().map(|copier| copier.tap(number));
         let mut session = session.with_tap(tap).with_banner(&self.transfer.banner);
         if let Err(error) = session.start(turn) {
@@ -248,6 +252,23 @@ impl Link {
         }
     }
 
+    /// What a signal asks for: the first time what is in transit is still written, `again` is the end at once, which is
+    /// then given; but programs are waited for until they are dead.
+    pub(super) fn interrupt(&mut self, number: i32, again: bool, now: Instant) -> Option<Outcome> {
+        let ended = Ended::Signal(number);
+        match again {
+            false => self.stop(ended, now),
+            true if self.has_programs() => self.kill(ended, now),
+            true => return Some(Outcome { bytes: self.bytes(), ..Outcome::nothing_moved(ended) }),
+        }
+        None
+    }
+
+    /// True once everything from the first end was delivered and its end passed on.
+    pub(super) fn has_delivered_everything(&self) -> bool {
+        self.session.has_delivered_everything()
+    }
+
     /// True if nothing is on its way and no direction has ended: stopping it now cuts nothing short.
     pub(super) fn is_idle(&self, now: Instant) -> bool {
         self.outcome.is_none() && self.session.is_idle(now)
@@ -267,13 +288,16 @@ impl Link {
     fn begin_reaping(&mut self, turn: &mut Turn, outcome: Outcome) {
         let now = turn.now();
         let ended_well = matches!(outcome.ended, Ended::Clean);
-        for child in self.session.take_children().into_iter().flatten() {
+        let children = self.session.take_children().into_iter().enumerate();
+        for (end, child) in children.filter_map(|(end, child)| Some((end, child?))) {
             let mut reaping = Reaping::new(child, self.grace);
+            // how it takes that nobody reads its output any more says nothing about what was read
+            reaping.unjudged = self.session.has_enough_of(end);
             if let Err(error) = reaping.watch(turn) {
                 let reason = Error::new(Op::Start, reaping.child.name(), error).line();
                 self.observer.observe(&Event::Error { session: Some(self.number), reason });
             }
-            if !ended_well || !self.patient {
+            if !ended_well || !self.patient || reaping.unjudged {
                 reaping.hurry(now);
             }
             self.reaping.push(reaping);
@@ -290,7 +314,9 @@ impl Link {
         for mut reaping in self.reaping.drain(..) {
             match reaping.turn(turn) {
                 Some(status) => {
-                    self.status = self.status.max(status);
+                    if !reaping.unjudged {
+                        self.status = self.status.max(status);
+                    }
                     let name = String::from_utf8_lossy(reaping.child.name()).into_owned();
                     let text = format!("session {}: {name} exited with status {status}", self.number);
                     self.observer.observe(&Event::Note { verbosity: 1, text });
@@ -319,12 +345,14 @@ pub(super) struct Reaping {
     /// The next rung, and when.
     next: Option<(Instant, i32)>,
     grace: Duration,
+    /// Its status is not that of the session.
+    unjudged: bool,
 }
 
 impl Reaping {
     /// A child that may take its time.
     pub(super) fn new(child: Child, grace: Duration) -> Self {
-        Reaping { child, next: None, grace }
+        Reaping { child, next: None, grace, unjudged: false }
     }
 
     /// Asks for a turn when it ends.

@@ -14,6 +14,7 @@ pub mod options;
 pub mod printed;
 pub mod process;
 mod records;
+pub mod rehearsal;
 pub mod resolve;
 #[cfg(test)]
 pub mod script;

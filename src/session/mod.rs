@@ -306,10 +306,10 @@ impl Session {
         self.context.policy.stop_at.is_some_and(|most| self.taken[OUTWARD] >= most)
     }
 
-    /// True if this end was read no further although it may have had more, and that is no failure: as many bytes as
-    /// were asked for had come, or a program at the other end had read enough.
+    /// True for a source that was read no further although it may have had more, where that is no failure: as many bytes
+    /// as were asked for had come, or a program that is the sink had read enough.
     pub fn has_enough_of(&self, end: usize) -> bool {
-        end == LOCAL && self.has_stopped_source() || self.enough[1 - end]
+        end == LOCAL && self.context.policy.one_way && (self.has_stopped_source() || self.enough[1])
     }
 
     /// True once everything from the local end was delivered and its end passed on.

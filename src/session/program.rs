@@ -98,6 +98,7 @@ impl Session {
                 continue;
             }
             if self.pumps[index].is_over() || silent {
+                self.enough[index] |= self.context.policy.one_way && !self.pumps[OUTWARD].is_over();
                 self.conclude(Manner::Orderly, now);
             }
         }

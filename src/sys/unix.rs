@@ -210,11 +210,29 @@ pub fn poll_now(fd: BorrowedFd<'_>) -> Polled {
         // told nothing, the caller must try: a spurious call is harmless, a missing one a hang
         Err(_) => PollFlags::all(),
     };
-    let broken = seen.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);
-    Polled {
-        readable: broken || seen.intersects(PollFlags::IN | PollFlags::RDHUP),
-        writable: broken || seen.contains(PollFlags::OUT),
-        hung_up: seen.contains(PollFlags::HUP),
+    Polled::from(seen)
+}
+
+/// Asks poll(2) at once whether one descriptor can be read and another be written.
+pub fn poll_pair(reader: BorrowedFd<'_>, writer: BorrowedFd<'_>) -> (bool, bool) {
+    let mut set = [
+        PollFd::from_borrowed_fd(reader, PollFlags::IN | PollFlags::RDHUP),
+        PollFd::from_borrowed_fd(writer, PollFlags::OUT),
+    ];
+    match rustix::event::poll(&mut set, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
+        Ok(_) => (Polled::from(set[0].revents()).readable, Polled::from(set[1].revents()).writable),
+        Err(_) => (true, true),
+    }
+}
+
+impl From<PollFlags> for Polled {
+    fn from(seen: PollFlags) -> Self {
+        let broken = seen.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);
+        Polled {
+            readable: broken || seen.intersects(PollFlags::IN | PollFlags::RDHUP),
+            writable: broken || seen.contains(PollFlags::OUT),
+            hung_up: seen.contains(PollFlags::HUP),
+        }
     }
 }
 

@@ -52,7 +52,7 @@ impl Pump {
         }
         let route = self.choose(from, to, terms);
         let filled = match route {
-            Route::Straight => self.splice_straight(turn, from, to, terms, most),
+            Route::Straight => self.splice_straight(turn, from, to, terms, most, RACES),
             Route::Kernel => self.fill_pipe(turn, from, terms, most),
             Route::Copied => self.copy_range(turn, from, to, terms, most),
             Route::Dropped => self.drop_in_kernel(turn, from, terms, most),
@@ -158,7 +158,16 @@ impl Pump {
         Filled::Blocked
     }
 
-    fn splice_straight(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, most: usize) -> Filled {
+    /// `races`: how often both ends may turn out ready after all before a plain read has to settle it.
+    fn splice_straight(
+        &mut self,
+        turn: &mut Turn,
+        from: &mut End,
+        to: &mut End,
+        terms: &Terms,
+        most: usize,
+        races: u8,
+    ) -> Filled {
         if !from.transport().can_read(turn) || !to.transport().can_write(turn) {
             return Filled::Blocked;
         }
@@ -173,9 +182,9 @@ impl Pump {
                 self.delivered += count as u64;
                 Filled::Taken(count)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blame(turn, from, to, terms, most),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blame(turn, from, to, terms, most, races),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                self.splice_straight(turn, from, to, terms, most)
+                self.splice_straight(turn, from, to, terms, most, races)
             }
             Err(error) if is_refusal(&error) => {
                 self.refused.straight = true;
@@ -193,21 +202,32 @@ impl Pump {
     }
 
     /// A straight splice said WouldBlock without saying which end it means: poll tells, and only the end that is not
-    /// ready loses its latch. If both are ready (they became so meanwhile, or there is an urgent byte), one plain read
-    /// settles it.
-    fn blame(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, most: usize) -> Filled {
-        let (readable, writable) =
-            (from.transport().polls_ready(Access::Read), to.transport().polls_ready(Access::Write));
+    /// ready loses its latch. If both are ready they became so meanwhile, and it is tried again; an urgent byte makes
+    /// a socket seem so for ever, and there one plain read settles it.
+    fn blame(
+        &mut self,
+        turn: &mut Turn,
+        from: &mut End,
+        to: &mut End,
+        terms: &Terms,
+        most: usize,
+        races: u8,
+    ) -> Filled {
+        let (readable, writable) = match (from.spliceable(Access::Read), to.spliceable(Access::Write)) {
+            (Some(source), Some(sink)) => sys::poll_pair(source.fd, sink.fd),
+            _ => (from.transport().polls_ready(Access::Read), to.transport().polls_ready(Access::Write)),
+        };
         if !readable {
             from.transport().would_block(turn, Access::Read);
         }
         if !writable {
             to.transport().would_block(turn, Access::Write);
         }
-        if readable && writable {
-            return self.fill_buffer(turn, from, terms, most);
+        match readable && writable {
+            false => Filled::Blocked,
+            true if races > 0 && !from.is_peer() => self.splice_straight(turn, from, to, terms, most, races - 1),
+            true => self.fill_buffer(turn, from, terms, most),
         }
-        Filled::Blocked
     }
 
     /// Lets the file system copy. Which of the two a failure means it does not say: the plain way finds out.
@@ -275,6 +295,9 @@ pub(super) fn is_refusal(error: &io::Error) -> bool {
 pub(super) fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
+
+/// How often in a row both ends of a splice may have become ready just after it was told that one was not.
+const RACES: u8 = 8;
 
 /// Large reads in a row after which a direction goes over to splice; small messages stay at a read and a write each.
 const STREAK: u8 = 4;

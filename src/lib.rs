@@ -31,6 +31,7 @@
 //! - **Transport**: one pollable thing of the system. **End**: a transport with its layers, seen as plain bytes.
 //! - **Carrier**: what holds bytes in transit: a leased buffer or a leased kernel pipe. **Pump**: one direction.
 //! - **Session**: two ends and two pumps. **Parting**: its last part: deliver, linger, close or reset.
+//! - **Settling**: what a written file needs before it counts as written: fsync, and a whole file its name.
 //! - **Tap**: looks at the bytes of a session on their way, for a copy; it changes none.
 //! - **Hub**: many clients around one standard input and output. **Link**: a session and the wait for its programs.
 //!   **Gate**: who may come in, and how many at once. **Errand**: the command of `--then`.

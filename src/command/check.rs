@@ -309,9 +309,7 @@ impl Checker {
     /// Lets the report out; then it is over.
     fn finish(&mut self, turn: &mut Turn) -> Park {
         let printed = match &mut self.printer {
-            Some(printer) => {
-                printer.flush(turn).and_then(|out| if out { printer.close(turn).map(|()| true) } else { Ok(false) })
-            }
+            Some(printer) => printer.finish(turn),
             None => Ok(true),
         };
         match (printed, &self.over) {

@@ -50,7 +50,7 @@ pub(super) fn dialogue(plan: &Connect, reporting: &Reporting) -> Result<Box<dyn 
     Ok(Box::new(Dialogue {
         stage: Stage::Opening(Box::new(approach), acts),
         name: Escaped(&printed::object(&plan.to, "localhost")).to_string(),
-        printer: Printer::open()?,
+        printer: Printer::open()?.synced(plan.transfer.fsync),
         feed: if feeds { feed(&plan.transfer)? } else { None },
         transfer: plan.transfer.clone(),
         expect_timeout: plan.expect_timeout,
@@ -230,11 +230,10 @@ impl Dialogue {
 
     /// Lets the last lines out, then tells how it ended.
     fn print(&mut self, turn: &mut Turn) -> Park {
-        let done = match self.printer.flush(turn) {
-            Ok(false) => return Park::Wait,
-            Ok(true) => self.printer.close(turn),
-            Err(ended) => Err(ended),
-        };
+        let done = self.printer.finish(turn);
+        if let Ok(false) = done {
+            return Park::Wait;
+        }
         let Stage::Printing(mut outcome) = std::mem::replace(&mut self.stage, Stage::Idle) else { return Park::Wait };
         if let (Err(ended), Ended::Clean) = (done, &outcome.ended) {
             outcome.ended = ended;

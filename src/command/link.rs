@@ -1,5 +1,6 @@
 //! One connection with what it is joined to, from its first byte until its programs are reaped.
 
+use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use crate::endpoint::open::Opened;
 use crate::endpoint::process::{self, Child};
 use crate::endpoint::{Transport, printed, stdio};
 use crate::error::{Error, Op};
+use crate::escape::Escaped;
 use crate::event::{Event, Observer};
 use crate::layer::crlf::Crlf;
 use crate::layer::stack::Stack;
@@ -119,12 +121,37 @@ impl Joint {
     /// Standard input and output, as far as this plan uses them; `None` where a program stands there.
     ///
     /// # Errors
-    /// Standard input is a directory.
+    /// Standard input is a directory; the file of `--out` cannot be made.
     pub(super) fn open_stdio(&self) -> Result<Option<Transport>, Error> {
         match self.local {
-            Local::Stdio => stdio::open(self.sends(), self.transfer.flow != Flow::SendOnly).map(Some),
+            Local::Stdio => self.open_local(self.sends(), self.transfer.flow != Flow::SendOnly).map(Some),
             Local::Program(_) => Ok(None),
         }
+    }
+
+    /// Standard input and output, or what stands in its place (`--out`).
+    ///
+    /// # Errors
+    /// As [`Joint::open_stdio`].
+    pub(super) fn open_local(&self, reads: bool, writes: bool) -> Result<Transport, Error> {
+        let mut local = match &self.transfer.out {
+            Some(path) if writes => stdio::open_with_out(reads, path)?,
+            _ => stdio::open(reads, writes)?,
+        };
+        if self.transfer.fsync {
+            local.sync_before_close();
+        }
+        Ok(local)
+    }
+
+    /// That as an end.
+    pub(super) fn local_end(&self, transport: Transport) -> End {
+        let reading = "standard input".into();
+        let writing = match &self.transfer.out {
+            Some(path) => Escaped(path.as_os_str().as_bytes()).to_string(),
+            None => "standard output".into(),
+        };
+        End::new(transport, Side::Local { reading, writing }, None)
     }
 
     /// A session that was begun, with the wait for its programs.
@@ -158,8 +185,12 @@ impl Joint {
                 let name = String::from_utf8_lossy(child.name()).into_owned();
                 End::new(Transport::Descriptors(both), Side::Program(name), None).with_program(child)
             }
-            (Local::Stdio, stdio) => stdio_end(stdio.unwrap_or(Transport::Descriptors(Default::default()))),
+            (Local::Stdio, stdio) => self.local_end(stdio.unwrap_or(Transport::Descriptors(Default::default()))),
         };
+        let mut opened = opened;
+        if self.transfer.fsync {
+            opened.transport.sync_before_close();
+        }
         let session = Session::new(near, far_end(opened, self.converts()), self.context(number), turn.now());
         let tap = self.copier.as_ref().map(|copier| copier.tap(number));
         let mut session = session.with_tap(tap).with_banner(&self.transfer.banner);
@@ -169,12 +200,6 @@ impl Joint {
         }
         Ok(self.link(session, number))
     }
-}
-
-/// Standard input and output as an end.
-pub(super) fn stdio_end(transport: Transport) -> End {
-    let side = Side::Local { reading: "standard input".into(), writing: "standard output".into() };
-    End::new(transport, side, None)
 }
 
 /// The end that was opened or accepted; `crlf`: line ends are converted on the way to it.

@@ -14,7 +14,7 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::announce::write_note;
 use super::entry::Entry;
-use super::link::{Joint, Link, far_end, stdio_end};
+use super::link::{Joint, Link, far_end};
 use super::progress::Ticker;
 use super::reporting::Reporting;
 use crate::endpoint::access::Access as Lists;
@@ -140,7 +140,7 @@ impl Piping {
         let (Some(source), Some(sink)) = (source.take(), sink.take()) else { return Ok(()) };
         let size = self.size(&source);
         let context = Context { policy: self.policy(), ..self.joint.context(1) };
-        let session = Session::new(end(source), end(sink), context, turn.now());
+        let session = Session::new(self.end(source), self.end(sink), context, turn.now());
         let mut session = session.with_tap(self.inspection.as_ref().map(Inspection::tap));
         if let Err(error) = session.start(turn) {
             session.kill_programs();
@@ -155,6 +155,17 @@ impl Piping {
             turn.spawn(Box::new(ticker.with_records(self.plan.records.is_some())));
         }
         Ok(())
+    }
+
+    /// What was opened, as a side of the session.
+    fn end(&self, mut opened: Opened) -> End {
+        if self.plan.transfer.fsync {
+            opened.transport.sync_before_close();
+        }
+        match opened.protocol {
+            "stdio" => self.joint.local_end(opened.transport),
+            _ => far_end(opened, false),
+        }
     }
 
     /// Bytes that will pass, as far as that is known.
@@ -297,14 +308,6 @@ impl Task for Piping {
             Park::Done(outcome) => self.report(outcome),
             park => park,
         }
-    }
-}
-
-/// What was opened, as a side of the session.
-fn end(opened: Opened) -> End {
-    match opened.protocol {
-        "stdio" => stdio_end(opened.transport),
-        _ => far_end(opened, false),
     }
 }
 

@@ -24,6 +24,14 @@ impl Printer {
         Ok(Printer::to(stdio::open(false, true)?))
     }
 
+    /// Has what is written to a file synced before it counts as written (`--fsync`).
+    pub(super) fn synced(mut self, fsync: bool) -> Self {
+        if let Some(out) = self.out.as_mut().filter(|_| fsync) {
+            out.sync_before_close();
+        }
+        self
+    }
+
     fn to(out: Transport) -> Self {
         Printer { out: Some(out), pending: Vec::new() }
     }
@@ -69,19 +77,27 @@ impl Printer {
         result
     }
 
-    /// Forgets what was not written yet.
+    /// Forgets what was not written yet, and leaves what was to the system.
     pub(super) fn drop_rest(&mut self) {
         self.pending.clear();
+        self.out.iter_mut().for_each(Transport::give_up_settling);
     }
 
-    /// Closes it, once everything is out.
+    /// Writes the rest, and closes it once everything is out and, where that was asked for, on the disk: true then.
     ///
     /// # Errors
-    /// What a file says of data that could not be written.
-    pub(super) fn close(&mut self, turn: &mut Turn) -> Result<(), Ended> {
+    /// As [`Printer::flush`]; what a file says of data that could not be written.
+    pub(super) fn finish(&mut self, turn: &mut Turn) -> Result<bool, Ended> {
+        if !self.flush(turn)? {
+            return Ok(false);
+        }
+        match self.out.as_mut().map_or(Ok(()), |out| out.settle(turn)) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            result => result.map_err(ended)?,
+        }
         match self.out.take() {
-            Some(out) => out.close(turn, false).map_err(ended),
-            None => Ok(()),
+            Some(out) => out.close(turn, false).map(|()| true).map_err(ended),
+            None => Ok(true),
         }
     }
 }

@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use super::client::{Client, Closing, stopped};
 use super::errand::Errand;
 use super::gate::{Gate, possible};
-use super::link::{Joint, far_end, stdio_end};
+use super::link::{Joint, far_end};
 use super::progress::Ticker;
 use super::reporting::Reporting;
 use super::stream::bind;
@@ -21,7 +21,6 @@ use crate::endpoint::accept::{Accepted, Acceptor};
 use crate::endpoint::access::Access;
 use crate::endpoint::open::Opened;
 use crate::endpoint::process::{self, Output};
-use crate::endpoint::stdio;
 use crate::error::{Cause, Error, Op};
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
@@ -84,7 +83,7 @@ fn open_hub(plan: &Listen, joint: &Joint) -> Result<Hub, Error> {
         Share::Broker => None,
         Share::Merge | Share::FanOut => {
             let reads = share == Share::FanOut && joint.sends();
-            Some(stdio_end(stdio::open(reads, plan.transfer.flow != Flow::SendOnly)?))
+            Some(joint.local_end(joint.open_local(reads, plan.transfer.flow != Flow::SendOnly)?))
         }
     };
     let policy = Policy { grace: plan.serving.grace, ..joint.policy() };
@@ -234,7 +233,11 @@ impl Server {
                 self.hub = None;
                 self.stop_accepting(turn);
                 // a server that was asked to end has done what it should
-                let ended = if self.closing.get().is_some() { Ended::Clean } else { ended };
+                let ended = match ended {
+                    Ended::Told(_) => ended,
+                    _ if self.closing.get().is_some() => Ended::Clean,
+                    _ => ended,
+                };
                 // a count that was reached leaves the command its time; a failure here is its failure
                 if let (Some(errand), false) = (&mut self.errand, matches!(ended, Ended::Clean)) {
                     errand.hurry(turn.now());

@@ -12,6 +12,7 @@ use mio::unix::SourceFd;
 
 use super::Spliceable;
 use super::records::{self, Records};
+use super::settle::Settle;
 use crate::reactor::{Slot, Turn};
 use crate::sys::{self, Access, Kind};
 
@@ -43,6 +44,8 @@ pub struct Descriptor {
     /// `None` before `start` and after `close`.
     slot: Option<Slot>,
     append: bool,
+    /// What is left to be done when everything is written; `None` for nothing.
+    settle: Option<Box<Settle>>,
 }
 
 impl Descriptor {
@@ -80,7 +83,7 @@ impl Descriptor {
         };
         let keeps_records = kind == Kind::Socket && Records::are_kept_by(fd.as_fd());
         let records = keeps_records.then(|| Box::new(Records::new()));
-        Ok(Descriptor { fd, inherited, access, kind, guard, records, slot: None, append })
+        Ok(Descriptor { fd, inherited, access, kind, guard, records, slot: None, append, settle: None })
     }
 
     /// A descriptor that haul opened itself; non-blocking where that means anything.
@@ -95,7 +98,7 @@ impl Descriptor {
             Kind::Pipe | Kind::Terminal | Kind::Device | Kind::Socket => Guard::NonBlocking,
         };
         let append = sys::is_append(fd.as_fd());
-        Ok(Descriptor { fd, inherited: None, access, kind, guard, records: None, slot: None, append })
+        Ok(Descriptor { fd, inherited: None, access, kind, guard, records: None, slot: None, append, settle: None })
     }
 
     /// Standard output that was closed when haul was started: fine while there is nothing to write, EBADF from the
@@ -109,7 +112,69 @@ impl Descriptor {
         let kind = Kind::Device;
         let guard = Guard::AlwaysReady;
         let access = Access::Write;
-        Ok(Descriptor { fd, inherited: None, access, kind, guard, records: None, slot: None, append: false })
+        Ok(Descriptor {
+            fd,
+            inherited: None,
+            access,
+            kind,
+            guard,
+            records: None,
+            slot: None,
+            append: false,
+            settle: None,
+        })
+    }
+
+    /// The same, with this to be done before it counts as written.
+    pub(super) fn with_settle(mut self, settle: Settle) -> Self {
+        self.settle = Some(Box::new(settle));
+        self
+    }
+
+    /// The same, with something else in the place of fsync(2).
+    #[cfg(test)]
+    pub(crate) fn synced_by(mut self, sync: impl FnOnce(&std::fs::File) -> io::Result<()> + Send + 'static) -> Self {
+        self.settle = self.settle.take().map(|settle| Box::new(settle.by(sync)));
+        self
+    }
+
+    /// Has it synced (fsync(2)) before it counts as written; nothing where there is no disk behind it, or where that is
+    /// to be done anyway.
+    pub fn sync_before_close(&mut self) {
+        let stored = matches!(self.kind, Kind::File | Kind::Device);
+        if stored && self.access == Access::Write && self.settle.is_none() {
+            self.settle = Some(Box::new(Settle::syncing()));
+        }
+    }
+
+    /// Brings what was written to where it is safe; at once where nothing of the kind was asked for.
+    ///
+    /// # Errors
+    /// WouldBlock until it is done, and then the task gets a turn; what fsync(2), linkat(2) and rename(2) say.
+    pub fn settle(&mut self, turn: &mut Turn) -> io::Result<()> {
+        self.settle.as_mut().map_or(Ok(()), |settle| settle.turn(turn, self.fd.as_fd()))
+    }
+
+    /// True while that is under way.
+    pub fn is_settling(&self) -> bool {
+        self.settle.as_ref().is_some_and(|settle| settle.is_under_way())
+    }
+
+    /// True if it takes its name only when it is settled.
+    pub fn is_whole(&self) -> bool {
+        self.settle.as_ref().is_some_and(|settle| settle.publishes())
+    }
+
+    /// Keeps settling from beginning.
+    pub fn hold_settling(&mut self, held: bool) {
+        if let Some(settle) = &mut self.settle {
+            settle.hold(held);
+        }
+    }
+
+    /// It is not to be settled any more: a whole file is given up.
+    pub fn give_up_settling(&mut self) {
+        self.settle = None;
     }
 
     /// True for a file with so much left that moving it by splice pays.
@@ -211,7 +276,7 @@ impl Descriptor {
             Err(error) if self.kind == Kind::Terminal && error.raw_os_error() == Some(libc::EIO) => Ok(0),
             result => result,
         };
-        self.settle(turn, result)
+        self.judge(turn, result)
     }
 
     /// One write.
@@ -226,7 +291,7 @@ impl Descriptor {
             (None, Guard::PollFirst) => sys::write(self.fd.as_fd(), &bytes[..bytes.len().min(PIPE_BUF)]),
             (None, Guard::AlwaysReady | Guard::NonBlocking) => sys::write(self.fd.as_fd(), bytes),
         };
-        self.settle(turn, result)
+        self.judge(turn, result)
     }
 
     /// WouldBlock unless a call may be made now.
@@ -241,7 +306,7 @@ impl Descriptor {
         Ok(())
     }
 
-    fn settle(&self, turn: &mut Turn, result: io::Result<usize>) -> io::Result<usize> {
+    fn judge(&self, turn: &mut Turn, result: io::Result<usize>) -> io::Result<usize> {
         if let Err(error) = &result
             && error.kind() == io::ErrorKind::WouldBlock
         {
@@ -282,7 +347,7 @@ impl Descriptor {
     }
 
     /// Takes it out of the poll and closes it, the inherited original too. A socket is shut down in this direction
-    /// first, since whoever shares it would keep it open.
+    /// first, since whoever shares it would keep it open. A whole file that was not settled is given up.
     ///
     /// # Errors
     /// What closing says of data that could not be written.

@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags, SeekFrom};
 
 use super::Descriptors;
 use super::descriptor::Descriptor;
+use super::whole;
 use crate::error::{Error, Op};
 use crate::plan::address::Options;
 use crate::sys::{self, Access};
@@ -51,7 +52,7 @@ pub fn find(path: &Path) -> io::Result<Found> {
 }
 
 /// Opens a file or a device; a file that is written is made if it is missing (0666 and the umask), and emptied unless
-/// `append` or `offset` says otherwise.
+/// `append` or `offset` says otherwise. With `atomic` it is replaced as a whole at the end ([`whole::create`]).
 ///
 /// # Errors
 /// It is missing, a directory, not ours to open, or a file that would be read and written at once; an offset behind its
@@ -59,12 +60,10 @@ pub fn find(path: &Path) -> io::Result<Found> {
 pub fn open(path: &Path, options: &Options, reads: bool, writes: bool) -> Result<Descriptors, Error> {
     let name = path.as_os_str().as_bytes();
     let failed = |error| Error::new(Op::Open, name, error);
-    let found = find(path).map_err(failed)?;
-    if options.atomic {
-        return Err(
-            Error::said(Op::Use, name, "the option atomic is not known to this version").with_advice("file:NAME")
-        );
+    if options.atomic && writes && !reads {
+        return Ok(Descriptors { reader: None, writer: Some(whole::create(path)?) });
     }
+    let found = find(path).map_err(failed)?;
     let access = match (reads, writes) {
         (true, true) if found == Found::Device => OFlags::RDWR,
         (true, true) => {

@@ -18,12 +18,14 @@ pub mod rehearsal;
 pub mod resolve;
 #[cfg(test)]
 pub mod script;
+pub(crate) mod settle;
 pub mod socket;
 pub mod stdio;
 pub mod synthetic;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod unix_path;
+pub mod whole;
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -284,14 +286,17 @@ impl Transport {
         }
     }
 
-    /// Passes the end of file on: FIN on a socket, closing the descriptor otherwise.
+    /// Passes the end of file on: FIN on a socket, closing the descriptor otherwise, once it is settled.
     ///
     /// # Errors
-    /// ENOTCONN when the peer has reset the connection; what closing a file says of data that could not be written.
+    /// WouldBlock while it is not ([`Transport::settle`]): call it again then; ENOTCONN when the peer has reset the connection; what closing a file says of data that could not be written.
     pub fn close_write(&mut self, turn: &mut Turn) -> io::Result<()> {
         match self {
             Transport::Socket(socket) => socket.shut_write(),
-            Transport::Descriptors(both) => both.writer.take().map_or(Ok(()), |fd| fd.close(turn)),
+            Transport::Descriptors(both) => {
+                both.writer.as_mut().map_or(Ok(()), |fd| fd.settle(turn))?;
+                both.writer.take().map_or(Ok(()), |fd| fd.close(turn))
+            }
             Transport::Synthetic(synthetic) => {
                 synthetic.close_write();
                 Ok(())
@@ -367,6 +372,12 @@ impl Descriptors {
             Access::Write => self.writer.as_ref(),
         }
     }
+}
+
+/// A number that is another one in each call.
+fn any_number() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish()
 }
 
 /// Repeats a call that a signal interrupted before anything happened.

@@ -17,7 +17,7 @@ use super::file::{self, Found};
 use super::process::{self, Child};
 use super::socket::{Family, Socket};
 use super::synthetic::Synthetic;
-use super::{Descriptors, Transport, printed, stdio};
+use super::{Descriptors, Transport, any_number, printed, stdio};
 use crate::error::{Error, Op};
 use crate::escape::Escaped;
 use crate::plan::address::{Address, Kind, Program};
@@ -178,7 +178,9 @@ impl Opening {
         let synthetic = match &address.kind {
             Kind::Tcp(_) | Kind::Unix(..) => return Ok(State::Dialling(Box::new(Dial::new(address)))),
             Kind::Path(path) => return self.path(path),
-            Kind::File(path) if matches!(file::find(path), Ok(Found::Fifo)) => return self.fifo(path),
+            Kind::File(path) if !address.options.atomic && matches!(file::find(path), Ok(Found::Fifo)) => {
+                return self.fifo(path);
+            }
             Kind::File(path) => return self.file(path),
             Kind::Fifo(path) => return self.fifo(path),
             Kind::Stdio => return Ok(self.ready(stdio::open(reads, writes)?, "stdio")),
@@ -187,7 +189,7 @@ impl Opening {
             Kind::Echo => Synthetic::echo(),
             Kind::Discard => Synthetic::discard(),
             Kind::Zero => Synthetic::zero(),
-            Kind::Random => Synthetic::random(address.options.seed.unwrap_or_else(any_seed)),
+            Kind::Random => Synthetic::random(address.options.seed.unwrap_or_else(any_number)),
             Kind::Text(bytes) => Synthetic::text(bytes.clone()),
             Kind::Exec(_) | Kind::Shell(_) | Kind::Proxy(_) | Kind::Udp(_) => {
                 return program(address).map_or_else(|| Err(wrong_kind(address)), |program| self.program(&program));
@@ -348,12 +350,6 @@ pub fn program(address: &Address) -> Option<Program> {
 fn split_words(text: &OsStr) -> Vec<OsString> {
     let words = text.as_bytes().split(|byte| *byte == b' ').filter(|word| !word.is_empty());
     words.map(|word| OsStr::from_bytes(word).to_os_string()).collect()
-}
-
-/// Without a seed of the user's each run gives other bytes.
-fn any_seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use super::descriptor::Descriptor;
-use super::{Descriptors, Transport};
+use super::{Descriptors, Transport, whole};
 use crate::error::{Error, Op};
 use crate::sys::{self, Access, Kind};
 
@@ -19,6 +20,16 @@ pub fn open(reader: bool, writer: bool) -> Result<Transport, Error> {
     let reader = if reader { input(STDIN)? } else { None };
     let writer = if writer { Some(output(STDOUT)?) } else { None };
     Ok(Transport::Descriptors(Descriptors { reader, writer }))
+}
+
+/// Standard input, if it is wanted, and a file in the place of standard output that is replaced as a whole at the end
+/// (`--out`): standard output is left alone.
+///
+/// # Errors
+/// Standard input is a directory or not open for reading (status 5); what [`whole::create`] says.
+pub fn open_with_out(reader: bool, out: &Path) -> Result<Transport, Error> {
+    let reader = if reader { input(STDIN)? } else { None };
+    Ok(Transport::Descriptors(Descriptors { reader, writer: Some(whole::create(out)?) }))
 }
 
 /// Bytes left to read, where standard input is a regular file or a block device.

@@ -336,7 +336,8 @@ impl End {
         self.write_closed
     }
 
-    /// Passes the end of our bytes on. `Blocked` while a layer's last words wait for room; call again then.
+    /// Passes the end of our bytes on. `Blocked` while a layer's last words wait for room, or a file for the disk; call
+    /// again then.
     pub fn close_write(&mut self, turn: &mut Turn) -> Step {
         if self.write_closed {
             return Step::Eof;
@@ -357,20 +358,31 @@ impl End {
                 return Step::Blocked;
             }
         }
-        self.write_closed = true;
-        match self.transport.close_write(turn) {
-            Ok(()) => Step::Eof,
-            Err(error) => {
-                let step = Step::Failed(error.into());
-                self.judge(step)
-            }
-        }
+        let step = Step::of(self.transport.close_write(turn).map(|()| 0));
+        self.write_closed = !matches!(step, Step::Blocked);
+        if let Step::Failed(_) = step { self.judge(step) } else { step }
     }
 
     /// Passes the end of our bytes on, also by a protocol that ends both directions with it.
     pub fn close_write_for_good(&mut self, turn: &mut Turn) -> Step {
         self.parting = true;
         self.close_write(turn)
+    }
+
+    /// Brings what was written to where it is safe (`--fsync`, whole files): `Eof` once it is, at once where nothing of
+    /// the kind was asked for; `Blocked` while a helper thread is at it.
+    pub fn settle(&mut self, turn: &mut Turn) -> Step {
+        Step::of(self.transport.settle(turn).map(|()| 0))
+    }
+
+    /// What was written is not to be settled any more: a whole file is given up.
+    pub fn give_up_settling(&mut self) {
+        self.transport.give_up_settling();
+    }
+
+    /// Settling may not begin while it is held.
+    pub(super) fn hold_settling(&mut self, held: bool) {
+        self.transport.hold_settling(held);
     }
 
     /// Nothing will be read here any more.

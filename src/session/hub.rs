@@ -329,7 +329,9 @@ impl Hub {
             Some(bucket) if self.is_source_open => bucket.allowance(now).err(),
             _ => None,
         };
-        let until = self.stopping.as_ref().map(|stopping| stopping.until);
+        // the time for clients is no time for the disk
+        let settling = self.local.as_ref().is_some_and(|local| local.transport().is_settling());
+        let until = self.stopping.as_ref().map(|stopping| stopping.until).filter(|_| !settling);
         soonest([by_rate, until, self.alarms.next(), self.output.lines.deadline(), self.judge_at])
     }
 

@@ -19,6 +19,7 @@ mod parting;
 pub mod policy;
 pub mod program;
 pub mod pump;
+mod settling;
 pub mod tap;
 #[cfg(test)]
 mod tests;
@@ -156,6 +157,10 @@ impl Session {
         for end in self.ends.iter_mut().flatten() {
             end.tick(now);
         }
+        if self.is_settling() {
+            // it is the disk that is busy
+            self.moved_at = now;
+        }
         if self.parting.is_none() {
             spent = self.pump_all(turn);
             self.leave_forsaken(turn);
@@ -243,6 +248,7 @@ impl Session {
         }
         // a bucket that has nothing now names the instant; next_deadline asks it again
         let most = self.allowance(direction, now).min(*budget);
+        self.hold_settling(turn, direction);
         let tap = self.tap.as_ref().and_then(|tap| tap.on(direction));
         let Context { policy, pools, .. } = &self.context;
         let terms = Terms { pools, splice: policy.splice, block: policy.block, most, tap };
@@ -399,7 +405,7 @@ impl Session {
     fn source_failed(&mut self, turn: &mut Turn, direction: usize, fault: end::Fault) {
         let now = turn.now();
         let error = self.explain(direction, true, fault);
-        self.failure.get_or_insert(error);
+        self.fail(error);
         if direction == OUTWARD && !self.is_peer(LOCAL) {
             return self.conclude(Manner::Aborted, now);
         }
@@ -421,7 +427,7 @@ impl Session {
             return self.finish(Ended::ReaderGone, Manner::Aborted, now);
         }
         let error = self.explain(direction, false, fault);
-        self.failure.get_or_insert(error);
+        self.fail(error);
         if !self.is_peer(1 - direction) {
             return self.conclude(Manner::Aborted, now);
         }

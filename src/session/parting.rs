@@ -84,11 +84,16 @@ impl Session {
             }
         }
         self.pumps.iter_mut().for_each(Pump::break_off);
-        self.close_local(turn);
+        let settled = self.settle(turn);
+        if settled {
+            self.close_local(turn);
+        }
         let mut more = false;
         for index in [LOCAL, 1] {
             match self.linger(turn, index) {
-                Lingering::Over => self.close(turn, index),
+                Lingering::Over if settled => self.close(turn, index),
+                // a peer can still be told that its bytes did not arrive after all
+                Lingering::Over => {}
                 Lingering::Waiting => {}
                 Lingering::Busy => more = true,
             }
@@ -147,7 +152,12 @@ impl Session {
         self.pumps.iter().all(Pump::is_over)
     }
 
-    fn blame(&mut self, error: Error) {
+    /// True while nothing but a clean end is known of.
+    pub(super) fn is_clean(&self) -> bool {
+        self.parting.as_ref().is_some_and(|parting| matches!(parting.ended, Some(Ended::Clean)))
+    }
+
+    pub(super) fn blame(&mut self, error: Error) {
         self.replace_clean(Ended::Failed(error));
     }
 

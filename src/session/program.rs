@@ -40,8 +40,9 @@ impl Program {
         self.ended_at
     }
 
-    /// Its exit status, once [`Program::exited`] has noted it.
-    fn status(&mut self, turn: &mut Turn) -> Option<u8> {
+    /// Its exit status, once it has exited.
+    pub fn status(&mut self, turn: &mut Turn) -> Option<u8> {
+        self.exited(turn)?;
         self.child.status(turn)
     }
 

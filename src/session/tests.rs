@@ -8,4 +8,5 @@ mod one_direction;
 mod one_way;
 mod parting;
 mod property;
+mod settling;
 mod wire;

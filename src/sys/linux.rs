@@ -1,10 +1,11 @@
 //! Linux: splice(2), pipe sizing (fcntl(2), F_SETPIPE_SZ), SIOCOUTQ (tcp(7), unix(7)), reopening through /proc.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::net::RecvFlags;
 use rustix::pipe::{PipeFlags, SpliceFlags};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
@@ -61,8 +62,36 @@ pub fn reopen(fd: BorrowedFd<'_>, access: Access) -> io::Result<OwnedFd> {
         Access::Read => OFlags::RDONLY,
         Access::Write => OFlags::WRONLY,
     };
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    Ok(rustix::fs::open(path, flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?)
+    Ok(rustix::fs::open(proc_name(fd), flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// A file in this directory that has no name and is open for writing: unless [`give_name`] gives it one, it is gone when
+/// its last descriptor is, whatever ends the process (open(2), O_TMPFILE). `mode` and the umask as for any new file.
+///
+/// # Errors
+/// EOPNOTSUPP from file systems that know no such thing; EACCES, ENOSPC, EROFS. Unsupported where no name could be given
+/// later, since /proc is not there.
+pub fn unnamed_file(directory: BorrowedFd<'_>, mode: Mode) -> io::Result<OwnedFd> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(directory, ".", flags, mode)?;
+    let (own, shown) = (rustix::fs::fstat(&fd)?, rustix::fs::stat(proc_name(fd.as_fd())));
+    match shown {
+        Ok(shown) if (shown.st_dev, shown.st_ino) == (own.st_dev, own.st_ino) => Ok(fd),
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+/// Gives a file of [`unnamed_file`] a name, which nothing may have yet.
+///
+/// # Errors
+/// EEXIST, ENOSPC, and what else linkat(2) says.
+pub fn give_name(fd: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    // by the descriptor itself (AT_EMPTY_PATH) only who has CAP_DAC_READ_SEARCH may link
+    Ok(rustix::fs::linkat(CWD, proc_name(fd), directory, name, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+fn proc_name(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
 /// Bytes in the socket's send queue that the peer's kernel has not acknowledged (TCP) or the peer has not read (Unix);

@@ -20,6 +20,8 @@
 //! | `MULTIPATH` | the protocol number of multipath TCP |
 //! | `pidfd(child)` | a descriptor that becomes readable when a child ends |
 //! | `close_on_exec_from(n)` | keeps inherited descriptors from a child |
+//! | `unnamed_file(directory, mode)` | a file without a name, which goes with its last descriptor |
+//! | `give_name(fd, directory, name)` | the name that such a file lacks |
 //! | `every_interest()` | what is registered with the poll for every descriptor |
 //! | `SPLICE` | zero copy is worth a try |
 //! | `SHORT_READ_EMPTIES` | a short read of a stream socket proves that nothing is left |

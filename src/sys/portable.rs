@@ -1,9 +1,11 @@
 //! The plain ways: what Linux does better answers "unsupported" here, and the caller copies through a buffer.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use rustix::fs::Mode;
 use rustix::net::RecvFlags;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
@@ -43,6 +45,22 @@ pub fn widen_pipe(_pipe: BorrowedFd<'_>, _size: usize) -> usize {
 /// # Errors
 /// Always `Unsupported`.
 pub fn reopen(_fd: BorrowedFd<'_>, _access: Access) -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Not here: the caller makes a file with a temporary name.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub fn unnamed_file(_directory: BorrowedFd<'_>, _mode: Mode) -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Not here: there is no file without a name.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub fn give_name(_fd: BorrowedFd<'_>, _directory: BorrowedFd<'_>, _name: &OsStr) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -487,3 +487,24 @@ fn the_children_of_a_group_share_one_input() {
     assert_eq!(shell.output().unwrap().stdout, b"tail");
     assert_eq!(fs::read(out).unwrap(), b"head");
 }
+
+// A whole file takes its name only when everything went well; until then, and after anything else, the old one stands.
+#[test]
+fn a_file_that_is_written_whole_is_there_or_the_old_one_is() {
+    let home = scratch();
+    let out = file_with(home.path(), "out", b"old");
+    let whole = format!("file,atomic:{}", out.display());
+    for (source, status) in [("sh:echo half; exit 3", 3), ("sh:echo half; kill -9 $$", 137)] {
+        pipe(&[source, &whole]).run().code(status);
+        assert_eq!(fs::read(&out).unwrap(), b"old");
+    }
+    let running = pipe(&["sh:echo half; exec sleep 1000", &whole]).spawn();
+    running.signal(Signal::TERM);
+    running.wait().killed_by(Signal::TERM);
+    assert_eq!(fs::read(&out).unwrap(), b"old");
+    pipe(&["sh:echo all", &whole]).run().ok();
+    assert_eq!(fs::read(&out).unwrap(), b"all\n");
+    pipe(&["--fsync", "--stop-at", "6", "sh:echo hello; exec sleep 1000", &whole]).run().ok();
+    assert_eq!(fs::read(&out).unwrap(), b"hello\n");
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "nothing is left beside it");
+}

@@ -5,7 +5,8 @@ use std::io::ErrorKind;
 use super::client::Outlet;
 use super::{Hub, Standing};
 use crate::error::{Error, Op};
-use crate::outcome::Ended;
+use crate::event::Event;
+use crate::outcome::{Ended, ExitStatus};
 use crate::reactor::Turn;
 use crate::session::end::{Fault, Step};
 
@@ -100,8 +101,19 @@ impl Hub {
         true
     }
 
-    /// Closes standard output and says how it all ended.
+    /// Settles and closes standard output, and says how it all ended.
     pub(super) fn end(&mut self, turn: &mut Turn) -> Standing {
+        let whole = self.stopping.is_none() && self.output.is_empty();
+        if let Some(local) = &mut self.local {
+            if local.transport().is_whole() && !whole {
+                local.give_up_settling();
+            }
+            match local.settle(turn) {
+                Step::Blocked => return Standing::Waiting,
+                Step::Failed(Fault::Io(error)) => return self.end_unsettled(turn, error),
+                _ => {}
+            }
+        }
         let ended = self.stopping.take().map_or(Ended::Clean, |stopping| stopping.ended);
         let Some(local) = self.local.take() else { return Standing::Over(ended) };
         let name = local.name(false);
@@ -109,5 +121,16 @@ impl Hub {
             (Err(error), Ended::Clean | Ended::Signal(_)) => Ended::Failed(Error::new(Op::Write, name, error)),
             (_, ended) => ended,
         })
+    }
+
+    /// What was written is not on the disk: told at once, since a server that is asked to end has no failure else.
+    fn end_unsettled(&mut self, turn: &mut Turn, error: std::io::Error) -> Standing {
+        if let Some(local) = self.local.take() {
+            let reason = Error::new(Op::Write, local.name(false), error).line();
+            self.context.observer.observe(&Event::Error { session: None, reason });
+            // what closing says is no news any more
+            let _ = local.close(turn, false);
+        }
+        Standing::Over(Ended::Told(ExitStatus::LocalIo))
     }
 }

@@ -26,7 +26,7 @@ use crate::session::{Context, Session};
 use crate::sys::Access;
 
 /// The session as the reactor's only task.
-struct Alone(Session);
+pub(super) struct Alone(pub(super) Session);
 
 impl Task for Alone {
     fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {

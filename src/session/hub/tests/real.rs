@@ -1,8 +1,10 @@
 //! Many real sockets on a real reactor.
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Instant;
 
@@ -11,6 +13,7 @@ use crate::endpoint::descriptor::Descriptor;
 use crate::endpoint::socket::{Family, Socket};
 use crate::endpoint::testing::drive;
 use crate::endpoint::{Descriptors, Transport};
+use crate::outcome::{Ended, ExitStatus};
 use crate::session::end::End;
 use crate::session::hub::{Hub, Standing};
 use crate::sys::Access;
@@ -140,6 +143,55 @@ fn a_broker_serves_two_among_many_that_do_not_read() {
     });
     run(Share::Broker, None, ends);
     assert!(sender.join().unwrap().iter().all(|byte| *byte == b'x'));
+}
+
+/// Runs a hub whose output is a file that this syncs, with a client that says a word; it is stopped, and its time is up,
+/// when the disk is at work.
+fn run_on_disk(sync: impl FnOnce(&File) -> io::Result<()> + Send + 'static) -> Ended {
+    let (release, released) = channel::<()>();
+    let mut writer = Descriptor::own(tempfile::tempfile().unwrap().into(), Access::Write).unwrap();
+    writer.sync_before_close();
+    let writer = writer.synced_by(move |file| {
+        released.recv().map_err(io::Error::other)?;
+        sync(file)
+    });
+    let both = Descriptors { reader: None, writer: Some(writer) };
+    let local = End::new(Transport::Descriptors(both), local_side(), None);
+    let (context, _) = context(Share::Merge, policy());
+    let mut hub = Hub::new(Some(local), context, Instant::now());
+    let (client, mut theirs) = pair();
+    theirs.write_all(b"word\n").unwrap();
+    drop(theirs);
+    let mut client = Some(client);
+    drive(move |turn| {
+        if let Some(client) = client.take() {
+            hub.start(turn).unwrap();
+            hub.add(turn, client, 1).unwrap();
+            hub.expect_no_more();
+        }
+        match hub.turn(turn) {
+            Standing::Over(ended) => return Ok(ended),
+            Standing::Busy => return Err(Some(turn.now())),
+            Standing::Waiting => {}
+        }
+        if hub.local.as_ref().is_some_and(|local| local.transport().is_settling()) {
+            hub.stop(Ended::Signal(15), turn.now() - policy().grace);
+            let _ = release.send(());
+            assert!(hub.deadline(turn.now()).is_none(), "it spins while it waits for the disk");
+        }
+        Err(hub.deadline(turn.now()))
+    })
+}
+
+#[test]
+fn the_end_waits_for_the_disk_and_a_disk_that_fails_is_told() {
+    let ended = run_on_disk(|file| {
+        assert_eq!(file.metadata().unwrap().len(), 5);
+        file.sync_all()
+    });
+    assert!(matches!(ended, Ended::Signal(15)), "{ended:?}");
+    let ended = run_on_disk(|_| Err(io::Error::from_raw_os_error(libc::EIO)));
+    assert!(matches!(ended, Ended::Told(ExitStatus::LocalIo)), "{ended:?}");
 }
 
 const CLIENTS: usize = 1000;

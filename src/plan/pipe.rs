@@ -172,23 +172,34 @@ fn announce(plan: &Pipe) -> Result<(), Error> {
     }
 }
 
-/// `--allow` and `--deny`.
+/// `--allow` and `--deny`: somebody connects, and has an address.
 fn access(plan: &Pipe) -> Result<(), Error> {
-    let lists = match (plan.serving.allow.is_empty(), plan.serving.deny.is_empty()) {
-        (true, true) => return Ok(()),
-        (true, false) => "--deny",
-        (false, _) => "--allow",
-    };
+    let Some(lists) = lists(plan) else { return Ok(()) };
     if plan.listeners().next().is_none() {
         return Err(lonely(lists, "a listening endpoint", "nobody connects", "tcp,listen:PORT"));
     }
-    // they would let everybody in
     match plan.listeners().find(|at| matches!(at.kind, Kind::Unix(..) | Kind::Path(_))) {
-        Some(at) => {
-            let why = "who connects there has no address";
-            Err(clash(lists, &at.to_string(), why, "mode=660, and the directory's permissions"))
-        }
+        Some(at) => lists_and_the_nameless(plan, at),
         None => Ok(()),
+    }
+}
+
+/// Refuses access lists for a listening endpoint whose clients have no address: they would let everybody in. For a
+/// socket that is handed over (`fd,listen:3`) that shows only once it is open.
+///
+/// # Errors
+/// There are lists.
+pub fn lists_and_the_nameless(plan: &Pipe, at: &Address) -> Result<(), Error> {
+    let Some(lists) = lists(plan) else { return Ok(()) };
+    let why = "who connects there has no address";
+    Err(clash(lists, &at.to_string(), why, "mode=660, and the directory's permissions"))
+}
+
+fn lists(plan: &Pipe) -> Option<&'static str> {
+    match (plan.serving.allow.is_empty(), plan.serving.deny.is_empty()) {
+        (true, true) => None,
+        (true, false) => Some("--deny"),
+        (false, _) => Some("--allow"),
     }
 }
 

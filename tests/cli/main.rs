@@ -25,6 +25,7 @@ mod limits;
 mod manual;
 mod peers;
 mod pipe;
+mod pipe_usage;
 mod programs;
 mod readme;
 mod scripts;

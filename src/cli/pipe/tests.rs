@@ -1,3 +1,5 @@
+//! Command lines of `haul pipe`, and the plans that they make.
+
 use super::super::{Request, plan};
 use super::*;
 use crate::outcome::ExitStatus;

@@ -1,3 +1,5 @@
+//! Whole plans of a pipe: what goes together, what does not, and what is odd.
+
 use std::ffi::OsStr;
 
 use super::super::tests::plain;

@@ -19,6 +19,7 @@ mod parting;
 pub mod policy;
 pub mod program;
 pub mod pump;
+pub mod spread;
 pub mod tap;
 #[cfg(test)]
 mod tests;

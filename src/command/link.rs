@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGKILL, SIGTERM};
-
 use super::copy::Copier;
+use super::mover::Mover;
+use super::reaping::Reaping;
 use super::surroundings::variables;
 use crate::endpoint::open::Opened;
-use crate::endpoint::process::{self, Child};
+use crate::endpoint::process;
 use crate::endpoint::{Transport, printed, stdio};
 use crate::error::{Error, Op};
 use crate::escape::Escaped;
@@ -26,6 +26,7 @@ use crate::session::carrier::Pools;
 use crate::session::end::{End, Side};
 use crate::session::limits::soonest;
 use crate::session::policy::Policy;
+use crate::session::spread::Spread;
 use crate::session::{Context, Session};
 use crate::sys;
 
@@ -156,9 +157,14 @@ impl Joint {
 
     /// A session that was begun, with the wait for its programs.
     pub(super) fn link(&self, session: Session, number: u64) -> Link {
+        self.link_of(Mover::Session(Box::new(session)), number)
+    }
+
+    /// The same for whatever moves bytes.
+    pub(super) fn link_of(&self, mover: Mover, number: u64) -> Link {
         let observer = Rc::clone(&self.observer);
         let (outcome, reaping) = (None, Vec::new());
-        Link { session, number, grace: self.grace, observer, outcome, reaping, status: 0, patient: true }
+        Link { mover, number, grace: self.grace, observer, outcome, reaping, status: 0, patient: true }
     }
 
     /// Joins a connection to standard input and output, or to a program started for it.
@@ -225,7 +231,7 @@ pub(super) fn far_end(opened: Opened, crlf: bool) -> End {
 
 /// A session, then the wait for its programs.
 pub(super) struct Link {
-    session: Session,
+    mover: Mover,
     number: u64,
     grace: Duration,
     observer: Rc<dyn Observer>,
@@ -239,10 +245,18 @@ pub(super) struct Link {
 }
 
 impl Link {
+    /// The spread, where that is what moves bytes and it is not over.
+    pub(super) fn spread(&mut self) -> Option<&mut Spread> {
+        match &mut self.mover {
+            Mover::Spread(spread) if self.outcome.is_none() => Some(spread),
+            _ => None,
+        }
+    }
+
     /// Does everything possible now.
     pub(super) fn turn(&mut self, turn: &mut Turn) -> Park {
         if self.outcome.is_none() {
-            match self.session.turn(turn) {
+            match self.mover.turn(turn) {
                 Park::Done(outcome) => self.begin_reaping(turn, outcome),
                 park => return park,
             }
@@ -268,7 +282,7 @@ impl Link {
     /// Ends it before its own end; a second time ends the wait for programs, too.
     pub(super) fn stop(&mut self, ended: Ended, now: Instant) {
         match &self.outcome {
-            None => self.session.stop(ended, now),
+            None => self.mover.stop(ended, now),
             Some(_) => {
                 for reaping in &mut self.reaping {
                     reaping.hurry(now);
@@ -291,33 +305,31 @@ impl Link {
 
     /// True once everything from the first end was delivered and its end passed on.
     pub(super) fn has_delivered_everything(&self) -> bool {
-        self.session.has_delivered_everything()
+        self.mover.has_delivered_everything()
     }
 
     /// True if nothing is on its way and no direction has ended: stopping it now cuts nothing short.
     pub(super) fn is_idle(&self, now: Instant) -> bool {
-        self.outcome.is_none() && self.session.is_idle(now)
+        self.outcome.is_none() && self.mover.is_idle(now)
     }
 
     /// True while a program of it has not been reaped.
     pub(super) fn has_programs(&self) -> bool {
-        !self.reaping.is_empty() || self.session.has_programs()
+        !self.reaping.is_empty() || self.mover.has_programs()
     }
 
     /// Bytes delivered in each direction so far.
     pub(super) fn bytes(&self) -> [u64; 2] {
-        self.session.bytes()
+        self.mover.bytes()
     }
 
     /// A session that ended well leaves its programs the time they want; after anything else they are told to end.
     fn begin_reaping(&mut self, turn: &mut Turn, outcome: Outcome) {
         let now = turn.now();
-        let ended_well = matches!(outcome.ended, Ended::Clean);
-        let children = self.session.take_children().into_iter().enumerate();
-        for (end, child) in children.filter_map(|(end, child)| Some((end, child?))) {
+        let ended_well = matches!(outcome.ended, Ended::Clean | Ended::Told(_));
+        for (child, unjudged) in self.mover.take_children() {
             let mut reaping = Reaping::new(child, self.grace);
-            // how it takes that nobody reads its output any more says nothing about what was read
-            reaping.unjudged = self.session.has_enough_of(end);
+            reaping.unjudged = unjudged;
             if let Err(error) = reaping.watch(turn) {
                 let reason = Error::new(Op::Start, reaping.child.name(), error).line();
                 self.observer.observe(&Event::Error { session: Some(self.number), reason });
@@ -360,70 +372,6 @@ impl Link {
             }
             Some(outcome) => Park::Done(outcome),
             None => Park::Wait,
-        }
-    }
-}
-
-/// A child that is waited for, and the ladder of signals that ends it.
-pub(super) struct Reaping {
-    child: Child,
-    /// The next rung, and when.
-    next: Option<(Instant, i32)>,
-    grace: Duration,
-    /// Its status is not that of the session.
-    unjudged: bool,
-}
-
-impl Reaping {
-    /// A child that may take its time.
-    pub(super) fn new(child: Child, grace: Duration) -> Self {
-        Reaping { child, next: None, grace, unjudged: false }
-    }
-
-    /// Asks for a turn when it ends.
-    ///
-    /// # Errors
-    /// ENOMEM, ENOSPC.
-    pub(super) fn watch(&mut self, turn: &mut Turn) -> std::io::Result<()> {
-        self.child.watch(turn)
-    }
-
-    /// Its status once it has ended; until then, signals that are due are sent.
-    pub(super) fn turn(&mut self, turn: &mut Turn) -> Option<u8> {
-        let status = self.child.status(turn);
-        if status.is_none() {
-            self.climb(turn.now());
-        }
-        status
-    }
-
-    /// When the next signal is due.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.next.map(|(at, _)| at)
-    }
-
-    /// Begins the ladder, or takes the next rung at once.
-    pub(super) fn hurry(&mut self, now: Instant) {
-        let rung = self.next.map_or(SIGHUP, |(_, rung)| rung);
-        self.next = Some((now, rung));
-        self.climb(now);
-    }
-
-    /// Climbs the whole ladder at once.
-    pub(super) fn kill(&mut self, now: Instant) {
-        self.grace = Duration::ZERO;
-        self.hurry(now);
-    }
-
-    /// Sends what is due: SIGHUP, then SIGTERM, then SIGKILL, a grace apart.
-    fn climb(&mut self, now: Instant) {
-        while let Some((at, rung)) = self.next.filter(|(at, _)| *at <= now) {
-            self.child.signal(rung);
-            self.next = match rung {
-                SIGHUP => Some((at + self.grace, SIGTERM)),
-                SIGTERM => Some((at + self.grace, SIGKILL)),
-                _ => None,
-            };
         }
     }
 }

@@ -1,8 +1,10 @@
-//! `pipe`: one source, one sink, seen on the way.
+//! `pipe`: one source, its sinks, and what is seen on the way.
 //!
 //! What can fail is tried before what cannot be undone: connections, the source, and FIFOs first, all at once; then the
-//! programs are started and the files that are written are emptied.
+//! programs are started and the files that are written are emptied. With `--buffer` the source is not kept waiting for
+//! that: once it is open it is read into the ring, and a sink that cannot be opened then ends only itself.
 
+mod clash;
 mod inspection;
 
 use std::path::PathBuf;
@@ -15,15 +17,16 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use super::announce::write_note;
 use super::entry::Entry;
 use super::link::{Joint, Link, far_end};
+use super::mover::Mover;
 use super::progress::Ticker;
 use super::reporting::Reporting;
 use crate::endpoint::access::Access as Lists;
 use crate::endpoint::open::Opened;
-use crate::endpoint::rehearsal::identity;
+use crate::endpoint::{Descriptors, Transport};
 use crate::error::{Error, Op};
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
-use crate::plan::address::{Address, Kind};
+use crate::plan::address::Kind;
 use crate::plan::pipe::Pipe;
 use crate::plan::{AfterPeerEof, DEFAULT_GRACE, Flow, Local};
 use crate::reactor::{Park, Task, Turn};
@@ -32,8 +35,9 @@ use crate::report::{Console, ProgressView};
 use crate::session::end::End;
 use crate::session::limits::soonest;
 use crate::session::policy::Policy;
+use crate::session::spread::{self, SinkId, Spread};
 use crate::session::{Context, Session};
-use crate::sys::Access;
+use clash::{refuse_one_file, refuse_twice};
 use inspection::Inspection;
 
 /// Gives the task that opens both ends and moves what there is.
@@ -41,19 +45,21 @@ use inspection::Inspection;
 /// # Errors
 /// What can be known to fail before anything is opened.
 pub(super) fn pipe(plan: &Pipe, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
-    if plan.sinks.len() != 1 {
-        return Err(Error::said(Op::Use, "several sinks", "one is all that pipe writes to"));
-    }
     let observer = reporting.observers();
     let entry = |address, ways| Entry::new(address, ways, plan.connect_timeout, Rc::clone(&observer));
-    let source = entry(&plan.source, (true, plan.both_ways))?;
-    let sink = entry(&plan.sinks[0], (plan.both_ways, true))?;
-    refuse_one_file(source.address(), sink.address())?;
     let lists = Rc::new(Lists::load(&plan.serving.allow, &plan.serving.deny)?);
+    let mut entries = vec![entry(&plan.source, (true, plan.both_ways))?.with_access(Rc::clone(&lists))];
+    for sink in &plan.sinks {
+        let sink = entry(sink, (plan.both_ways, true))?.with_access(Rc::clone(&lists));
+        refuse_one_file(entries[0].address(), sink.address())?;
+        entries[1..].iter().try_for_each(|other| refuse_twice(other.address(), sink.address()))?;
+        entries.push(sink);
+    }
     let joint = Joint::new(plan.transfer.clone(), Local::Stdio, DEFAULT_GRACE, observer);
     let inspection = Inspection::new(plan, Arc::clone(&joint.meter));
     Ok(Box::new(Piping {
-        entries: [source.with_access(Rc::clone(&lists)), sink.with_access(lists)],
+        entries,
+        pending: Vec::new(),
         plan: plan.clone(),
         joint,
         inspection,
@@ -65,29 +71,14 @@ pub(super) fn pipe(plan: &Pipe, reporting: &Reporting) -> Result<Box<dyn Task>, 
     }))
 }
 
-/// A file that is read is not written at the same time.
-fn refuse_one_file(source: &Address, sink: &Address) -> Result<(), Error> {
-    let (Some(from), Some(to)) = (identity(source, Access::Read), identity(sink, Access::Write)) else {
-        return Ok(());
-    };
-    // what the shell has emptied already cannot be lost any more
-    let is_lost = from.2 > 0 || matches!(sink.kind, Kind::File(_));
-    if (from.0, from.1) != (to.0, to.1) || !is_lost {
-        return Ok(());
-    }
-    let name = match (&source.kind, &sink.kind) {
-        (Kind::File(path), _) | (_, Kind::File(path)) => path.as_os_str().as_encoded_bytes().to_vec(),
-        _ => b"standard output".to_vec(),
-    };
-    Err(Error::said(Op::Use, name, "the input file is the output file").with_advice("another file"))
-}
-
-/// A source and a sink: opened, then joined, then reported.
+/// A source and its sinks: opened, then joined, then reported.
 struct Piping {
     plan: Pipe,
     joint: Joint,
-    /// The source, then the sink.
-    entries: [Entry; 2],
+    /// The source, then its sinks.
+    entries: Vec<Entry>,
+    /// Sinks that are still being opened while bytes move already: their place among the entries, and in the spread.
+    pending: Vec<(usize, SinkId)>,
     inspection: Option<Inspection>,
     console: Console,
     progress: Option<ProgressView>,
@@ -121,8 +112,12 @@ impl Piping {
     /// Does what can be done about opening; true once all is open.
     fn open(&mut self, turn: &mut Turn, late: bool) -> Result<bool, Error> {
         let mut open = true;
-        for entry in &mut self.entries {
-            open &= entry.turn(turn)? || entry.leaves_traces() && !late;
+        let buffered = self.is_buffered();
+        for (index, entry) in self.entries.iter_mut().enumerate() {
+            // with a ring only the source is waited for
+            if index == 0 || !buffered {
+                open &= entry.turn(turn)? || entry.leaves_traces() && !late;
+            }
         }
         match (open, late) {
             (true, false) => {
@@ -136,17 +131,14 @@ impl Piping {
 
     /// Joins both ends.
     fn join(&mut self, turn: &mut Turn) -> Result<(), Error> {
-        let [source, sink] = &mut self.entries;
-        let (Some(source), Some(sink)) = (source.take(), sink.take()) else { return Ok(()) };
+        let Some(source) = self.entries[0].take() else { return Ok(()) };
         let size = self.size(&source);
-        let context = Context { policy: self.policy(), ..self.joint.context(1) };
-        let session = Session::new(self.end(source), self.end(sink), context, turn.now());
-        let mut session = session.with_tap(self.inspection.as_ref().map(Inspection::tap));
-        if let Err(error) = session.start(turn) {
-            session.kill_programs();
-            return Err(error);
-        }
-        self.stage = Stage::Moving(Box::new(self.joint.link(session, 1)));
+        let source = self.end(source);
+        let link = match self.plan.sinks.len() {
+            1 if !self.is_buffered() => self.pair(turn, source)?,
+            _ => self.spread(turn, source)?,
+        };
+        self.stage = Stage::Moving(Box::new(link));
         self.started = Some(turn.now());
         if let Some(mut view) = self.progress.take() {
             view.begin(turn.now(), size);
@@ -155,6 +147,63 @@ impl Piping {
             turn.spawn(Box::new(ticker.with_records(self.plan.records.is_some())));
         }
         Ok(())
+    }
+
+    /// A source and its only sink.
+    fn pair(&mut self, turn: &mut Turn, source: End) -> Result<Link, Error> {
+        let sink = self.entries[1].take().map(|sink| self.end(sink));
+        let sink = sink.unwrap_or_else(|| self.joint.local_end(Transport::Descriptors(Descriptors::default())));
+        let context = Context { policy: self.policy(), ..self.joint.context(1) };
+        let session = Session::new(source, sink, context, turn.now());
+        let mut session = session.with_tap(self.inspection.as_ref().map(Inspection::tap));
+        if let Err(error) = session.start(turn) {
+            session.kill_programs();
+            return Err(error);
+        }
+        Ok(self.joint.link(session, 1))
+    }
+
+    /// A source and its sinks, some of which may not be open yet.
+    fn spread(&mut self, turn: &mut Turn, source: End) -> Result<Link, Error> {
+        let Context { number, pools, meter, observer, .. } = self.joint.context(1);
+        let plan = &self.plan;
+        let (on_slow, buffer, stop_at) = (plan.on_slow, plan.transfer.buffer.map(|size| size.0), plan.stop_at);
+        let policy = self.policy();
+        let context = spread::Context { number, policy, on_slow, buffer, stop_at, pools, meter, observer };
+        let spread = Spread::new(source, context, turn.now());
+        let mut spread = spread.with_tap(self.inspection.as_ref().map(Inspection::tap));
+        self.pending = (1..self.entries.len()).map(|index| (index, spread.expect())).collect();
+        if let Err(error) = spread.start(turn) {
+            spread.kill_programs(turn);
+            return Err(error);
+        }
+        Ok(self.joint.link_of(Mover::Spread(Box::new(spread)), 1))
+    }
+
+    /// Gives the spread those sinks that are open by now, or will not be.
+    fn attach(&mut self, turn: &mut Turn) {
+        let pending = std::mem::take(&mut self.pending);
+        for (index, id) in pending {
+            let entry = &mut self.entries[index];
+            let found = entry.turn(turn).map(|open| if open { entry.take() } else { None });
+            let end = match found {
+                Ok(None) => {
+                    self.pending.push((index, id));
+                    continue;
+                }
+                Ok(Some(opened)) => Ok(self.end(opened)),
+                Err(error) => {
+                    entry.abandon(turn);
+                    Err(error)
+                }
+            };
+            let Stage::Moving(link) = &mut self.stage else { return };
+            let Some(spread) = link.spread() else { continue };
+            match end {
+                Ok(end) => spread.attach(turn, id, end),
+                Err(error) => spread.failed_to_open(id, error, turn.now()),
+            }
+        }
     }
 
     /// What was opened, as a side of the session.
@@ -175,6 +224,11 @@ impl Piping {
         }
         let size = self.plan.size.or_else(|| source.transport.bytes_left());
         [size, self.plan.stop_at].into_iter().flatten().min()
+    }
+
+    /// True if a ring lies between the source and its sinks, also where there is only one.
+    fn is_buffered(&self) -> bool {
+        self.plan.transfer.buffer.is_some() && !self.plan.both_ways
     }
 
     fn policy(&self) -> Policy {
@@ -221,7 +275,10 @@ impl Piping {
         let again = std::mem::replace(&mut self.stopping, true);
         match &mut self.stage {
             Stage::Moving(link) => {
-                let outcome = link.interrupt(number, again, turn.now())?;
+                let interrupted = link.interrupt(number, again, turn.now());
+                self.pending.clear();
+                self.entries.iter_mut().for_each(|entry| entry.abandon(turn));
+                let outcome = interrupted?;
                 Some(self.report(outcome))
             }
             Stage::Opening { .. } | Stage::Over => Some(self.give_up(turn, Ended::Signal(number))),
@@ -303,10 +360,19 @@ impl Task for Piping {
                 return self.fail(turn, error);
             }
         }
+        self.attach(turn);
         let Stage::Moving(link) = &mut self.stage else { return Park::Wait };
         match link.turn(turn) {
-            Park::Done(outcome) => self.report(outcome),
-            park => park,
+            Park::Done(outcome) => {
+                self.entries.iter_mut().for_each(|entry| entry.abandon(turn));
+                self.report(outcome)
+            }
+            park => {
+                if let Some(at) = soonest(self.pending.iter().map(|(index, _)| self.entries[*index].deadline())) {
+                    turn.deadline_at_most(at);
+                }
+                park
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod policy;
 pub mod program;
 pub mod pump;
 mod settling;
+pub mod spread;
 pub mod tap;
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,8 @@ use crate::buffer::{Buffer, Lease};
 use crate::reactor::Turn;
 use crate::sys::Access;
 pub use fill::Route;
-use fill::{Filled, Refused, is_refusal};
+use fill::{Filled, Refused};
+pub(super) use fill::{is_refusal, is_shortage};
 
 /// One direction's state and what it carries.
 #[derive(Debug, Default)]

@@ -9,4 +9,5 @@ mod one_way;
 mod parting;
 mod property;
 mod settling;
+mod spread;
 mod wire;

@@ -27,6 +27,14 @@ pub fn copy_range(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _most: usize) -> i
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Not here.
+///
+/// # Errors
+/// Always `Unsupported`; nothing was given.
+pub fn tee(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _most: usize) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Not here: without splice an own pipe is of no use.
 ///
 /// # Errors

@@ -287,12 +287,12 @@ impl From<Step> for Filled {
 }
 
 /// Errors that mean "not this way" rather than "not at all".
-pub(super) fn is_refusal(error: &io::Error) -> bool {
+pub(in crate::session) fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
 }
 
 /// No descriptor is left now: there may be one at the next try.
-pub(super) fn is_shortage(error: &io::Error) -> bool {
+pub(in crate::session) fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 

@@ -7,4 +7,5 @@ mod kernel;
 mod one_direction;
 mod parting;
 mod property;
+mod receipts;
 mod wire;

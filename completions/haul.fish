@@ -27,6 +27,7 @@ end
 complete -c haul -n "__fish_haul_needs_command" -l generate -d 'Print a generated file: a man page or a completion script' -r -f -a "man\t'haul(1)'
 man-listen\t'haul-listen(1)'
 man-connect\t'haul-connect(1)'
+man-pipe\t'haul-pipe(1)'
 complete-bash\t''
 complete-zsh\t''
 complete-fish\t''
@@ -35,6 +36,7 @@ complete -c haul -n "__fish_haul_needs_command" -s h -l help -d 'Print help (see
 complete -c haul -n "__fish_haul_needs_command" -s V -l version -d 'Print version'
 complete -c haul -n "__fish_haul_needs_command" -f -a "listen" -d 'Accept connections and join them to standard input and output, or to a program'
 complete -c haul -n "__fish_haul_needs_command" -f -a "connect" -d 'Connect to an endpoint and join it to standard input and output, or to a program'
+complete -c haul -n "__fish_haul_needs_command" -f -a "pipe" -d 'Move bytes from one endpoint to one or several others, seen and verified'
 complete -c haul -n "__fish_haul_needs_command" -f -a "help" -d 'Explain a subcommand, or a topic: endpoints, exit, eof, units'
 complete -c haul -n "__fish_haul_using_subcommand listen" -s p -d 'Listen on this port; 0 takes a free one' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s s -d 'Listen on this address of this machine [default: all of them]' -r
@@ -57,18 +59,19 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -l deny -d 'Do not let
 complete -c haul -n "__fish_haul_using_subcommand listen" -l iface -d 'Use this network interface only, say eth0' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l idle -d 'End with status 3 when no byte has moved either way for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s q -d 'End with status 0 when T has passed since the end of standard input [default: no limit]' -r
-complete -c haul -n "__fish_haul_using_subcommand listen" -l max-time -d 'End with status 3 when the transfer has taken T; the connection is reset [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l max-bytes -d 'End with status 0 when SIZE bytes have been received; the connection is reset [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l max-time -d 'End with status 3 when the transfer has taken T; the connection is reset [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l linger -d 'At the end, wait for T without progress until the peer has acknowledged everything [default: 30s]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s L -d 'Move at most RATE in each direction: 10M is bytes a second, 100Mbit bits [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l after-peer-eof -d 'What the peer\'s end means for what is still being sent [default: auto]' -r -f -a "auto\t'go on until standard input ends, but stop if it is a terminal'
 exit\t'stop; the connection is reset if standard input has not ended'
 send\t'go on until standard input ends'"
 complete -c haul -n "__fish_haul_using_subcommand listen" -s o -d 'Write a copy of what is received to FILE; with --hex, of both directions [default: to none]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand listen" -l out -d 'Write what is received to FILE instead of standard output, whole or not at all; standard input is left alone' -r -F
 complete -c haul -n "__fish_haul_using_subcommand listen" -l block -d 'Move at most SIZE bytes in one system call, 1 to 1Gi [default: chosen for the kind of endpoint]' -r
-complete -c haul -n "__fish_haul_using_subcommand listen" -l buffer -d 'Hold at most SIZE bytes, 1 to 1Gi, in transit in each direction [default: chosen for the kind of endpoint]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l splice -d 'Whether the kernel may move bytes without copying them through haul [default: auto]' -r -f -a "auto\t'where the kernel can'
 never\t'every byte passes through a buffer of haul\'s'"
+complete -c haul -n "__fish_haul_using_subcommand listen" -l buffer -d 'Hold at most SIZE bytes, 1 to 1Gi, in transit in each direction [default: chosen for the kind of endpoint]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l progress -d 'Show progress on standard error [default: off; without HOW a bar, if that is a terminal and does not show the payload too]' -r -f -a "bar\t'a bar, also if it is no terminal'
 line\t'a line a second'
@@ -97,6 +100,8 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -s N -d 'Tell the peer
 complete -c haul -n "__fish_haul_using_subcommand listen" -s C -d 'Send a line feed as a carriage return and a line feed'
 complete -c haul -n "__fish_haul_using_subcommand listen" -l hex -d 'Write the copy as a hexadecimal dump, received lines marked < and sent ones >'
 complete -c haul -n "__fish_haul_using_subcommand listen" -l timestamps -d 'Begin each line of the dump with the time'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l verify -d 'Verify with the haul at the other end, which needs --verify too, that every byte has arrived; if not, status 4'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l fsync -d 'Before a file counts as written, have it on the disk (fsync); with --verify, before that is reported'
 complete -c haul -n "__fish_haul_using_subcommand listen" -s v -d 'Say more on standard error; -vv says still more [default: failures, and the address of a free port]'
 complete -c haul -n "__fish_haul_using_subcommand listen" -l quiet -d 'Say nothing on standard error but failures'
 complete -c haul -n "__fish_haul_using_subcommand listen" -l explain -d 'Print what would be done, a decision a line, and do nothing'
@@ -118,18 +123,19 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -s c -d 'Join each co
 complete -c haul -n "__fish_haul_using_subcommand connect" -l iface -d 'Use this network interface only, say eth0' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l idle -d 'End with status 3 when no byte has moved either way for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s q -d 'End with status 0 when T has passed since the end of standard input [default: no limit]' -r
-complete -c haul -n "__fish_haul_using_subcommand connect" -l max-time -d 'End with status 3 when the transfer has taken T; the connection is reset [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l max-bytes -d 'End with status 0 when SIZE bytes have been received; the connection is reset [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l max-time -d 'End with status 3 when the transfer has taken T; the connection is reset [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l linger -d 'At the end, wait for T without progress until the peer has acknowledged everything [default: 30s]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s L -d 'Move at most RATE in each direction: 10M is bytes a second, 100Mbit bits [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l after-peer-eof -d 'What the peer\'s end means for what is still being sent [default: auto]' -r -f -a "auto\t'go on until standard input ends, but stop if it is a terminal'
 exit\t'stop; the connection is reset if standard input has not ended'
 send\t'go on until standard input ends'"
 complete -c haul -n "__fish_haul_using_subcommand connect" -s o -d 'Write a copy of what is received to FILE; with --hex, of both directions [default: to none]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand connect" -l out -d 'Write what is received to FILE instead of standard output, whole or not at all; standard input is left alone' -r -F
 complete -c haul -n "__fish_haul_using_subcommand connect" -l block -d 'Move at most SIZE bytes in one system call, 1 to 1Gi [default: chosen for the kind of endpoint]' -r
-complete -c haul -n "__fish_haul_using_subcommand connect" -l buffer -d 'Hold at most SIZE bytes, 1 to 1Gi, in transit in each direction [default: chosen for the kind of endpoint]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l splice -d 'Whether the kernel may move bytes without copying them through haul [default: auto]' -r -f -a "auto\t'where the kernel can'
 never\t'every byte passes through a buffer of haul\'s'"
+complete -c haul -n "__fish_haul_using_subcommand connect" -l buffer -d 'Hold at most SIZE bytes, 1 to 1Gi, in transit in each direction [default: chosen for the kind of endpoint]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l progress -d 'Show progress on standard error [default: off; without HOW a bar, if that is a terminal and does not show the payload too]' -r -f -a "bar\t'a bar, also if it is no terminal'
 line\t'a line a second'
@@ -156,6 +162,8 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -s N -d 'Tell the pee
 complete -c haul -n "__fish_haul_using_subcommand connect" -s C -d 'Send a line feed as a carriage return and a line feed'
 complete -c haul -n "__fish_haul_using_subcommand connect" -l hex -d 'Write the copy as a hexadecimal dump, received lines marked < and sent ones >'
 complete -c haul -n "__fish_haul_using_subcommand connect" -l timestamps -d 'Begin each line of the dump with the time'
+complete -c haul -n "__fish_haul_using_subcommand connect" -l verify -d 'Verify with the haul at the other end, which needs --verify too, that every byte has arrived; if not, status 4'
+complete -c haul -n "__fish_haul_using_subcommand connect" -l fsync -d 'Before a file counts as written, have it on the disk (fsync); with --verify, before that is reported'
 complete -c haul -n "__fish_haul_using_subcommand connect" -s v -d 'Say more on standard error; -vv says still more [default: failures, and the address of a free port]'
 complete -c haul -n "__fish_haul_using_subcommand connect" -l quiet -d 'Say nothing on standard error but failures'
 complete -c haul -n "__fish_haul_using_subcommand connect" -l explain -d 'Print what would be done, a decision a line, and do nothing'
@@ -163,4 +171,53 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l stats -d 'Print to
 complete -c haul -n "__fish_haul_using_subcommand connect" -l nodelay -d 'Send small writes at once (TCP_NODELAY) [default: the system collects them]'
 complete -c haul -n "__fish_haul_using_subcommand connect" -l mptcp -d 'Use multipath TCP where the peer can, TCP where it cannot'
 complete -c haul -n "__fish_haul_using_subcommand connect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l stop-at -d 'Take the source for ended after SIZE bytes; that is success [default: at its own end]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l on-slow -d 'What becomes of a sink that holds the others back [default: wait]' -r -f -a "wait\t'everybody waits for it'
+drop\t'it is closed and reported, status 1, and the others go on'"
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l hash -d 'Print a digest of everything that passed at the end, in the form of b3sum and sha256sum, on standard error' -r -f -a "blake3\t''
+sha256\t''"
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l hash-file -d 'Write the line of --hash to FILE instead' -r -F
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l buffer -d 'Hold SIZE bytes, 1 to 1Gi, between the source and a sink that is not ready or not open yet [default: chosen for the kind of endpoint]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l watchdog -d 'End with status 3 when nothing has moved for T [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l connect-timeout -d 'End with status 3 when an endpoint is not open after T; of one that listens, when nobody has connected [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l size -d 'How many bytes will come, for the time that --progress shows as left [default: the size of a file]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l max-time -d 'End with status 3 when the transfer has taken T; the connection is reset [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l linger -d 'At the end, wait for T without progress until the peer has acknowledged everything [default: 30s]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -s L -d 'Move at most RATE in each direction: 10M is bytes a second, 100Mbit bits [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l block -d 'Move at most SIZE bytes in one system call, 1 to 1Gi [default: chosen for the kind of endpoint]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l splice -d 'Whether the kernel may move bytes without copying them through haul [default: auto]' -r -f -a "auto\t'where the kernel can'
+never\t'every byte passes through a buffer of haul\'s'"
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l allow -d 'Let only these connect: networks with commas between them, or @FILE with one a line [default: everybody]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l deny -d 'Do not let these connect, whatever --allow says; written in the same way [default: nobody]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l iface -d 'Use this network interface only, say eth0' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l ready-fd -d 'Once listening, write ADDR:PORT and a newline to this descriptor and close it [default: to none]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l port-file -d 'Once listening, write the port, or the path of a Unix socket, to this file [default: to none]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l progress -d 'Show progress on standard error [default: off; without HOW a bar, if that is a terminal and does not show the payload too]' -r -f -a "bar\t'a bar, also if it is no terminal'
+line\t'a line a second'
+json\t'a JSON object a second'
+off\t'nothing'"
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l keepalive -d 'Probe a silent peer (SO_KEEPALIVE), every T if given [default: off; without T the system\'s times]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l user-timeout -d 'Give up when sent data stays unacknowledged for T (TCP_USER_TIMEOUT) [default: the system\'s, about 15 minutes]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l rcvbuf -d 'Size of the kernel\'s receive buffer in bytes (SO_RCVBUF) [default: the system tunes it]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l sndbuf -d 'Size of the kernel\'s send buffer in bytes (SO_SNDBUF) [default: the system tunes it]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l dscp -d 'Mark packets with this code point: a name such as ef, cs1 or af41, or 0 to 63 [default: 0]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l ttl -d 'Hops that a packet may take, 1 to 255 [default: the system\'s, mostly 64]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l congestion -d 'Congestion control of this connection, say reno, cubic or bbr [default: the system\'s]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -s 2 -d 'Move bytes both ways, between SRC and one DST'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l verify -d 'Verify with the haul at the other end, which needs --verify too, that every byte has arrived; if not, status 4'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l fsync -d 'Before a file counts as written, have it on the disk (fsync); with --verify, before that is reported'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l lines -d 'Count lines as well, for --progress and --stats'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -s 0 -d 'The same with records that end with a NUL instead of a line feed'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l open -d 'Serve a program to everybody who can reach the address: without it, --allow or a loopback address is needed'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -s 4 -d 'Use IPv4 only [default: both families]'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -s 6 -d 'Use IPv6 only [default: both families]'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -s n -d 'Take addresses and ports as numbers only; nothing is looked up'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -s v -d 'Say more on standard error; -vv says still more [default: failures, and the address of a free port]'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l quiet -d 'Say nothing on standard error but failures'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l explain -d 'Print what would be done, a decision a line, and do nothing'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l stats -d 'Print totals on standard error at the end'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l nodelay -d 'Send small writes at once (TCP_NODELAY) [default: the system collects them]'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l mptcp -d 'Use multipath TCP where the peer can, TCP where it cannot'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c haul -n "__fish_haul_using_subcommand help" -s h -l help -d 'Print help'

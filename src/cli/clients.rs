@@ -66,6 +66,13 @@ pub(super) struct Gate {
     open: bool,
 }
 
+impl Gate {
+    /// Whom a listener for one connection serves.
+    pub(super) fn serving(self) -> Serving {
+        Serving { allow: self.allow, deny: self.deny, open: self.open, ..Serving::default() }
+    }
+}
+
 /// How many clients are served, and whom.
 pub(super) fn serving(clients: Clients, gate: Gate) -> Result<Serving, Error> {
     let share = match (clients.fan_out, clients.broker) {

@@ -1,6 +1,7 @@
 //! `haul connect`: its flags, and the plan they make.
 
 use std::ffi::OsString;
+use std::mem::take;
 use std::time::Duration;
 
 use clap::ValueHint;
@@ -8,7 +9,7 @@ use clap::ValueHint;
 use super::check::{self, Testing};
 use super::dialogue::Steps;
 use super::program::{Copies, Programs};
-use super::shared::{self, Buffers, Directions, Limits, Output, Route, Tuning};
+use super::shared::{Buffers, Directions, InTransit, Limits, Moving, Output, Proof, Route, Stops, Tuning};
 use super::{Request, endpoint, quoted, request, value};
 use crate::error::{Error, Op};
 use crate::plan::address::{Address, Host, Options, Program};
@@ -86,6 +87,9 @@ pub(super) struct Args {
     route: Route,
 
     #[command(flatten)]
+    stops: Stops,
+
+    #[command(flatten)]
     limits: Limits,
 
     #[command(flatten)]
@@ -95,7 +99,13 @@ pub(super) struct Args {
     copies: Copies,
 
     #[command(flatten)]
+    proof: Proof,
+
+    #[command(flatten)]
     buffers: Buffers,
+
+    #[command(flatten)]
+    in_transit: InTransit,
 
     #[command(flatten)]
     output: Output,
@@ -122,7 +132,7 @@ See also: haul help endpoints, exit, eof, units.";
 
 impl Args {
     /// Validates everything that was given.
-    pub(super) fn into_request(self, program: Option<Program>) -> Result<Request, Error> {
+    pub(super) fn into_request(mut self, program: Option<Program>) -> Result<Request, Error> {
         if self.testing.zero {
             return self.into_check(program);
         }
@@ -131,6 +141,12 @@ impl Args {
             let cause = "one endpoint, or a host and a port, is all that goes here";
             return Err(Error::said(Op::Parse, quoted(word), cause).with_advice("haul help connect"));
         }
+        let idle = self.stops.idle;
+        if self.wait.is_some() && idle.is_some() && self.connect_timeout.is_some() {
+            return Err(advice::clash("-w", "--connect-timeout and --idle", "nothing is left for it", "the other two"));
+        }
+        self.stops.idle = idle.or(self.wait);
+        let moving = self.moving();
         let mut flags = Options { source: self.source, source_port: self.port, ..Options::default() };
         let url = endpoint::url(self.first.as_deref());
         let mut to = address(self.first, self.second, self.unix)?;
@@ -138,11 +154,6 @@ impl Args {
         self.tuning.add_to(&mut flags);
         to.overlay(&flags);
         let shown = to.clone();
-        let mut limits = self.limits;
-        if self.wait.is_some() && limits.idle.is_some() && self.connect_timeout.is_some() {
-            return Err(advice::clash("-w", "--connect-timeout and --idle", "nothing is left for it", "the other two"));
-        }
-        limits.idle = limits.idle.or(self.wait);
         let explain = self.output.explain;
         let plan = Plan::Connect(Connect {
             wait: self.retry,
@@ -151,14 +162,28 @@ impl Args {
             expect_timeout: self.timeout,
             to,
             connect_timeout: self.connect_timeout.or(self.wait),
-            transfer: shared::transfer(self.directions, limits, self.buffers, self.copies)?,
+            transfer: moving.transfer()?,
             report: self.output.report()?,
         });
         request(plan, &flags, explain).map_err(|error| endpoint::as_typed(error, &shown, url))
     }
 
+    /// The flags about how bytes move, taken out.
+    fn moving(&mut self) -> Moving {
+        Moving {
+            directions: take(&mut self.directions),
+            stops: take(&mut self.stops),
+            limits: take(&mut self.limits),
+            copies: take(&mut self.copies),
+            proof: take(&mut self.proof),
+            buffers: take(&mut self.buffers),
+            buffer: self.in_transit.buffer,
+        }
+    }
+
     /// The same for `-z`.
-    fn into_check(self, program: Option<Program>) -> Result<Request, Error> {
+    fn into_check(mut self, program: Option<Program>) -> Result<Request, Error> {
+        let moving = self.moving();
         let clash =
             |other: &str| Err(advice::clash("-z", other, "it only tests whether something listens", "one of them"));
         if self.programs.local(program)? != Local::Stdio {
@@ -175,13 +200,15 @@ impl Args {
         for target in &mut targets {
             target.overlay(&flags);
         }
-        let transfer = shared::transfer(self.directions, self.limits, self.buffers, self.copies)?;
-        if transfer.copy.is_some() {
-            return clash("-o");
+        let transfer = moving.transfer()?;
+        let copies =
+            [(transfer.copy.is_some(), "-o"), (transfer.out.is_some(), "--out"), (transfer.verify, "--verify")];
+        if let Some((_, flag)) = copies.iter().find(|(given, _)| *given) {
+            return clash(flag);
         }
         let explain = self.output.explain;
         let mut report = self.output.report()?;
-        let plain = shared::transfer(Directions::default(), Limits::default(), Buffers::default(), Copies::default())?;
+        let plain = Moving::default().transfer()?;
         if transfer != plain || report.stats || report.progress != Progress::Off {
             report.advice.push(Advice {
                 sentence: "-z moves no bytes, so flags about moving them change nothing".into(),
@@ -274,6 +301,29 @@ mod tests {
         assert_eq!(run("--recv-only file:p").unwrap().transfer.flow, Flow::ReceiveOnly);
         assert_eq!(run("fifo:p").unwrap().transfer.flow, Flow::SendOnly);
         assert_eq!(refused("-d fifo:p").advice(), Some("haul listen fifo:p"));
+    }
+
+    #[test]
+    fn a_transfer_is_verified_and_a_file_written_whole() {
+        let transfer = run("--verify --fsync --out in.tar db 80").unwrap().transfer;
+        assert!(transfer.verify && transfer.fsync && !transfer.stdin && transfer.shutdown);
+        assert_eq!(transfer.out, Some("in.tar".into()));
+        let plain = run("db 80").unwrap().transfer;
+        assert!(!plain.verify && !plain.fsync && plain.stdin && plain.out.is_none());
+        assert_eq!(run("--out copy file:p").unwrap().transfer.flow, Flow::ReceiveOnly);
+        assert_eq!(run("file,atomic:p").unwrap().transfer.flow, Flow::SendOnly);
+        assert_eq!(run("--out copy -d db 80").unwrap().report.advice, []);
+        for (line, expected) in [
+            ("--out f --send-only db 80", "cannot use --out with --send-only: what is received would be discarded"),
+            ("--out f -e cat db 80", "cannot use --out with a program: the program takes what is received"),
+            ("--out - db 80", "cannot understand '-' for --out: standard output carries the payload"),
+            ("--verify -C db 80", "cannot use --verify with -C: what arrives would not be what was read"),
+            ("--verify file:p", "cannot use --verify with file:p: there is no haul at the other end"),
+            ("-z --verify db 80", "cannot use -z with --verify: it only tests whether something listens"),
+            ("-z --out f db 80", "cannot use -z with --out: it only tests whether something listens"),
+        ] {
+            assert_eq!(refused(line).line(), expected, "{line}");
+        }
     }
 
     #[test]

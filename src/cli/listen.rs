@@ -1,19 +1,18 @@
 //! `haul listen`: its flags, and the plan they make.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueHint;
 
 use super::clients::{self, Clients, Gate};
 use super::program::{Copies, Programs};
-use super::shared::{self, Buffers, Directions, Limits, Output, Route, Tuning};
+use super::shared::{Announcing, Buffers, Directions, InTransit, Limits, Moving, Output, Proof, Route, Stops, Tuning};
 use super::value::{self, Bytes, Value};
 use super::{Request, endpoint, request};
 use crate::error::{Error, Op};
 use crate::plan::address::{Address, Host, Kind, Options, Program};
-use crate::plan::{Announce, Listen, Plan, Transfer, advice};
+use crate::plan::{Listen, Plan, Transfer, advice};
 
 /// Accept connections and join them to standard input and output, or to a program.
 ///
@@ -89,6 +88,9 @@ pub(super) struct Args {
     route: Route,
 
     #[command(flatten)]
+    stops: Stops,
+
+    #[command(flatten)]
     limits: Limits,
 
     #[command(flatten)]
@@ -98,25 +100,19 @@ pub(super) struct Args {
     copies: Copies,
 
     #[command(flatten)]
+    proof: Proof,
+
+    #[command(flatten)]
     buffers: Buffers,
+
+    #[command(flatten)]
+    in_transit: InTransit,
 
     #[command(flatten)]
     output: Output,
 
     #[command(flatten)]
     tuning: Tuning,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Output")]
-struct Announcing {
-    /// Once listening, write ADDR:PORT and a newline to this descriptor and close it [default: to none]
-    #[arg(long, value_name = "N", value_parser = value::ready_fd())]
-    ready_fd: Option<i32>,
-
-    /// Once listening, write the port, or the path of a Unix socket, to this file [default: to none]
-    #[arg(long, value_name = "FILE")]
-    port_file: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
@@ -143,21 +139,30 @@ impl Args {
         self.tuning.add_to(&mut flags);
         at.overlay(&flags);
         let shown = at.clone();
-        let mut limits = self.limits;
-        limits.idle = match (self.wait, limits.idle) {
+        let mut stops = self.stops;
+        stops.idle = match (self.wait, stops.idle) {
             (Some(_), Some(_)) => {
                 return Err(advice::clash("-w", "--idle", "both set the limit on silence", "one of them"));
             }
             (wait, idle) => wait.or(idle),
         };
         let explain = self.output.explain;
-        let transfer = shared::transfer(self.directions, limits, self.buffers, self.copies)?;
+        let moving = Moving {
+            directions: self.directions,
+            stops,
+            limits: self.limits,
+            copies: self.copies,
+            proof: self.proof,
+            buffers: self.buffers,
+            buffer: self.in_transit.buffer,
+        };
+        let transfer = moving.transfer()?;
         let plan = Plan::Listen(Listen {
             local: self.programs.local(program)?,
             serving: clients::serving(self.clients, self.gate)?,
             at,
             accept_timeout: self.accept_timeout,
-            announce: Announce { ready_fd: self.announcing.ready_fd, port_file: self.announcing.port_file },
+            announce: self.announcing.announce(),
             transfer: Transfer { banner: self.banner.map_or_else(Vec::new, |banner| banner.0), ..transfer },
             report: self.output.report()?,
         });
@@ -208,7 +213,7 @@ mod tests {
     use super::*;
     use crate::outcome::ExitStatus;
     use crate::plan::address::{Family, HostPort};
-    use crate::plan::{EventSink, Flow, Progress};
+    use crate::plan::{Announce, EventSink, Flow, Progress};
 
     fn run(line: &str) -> Result<Listen, Error> {
         let words = std::iter::once("listen").chain(line.split_whitespace());
@@ -348,6 +353,18 @@ mod tests {
             "--ready-fd 3 --events fd:3 1",
         ] {
             assert!(refused(line).starts_with("cannot use -"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_transfer_is_verified_and_a_file_written_whole() {
+        let transfer = run("--verify --fsync --out in.tar 9000").unwrap().transfer;
+        assert!(transfer.verify && transfer.fsync && !transfer.stdin);
+        assert_eq!(transfer.out, Some("in.tar".into()));
+        assert!(run("-k --verify -c sha256sum 127.0.0.1 0").unwrap().transfer.verify);
+        assert!(run("--recv-only --out in.tar 9000").unwrap().transfer.stdin, "--recv-only leaves it alone as well");
+        for line in ["-k --out f 1", "--fan-out --out f 1", "--broker --verify 1", "--count 2 --out f 1"] {
+            assert!(refused(line).starts_with("cannot use --"), "{line}");
         }
     }
 

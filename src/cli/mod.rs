@@ -11,6 +11,7 @@ mod dialogue;
 mod endpoint;
 mod generate;
 mod listen;
+mod pipe;
 mod program;
 mod shared;
 mod topics;
@@ -50,6 +51,7 @@ pub fn plan(mut args: Vec<OsString>) -> Result<Request, Error> {
         Some("--version" | "-V") if args.len() == 1 => Ok(Request::Print(VERSION.into())),
         Some("listen") => parse("listen", &args, |args: listen::Args| args.into_request(program)),
         Some("connect") => parse("connect", &args, |args: connect::Args| args.into_request(program)),
+        Some("pipe") => parse("pipe", &args, |args: pipe::Args| args.into_request(program)),
         Some(_) if program.is_some() => {
             let error = Error::said(Op::Use, "a program behind --", "listen and connect take one, and come first");
             Err(error.with_advice("haul help"))
@@ -119,6 +121,8 @@ const EXAMPLES: &str = "\
 Examples:
   haul listen 9000 > copy.tar          receive a file
   haul connect host 9000 < some.tar    send it; both sides end by themselves
+  producer | haul pipe --progress | consumer
+                                       see how fast it goes
 
 Topics for `haul help`: endpoints, exit, eof, units.";
 
@@ -126,6 +130,7 @@ Topics for `haul help`: endpoints, exit, eof, units.";
 enum Subcommand {
     Listen(Box<listen::Args>),
     Connect(Box<connect::Args>),
+    Pipe(Box<pipe::Args>),
     /// Explain a subcommand, or a topic: endpoints, exit, eof, units.
     #[command(override_usage = "haul help [SUBCOMMAND | TOPIC]")]
     Help {
@@ -144,6 +149,7 @@ impl Cli {
             }
             (None, Some(Subcommand::Listen(args))) => args.into_request(None),
             (None, Some(Subcommand::Connect(args))) => args.into_request(None),
+            (None, Some(Subcommand::Pipe(args))) => args.into_request(None),
             (None, Some(Subcommand::Help { topic: Some(topic) })) => Ok(Request::Print(help(topic))),
             (None, Some(Subcommand::Help { topic: None }) | None) => Ok(Request::Print(help("haul"))),
         }
@@ -155,6 +161,7 @@ fn help(topic: &str) -> String {
     match topic {
         "listen" => listen::Args::command().render_long_help().to_string(),
         "connect" => connect::Args::command().render_long_help().to_string(),
+        "pipe" => pipe::Args::command().render_long_help().to_string(),
         topic => topics::text(topic).map_or_else(|| Cli::command().render_long_help().to_string(), str::to_string),
     }
 }
@@ -180,6 +187,7 @@ mod tests {
         Cli::command().debug_assert();
         listen::Args::command().debug_assert();
         connect::Args::command().debug_assert();
+        pipe::Args::command().debug_assert();
     }
 
     #[test]
@@ -195,6 +203,7 @@ mod tests {
         assert_eq!(printed("help"), printed("--help"));
         assert_eq!(printed("help listen"), printed("listen --help"));
         assert_eq!(printed("help connect"), printed("connect --help"));
+        assert_eq!(printed("help pipe"), printed("pipe --help"));
         assert!(printed("listen -h").len() < printed("listen --help").len());
         assert!(printed("listen --help").contains("Examples:"));
     }
@@ -202,15 +211,15 @@ mod tests {
     #[test]
     fn only_what_works_is_shown() {
         let help = printed("help");
-        assert!(help.contains("listen") && help.contains("connect"));
-        for later in ["send-udp", "relay", "bench", "pipe", "tls"] {
+        assert!(help.contains("listen") && help.contains("connect") && help.contains("pipe"));
+        for later in ["send-udp", "relay", "bench", "tls"] {
             assert!(!help.contains(later), "{later}");
         }
     }
 
     #[test]
     fn every_flag_is_explained() {
-        for command in [Cli::command(), listen::Args::command(), connect::Args::command()] {
+        for command in [Cli::command(), listen::Args::command(), connect::Args::command(), pipe::Args::command()] {
             for arg in command.get_arguments() {
                 let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
                 // the derive macro takes the last full stop away
@@ -221,7 +230,7 @@ mod tests {
 
     #[test]
     fn help_fits_100_columns() {
-        for line in ["help", "help listen", "help connect", "listen -h", "connect -h"] {
+        for line in ["help", "help listen", "help connect", "help pipe", "listen -h", "connect -h", "pipe -h"] {
             let text = printed(line);
             assert!(!text.contains('\x1b'));
             assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");

@@ -82,6 +82,13 @@ pub(super) struct Copies {
     /// Begin each line of the dump with the time.
     #[arg(long)]
     timestamps: bool,
+
+    /// Write what is received to FILE instead of standard output, whole or not at all; standard input is left alone
+    ///
+    /// It is written beside FILE under another name, synced to the disk, and renamed when everything is there. Whatever
+    /// interrupts that leaves FILE as it was.
+    #[arg(long, value_name = "FILE", value_parser = value::file(), value_hint = ValueHint::FilePath)]
+    pub(super) out: Option<PathBuf>,
 }
 
 impl Copies {

@@ -1,12 +1,13 @@
 //! Flags that several subcommands share, in groups of at most 12, and the parts of a plan that they make.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::program::Copies;
 use super::value::{self, Choice, Value};
 use crate::error::Error;
 use crate::plan::address::{Family, Keepalive, Options};
-use crate::plan::{AfterPeerEof, DEFAULT_LINGER, EventSink, Flow, Progress, Report, Transfer, advice};
+use crate::plan::{AfterPeerEof, Announce, DEFAULT_LINGER, EventSink, Flow, Progress, Report, Transfer, advice};
 use crate::units::{Rate, Size};
 
 #[derive(Debug, clap::Args)]
@@ -102,9 +103,10 @@ impl Tuning {
     }
 }
 
+/// Limits of a conversation: they need two directions, or a peer.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Limits")]
-pub(super) struct Limits {
+pub(super) struct Stops {
     /// End with status 3 when no byte has moved either way for T [default: no limit]
     #[arg(long, value_name = "T", value_parser = value::limit())]
     pub(super) idle: Option<Duration>,
@@ -113,13 +115,18 @@ pub(super) struct Limits {
     #[arg(short = 'q', value_name = "T", value_parser = value::span())]
     quit_after: Option<Duration>,
 
-    /// End with status 3 when the transfer has taken T; the connection is reset [default: no limit]
-    #[arg(long, value_name = "T", value_parser = value::limit())]
-    max_time: Option<Duration>,
-
     /// End with status 0 when SIZE bytes have been received; the connection is reset [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = value::size())]
     max_bytes: Option<Size>,
+}
+
+/// Limits of everything that moves bytes.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Limits")]
+pub(super) struct Limits {
+    /// End with status 3 when the transfer has taken T; the connection is reset [default: no limit]
+    #[arg(long, value_name = "T", value_parser = value::limit())]
+    max_time: Option<Duration>,
 
     /// At the end, wait for T without progress until the peer has acknowledged everything [default: 30s]
     #[arg(long, value_name = "T", value_parser = value::span())]
@@ -164,6 +171,24 @@ const AFTER_PEER_EOF: Choice<AfterPeerEof> = Choice(&[
     ("send", AfterPeerEof::Send, "go on until standard input ends"),
 ]);
 
+/// What a transfer can prove.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Proof")]
+pub(super) struct Proof {
+    /// Verify with the haul at the other end, which needs --verify too, that every byte has arrived; if not, status 4
+    ///
+    /// The stream is framed, with its length and its BLAKE3 digest, and the receiver reports back when everything is
+    /// written. So the sender's status 0 means that the receiver has every byte where it was to go. What was cut short
+    /// or changed on the way, and a peer without --verify, end with status 4; a disk that is full, at either side, with
+    /// status 5.
+    #[arg(long)]
+    verify: bool,
+
+    /// Before a file counts as written, have it on the disk (fsync); with --verify, before that is reported.
+    #[arg(long)]
+    fsync: bool,
+}
+
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Buffers")]
 pub(super) struct Buffers {
@@ -171,57 +196,92 @@ pub(super) struct Buffers {
     #[arg(long, value_name = "SIZE", value_parser = value::memory())]
     block: Option<Size>,
 
-    /// Hold at most SIZE bytes, 1 to 1Gi, in transit in each direction [default: chosen for the kind of endpoint]
-    #[arg(long, value_name = "SIZE", value_parser = value::memory())]
-    buffer: Option<Size>,
-
     /// Whether the kernel may move bytes without copying them through haul [default: auto]
     #[arg(long, value_name = "WHEN", value_parser = SPLICE)]
     splice: Option<bool>,
 }
 
+/// `--buffer` of a conversation; in a pipe it is a ring.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Buffers")]
+pub(super) struct InTransit {
+    /// Hold at most SIZE bytes, 1 to 1Gi, in transit in each direction [default: chosen for the kind of endpoint]
+    #[arg(long, value_name = "SIZE", value_parser = value::memory())]
+    pub(super) buffer: Option<Size>,
+}
+
 const SPLICE: Choice<bool> =
     Choice(&[("auto", true, "where the kernel can"), ("never", false, "every byte passes through a buffer of haul's")]);
 
-/// The part of a plan that says how bytes move and how it ends.
-pub(super) fn transfer(
-    directions: Directions,
-    limits: Limits,
-    buffers: Buffers,
-    copies: Copies,
-) -> Result<Transfer, Error> {
-    let flow = match (directions.recv_only, directions.send_only) {
-        (false, false) => Flow::Both,
-        (true, false) => Flow::ReceiveOnly,
-        (false, true) => Flow::SendOnly,
-        (true, true) => {
-            return Err(advice::clash("--recv-only", "--send-only", "nothing is left to move", "one of them"));
+/// Every flag about how bytes move and how it ends.
+#[derive(Debug, Default)]
+pub(super) struct Moving {
+    pub(super) directions: Directions,
+    pub(super) stops: Stops,
+    pub(super) limits: Limits,
+    pub(super) copies: Copies,
+    pub(super) proof: Proof,
+    pub(super) buffers: Buffers,
+    pub(super) buffer: Option<Size>,
+}
+
+impl Moving {
+    /// The part of a plan that says so.
+    pub(super) fn transfer(self) -> Result<Transfer, Error> {
+        let Moving { directions, stops, limits, copies, proof, buffers, buffer } = self;
+        let flow = match (directions.recv_only, directions.send_only) {
+            (false, false) => Flow::Both,
+            (true, false) => Flow::ReceiveOnly,
+            (false, true) => Flow::SendOnly,
+            (true, true) => {
+                return Err(advice::clash("--recv-only", "--send-only", "nothing is left to move", "one of them"));
+            }
+        };
+        if directions.shutdown && directions.no_shutdown {
+            return Err(advice::clash("-N", "--no-shutdown", "they say the opposite", "one of them"));
         }
-    };
-    if directions.shutdown && directions.no_shutdown {
-        return Err(advice::clash("-N", "--no-shutdown", "they say the opposite", "one of them"));
+        Ok(Transfer {
+            crlf: copies.crlf,
+            banner: Vec::new(),
+            out: copies.out.clone(),
+            copy: copies.copy()?,
+            flow,
+            stdin: !directions.no_stdin,
+            shutdown: !directions.no_shutdown,
+            after_peer_eof: directions.after_peer_eof.unwrap_or(AfterPeerEof::Auto),
+            quit_after: stops.quit_after,
+            linger: limits.linger.unwrap_or(DEFAULT_LINGER),
+            idle: stops.idle,
+            max_time: limits.max_time,
+            max_bytes: stops.max_bytes.map(|size| size.0),
+            rate: limits.rate,
+            block: buffers.block,
+            buffer,
+            splice: buffers.splice.unwrap_or(true),
+            verify: proof.verify,
+            fsync: proof.fsync,
+        })
     }
-    Ok(Transfer {
-        crlf: copies.crlf,
-        banner: Vec::new(),
-        copy: copies.copy()?,
-        flow,
-        stdin: !directions.no_stdin,
-        shutdown: !directions.no_shutdown,
-        after_peer_eof: directions.after_peer_eof.unwrap_or(AfterPeerEof::Auto),
-        quit_after: limits.quit_after,
-        linger: limits.linger.unwrap_or(DEFAULT_LINGER),
-        idle: limits.idle,
-        max_time: limits.max_time,
-        max_bytes: limits.max_bytes.map(|size| size.0),
-        rate: limits.rate,
-        block: buffers.block,
-        buffer: buffers.buffer,
-        splice: buffers.splice.unwrap_or(true),
-        verify: false,
-        out: None,
-        fsync: false,
-    })
+}
+
+/// Who is told where something listens.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub(super) struct Announcing {
+    /// Once listening, write ADDR:PORT and a newline to this descriptor and close it [default: to none]
+    #[arg(long, value_name = "N", value_parser = value::ready_fd())]
+    ready_fd: Option<i32>,
+
+    /// Once listening, write the port, or the path of a Unix socket, to this file [default: to none]
+    #[arg(long, value_name = "FILE")]
+    port_file: Option<PathBuf>,
+}
+
+impl Announcing {
+    /// The part of a plan that says so.
+    pub(super) fn announce(self) -> Announce {
+        Announce { ready_fd: self.ready_fd, port_file: self.port_file }
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -20,6 +20,7 @@ pub(super) fn names() -> Choice<&'static str> {
     Choice(&[
         ("listen", "listen", ""),
         ("connect", "connect", ""),
+        ("pipe", "pipe", ""),
         ("endpoints", "endpoints", ""),
         ("exit", "exit", ""),
         ("eof", "eof", ""),

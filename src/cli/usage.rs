@@ -188,7 +188,7 @@ mod tests {
             ),
             (
                 "help nothing",
-                "cannot understand 'nothing': must be one of listen, connect, endpoints, exit, eof, units\n  try: haul help",
+                "cannot understand 'nothing': must be one of listen, connect, pipe, endpoints, exit, eof, units\n  try: haul help",
             ),
             (
                 "help listen -- cat",
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn flags_of_later_versions_do_not_exist_yet() {
-        let later = ["-x", "-W", "-i", "--tls", "--verify", "--proxy-send", "--seq"];
+        let later = ["-x", "-W", "-i", "--tls", "--proxy-send", "--seq"];
         for (subcommand, others) in [("listen", ["-z", "-u", "--wait"]), ("connect", ["-k", "-m", "--then"])] {
             for flag in later.iter().chain(&others) {
                 let text = complaint(&format!("{subcommand} {flag} a 1"));

@@ -61,6 +61,10 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
             let checker = check::check(&plan, &reporting);
             drive(checker, reporting)
         }
+        Plan::Pipe(plan) => {
+            let source = plan.source.to_string();
+            Err(Error::said(Op::Read, source, "pipe is planned, and not in this build").into())
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::address::{Address, Family, Host, Kind, Options, UnixSocket};
 use super::{AfterPeerEof, Check, Connect, EventSink, Flow, Listen, Local, Plan, Transfer};
-use super::{dialogue, policy, role, serving};
+use super::{dialogue, pipe, policy, proof, role, serving};
 use crate::error::{Error, Op};
 
 /// One sentence on a request that is legal but odd, and what to do instead.
@@ -42,6 +42,7 @@ pub fn settle(plan: &mut Plan, flags: &Options) -> Result<(), Error> {
         Plan::Listen(plan) => listen(plan, flags),
         Plan::Connect(plan) => connect(plan, flags),
         Plan::Check(plan) => check(plan, flags),
+        Plan::Pipe(plan) => pipe::settle(plan, flags),
     }
 }
 
@@ -52,8 +53,10 @@ fn listen(plan: &mut Listen, flags: &Options) -> Result<(), Error> {
     // before the direction of a FIFO is decided, so that only what was typed is judged
     let mut odd = unused(flags, std::slice::from_ref(&plan.at));
     let typed = plan.transfer.stdin;
+    let proof = proof::listen(plan)?;
     odd.extend(serving::settle(plan)?);
-    // that many clients leave standard input alone makes flags about it odd, but nobody has typed -d
+    odd.extend(proof);
+    // that many clients, or --out, leave standard input alone makes flags about it odd, but nobody has typed -d
     let shutdown = plan.transfer.shutdown || typed != plan.transfer.stdin;
     odd.extend(odd_transfer(&Transfer { shutdown, ..plan.transfer.clone() }));
     role::listen(plan)?;
@@ -69,7 +72,10 @@ fn connect(plan: &mut Connect, flags: &Options) -> Result<(), Error> {
     family(&plan.to)?;
     let mut odd = unused(flags, std::slice::from_ref(&plan.to));
     let banner = dialogue::opening(&plan.dialogue);
-    odd.extend(odd_transfer(&Transfer { banner, ..plan.transfer.clone() }));
+    let typed = plan.transfer.stdin;
+    odd.extend(proof::connect(plan)?);
+    let shutdown = plan.transfer.shutdown || typed != plan.transfer.stdin;
+    odd.extend(odd_transfer(&Transfer { banner, shutdown, ..plan.transfer.clone() }));
     let dialled = matches!(plan.to.kind, Kind::Tcp(_) | Kind::Unix(..) | Kind::Path(_));
     if plan.wait.is_some() && !dialled {
         odd.push(advice(&format!("--wait changes nothing for {}", plan.to), "the command without it"));
@@ -120,7 +126,7 @@ fn packets(transfer: &Transfer, address: &Address) -> Result<(), Error> {
 }
 
 /// `-4`, `-6` and `-n` against what the host is written as.
-fn family(address: &Address) -> Result<(), Error> {
+pub(super) fn family(address: &Address) -> Result<(), Error> {
     let (Kind::Tcp(at) | Kind::Udp(at)) = &address.kind else { return Ok(()) };
     let source = address.options.source.as_ref();
     for (host, shown) in std::iter::once((&at.host, at.to_string())).chain(source.map(|host| (host, host.to_string())))
@@ -147,7 +153,7 @@ fn family(address: &Address) -> Result<(), Error> {
     }
 }
 
-fn same_descriptor(ready_fd: Option<i32>, events: Option<&EventSink>) -> Result<(), Error> {
+pub(super) fn same_descriptor(ready_fd: Option<i32>, events: Option<&EventSink>) -> Result<(), Error> {
     match (ready_fd, events) {
         (Some(ready), Some(EventSink::Fd(events))) if ready == *events => {
             let why = "--ready-fd closes its descriptor";
@@ -158,7 +164,7 @@ fn same_descriptor(ready_fd: Option<i32>, events: Option<&EventSink>) -> Result<
 }
 
 /// Flags that name an option which none of these endpoints has.
-fn unused(flags: &Options, addresses: &[Address]) -> Vec<Advice> {
+pub(super) fn unused(flags: &Options, addresses: &[Address]) -> Vec<Advice> {
     type Given = fn(&Options) -> bool;
     let table: [(Given, &str); 15] = [
         (|options| options.family.is_some(), "-4 or -6"),
@@ -185,7 +191,7 @@ fn unused(flags: &Options, addresses: &[Address]) -> Vec<Advice> {
     unused.map(|(_, flag)| advice(&format!("{flag} changes nothing for {object}"), "the command without it")).collect()
 }
 
-fn odd_transfer(transfer: &Transfer) -> Vec<Advice> {
+pub(super) fn odd_transfer(transfer: &Transfer) -> Vec<Advice> {
     let sends = transfer.stdin && transfer.flow != Flow::ReceiveOnly;
     let mut odd = Vec::new();
     let mut note = |condition: bool, sentence: &str, remedy: &str| {

@@ -1,12 +1,14 @@
 //! What `--explain` prints: a plan for a person, one decision a line, and only what matters for this one.
 
+mod pipe;
+
 use std::fmt;
 use std::time::Duration;
 
 use super::address::{Address, Kind, Program};
 use super::{
-    AccessList, AfterPeerEof, Check, Connect, DEFAULT_GRACE, DEFAULT_LINGER, EventSink, Flow, Listen, Local, Plan,
-    Progress, Report, Serving, Share, Step, Transfer,
+    AccessList, AfterPeerEof, Announce, Check, Connect, DEFAULT_GRACE, DEFAULT_LINGER, EventSink, Flow, Listen, Local,
+    Plan, Progress, Report, Serving, Share, Step, Transfer,
 };
 use crate::escape::Escaped;
 use crate::units::{Size, Span};
@@ -17,6 +19,7 @@ impl fmt::Display for Plan {
             Plan::Listen(plan) => listen(plan, f),
             Plan::Connect(plan) => connect(plan, f),
             Plan::Check(plan) => check(plan, f),
+            Plan::Pipe(plan) => pipe::pipe(plan, f),
         }
     }
 }
@@ -36,13 +39,7 @@ fn listen(plan: &Listen, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     serving(&plan.serving, f)?;
     limit(f, "give up when nobody has connected for", plan.accept_timeout, 3)?;
-    if let Some(fd) = plan.announce.ready_fd {
-        writeln!(f, "once listening, write the address to descriptor {fd}")?;
-    }
-    if let Some(path) = &plan.announce.port_file {
-        let what = if matches!(plan.at.kind, Kind::Unix(..) | Kind::Path(_)) { "path" } else { "port" };
-        writeln!(f, "once listening, write the {what} to {}", Escaped(path.as_os_str().as_encoded_bytes()))?;
-    }
+    announce(&plan.announce, matches!(plan.at.kind, Kind::Unix(..) | Kind::Path(_)), f)?;
     if let Some(text) = &plan.serving.then {
         let text = quoted(text.as_encoded_bytes());
         writeln!(f, "once listening, run sh -c {text}; stop when it ends, with its status")?;
@@ -67,6 +64,17 @@ fn listen(plan: &Listen, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
     }
     report(&plan.report, f)
+}
+
+fn announce(plan: &Announce, path: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if let Some(fd) = plan.ready_fd {
+        writeln!(f, "once listening, write the address to descriptor {fd}")?;
+    }
+    if let Some(file) = &plan.port_file {
+        let what = if path { "path" } else { "port" };
+        writeln!(f, "once listening, write the {what} to {}", Escaped(file.as_os_str().as_encoded_bytes()))?;
+    }
+    Ok(())
 }
 
 fn serving(plan: &Serving, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -220,10 +228,14 @@ fn transfer(plan: &Transfer, near: &Near<'_>, local: bool, f: &mut fmt::Formatte
         _ if plan.shutdown => writeln!(f, "send {input}, then tell the peer that it has ended")?,
         _ => writeln!(f, "send {input}, and do not tell the peer when it has ended")?,
     }
-    match plan.flow {
-        Flow::SendOnly if local => {}
-        Flow::SendOnly => writeln!(f, "discard what is received; end when everything sent is acknowledged")?,
-        Flow::Both | Flow::ReceiveOnly => writeln!(f, "write what is received to {output}")?,
+    match (plan.flow, &plan.out) {
+        (Flow::SendOnly, _) if local => {}
+        (Flow::SendOnly, _) => writeln!(f, "discard what is received; end when everything sent is acknowledged")?,
+        (Flow::Both | Flow::ReceiveOnly, Some(file)) => {
+            let file = Escaped(file.as_os_str().as_encoded_bytes());
+            writeln!(f, "write what is received to {file}, whole or not at all")?;
+        }
+        (Flow::Both | Flow::ReceiveOnly, None) => writeln!(f, "write what is received to {output}")?,
     }
     match plan.after_peer_eof {
         _ if local => {}
@@ -249,6 +261,12 @@ fn banner(plan: &Transfer, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// Limits, copies and buffers, which are the same whatever is joined.
 fn remainder(plan: &Transfer, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if plan.verify {
+        writeln!(f, "verify with the haul at the other end that everything has arrived, with status 4 if not")?;
+    }
+    if plan.fsync {
+        writeln!(f, "have a file on the disk before it counts as written")?;
+    }
     if plan.crlf {
         writeln!(f, "send a line feed as a carriage return and a line feed")?;
     }

@@ -6,6 +6,7 @@ pub mod dialogue;
 mod explain;
 pub mod pipe;
 pub mod policy;
+mod proof;
 mod role;
 pub mod serving;
 
@@ -32,6 +33,8 @@ pub enum Plan {
     Connect(Connect),
     /// `haul connect -z`: test whether something answers.
     Check(Check),
+    /// `haul pipe`: one source, one or several sinks.
+    Pipe(pipe::Pipe),
 }
 
 /// `haul listen`.
@@ -297,6 +300,16 @@ pub enum EventSink {
     Fd(i32),
     /// A file, appended to.
     File(PathBuf),
+}
+
+impl EventSink {
+    /// The descriptor, if it is one.
+    pub fn descriptor(&self) -> Option<i32> {
+        match self {
+            EventSink::Fd(fd) => Some(*fd),
+            EventSink::File(_) => None,
+        }
+    }
 }
 
 #[cfg(test)]

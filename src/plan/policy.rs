@@ -48,6 +48,9 @@ fn judge(at: &Address, exposed: bool, serving: &Serving) -> Result<(), Error> {
     }
     let cause = "it would serve a program to anybody who can reach it; add --allow CIDR, or --open if that is meant";
     let advice = match &at.kind {
+        Kind::Tcp(to) if at.options.listen => {
+            format!("tcp,listen:127.0.0.1:{} for this machine alone, or --allow 192.0.2.0/24", to.port)
+        }
         Kind::Tcp(to) | Kind::Udp(to) => {
             format!("127.0.0.1:{} for this machine alone, or --allow 192.0.2.0/24", to.port)
         }

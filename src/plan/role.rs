@@ -1,5 +1,7 @@
 //! Which kinds of endpoint make sense in which role, and which way bytes go where a kind has only one.
 
+pub(super) mod pipe;
+
 use super::address::{Address, Kind, Layer, UnixSocket};
 use super::{Connect, EventSink, Flow, Listen, Local};
 use crate::error::{Error, Op};
@@ -84,17 +86,14 @@ pub(super) fn connect(plan: &mut Connect) -> Result<(), Error> {
             no("only a listener sets the mode of a socket", listen())
         }
         Kind::Fifo(_) if reads => no("a FIFO is written here", listen()),
-        Kind::File(_) if plan.to.options.append && plan.to.options.offset.is_some() => {
-            no("append writes at the end, whatever the offset", "one of the two options".into())
-        }
-        Kind::File(_) if reads && plan.to.options.append => {
-            no("append is for writing", "the file without append".into())
-        }
-        Kind::File(_) if reads => {
-            plan.transfer.flow = Flow::ReceiveOnly;
-            Ok(())
-        }
-        Kind::File(_) | Kind::Fifo(_) => {
+        Kind::File(_) => match file(&plan.to, reads) {
+            Some((cause, advice)) => no(cause, advice.into()),
+            None => {
+                plan.transfer.flow = if reads { Flow::ReceiveOnly } else { Flow::SendOnly };
+                Ok(())
+            }
+        },
+        Kind::Fifo(_) => {
             plan.transfer.flow = Flow::SendOnly;
             Ok(())
         }
@@ -102,6 +101,18 @@ pub(super) fn connect(plan: &mut Connect) -> Result<(), Error> {
             no("standard input and output are the other side already", "a host and a port, or a path".into())
         }
         _ => Ok(()),
+    }
+}
+
+/// Why a file with these options cannot be read, or written: the cause and what to do.
+fn file(address: &Address, reads: bool) -> Option<(&'static str, &'static str)> {
+    let options = &address.options;
+    match options.offset {
+        Some(_) if options.append => Some(("append writes at the end, whatever the offset", "one of the two options")),
+        Some(_) if options.atomic => Some(("atomic writes a new file, which has no offset", "one of the two options")),
+        _ if reads && options.append => Some(("append is for writing", "the file without append")),
+        _ if reads && options.atomic => Some(("atomic is for writing", "the file without atomic")),
+        _ => None,
     }
 }
 
@@ -139,7 +150,6 @@ fn in_this_version(op: Op, address: &Address) -> Result<(), Error> {
         (_, Some(Layer::WebSocket)) => later("WebSocket is"),
         (Kind::Udp(_), None) => later("UDP is"),
         (Kind::Unix(_, UnixSocket::Datagram), None) => later("datagram sockets are"),
-        (Kind::File(_), None) if address.options.atomic => later("the option atomic is"),
         _ => Ok(()),
     }
 }
@@ -205,6 +215,19 @@ mod tests {
         ] {
             assert!(connect(&mut connect_to(parse(word))).is_ok(), "{word}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_written_whole_is_only_written() {
+        let mut atomic = connect_to(parse("file,atomic:p"));
+        connect(&mut atomic).unwrap();
+        assert_eq!(atomic.transfer.flow, Flow::SendOnly);
+        let mut atomic = connect_to(parse("file,atomic:p"));
+        atomic.transfer.stdin = false;
+        let error = connect(&mut atomic).unwrap_err();
+        assert_eq!(error.line(), "cannot connect to file,atomic:p: atomic is for writing");
+        let error = connect(&mut connect_to(parse("file,atomic,offset=1:p"))).unwrap_err();
+        assert!(error.line().ends_with("atomic writes a new file, which has no offset"), "{error}");
     }
 
     #[test]

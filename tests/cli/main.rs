@@ -24,6 +24,7 @@ mod leaks;
 mod limits;
 mod manual;
 mod peers;
+mod pipe_usage;
 mod programs;
 mod readme;
 mod scripts;

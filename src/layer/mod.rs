@@ -83,8 +83,9 @@ pub enum Note {
     /// Everything up to the peer's end is where it belongs, so many bytes; or writing failed after so many, and why in a
     /// few words.
     Delivered(Result<u64, (u64, String)>),
-    /// What the application was to send will not come, and why in a few words. What it gave before still goes.
-    SourceFailed(String),
+    /// The session ends before its own end, and why in a few words: the rest of what the application was to send will
+    /// not come, and what still comes for it is not taken.
+    Stopped(String),
 }
 
 /// Where a protocol with receipts stands.

@@ -24,8 +24,9 @@
 //! - data frames, then one *end*, or one *abort* if its source failed. After either, no more data.
 //! - one *receipt* for it: verdict 0 once an end came that agreed with what arrived and every byte is on the receiver's
 //!   sink (written, and settled where that was asked); 1 if length or digest did not agree or the frames made no sense;
-//!   2 if the wire ended before the end frame; 3 if the sink failed, with the reason as text. The count is what
-//!   arrived, for verdict 3 what is on the sink. A bad receipt may come before the end of its stream.
+//!   2 if the wire ended before the end frame; 3 if the sink failed, with the reason as text; 4 if the receiver was
+//!   ended by something else, with the reason. The count is what arrived, for verdict 3 what is on the sink. A bad
+//!   receipt may come before the end of its stream.
 //!
 //! A stream is over for its sender when the good receipt has come, with the count that was sent, and not before; for
 //! its receiver when the end frame agreed. The wire may end when both streams are over and both receipts are said. All
@@ -33,12 +34,11 @@
 //! that has not come within 10 s.
 
 mod frame;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 use std::time::{Duration, Instant};
-
-use blake3::Hasher;
 
 use super::{HalfClose, Layer, LayerState, Note, Receipts};
 use crate::buffer::Buffer;
@@ -47,6 +47,7 @@ use crate::escape::Escaped;
 use crate::outcome::ExitStatus;
 use crate::units::Size;
 use frame::{Frame, GREETING, Gather, HEADER, LONGEST_DATA, Misfit, VERSION, Verdict};
+use stream::{Receiving, Sending, say};
 
 /// Both streams of one connection. Its wire buffer must hold the longest frame that is no data, [`LEAST_BUFFER`] bytes.
 #[derive(Debug)]
@@ -65,38 +66,6 @@ pub struct Verify {
     overdue: bool,
     wire_ended: bool,
     failed: bool,
-}
-
-/// The stream to the peer.
-#[derive(Debug, Default)]
-struct Sending {
-    hasher: Hasher,
-    /// Payload bytes that went into frames.
-    total: u64,
-    /// What is missing of the frame that was begun: it goes before anything else.
-    missing: usize,
-    /// The application has nothing more.
-    closed: bool,
-    end_said: bool,
-    /// Its source failed, for this reason.
-    abort: Option<String>,
-    abort_said: bool,
-    /// The good receipt has come.
-    confirmed: bool,
-}
-
-/// The stream from the peer.
-#[derive(Debug, Default)]
-struct Receiving {
-    hasher: Hasher,
-    total: u64,
-    /// What is missing of the data frame that has begun.
-    missing: usize,
-    /// An end frame came, and it agreed.
-    ended: bool,
-    /// What is to be said about it.
-    receipt: Option<(Verdict, u64, String)>,
-    receipt_said: bool,
 }
 
 impl Verify {
@@ -182,9 +151,8 @@ impl Verify {
             Frame::Data(length) => self.receiving.missing = length,
             Frame::End(total, digest) => self.take_end(total, &digest)?,
             Frame::Abort(why) => {
-                let why = if why.is_empty() { "no reason given".into() } else { Escaped(&why).to_string() };
                 let total = self.receiving.total;
-                return Err(self.fail(total, format!("the peer stopped: {why}")));
+                return Err(self.fail(total, because("the peer stopped", &why)));
             }
             Frame::Receipt(verdict, count, why) => self.take_receipt(verdict, count, &why)?,
         }
@@ -217,8 +185,8 @@ impl Verify {
             Verdict::Good => format!("the receiver has {count} bytes, {} were sent", self.sending.total),
             Verdict::Corrupt => "the receiver found that what arrived is not what was sent".into(),
             Verdict::Truncated => "the receiver found the stream cut short".into(),
-            Verdict::NotWritten if why.is_empty() => "the receiver could not write".into(),
-            Verdict::NotWritten => format!("the receiver could not write: {}", Escaped(why)),
+            Verdict::NotWritten => because("the receiver could not write", why),
+            Verdict::Stopped => because("the peer stopped", why),
         };
         Err(self.fail(count, said))
     }
@@ -257,42 +225,24 @@ impl Verify {
         if !self.greeting_said {
             self.greeting_said = say(wire, &GREETING);
         }
-        let Verify { sending, receiving, .. } = self;
-        if self.greeted < GREETING.len() || !self.greeting_said || sending.missing > 0 {
+        if !self.is_greeted() || !self.greeting_said || self.sending.missing > 0 {
             return;
         }
-        if let Some((verdict, count, why)) = receiving.receipt.as_ref().filter(|_| !receiving.receipt_said) {
-            receiving.receipt_said = say(wire, &frame::receipt(*verdict, *count, why));
+        // of a session that was stopped the peer should first hear what it means for the bytes that it got
+        let stopped = matches!(self.receiving.receipt, Some((Verdict::Stopped, ..)));
+        if !stopped {
+            self.receiving.say_receipt(wire);
         }
-        if let Some(why) = sending.abort.as_ref().filter(|_| !sending.end_said && !sending.abort_said) {
-            sending.abort_said = say(wire, &frame::abort(why));
-        } else if sending.closed && !sending.end_said && sending.abort.is_none() && !self.failed {
-            sending.end_said = say(wire, &frame::end(sending.total, sending.hasher.finalize().as_bytes()));
+        self.sending.say_end(wire, self.failed);
+        if stopped {
+            self.receiving.say_receipt(wire);
         }
     }
 }
 
-impl Sending {
-    /// These bytes of the frame that was begun went out.
-    fn took(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
-        self.total += bytes.len() as u64;
-        self.missing -= bytes.len();
-    }
-}
-
-impl Receiving {
-    /// These bytes of the frame that has begun arrived.
-    fn take(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
-        self.total += bytes.len() as u64;
-        self.missing -= bytes.len();
-    }
-}
-
-/// Appends `words` if all of them have room.
-fn say(wire: &mut Buffer, words: &[u8]) -> bool {
-    wire.spare(words.len()).len() == words.len() && wire.push(words) == words.len()
+/// What happened, and the peer's reason if it gave one.
+fn because(what: &str, why: &[u8]) -> String {
+    if why.is_empty() { what.into() } else { format!("{what}: {}", Escaped(why)) }
 }
 
 impl Layer for Verify {
@@ -355,7 +305,9 @@ impl Layer for Verify {
             Note::Delivered(Err((count, why))) => {
                 self.receiving.receipt.get_or_insert((Verdict::NotWritten, count, why));
             }
-            Note::SourceFailed(why) => {
+            Note::Stopped(why) => {
+                let total = self.receiving.total;
+                self.receiving.receipt.get_or_insert_with(|| (Verdict::Stopped, total, why.clone()));
                 self.sending.abort.get_or_insert(why);
             }
         }

@@ -80,7 +80,7 @@ impl Session {
             Some(Ended::Clean | Ended::Told(_) | Ended::Program(_)) | None => "it had enough".into(),
         };
         for end in self.ends.iter_mut().flatten().filter(|end| end.is_verified()) {
-            end.source_failed(why.clone());
+            end.stopped(why.clone());
         }
     }
 

@@ -38,3 +38,4 @@ mod terminal;
 mod then;
 mod transfer;
 mod unix_paths;
+mod verify;

@@ -44,9 +44,12 @@ pub(super) enum Verdict {
     Truncated,
     /// The sink failed.
     NotWritten,
+    /// The receiver was ended before the stream.
+    Stopped,
 }
 
-const VERDICTS: [Verdict; 4] = [Verdict::Good, Verdict::Corrupt, Verdict::Truncated, Verdict::NotWritten];
+const VERDICTS: [Verdict; 5] =
+    [Verdict::Good, Verdict::Corrupt, Verdict::Truncated, Verdict::NotWritten, Verdict::Stopped];
 
 /// A frame that has come: of data only the header, of all others the whole.
 #[derive(Debug, PartialEq, Eq)]

@@ -36,9 +36,9 @@ impl End {
         self.note(&Note::Delivered(result));
     }
 
-    /// Tells the peer that no end of our bytes will come, and why.
-    pub fn source_failed(&mut self, why: String) {
-        self.note(&Note::SourceFailed(why));
+    /// Tells the peer that the session ends before its own end, and why.
+    pub fn stopped(&mut self, why: String) {
+        self.note(&Note::Stopped(why));
     }
 
     fn note(&mut self, note: &Note) {

@@ -211,12 +211,13 @@ impl Verify {
     }
 
     /// Begins a data frame if it may: nothing else is due, and there is room for the header and a byte.
-    fn begin_frame(&mut self, length: usize, wire: &mut Buffer) {
+    fn begin_frame(&mut self, payload: &[u8], wire: &mut Buffer) {
         let sending = &mut self.sending;
-        let is_open = !sending.closed && sending.abort.is_none() && length > 0;
+        let is_open = !sending.closed && sending.abort.is_none() && !payload.is_empty();
         if is_open && wire.spare(HEADER + 1).len() > HEADER {
-            sending.missing = length.min(LONGEST_DATA);
-            wire.push(&frame::header(frame::DATA, sending.missing));
+            let payload = &payload[..payload.len().min(LONGEST_DATA)];
+            wire.push(&frame::header(frame::DATA, payload.len()));
+            sending.begin(payload);
         }
     }
 
@@ -273,18 +274,17 @@ impl Layer for Verify {
 
     fn encode(&mut self, plain: &[u8], wire: &mut Buffer) -> Result<usize, Error> {
         if self.failed && self.sending.missing == 0 {
-            let total = self.sending.total;
-            return Err(self.fail(total, "the stream has failed"));
+            return Err(self.fail(self.sending.total, "the stream has failed"));
         }
         if self.state() == LayerState::Handshaking {
             return Ok(0);
         }
         if self.sending.missing == 0 {
             self.say(wire);
-            self.begin_frame(plain.len(), wire);
+            self.begin_frame(plain, wire);
         }
         let count = wire.push(&plain[..plain.len().min(self.sending.missing)]);
-        self.sending.took(&plain[..count]);
+        self.sending.missing -= count;
         Ok(count)
     }
 
@@ -339,7 +339,7 @@ impl Layer for Verify {
     }
 
     fn passed_out(&mut self, bytes: &[u8]) {
-        self.sending.took(bytes);
+        self.sending.missing -= bytes.len();
     }
 
     fn raw_in(&self) -> usize {

@@ -260,8 +260,8 @@ fn rubbish_and_other_versions_are_refused() {
 }
 
 /// Passes bytes between a connector and `to`; what comes from the connector goes through `alter`, which gives what is
-/// to be sent, or `None` to end there.
-fn proxy(to: String, mut alter: impl FnMut(Vec<u8>) -> Option<Vec<u8>> + Send + 'static) -> String {
+/// to be sent, and whether it goes on after that.
+fn proxy(to: String, mut alter: impl FnMut(Vec<u8>) -> (Vec<u8>, bool) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || {
@@ -274,8 +274,8 @@ fn proxy(to: String, mut alter: impl FnMut(Vec<u8>) -> Option<Vec<u8>> + Send + 
         });
         let mut buffer = vec![0; 65536];
         while let Ok(count @ 1..) = client.read(&mut buffer) {
-            let Some(bytes) = alter(buffer[..count].to_vec()) else { break };
-            if server.write_all(&bytes).is_err() {
+            let (bytes, goes_on) = alter(buffer[..count].to_vec());
+            if server.write_all(&bytes).is_err() || !goes_on {
                 break;
             }
         }
@@ -297,7 +297,7 @@ fn a_bit_that_changes_on_the_way_is_status_4_on_both_sides() {
                 bytes[at - passed] ^= 0x10;
             }
             passed += bytes.len();
-            Some(bytes)
+            (bytes, true)
         });
         let sender = haul(["connect", "--verify", &address]).stdin(Input::Bytes(bytes(7, 3 << 20))).run();
         sender.code(4).one_error();
@@ -313,7 +313,7 @@ fn a_stream_that_is_cut_on_the_way_is_status_4_on_both_sides() {
         let address = proxy(receiver.address().to_string(), move |mut bytes| {
             bytes.truncate(left);
             left -= bytes.len();
-            (!bytes.is_empty()).then_some(bytes)
+            (bytes, left > 0)
         });
         let sender = haul(["connect", "--verify", &address]).stdin(Input::Bytes(bytes(8, 1 << 20))).run();
         sender.code(4).one_error();

@@ -9,7 +9,7 @@ use crate::buffer::Buffer;
 #[derive(Debug, Default)]
 pub(super) struct Sending {
     pub(super) hasher: Hasher,
-    /// Payload bytes that went into frames.
+    /// Payload bytes in all frames that were begun.
     pub(super) total: u64,
     /// What is missing of the frame that was begun: it goes before anything else.
     pub(super) missing: usize,
@@ -50,11 +50,12 @@ impl Sending {
         }
     }
 
-    /// These bytes of the frame that was begun went out.
-    pub(super) fn took(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
-        self.total += bytes.len() as u64;
-        self.missing -= bytes.len();
+    /// Begins a data frame of `payload`: what of it does not go out now will be offered again until it has. It is
+    /// digested as a whole, since pieces of odd sizes cost the hash its parallel lanes.
+    pub(super) fn begin(&mut self, payload: &[u8]) {
+        self.hasher.update(payload);
+        self.total += payload.len() as u64;
+        self.missing = payload.len();
     }
 }
 

@@ -15,8 +15,10 @@ use crate::endpoint::{Transport, printed, stdio};
 use crate::error::{Error, Op};
 use crate::escape::Escaped;
 use crate::event::{Event, Observer};
+use crate::layer::Layer;
 use crate::layer::crlf::Crlf;
 use crate::layer::stack::Stack;
+use crate::layer::verify::Verify;
 use crate::meter::Meter;
 use crate::outcome::{Ended, Outcome};
 use crate::plan::{Flow, Local, Transfer};
@@ -119,6 +121,11 @@ impl Joint {
         self.transfer.crlf && self.writes()
     }
 
+    /// What stands between the bytes of a connection that comes up now and its wire; `None` for nothing.
+    pub(super) fn layers(&self, now: Instant) -> Option<Stack> {
+        layers(self.converts(), self.transfer.verify.then_some(now))
+    }
+
     /// Standard input and output, as far as this plan uses them; `None` where a program stands there.
     ///
     /// # Errors
@@ -197,7 +204,8 @@ impl Joint {
         if self.transfer.fsync {
             opened.transport.sync_before_close();
         }
-        let session = Session::new(near, far_end(opened, self.converts()), self.context(number), turn.now());
+        let far = far_end(opened, self.layers(turn.now()));
+        let session = Session::new(near, far, self.context(number), turn.now());
         let tap = self.copier.as_ref().map(|copier| copier.tap(number));
         let mut session = session.with_tap(tap).with_banner(&self.transfer.banner);
         if let Err(error) = session.start(turn) {
@@ -208,8 +216,20 @@ impl Joint {
     }
 }
 
-/// The end that was opened or accepted; `crlf`: line ends are converted on the way to it.
-pub(super) fn far_end(opened: Opened, crlf: bool) -> End {
+/// What stands on a connection: line ends that are converted, receipts from the time that they are waited for.
+pub(super) fn layers(crlf: bool, verify: Option<Instant>) -> Option<Stack> {
+    let mut layers: Vec<Box<dyn Layer>> = Vec::new();
+    if crlf {
+        layers.push(Box::new(Crlf::new()));
+    }
+    if let Some(now) = verify {
+        layers.push(Box::new(Verify::new(now)));
+    }
+    (!layers.is_empty()).then(|| Stack::new(layers, LAYER_BUFFER))
+}
+
+/// The end that was opened or accepted, with what stands on it.
+pub(super) fn far_end(opened: Opened, stack: Option<Stack>) -> End {
     let Opened { transport, peer, local, cut, child, .. } = opened;
     // the usual client of a Unix socket has no name: what it came to has
     let peer = if peer == printed::UNNAMED { format!("a client of {local}") } else { peer };
@@ -218,7 +238,6 @@ pub(super) fn far_end(opened: Opened, crlf: bool) -> End {
         (false, Some(_)) => Side::Program(peer),
         (false, None) => Side::Local { reading: peer.clone(), writing: peer },
     };
-    let stack = crlf.then(|| Stack::new(vec![Box::new(Crlf::new())], LAYER_BUFFER));
     let mut far = End::new(transport, side, stack);
     if let Some(child) = child {
         far = far.with_program(child);
@@ -382,7 +401,7 @@ const BUFFER: usize = 256 * 1024;
 /// Bytes in a kernel pipe of ours: what an unprivileged process may have.
 const PIPE: usize = 1 << 20;
 
-/// Bytes at each seam of a layer.
+/// Bytes at each seam of a layer: what one call of a layer that copies moves.
 const LAYER_BUFFER: usize = 16 * 1024;
 
 /// Bytes by one system call.

@@ -133,7 +133,7 @@ impl Piping {
     fn join(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let Some(source) = self.entries[0].take() else { return Ok(()) };
         let size = self.size(&source);
-        let source = self.end(source);
+        let source = self.end(source, turn.now());
         let link = match self.plan.sinks.len() {
             1 if !self.is_buffered() => self.pair(turn, source)?,
             _ => self.spread(turn, source)?,
@@ -151,7 +151,7 @@ impl Piping {
 
     /// A source and its only sink.
     fn pair(&mut self, turn: &mut Turn, source: End) -> Result<Link, Error> {
-        let sink = self.entries[1].take().map(|sink| self.end(sink));
+        let sink = self.entries[1].take().map(|sink| self.end(sink, turn.now()));
         let sink = sink.unwrap_or_else(|| self.joint.local_end(Transport::Descriptors(Descriptors::default())));
         let context = Context { policy: self.policy(), ..self.joint.context(1) };
         let session = Session::new(source, sink, context, turn.now());
@@ -191,7 +191,7 @@ impl Piping {
                     self.pending.push((index, id));
                     continue;
                 }
-                Ok(Some(opened)) => Ok(self.end(opened)),
+                Ok(Some(opened)) => Ok(self.end(opened, turn.now())),
                 Err(error) => {
                     entry.abandon(turn);
                     Err(error)
@@ -207,13 +207,15 @@ impl Piping {
     }
 
     /// What was opened, as a side of the session.
-    fn end(&self, mut opened: Opened) -> End {
+    fn end(&self, mut opened: Opened, now: Instant) -> End {
         if self.plan.transfer.fsync {
             opened.transport.sync_before_close();
         }
         match opened.protocol {
             "stdio" => self.joint.local_end(opened.transport),
-            _ => far_end(opened, false),
+            // a file or a program has nobody who could confirm anything
+            _ if opened.transport.is_remote() => far_end(opened, self.joint.layers(now)),
+            _ => far_end(opened, None),
         }
     }
 

@@ -19,6 +19,7 @@ mod parting;
 pub mod policy;
 pub mod program;
 pub mod pump;
+mod receipts;
 mod settling;
 pub mod spread;
 pub mod tap;
@@ -238,7 +239,7 @@ impl Session {
             // a failure here comes again when a pump touches the end, and is judged there
             moved |= matches!(end.flush(turn), Step::Moved(_));
         }
-        moved
+        moved | self.attend_receipts(turn)
     }
 
     /// Runs one pump; true if it made any progress.
@@ -352,6 +353,7 @@ impl Session {
     /// Everything in this direction was delivered and its end passed on.
     fn direction_ended(&mut self, turn: &mut Turn, direction: usize) {
         let now = turn.now();
+        self.confirm(turn, direction);
         let Context { policy, observer, number, .. } = &self.context;
         if direction == OUTWARD && !policy.stdin && policy.flow != Flow::ReceiveOnly {
             // the banner is sent; nothing has ended, since nothing was to be read
@@ -405,19 +407,27 @@ impl Session {
     /// The source of a direction failed: for a peer it is a cut, for a file or pipe of ours a read error.
     fn source_failed(&mut self, turn: &mut Turn, direction: usize, fault: end::Fault) {
         let now = turn.now();
+        let says_why = matches!(fault, end::Fault::Layer(_)) && self.is_verified(direction);
         let error = self.explain(direction, true, fault);
+        if self.forsaken == Some(direction) && says_why {
+            self.failure = None; // it says more than that nothing could be written
+        }
         self.fail(error);
         if direction == OUTWARD && !self.is_peer(LOCAL) {
             return self.conclude(Manner::Aborted, now);
         }
         // nothing can reach a peer that is gone: the other direction is over too, and its source learns it
-        self.pumps[1 - direction].break_off();
+        match says_why {
+            true => self.pumps[1 - direction].abandon(), // it may still be told, after what was begun
+            false => self.pumps[1 - direction].break_off(),
+        }
         self.conclude(Manner::Orderly, now);
     }
 
     /// The sink of a direction failed. What the peer had sent before it went away is still there to be read.
     fn sink_failed(&mut self, turn: &mut Turn, direction: usize, fault: end::Fault) {
         let now = turn.now();
+        self.confess(turn, direction, &fault);
         if self.has_read_enough(direction, &fault) {
             // it has read all that it wanted; its status will tell whether that was right
             self.enough[1 - direction] = true;
@@ -428,7 +438,8 @@ impl Session {
             return self.finish(Ended::ReaderGone, Manner::Aborted, now);
         }
         let error = self.explain(direction, false, fault);
-        self.fail(error);
+        let reason = self.reason_given(turn, 1 - direction);
+        self.fail(reason.unwrap_or(error));
         if !self.is_peer(1 - direction) {
             return self.conclude(Manner::Aborted, now);
         }
@@ -452,7 +463,8 @@ impl Session {
 
     /// A program that does not read what is left for it has read all that it wanted.
     fn has_read_enough(&self, direction: usize, fault: &end::Fault) -> bool {
-        self.is_program(1 - direction) && is_broken_pipe(fault)
+        // whoever sends under receipts was promised that everything is taken
+        self.is_program(1 - direction) && is_broken_pipe(fault) && !self.is_verified(direction)
     }
 
     fn is_program(&self, end: usize) -> bool {

@@ -149,6 +149,8 @@ pub struct Spread {
     /// Something changed that another turn should look at.
     has_news: bool,
     is_end_told: bool,
+    /// The source was told what became of what it sent.
+    is_confirmed: bool,
     children: Vec<(Option<SinkId>, Child)>,
 }
 
@@ -184,6 +186,7 @@ impl Spread {
             worst: None,
             has_news: false,
             is_end_told: false,
+            is_confirmed: false,
             children: Vec::new(),
             context,
         }

@@ -8,6 +8,7 @@ mod one_direction;
 mod one_way;
 mod parting;
 mod property;
+mod receipts;
 mod settling;
 mod spread;
 mod wire;

@@ -39,4 +39,5 @@ mod terminal;
 mod then;
 mod transfer;
 mod unix_paths;
+mod verify;
 mod whole;

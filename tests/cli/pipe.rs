@@ -605,3 +605,39 @@ fn a_signal_while_a_sink_is_still_opening_ends_it() {
     running.signal(Signal::TERM);
     running.wait().killed_by(Signal::TERM);
 }
+
+// Under --verify the sender's success means that the receiver has it all: with one sink, with several, and with a ring.
+#[test]
+fn verified_pipes_say_so_to_each_other() {
+    let home = scratch();
+    let content = bytes(37, 3_000_000);
+    let from = file_with(home.path(), "in", &content);
+    let (a, b) = (home.path().join("a"), home.path().join("b"));
+    for sinks in [vec![word(&a)], vec!["--buffer".into(), "1M".into(), word(&a)], vec![word(&a), word(&b)]] {
+        let words = [&["--verify".to_string(), "--fsync".into(), "tcp,listen:127.0.0.1:0".into()][..], &sinks].concat();
+        let receiving = pipe(&words).spawn();
+        let to = format!("tcp:{}", receiving.address());
+        pipe(&["--verify".to_string(), word(&from), to]).run().ok();
+        receiving.wait().ok();
+        assert_same("verified", &fs::read(&a).unwrap(), &content);
+    }
+    let receivers = [&a, &b].map(|out| pipe(&["--verify", "tcp,listen:127.0.0.1:0", &word(out)]).spawn());
+    let to = receivers.each_ref().map(|receiver| format!("tcp:{}", receiver.address()));
+    pipe(&["--verify", &word(&from), &to[0], &to[1]]).run().ok();
+    for (receiver, out) in receivers.into_iter().zip([&a, &b]) {
+        receiver.wait().ok();
+        assert_same("to both", &fs::read(out).unwrap(), &content);
+    }
+}
+
+#[test]
+fn a_verified_sender_learns_that_the_far_disk_is_full() {
+    for more in [&["/dev/full"][..], &["--buffer", "1M", "/dev/full"], &["/dev/full", "null:"]] {
+        let receiving = pipe(&[&["--verify", "tcp,listen:127.0.0.1:0"][..], more].concat()).spawn();
+        let to = format!("tcp:{}", receiving.address());
+        let sending = pipe(&["--verify", "text:something", &to]).run();
+        assert!(matches!(sending.status.code(), Some(4 | 5)), "{more:?}: {}", sending.status);
+        sending.one_error();
+        receiving.wait().code(5);
+    }
+}

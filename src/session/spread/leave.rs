@@ -74,6 +74,7 @@ impl Spread {
             is_busy |= self.part_from_sink(turn, index);
         }
         if self.sinks.iter().all(|sink| matches!(sink.stage, Stage::Gone)) {
+            self.confirm(turn);
             is_busy |= self.part_from_source(turn);
         }
         is_busy
@@ -83,11 +84,12 @@ impl Spread {
         let sink = &mut self.sinks[index];
         let (Some(end), Stage::Leaving(leaving)) = (&mut sink.end, &mut sink.stage) else { return false };
         let (orderly, resets, sent) = (!leaving.resets, leaving.resets, sink.at > 0);
-        let farewell = Farewell { pools: &self.context.pools, orderly, resets, sent };
+        let farewell = Farewell { pools: &self.context.pools, orderly, resets, sent, drops: true };
         let lingering = leaving.look(end, turn, &farewell, self.context.policy.linger);
         let is_lost = leaving.linger.is_lost();
         match lingering {
             Lingering::Over if resets => self.close_end(turn, index, true),
+            Lingering::Failed(fault) => self.sink_failed(turn, index, fault),
             Lingering::Over => self.close_served(turn, index, is_lost),
             Lingering::Waiting => {}
             Lingering::Busy => return true,
@@ -101,13 +103,16 @@ impl Spread {
         let (unsent, name) = (end.unsent().saturating_sub(fin(end)), end.name(true));
         let cause = match (is_lost, unsent) {
             (true, _) => reset_by(&name),
+            (false, 0) if end.is_unconfirmed() => {
+                Cause::Said(format!("{name} did not confirm that everything arrived"))
+            }
             (false, 0) => return self.close_end(turn, index, false),
             (false, unsent) => {
                 let limit = humantime::format_duration(self.context.policy.linger);
                 Cause::Said(format!("{name} did not acknowledge {unsent} bytes within {limit}"))
             }
         };
-        let error = Error::begun(self.how_far(index), cause);
+        let error = end.as_cut(Error::begun(self.how_far(index), cause));
         self.sinks[index].has_failed = true;
         self.close_end(turn, index, false);
         self.report(error, turn.now());
@@ -145,9 +150,14 @@ impl Spread {
         let orderly = is_well && self.supply == Supply::Ended && !self.is_stopped;
         let leaving = self.parting.get_or_insert_with(|| Leaving::new(!orderly, turn.now()));
         let (resets, sent) = (leaving.resets, source.has_layers());
-        let farewell = Farewell { pools: &self.context.pools, orderly: !resets, resets, sent };
+        let farewell = Farewell { pools: &self.context.pools, orderly: !resets, resets, sent, drops: false };
         match leaving.look(source, turn, &farewell, self.context.policy.linger) {
             Lingering::Over => {}
+            Lingering::Failed(fault) => {
+                self.source_failed(fault, turn.now());
+                self.close_source(turn, true);
+                return false;
+            }
             Lingering::Waiting => return false,
             Lingering::Busy => return true,
         }
@@ -158,6 +168,26 @@ impl Spread {
             self.conclude(Ended::Failed(Error::begun(headline(self.bytes()), reset_by(&name))), turn.now());
         }
         false
+    }
+
+    /// Tells a source that waits for a receipt what became of everything it sent, once every sink is closed.
+    fn confirm(&mut self, turn: &mut Turn) {
+        if std::mem::replace(&mut self.is_confirmed, true) {
+            return;
+        }
+        let why = match &self.ended {
+            Some(Ended::Failed(error)) => Some(error.cause().to_string()),
+            Some(Ended::Signal(_)) => Some("interrupted".into()),
+            Some(_) => Some("it had enough".into()),
+            None if self.worst.is_some() => Some("a sink failed".into()),
+            None if self.supply != Supply::Ended || self.has_enough() => Some("it had enough".into()),
+            None => None,
+        };
+        let count = self.counted;
+        if let Some(source) = self.source.as_mut().filter(|source| source.is_verified()) {
+            source.delivered(why.map_or(Ok(count), |why| Err((count, why))));
+            source.flush(turn);
+        }
     }
 
     fn close_source(&mut self, turn: &mut Turn, resets: bool) {

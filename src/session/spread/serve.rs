@@ -68,6 +68,17 @@ impl Spread {
     fn hear(&mut self, turn: &mut Turn, index: usize) -> u64 {
         let sink = &mut self.sinks[index];
         let (Some(end), true) = (&mut sink.end, matches!(sink.stage, Stage::Open)) else { return 0 };
+        if sink.is_silent && end.is_unconfirmed() {
+            // it has nothing more to say but whether everything arrived
+            return match end.attend(turn) {
+                Step::Moved(count) => count as u64,
+                Step::Failed(fault) => {
+                    self.sink_failed(turn, index, fault);
+                    0
+                }
+                Step::Blocked | Step::Eof => 0,
+            };
+        }
         let speaks = (end.is_peer() || end.is_program()) && !sink.is_silent;
         if !speaks || !(end.transport().can_read(turn) || end.has_layers()) {
             return 0;
@@ -80,6 +91,7 @@ impl Spread {
                 Step::Blocked => break,
                 Step::Eof => {
                     sink.is_silent = true;
+                    end.delivered(Ok(0)); // nobody here wants what it said
                     break;
                 }
                 Step::Failed(fault) => {
@@ -182,13 +194,23 @@ impl Spread {
         match (fault, self.sinks.len()) {
             (Fault::Layer(error), 1) => error,
             (Fault::Layer(error), _) => Error::begun(headline, Cause::Said(error.line())).with_status(error.status()),
-            (Fault::Io(error), 1) if is_peer => peer_failed(headline, &sink.name(), error),
+            (Fault::Io(error), 1) if is_peer => self.as_cut(index, peer_failed(headline, &sink.name(), error)),
             (Fault::Io(error), 1) => Error::new(Op::Write, sink.name(), error),
             (Fault::Io(error), _) if is_peer && is_reset(&error) => {
-                Error::begun(headline, Cause::Said("connection reset".into()))
+                self.as_cut(index, Error::begun(headline, Cause::Said("connection reset".into())))
             }
-            (Fault::Io(error), _) if is_peer => Error::begun(headline, error),
+            (Fault::Io(error), _) if is_peer => self.as_cut(index, Error::begun(headline, error)),
             (Fault::Io(error), _) => Error::begun(headline, error).with_status(ExitStatus::LocalIo),
+        }
+    }
+}
+
+impl Spread {
+    /// What a failure of one sink's socket is under receipts.
+    fn as_cut(&self, index: usize, error: Error) -> Error {
+        match &self.sinks[index].end {
+            Some(end) => end.as_cut(error),
+            None => error,
         }
     }
 }

@@ -11,6 +11,8 @@
 //!
 //! # What moves when
 //!
+//! `-v` tells which way bytes take: `ring`, `tee`, or `splice` where a tee would have one sink only.
+//!
 //! The source is read whenever the ring has room, whatever the sinks do: also while one of them is blocked or not even
 //! open. What the ring holds is what the slowest sink has yet to take; memory is bounded by the ring, whose blocks are
 //! made as they are needed, and nothing for each sink. The bounds of records are not kept.

@@ -148,7 +148,12 @@ impl Spread {
             [_] => "1 sink".into(),
             sinks => format!("{} sinks", sinks.len()),
         };
-        let text = format!("{from} to {to}: {}", if by_tee { "tee" } else { "ring" });
+        let way = match (by_tee, self.sinks.len()) {
+            (true, 1) => "splice",
+            (true, _) => "tee",
+            (false, _) => "ring",
+        };
+        let text = format!("{from} to {to}: {way}");
         self.context.observer.observe(&Event::Note { verbosity: 1, text });
     }
 }

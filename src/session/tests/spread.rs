@@ -3,6 +3,7 @@
 mod property;
 mod real;
 mod rules;
+mod slow;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -282,4 +283,20 @@ impl Stage {
         });
         lines.collect()
     }
+}
+
+fn stage(source: Vec<Read>, sinks: Vec<Part>) -> Stage {
+    Stage::new(Part::says(source), sinks, Rules::default())
+}
+
+fn long(count: usize) -> Vec<Read> {
+    vec![Read::Data((0..count).map(|i| b'a' + (i % 26) as u8).collect()), Read::End]
+}
+
+fn greedy() -> Part {
+    Part::takes(vec![])
+}
+
+fn stuck() -> Part {
+    Part::takes(vec![Write::Block; 10_000])
 }

@@ -1,5 +1,6 @@
 //! Spreads over real descriptors in a real reactor: tee, the ring, and what is between.
 
+use std::cell::RefCell;
 use std::io::{self, Read};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,16 +10,19 @@ use super::super::descriptors::{
     Far, KINDS, Kind, Sink, bytes, descriptor, drop_nothing, local_end, sink, socket_end, source,
 };
 use super::super::driver::Log;
+use crate::endpoint::Transport;
+use crate::endpoint::process::{self, Child};
 use crate::endpoint::socket::Family;
 use crate::endpoint::testing::tcp_pair;
 use crate::error::Error;
 use crate::event::Event;
 use crate::meter::Meter;
 use crate::outcome::{Ended, Outcome};
+use crate::plan::address::Program;
 use crate::plan::pipe::OnSlow;
 use crate::reactor::{Park, Reactor, Task, Turn};
 use crate::session::carrier::Pools;
-use crate::session::end::End;
+use crate::session::end::{End, Side};
 use crate::session::policy::Policy;
 use crate::session::spread::{Context, SinkId, Spread};
 use crate::sys::{self, Access};
@@ -30,6 +34,8 @@ struct Alone {
     first: Vec<(SinkId, End)>,
     late: Vec<(SinkId, End)>,
     watched: SinkId,
+    /// The programs that were left at the end.
+    programs: Rc<RefCell<Programs>>,
 }
 
 impl Task for Alone {
@@ -41,6 +47,8 @@ impl Task for Alone {
 
     fn turn(&mut self, turn: &mut Turn) -> Park {
         let park = self.spread.turn(turn);
+        let children = self.spread.take_children().into_iter();
+        self.programs.borrow_mut().extend(children.map(|(sink, child)| (sink.is_none(), child)));
         if self.spread.delivered(self.watched) < 100_000 || self.late.is_empty() {
             return park;
         }
@@ -66,6 +74,16 @@ impl Default for Terms {
 
 /// Runs a spread to its end; how it ended, the ways that were told, and the complaints. A hang fails by `--max-time`.
 fn run(source: End, sinks: Vec<End>, terms: Terms) -> (Outcome, Vec<String>, Vec<String>) {
+    let (outcome, routes, complaints, mut programs) = run_with_programs(source, sinks, terms);
+    programs.iter_mut().for_each(|(_, child)| child.kill());
+    (outcome, routes, complaints)
+}
+
+/// Programs, and whether each is the source's.
+type Programs = Vec<(bool, Child)>;
+
+/// The same, with the programs that are left.
+fn run_with_programs(source: End, sinks: Vec<End>, terms: Terms) -> (Outcome, Vec<String>, Vec<String>, Programs) {
     let log = Rc::new(Log::default());
     let context = Context {
         number: 1,
@@ -82,7 +100,8 @@ fn run(source: End, sinks: Vec<End>, terms: Terms) -> (Outcome, Vec<String>, Vec
     let mut first: Vec<_> = ids.into_iter().zip(sinks).collect();
     let late = first.split_off(terms.late_from.min(first.len()));
     let watched = first[0].0;
-    let task = Alone { spread, first, late, watched };
+    let programs = Rc::default();
+    let task = Alone { spread, first, late, watched, programs: Rc::clone(&programs) };
     let outcome = Reactor::new().unwrap().run(Box::new(task)).unwrap();
     let told = log.0.borrow();
     let routes = told.iter().filter_map(|event| match event {
@@ -93,7 +112,13 @@ fn run(source: End, sinks: Vec<End>, terms: Terms) -> (Outcome, Vec<String>, Vec
         Event::Error { reason, .. } => Some(reason.clone()),
         _ => None,
     });
-    (outcome, routes.collect(), complaints.collect())
+    (outcome, routes.collect(), complaints.collect(), programs.take())
+}
+
+/// A program at one end.
+fn program(text: &str) -> End {
+    let (both, child) = process::start(&Program::Shell(text.into()), &[]).unwrap();
+    End::new(Transport::Descriptors(both), Side::Program(text.into()), None).with_program(child)
 }
 
 fn of_kind(kinds: &[Kind], seed: u64) -> (Vec<End>, Vec<Sink>) {
@@ -147,7 +172,8 @@ fn every_source_reaches_every_set_of_sinks_whatever_the_way() {
                 let all_pipes = set.iter().all(|kind| *kind == Kind::Pipe);
                 let tees = sys::SPLICE && splice && buffer.is_none() && all_pipes;
                 if payload.len() > 1 {
-                    assert_eq!(routes, [if tees { "tee" } else { "ring" }], "{what}");
+                    let by_kernel = if set.len() == 1 { "splice" } else { "tee" };
+                    assert_eq!(routes, [if tees { by_kernel } else { "ring" }], "{what}");
                 }
             }
         }
@@ -265,4 +291,88 @@ fn a_pipe_that_is_source_and_sink_at_once_goes_through_memory() {
     assert_eq!((outcome.status().code(), outcome.bytes), (0, [11, 0]), "{outcome:?}");
     assert_eq!(heard.bytes(), b"roundroundr");
     assert_eq!(routes, ["ring"]);
+}
+
+#[test]
+fn a_source_that_is_a_program_has_ended_well_only_if_it_says_so() {
+    for (text, status) in [("printf abc", 0), ("printf abc; exit 3", 3), ("printf abc; kill -9 $$", 137)] {
+        for buffer in [None, Some(1000)] {
+            let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+            // a reset is told to whoever has sent something that was not read
+            let far = Far::spawn(far, |far| {
+                let mut heard = vec![0; 3];
+                far.read_exact(&mut heard).unwrap();
+                heard
+            });
+            let ends = vec![socket_end(near.into(), Family::Unix, None), sink(Kind::Pipe, 2).0];
+            let terms = Terms { buffer, ..Terms::default() };
+            let (outcome, _, complaints, programs) = run_with_programs(program(text), ends, terms);
+            assert_eq!((outcome.status().code(), outcome.bytes), (status, [3, 0]), "{text}: {outcome:?}");
+            assert_eq!(far.join(), b"abc");
+            assert!(complaints.is_empty() && matches!(&programs[..], [(true, _)]), "{complaints:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_program_started_may_hold_its_output_but_not_the_spread() {
+    // the sleeper has the pipe for its own, and says nothing
+    let (ends, heard) = of_kind(&[Kind::Pipe, Kind::File], 2);
+    let (outcome, ..) = run(program("sleep 15 & printf early"), ends, Terms::default());
+    assert_eq!((outcome.status().code(), outcome.bytes), (0, [5, 0]), "{outcome:?}");
+    assert!(outcome.elapsed < Duration::from_secs(10));
+    assert!(heard.into_iter().all(|sink| sink.bytes() == b"early"));
+}
+
+#[test]
+fn a_program_that_has_read_enough_is_no_failure_and_the_others_get_everything() {
+    let payload = bytes(2 << 20, 23);
+    for kind in KINDS {
+        let (mut ends, heard) = of_kind(&[Kind::Pipe, Kind::File], 2);
+        ends.insert(1, program("head -c 1000 >/dev/null"));
+        let (outcome, _, complaints, programs) = run_with_programs(source(kind, &payload, 1), ends, Terms::default());
+        assert_eq!((outcome.status().code(), outcome.bytes), (0, [2 << 20, 0]), "{kind:?} {outcome:?}");
+        assert!(heard.into_iter().all(|sink| sink.bytes() == payload), "{kind:?}");
+        assert!(complaints.is_empty() && matches!(&programs[..], [(false, _)]), "{complaints:?}");
+    }
+}
+
+#[test]
+fn when_every_program_has_read_enough_an_endless_source_is_left() {
+    for buffer in [None, Some(100_000)] {
+        let both = ["head -c 1000 >/dev/null", "head -c 500000 | cksum >/dev/null"];
+        let ends = both.into_iter().map(program).collect();
+        let zeros = std::fs::File::open("/dev/zero").unwrap();
+        let from = local_end(Some(descriptor(zeros, Access::Read)), None);
+        let (outcome, _, _, programs) = run_with_programs(from, ends, Terms { buffer, ..Terms::default() });
+        assert!(matches!(outcome.ended, Ended::Clean), "{outcome:?}");
+        assert_eq!(programs.len(), 2);
+    }
+}
+
+#[test]
+fn what_a_program_says_is_dropped_and_does_not_hold_it_up() {
+    let payload = bytes(1 << 20, 29);
+    let (mut ends, heard) = of_kind(&[Kind::File], 2);
+    ends.push(program("cat"));
+    let (outcome, ..) = run(source(Kind::Tcp, &payload, 1), ends, Terms::default());
+    assert_eq!((outcome.status().code(), outcome.bytes), (0, [1 << 20, 0]), "{outcome:?}");
+    assert!(heard.into_iter().all(|sink| sink.bytes() == payload));
+}
+
+#[test]
+fn a_program_that_has_exited_is_read_to_its_end_however_long_a_sink_stalls() {
+    for buffer in [None, Some(10_000)] {
+        let ((reader, writer), output) = (io::pipe().unwrap(), tempfile::tempfile().unwrap());
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "sleep 1.5; cat"]).stdin(reader).stdout(output.try_clone().unwrap());
+        let mut slow = command.spawn().unwrap();
+        drop(command);
+        let ends = vec![local_end(None, Some(descriptor(writer, Access::Write)))];
+        // a pipe full of it is still to be read when the program is gone
+        let (outcome, ..) = run(program("head -c 120000 /dev/zero"), ends, Terms { buffer, ..Terms::default() });
+        assert_eq!((outcome.status().code(), outcome.bytes), (0, [120_000, 0]), "{buffer:?} {outcome:?}");
+        assert!(slow.wait().unwrap().success());
+        assert_eq!(output.metadata().unwrap().len(), 120_000);
+    }
 }

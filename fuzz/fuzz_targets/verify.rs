@@ -22,12 +22,15 @@ fuzz_target!(|input: &[u8]| {
         let payload = rest;
         wire = GREETING.to_vec();
         for piece in payload.chunks(usize::from(how >> 4) + 1) {
-            wire.extend([&[1][..], &(piece.len() as u32).to_be_bytes(), piece].concat());
+            wire.push(1);
+            wire.extend((piece.len() as u32).to_be_bytes());
+            wire.extend(piece);
         }
-        let digest = blake3::hash(payload);
-        wire.extend([&[2, 0, 0, 0, 40][..], &(payload.len() as u64).to_be_bytes(), digest.as_bytes()].concat());
+        wire.extend([2, 0, 0, 0, 40]);
+        wire.extend((payload.len() as u64).to_be_bytes());
+        wire.extend(blake3::hash(payload).as_bytes());
     }
-    let mut heard = Vec::new();
+    let mut heard: Vec<u8> = Vec::new();
     let mut wire = &wire[..];
     while !wire.is_empty() {
         let spare = stack.wire_spare();

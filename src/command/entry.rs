@@ -17,7 +17,8 @@ use crate::error::{Cause, Error, Op};
 use crate::escape::Escaped;
 use crate::event::{Event, Observer};
 use crate::plan::address::{Address, Kind};
-use crate::plan::{Announce, Serving, policy};
+use crate::plan::pipe::{self, Pipe};
+use crate::plan::policy;
 use crate::reactor::Turn;
 use crate::session::limits::soonest;
 use crate::sys;
@@ -68,11 +69,6 @@ impl Entry {
         Entry { access, ..self }
     }
 
-    /// What the user typed.
-    pub(super) fn typed(&self) -> &Address {
-        &self.typed
-    }
-
     /// What it stands for: a bare path is a file by now where it is one.
     pub(super) fn address(&self) -> &Address {
         &self.address
@@ -87,23 +83,21 @@ impl Entry {
         }
     }
 
-    /// Begins. `program`: a program stands at the other side of what comes in here.
+    /// Begins, as one of the endpoints of `plan`.
     ///
     /// # Errors
     /// What can be told at once.
-    pub(super) fn start(
-        &mut self,
-        turn: &mut Turn,
-        tell: &Announce,
-        serving: &Serving,
-        program: bool,
-    ) -> Result<(), Error> {
+    pub(super) fn start(&mut self, turn: &mut Turn, plan: &Pipe) -> Result<(), Error> {
         self.opened_by = self.limit.map(|limit| turn.now() + limit);
         if accepts(&self.address, Role::Connect) {
             let mut acceptor = Acceptor::open(&self.address)?;
-            policy::programs_and_the_bound(&self.address, acceptor.ip(), program, serving)?;
+            let program = plan.joins_program(&self.typed);
+            policy::programs_and_the_bound(&self.typed, acceptor.ip(), program, &plan.serving)?;
+            if acceptor.ip().is_none() {
+                pipe::lists_and_the_nameless(plan, &self.typed)?;
+            }
             acceptor.start(turn)?;
-            announce(tell, &acceptor)?;
+            announce(&plan.announce, &acceptor)?;
             let (protocol, address) = (acceptor.protocol(), acceptor.address().to_string());
             self.observer.observe(&Event::Listening { protocol, address });
             self.stage = Stage::Accepting(acceptor);

@@ -102,8 +102,7 @@ impl Piping {
     fn begin(&mut self, turn: &mut Turn, late: bool) -> Result<(), Error> {
         for entry in &mut self.entries {
             if entry.leaves_traces() == late {
-                let program = self.plan.joins_program(entry.typed());
-                entry.start(turn, &self.plan.announce, &self.plan.serving, program)?;
+                entry.start(turn, &self.plan)?;
             }
         }
         Ok(())

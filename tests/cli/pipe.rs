@@ -641,3 +641,14 @@ fn a_verified_sender_learns_that_the_far_disk_is_full() {
         receiving.wait().code(5);
     }
 }
+
+// Who may connect cannot be told of a Unix socket that is handed over: that shows only once it is open.
+#[test]
+fn lists_mean_nothing_on_an_inherited_unix_listener() {
+    let home = scratch();
+    let socket = std::os::unix::net::UnixListener::bind(home.path().join("s")).unwrap();
+    let words = ["--allow", "127.0.0.1", "fd,listen:0", "null:"];
+    let ended = pipe(&words).stdin(Input::Fd(socket.into())).run();
+    ended.code(2);
+    assert!(ended.one_error().contains("has no address"), "{}", ended.stderr);
+}

@@ -72,6 +72,15 @@ pub enum Event {
         /// Since the start.
         elapsed: Duration,
     },
+    /// Totals of a pipe: what went from its source to its sinks.
+    Piped {
+        /// Bytes delivered.
+        bytes: u64,
+        /// Records whose end was delivered, where they are counted.
+        records: Option<u64>,
+        /// Since the start.
+        elapsed: Duration,
+    },
     /// A choice of path or another detail that only `-v` tells, as a finished sentence.
     Note {
         /// Shown from this many `-v` on.

@@ -34,6 +34,7 @@
 //! - **Settling**: what a written file needs before it counts as written: fsync, and a whole file its name.
 //! - **Tap**: looks at the bytes of a session on their way, for a copy; it changes none.
 //! - **Hub**: many clients around one standard input and output. **Link**: a session and the wait for its programs.
+//!   **Spread**: one source, many sinks, and a ring of memory between them.
 //!   **Gate**: who may come in, and how many at once. **Errand**: the command of `--then`.
 //! - **Task**: something with turns. **Turn**: its view of the reactor. **Latch**: readiness, remembered.
 //! - **Cut**: a connection that ended without an end of file.

@@ -133,6 +133,8 @@ pub(super) struct Limits {
     linger: Option<Duration>,
 
     /// Move at most RATE in each direction: 10M is bytes a second, 100Mbit bits [default: no limit]
+    ///
+    /// In any span of time no more passes than RATE allows and one burst, which is what RATE moves in 40 ms.
     #[arg(short = 'L', value_name = "RATE", value_parser = value::rate())]
     rate: Option<Rate>,
 }

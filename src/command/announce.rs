@@ -19,7 +19,7 @@ use crate::sys;
 pub(super) fn announce(plan: &Announce, acceptor: &Acceptor) -> Result<(), Error> {
     if let Some(path) = &plan.port_file {
         let text = acceptor.port().map_or_else(|| reachable(acceptor), |port| port.to_string());
-        write_port(path, format!("{text}\n").as_bytes())?;
+        write_note("--port-file", path, format!("{text}\n").as_bytes())?;
     }
     // last of all: whoever reads it may rely on everything else
     if let Some(number) = plan.ready_fd {
@@ -43,13 +43,21 @@ fn reachable(acceptor: &Acceptor) -> String {
     }
 }
 
-/// Writes to a regular file as a whole, and to anything else (a FIFO, a device, a descriptor's name) as it stands there.
-fn write_port(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+/// Writes what `flag` asks for to a regular file as a whole, and to anything else (a FIFO, a device, a descriptor's name) as it stands there.
+///
+/// # Errors
+/// It cannot be written, or is standard output.
+pub(super) fn write_note(flag: &str, path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let name = path.as_os_str().as_encoded_bytes();
     let written = match inherited(path) {
         Some(STDOUT) => {
-            let no = Error::said(Op::Use, [b"--port-file ", name].concat(), "standard output carries the payload");
-            return Err(no.with_advice("--ready-fd N, with another descriptor"));
+            let object = [flag.as_bytes(), b" ", name].concat();
+            let no = Error::said(Op::Use, object, "standard output carries the payload");
+            return Err(no.with_advice(if flag == "--port-file" {
+                "--ready-fd N, with another descriptor"
+            } else {
+                "a file"
+            }));
         }
         Some(number) => sys::duplicate(number).and_then(|fd| File::from(fd).write_all(bytes)),
         // to rename over a device or a FIFO would replace it for everybody

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::approach::Approach;
-use super::link::{Joint, Link, far_end};
+use super::link::{Joint, Link, far_end, layers};
 use super::patience::Patience;
 use super::printer::Printer;
 use super::reporting::Reporting;
@@ -126,7 +126,7 @@ impl Dialogue {
         let Opened { protocol, peer, local, .. } = &opened;
         let (protocol, peer, local) = (*protocol, peer.clone(), local.clone());
         self.observer.observe(&Event::Connected { session: 1, protocol, peer, local });
-        let end = far_end(opened, self.transfer.crlf);
+        let end = far_end(opened, layers(self.transfer.crlf, None));
         let Transfer { idle, max_time, .. } = self.transfer;
         let limits = Limits { expect: self.expect_timeout, idle, max_time };
         let talk = Talk::new(end, self.name.clone(), acts, limits, turn.now());

@@ -5,18 +5,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGKILL, SIGTERM};
-
 use super::copy::Copier;
+use super::mover::Mover;
+use super::reaping::Reaping;
 use super::surroundings::variables;
 use crate::endpoint::open::Opened;
-use crate::endpoint::process::{self, Child};
+use crate::endpoint::process;
 use crate::endpoint::{Transport, printed, stdio};
 use crate::error::{Error, Op};
 use crate::escape::Escaped;
 use crate::event::{Event, Observer};
+use crate::layer::Layer;
 use crate::layer::crlf::Crlf;
 use crate::layer::stack::Stack;
+use crate::layer::verify::Verify;
 use crate::meter::Meter;
 use crate::outcome::{Ended, Outcome};
 use crate::plan::{Flow, Local, Transfer};
@@ -26,6 +28,7 @@ use crate::session::carrier::Pools;
 use crate::session::end::{End, Side};
 use crate::session::limits::soonest;
 use crate::session::policy::Policy;
+use crate::session::spread::Spread;
 use crate::session::{Context, Session};
 use crate::sys;
 
@@ -81,12 +84,25 @@ impl Joint {
             idle: transfer.idle,
             max_time: transfer.max_time,
             max_bytes: transfer.max_bytes,
+            stop_at: None,
+            one_way: false,
             rate: transfer.rate,
             block: transfer.block.map_or(BLOCK, |size| size.0 as usize),
             budget: if self.alone { LONG_TURN } else { TURN },
             splice: transfer.splice,
             widen: transfer.splice && transfer.buffer.is_none(),
             hint: self.local == Local::Stdio && sys::stderr_columns().is_some(),
+        }
+    }
+
+    /// What a session needs besides its ends.
+    pub(super) fn context(&self, number: u64) -> Context {
+        Context {
+            number,
+            policy: self.policy(),
+            pools: Rc::clone(&self.pools),
+            meter: Arc::clone(&self.meter),
+            observer: Rc::clone(&self.observer),
         }
     }
 
@@ -103,6 +119,11 @@ impl Joint {
     /// True if there are line ends to convert on the way to the peer (`-C`).
     pub(super) fn converts(&self) -> bool {
         self.transfer.crlf && self.writes()
+    }
+
+    /// What stands between the bytes of a connection that comes up now and its wire; `None` for nothing.
+    pub(super) fn layers(&self, now: Instant) -> Option<Stack> {
+        layers(self.converts(), self.transfer.verify.then_some(now))
     }
 
     /// Standard input and output, as far as this plan uses them; `None` where a program stands there.
@@ -143,9 +164,14 @@ impl Joint {
 
     /// A session that was begun, with the wait for its programs.
     pub(super) fn link(&self, session: Session, number: u64) -> Link {
+        self.link_of(Mover::Session(Box::new(session)), number)
+    }
+
+    /// The same for whatever moves bytes.
+    pub(super) fn link_of(&self, mover: Mover, number: u64) -> Link {
         let observer = Rc::clone(&self.observer);
         let (outcome, reaping) = (None, Vec::new());
-        Link { session, number, grace: self.grace, observer, outcome, reaping, status: 0, patient: true }
+        Link { mover, number, grace: self.grace, observer, outcome, reaping, status: 0, patient: true }
     }
 
     /// Joins a connection to standard input and output, or to a program started for it.
@@ -178,14 +204,8 @@ impl Joint {
         if self.transfer.fsync {
             opened.transport.sync_before_close();
         }
-        let context = Context {
-            number,
-            policy: self.policy(),
-            pools: Rc::clone(&self.pools),
-            meter: Arc::clone(&self.meter),
-            observer: Rc::clone(&self.observer),
-        };
-        let session = Session::new(near, far_end(opened, self.converts()), context, turn.now());
+        let far = far_end(opened, self.layers(turn.now()));
+        let session = Session::new(near, far, self.context(number), turn.now());
         let tap = self.copier.as_ref().map(|copier| copier.tap(number));
         let mut session = session.with_tap(tap).with_banner(&self.transfer.banner);
         if let Err(error) = session.start(turn) {
@@ -196,8 +216,20 @@ impl Joint {
     }
 }
 
-/// The end that was opened or accepted; `crlf`: line ends are converted on the way to it.
-pub(super) fn far_end(opened: Opened, crlf: bool) -> End {
+/// What stands on a connection: line ends that are converted, receipts from the time that they are waited for.
+pub(super) fn layers(crlf: bool, verify: Option<Instant>) -> Option<Stack> {
+    let mut layers: Vec<Box<dyn Layer>> = Vec::new();
+    if crlf {
+        layers.push(Box::new(Crlf::new()));
+    }
+    if let Some(now) = verify {
+        layers.push(Box::new(Verify::new(now)));
+    }
+    (!layers.is_empty()).then(|| Stack::new(layers, LAYER_BUFFER))
+}
+
+/// The end that was opened or accepted, with what stands on it.
+pub(super) fn far_end(opened: Opened, stack: Option<Stack>) -> End {
     let Opened { transport, peer, local, cut, child, .. } = opened;
     // the usual client of a Unix socket has no name: what it came to has
     let peer = if peer == printed::UNNAMED { format!("a client of {local}") } else { peer };
@@ -206,7 +238,6 @@ pub(super) fn far_end(opened: Opened, crlf: bool) -> End {
         (false, Some(_)) => Side::Program(peer),
         (false, None) => Side::Local { reading: peer.clone(), writing: peer },
     };
-    let stack = crlf.then(|| Stack::new(vec![Box::new(Crlf::new())], LAYER_BUFFER));
     let mut far = End::new(transport, side, stack);
     if let Some(child) = child {
         far = far.with_program(child);
@@ -219,7 +250,7 @@ pub(super) fn far_end(opened: Opened, crlf: bool) -> End {
 
 /// A session, then the wait for its programs.
 pub(super) struct Link {
-    session: Session,
+    mover: Mover,
     number: u64,
     grace: Duration,
     observer: Rc<dyn Observer>,
@@ -233,10 +264,18 @@ pub(super) struct Link {
 }
 
 impl Link {
+    /// The spread, where that is what moves bytes and it is not over.
+    pub(super) fn spread(&mut self) -> Option<&mut Spread> {
+        match &mut self.mover {
+            Mover::Spread(spread) if self.outcome.is_none() => Some(spread),
+            _ => None,
+        }
+    }
+
     /// Does everything possible now.
     pub(super) fn turn(&mut self, turn: &mut Turn) -> Park {
         if self.outcome.is_none() {
-            match self.session.turn(turn) {
+            match self.mover.turn(turn) {
                 Park::Done(outcome) => self.begin_reaping(turn, outcome),
                 park => return park,
             }
@@ -262,7 +301,7 @@ impl Link {
     /// Ends it before its own end; a second time ends the wait for programs, too.
     pub(super) fn stop(&mut self, ended: Ended, now: Instant) {
         match &self.outcome {
-            None => self.session.stop(ended, now),
+            None => self.mover.stop(ended, now),
             Some(_) => {
                 for reaping in &mut self.reaping {
                     reaping.hurry(now);
@@ -271,32 +310,50 @@ impl Link {
         }
     }
 
+    /// What a signal asks for: the first time what is in transit is still written, `again` is the end at once, which is
+    /// then given; but programs are waited for until they are dead.
+    pub(super) fn interrupt(&mut self, number: i32, again: bool, now: Instant) -> Option<Outcome> {
+        let ended = Ended::Signal(number);
+        match again {
+            false => self.stop(ended, now),
+            true if self.has_programs() => self.kill(ended, now),
+            true => return Some(Outcome { bytes: self.bytes(), ..Outcome::nothing_moved(ended) }),
+        }
+        None
+    }
+
+    /// True once everything from the first end was delivered and its end passed on.
+    pub(super) fn has_delivered_everything(&self) -> bool {
+        self.mover.has_delivered_everything()
+    }
+
     /// True if nothing is on its way and no direction has ended: stopping it now cuts nothing short.
     pub(super) fn is_idle(&self, now: Instant) -> bool {
-        self.outcome.is_none() && self.session.is_idle(now)
+        self.outcome.is_none() && self.mover.is_idle(now)
     }
 
     /// True while a program of it has not been reaped.
     pub(super) fn has_programs(&self) -> bool {
-        !self.reaping.is_empty() || self.session.has_programs()
+        !self.reaping.is_empty() || self.mover.has_programs()
     }
 
     /// Bytes delivered in each direction so far.
     pub(super) fn bytes(&self) -> [u64; 2] {
-        self.session.bytes()
+        self.mover.bytes()
     }
 
     /// A session that ended well leaves its programs the time they want; after anything else they are told to end.
     fn begin_reaping(&mut self, turn: &mut Turn, outcome: Outcome) {
         let now = turn.now();
-        let ended_well = matches!(outcome.ended, Ended::Clean);
-        for child in self.session.take_children().into_iter().flatten() {
+        let ended_well = matches!(outcome.ended, Ended::Clean | Ended::Told(_));
+        for (child, unjudged) in self.mover.take_children() {
             let mut reaping = Reaping::new(child, self.grace);
+            reaping.unjudged = unjudged;
             if let Err(error) = reaping.watch(turn) {
                 let reason = Error::new(Op::Start, reaping.child.name(), error).line();
                 self.observer.observe(&Event::Error { session: Some(self.number), reason });
             }
-            if !ended_well || !self.patient {
+            if !ended_well || !self.patient || reaping.unjudged {
                 reaping.hurry(now);
             }
             self.reaping.push(reaping);
@@ -313,7 +370,9 @@ impl Link {
         for mut reaping in self.reaping.drain(..) {
             match reaping.turn(turn) {
                 Some(status) => {
-                    self.status = self.status.max(status);
+                    if !reaping.unjudged {
+                        self.status = self.status.max(status);
+                    }
                     let name = String::from_utf8_lossy(reaping.child.name()).into_owned();
                     let text = format!("session {}: {name} exited with status {status}", self.number);
                     self.observer.observe(&Event::Note { verbosity: 1, text });
@@ -336,75 +395,13 @@ impl Link {
     }
 }
 
-/// A child that is waited for, and the ladder of signals that ends it.
-pub(super) struct Reaping {
-    child: Child,
-    /// The next rung, and when.
-    next: Option<(Instant, i32)>,
-    grace: Duration,
-}
-
-impl Reaping {
-    /// A child that may take its time.
-    pub(super) fn new(child: Child, grace: Duration) -> Self {
-        Reaping { child, next: None, grace }
-    }
-
-    /// Asks for a turn when it ends.
-    ///
-    /// # Errors
-    /// ENOMEM, ENOSPC.
-    pub(super) fn watch(&mut self, turn: &mut Turn) -> std::io::Result<()> {
-        self.child.watch(turn)
-    }
-
-    /// Its status once it has ended; until then, signals that are due are sent.
-    pub(super) fn turn(&mut self, turn: &mut Turn) -> Option<u8> {
-        let status = self.child.status(turn);
-        if status.is_none() {
-            self.climb(turn.now());
-        }
-        status
-    }
-
-    /// When the next signal is due.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.next.map(|(at, _)| at)
-    }
-
-    /// Begins the ladder, or takes the next rung at once.
-    pub(super) fn hurry(&mut self, now: Instant) {
-        let rung = self.next.map_or(SIGHUP, |(_, rung)| rung);
-        self.next = Some((now, rung));
-        self.climb(now);
-    }
-
-    /// Climbs the whole ladder at once.
-    pub(super) fn kill(&mut self, now: Instant) {
-        self.grace = Duration::ZERO;
-        self.hurry(now);
-    }
-
-    /// Sends what is due: SIGHUP, then SIGTERM, then SIGKILL, a grace apart.
-    fn climb(&mut self, now: Instant) {
-        while let Some((at, rung)) = self.next.filter(|(at, _)| *at <= now) {
-            self.child.signal(rung);
-            self.next = match rung {
-                SIGHUP => Some((at + self.grace, SIGTERM)),
-                SIGTERM => Some((at + self.grace, SIGKILL)),
-                _ => None,
-            };
-        }
-    }
-}
-
 /// Bytes in a buffer of ours: beyond this reads gain nothing.
 const BUFFER: usize = 256 * 1024;
 
 /// Bytes in a kernel pipe of ours: what an unprivileged process may have.
 const PIPE: usize = 1 << 20;
 
-/// Bytes at each seam of a layer.
+/// Bytes at each seam of a layer: what one call of a layer that copies moves.
 const LAYER_BUFFER: usize = 16 * 1024;
 
 /// Bytes by one system call.

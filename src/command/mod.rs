@@ -6,14 +6,18 @@ mod check;
 mod client;
 mod copy;
 mod dialogue;
+mod entry;
 mod errand;
 mod gate;
 mod late;
 mod link;
+mod mover;
 mod patience;
+mod pipe;
 mod printer;
 mod probe;
 mod progress;
+mod reaping;
 mod reporting;
 mod serve;
 mod stream;
@@ -23,6 +27,7 @@ mod window;
 
 use crate::error::{Error, Op};
 use crate::outcome::{ExitStatus, Outcome};
+use crate::plan::address::{Address, Kind};
 use crate::plan::{Flow, Local, Plan, Share};
 use crate::reactor::{Reactor, Task};
 use reporting::Reporting;
@@ -62,8 +67,12 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
             drive(checker, reporting)
         }
         Plan::Pipe(plan) => {
-            let source = plan.source.to_string();
-            Err(Error::said(Op::Read, source, "pipe is planned, and not in this build").into())
+            let announce = plan.listeners().any(Address::asks_for_free_port);
+            let reporting = Reporting::open(&plan.report, announce)?;
+            let written = plan.sinks.iter().any(|sink| sink.kind == Kind::Stdio);
+            let reporting = reporting.with_payload(&plan.report, written);
+            let task = pipe::pipe(&plan, &reporting);
+            drive(task, reporting)
         }
     }
 }

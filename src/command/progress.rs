@@ -17,13 +17,21 @@ pub(super) struct Ticker {
     meter: Arc<Meter>,
     /// The one direction whose size is known, or both together.
     direction: Option<usize>,
+    /// Records are counted, too.
+    records: bool,
     due: Instant,
 }
 
 impl Ticker {
     /// A display of what `meter` counts in one direction, or in both.
     pub(super) fn new(view: ProgressView, meter: Arc<Meter>, direction: Option<usize>) -> Self {
-        Ticker { view, meter, direction, due: Instant::now() }
+        Ticker { view, meter, direction, records: false, due: Instant::now() }
+    }
+
+    /// The same, with the records that the meter counts.
+    pub(super) fn with_records(mut self, records: bool) -> Self {
+        self.records = records;
+        self
     }
 
     fn moved(&self) -> u64 {
@@ -51,6 +59,9 @@ impl Task for Ticker {
             self.view.redraw(now);
         }
         if now >= self.due {
+            if self.records {
+                self.view.count_records(now, self.meter.records());
+            }
             self.view.tick(now, self.moved());
             self.due = now + TICK;
         }
@@ -62,7 +73,11 @@ impl Task for Ticker {
 impl Drop for Ticker {
     fn drop(&mut self) {
         let moved = self.moved();
-        self.view.finish(Instant::now(), moved);
+        let now = Instant::now();
+        if self.records {
+            self.view.count_records(now, self.meter.records());
+        }
+        self.view.finish(now, moved);
     }
 }
 

@@ -169,7 +169,7 @@ impl Server {
         self.gate.enter(ip);
         if let Some(hub) = &mut self.hub {
             self.guests.insert(number, ip);
-            if let Err(error) = hub.add(turn, far_end(Opened::from(accepted), self.joint.converts()), number) {
+            if let Err(error) = hub.add(turn, far_end(Opened::from(accepted), self.joint.layers(turn.now())), number) {
                 let reason = error.line();
                 self.joint.observer.observe(&Event::Error { session: Some(number), reason });
                 self.guests.remove(&number);

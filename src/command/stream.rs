@@ -70,7 +70,7 @@ pub(super) fn bind(turn: &mut Turn, plan: &Listen, observer: &dyn Observer) -> R
 }
 
 /// The first connection from somebody who may connect; others are closed and do not count.
-fn accept_permitted(
+pub(super) fn accept_permitted(
     turn: &mut Turn,
     acceptor: &mut Acceptor,
     access: &Access,
@@ -271,17 +271,9 @@ impl Bridge {
         let number = [SIGINT, SIGTERM, SIGHUP].into_iter().find(|number| signals & 1 << number != 0)?;
         let again = std::mem::replace(&mut self.stopping, true);
         match &mut self.stage {
-            Stage::Moving(link) if !again => {
-                link.stop(Ended::Signal(number), turn.now());
-                None
-            }
-            Stage::Moving(link) if link.has_programs() => {
-                link.kill(Ended::Signal(number), turn.now());
-                None
-            }
             Stage::Moving(link) => {
-                let bytes = link.bytes();
-                Some(self.report(Outcome { bytes, ..Outcome::nothing_moved(Ended::Signal(number)) }))
+                let outcome = link.interrupt(number, again, turn.now())?;
+                Some(self.report(outcome))
             }
             _ => {
                 self.abandon(turn);

@@ -6,10 +6,11 @@
 //! or terminal that cannot be opened anew is asked by poll(2) before each single call.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use mio::unix::SourceFd;
 
+use super::Spliceable;
 use super::records::{self, Records};
 use super::settle::Settle;
 use crate::reactor::{Slot, Turn};
@@ -182,6 +183,11 @@ impl Descriptor {
             && sys::file_size_and_offset(self.fd.as_fd()).is_none_or(|(size, offset)| size >= offset + LONG_FILE)
     }
 
+    /// Bytes left to read, where that is known: in a regular file, on a block device.
+    pub fn bytes_left(&self) -> Option<u64> {
+        sys::bytes_left(self.fd.as_fd())
+    }
+
     /// Widens a pipe, so that more moves with each splice; anything else is left alone.
     pub fn widen(&self) {
         if self.kind == Kind::Pipe {
@@ -328,15 +334,16 @@ impl Descriptor {
         }
     }
 
-    /// The descriptor for splice(2), and whether it is a pipe itself; `None` where splice would sleep or be refused.
-    pub fn spliceable(&self) -> Option<(BorrowedFd<'_>, bool)> {
+    /// The descriptor for splice(2) and copy_file_range(2); `None` where splice would sleep or be refused.
+    pub fn spliceable(&self) -> Option<Spliceable<'_>> {
         let fit = match (self.kind, self.guard) {
             (Kind::Pipe, _) => true,
             (Kind::Null, _) => self.access == Access::Write,
             (Kind::File, _) => !(self.append && self.access == Access::Write),
             _ => false,
         };
-        fit.then(|| (self.fd.as_fd(), self.kind == Kind::Pipe))
+        let (is_pipe, is_file) = (self.kind == Kind::Pipe, self.kind == Kind::File);
+        fit.then(|| Spliceable { fd: self.fd.as_fd(), is_pipe, is_file })
     }
 
     /// Takes it out of the poll and closes it, the inherited original too. A socket is shut down in this direction

@@ -14,6 +14,7 @@ pub mod options;
 pub mod printed;
 pub mod process;
 mod records;
+pub mod rehearsal;
 pub mod resolve;
 #[cfg(test)]
 pub mod script;
@@ -66,6 +67,8 @@ pub struct Spliceable<'a> {
     pub fd: BorrowedFd<'a>,
     /// It is a pipe: no pipe of our own is needed.
     pub is_pipe: bool,
+    /// It is a regular file: between two of them copy_file_range(2) may be tried.
+    pub is_file: bool,
 }
 
 impl Transport {
@@ -222,11 +225,10 @@ impl Transport {
     /// The descriptor of one direction for splice(2), if it may be tried.
     pub fn spliceable(&self, access: Access) -> Option<Spliceable<'_>> {
         match self {
-            Transport::Socket(socket) => socket.spliceable().map(|fd| Spliceable { fd, is_pipe: false }),
-            Transport::Descriptors(both) => {
-                let (fd, is_pipe) = both.side(access)?.spliceable()?;
-                Some(Spliceable { fd, is_pipe })
+            Transport::Socket(socket) => {
+                socket.spliceable().map(|fd| Spliceable { fd, is_pipe: false, is_file: false })
             }
+            Transport::Descriptors(both) => both.side(access)?.spliceable(),
             Transport::Synthetic(_) => None,
             #[cfg(test)]
             Transport::Script(_) => None,
@@ -274,6 +276,14 @@ impl Transport {
     /// Bytes come from a regular file with much in it: splicing pays from the first byte.
     pub fn reads_long_file(&self) -> bool {
         matches!(self, Transport::Descriptors(Descriptors { reader: Some(fd), .. }) if fd.is_long_file())
+    }
+
+    /// Bytes that are still to be read, where that is known.
+    pub fn bytes_left(&self) -> Option<u64> {
+        match self {
+            Transport::Descriptors(Descriptors { reader: Some(fd), .. }) => fd.bytes_left(),
+            _ => None,
+        }
     }
 
     /// Passes the end of file on: FIN on a socket, closing the descriptor otherwise, once it is settled.

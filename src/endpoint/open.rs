@@ -191,9 +191,9 @@ impl Opening {
             Kind::Zero => Synthetic::zero(),
             Kind::Random => Synthetic::random(address.options.seed.unwrap_or_else(any_number)),
             Kind::Text(bytes) => Synthetic::text(bytes.clone()),
-            Kind::Exec(text) => return self.program(&Program::Words(split_words(text))),
-            Kind::Shell(text) => return self.program(&Program::Shell(text.clone())),
-            Kind::Proxy(_) | Kind::Udp(_) => return Err(wrong_kind(address)),
+            Kind::Exec(_) | Kind::Shell(_) | Kind::Proxy(_) | Kind::Udp(_) => {
+                return program(address).map_or_else(|| Err(wrong_kind(address)), |program| self.program(&program));
+            }
         };
         Ok(self.ready(Transport::Synthetic(synthetic), "synthetic"))
     }
@@ -334,6 +334,15 @@ fn wrong_kind(address: &Address) -> Error {
     match &address.kind {
         Kind::Proxy(_) => Error::said(Op::Use, object, "a proxy is not an endpoint").with_advice("-x"),
         _ => Error::said(Op::Use, object, "this kind of endpoint does not work here"),
+    }
+}
+
+/// The program that an address names.
+pub fn program(address: &Address) -> Option<Program> {
+    match &address.kind {
+        Kind::Exec(text) => Some(Program::Words(split_words(text))),
+        Kind::Shell(text) => Some(Program::Shell(text.clone())),
+        _ => None,
     }
 }
 

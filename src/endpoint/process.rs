@@ -4,7 +4,7 @@
 //! haul was started with, and it leads a process group of its own, so that what it starts can be ended with it.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -48,6 +48,28 @@ fn failed(program: &Program, error: io::Error) -> Error {
 /// # Errors
 /// What fork(2) and execve(2) say.
 pub fn start(program: &Program, variables: &[(&'static str, String)]) -> Result<(Descriptors, Child), Error> {
+    let mut command = command(program);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    spawn(program, command)
+}
+
+/// Starts a program whose output is read, or whose input is written, as one side of a pipe. Its other stream is ours, as
+/// in a shell's pipeline; but a terminal that it reads would stop it, since it is not in the foreground.
+///
+/// # Errors
+/// What fork(2) and execve(2) say.
+pub fn start_one_way(program: &Program, access: Access) -> Result<(Descriptors, Child), Error> {
+    let mut command = command(program);
+    match access {
+        Access::Read if io::stdin().is_terminal() => command.stdin(Stdio::null()).stdout(Stdio::piped()),
+        Access::Read => command.stdin(Stdio::inherit()).stdout(Stdio::piped()),
+        Access::Write => command.stdin(Stdio::piped()).stdout(Stdio::inherit()),
+    };
+    spawn(program, command)
+}
+
+fn command(program: &Program) -> Command {
     let mut command = match program {
         Program::Words(words) => {
             let mut command = Command::new(words.first().map_or(OsStr::new(""), OsString::as_os_str));
@@ -64,8 +86,11 @@ pub fn start(program: &Program, variables: &[(&'static str, String)]) -> Result<
     for name in NOT_INHERITED {
         command.env_remove(name);
     }
-    command.envs(variables.iter().map(|(name, value)| (name, value)));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+    command
+}
+
+fn spawn(program: &Program, mut command: Command) -> Result<(Descriptors, Child), Error> {
+    command.process_group(0);
     sys::shed_descriptors(&mut command);
     let mut child = command.spawn().map_err(|error| failed(program, error))?;
     let end = |fd: Option<OwnedFd>, access| -> io::Result<Option<Descriptor>> {

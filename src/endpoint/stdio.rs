@@ -1,7 +1,7 @@
 //! Standard input and output as one transport, whatever they are: a terminal, a pipe, a file, a socket, closed.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::descriptor::Descriptor;
@@ -32,14 +32,9 @@ pub fn open_with_out(reader: bool, out: &Path) -> Result<Transport, Error> {
     Ok(Transport::Descriptors(Descriptors { reader, writer: Some(whole::create(out)?) }))
 }
 
-/// Bytes left to read, where standard input is a regular file.
+/// Bytes left to read, where standard input is a regular file or a block device.
 pub fn size_hint() -> Option<u64> {
-    left(io::stdin().as_fd())
-}
-
-fn left(fd: BorrowedFd<'_>) -> Option<u64> {
-    let (size, offset) = sys::file_size_and_offset(fd)?;
-    Some(size.saturating_sub(offset))
+    sys::bytes_left(io::stdin().as_fd())
 }
 
 fn input(number: i32) -> Result<Option<Descriptor>, Error> {
@@ -120,9 +115,9 @@ mod tests {
         fs::write(&path, [0; 100]).unwrap();
         let mut file = File::open(&path).unwrap();
         file.seek(SeekFrom::Start(30)).unwrap();
-        assert_eq!(left(file.as_fd()), Some(70));
+        assert_eq!(sys::bytes_left(file.as_fd()), Some(70));
         file.read_to_end(&mut Vec::new()).unwrap();
-        assert_eq!(left(file.as_fd()), Some(0));
-        assert_eq!(left(File::open("/dev/null").unwrap().as_fd()), None);
+        assert_eq!(sys::bytes_left(file.as_fd()), Some(0));
+        assert_eq!(sys::bytes_left(File::open("/dev/null").unwrap().as_fd()), None);
     }
 }

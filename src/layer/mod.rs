@@ -7,6 +7,7 @@ pub mod crlf;
 pub mod stack;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod verify;
 
 use std::time::Instant;
 
@@ -45,10 +46,33 @@ pub trait Layer {
 
     /// What can be done about the end of the application's bytes; asked when it is reached.
     fn half_close(&self) -> HalfClose;
+
+    /// How it stands with the receipts of a protocol that has them.
+    fn receipts(&self) -> Option<Receipts> {
+        None
+    }
+
+    /// How many of the next application bytes go out as they are, right behind what `wire` holds. Where this layer is
+    /// the only one they may pass it by, and [`Layer::passed_out`] tells which did.
+    fn raw_out(&self) -> usize {
+        0
+    }
+
+    /// These bytes, at most [`Layer::raw_out`], were given to the transport.
+    fn passed_out(&mut self, _: &[u8]) {}
+
+    /// How many of the next wire bytes are application bytes as they are, once `wire` and `plain` are empty. Where this
+    /// layer is the only one they may pass it by, and [`Layer::passed_in`] tells which did.
+    fn raw_in(&self) -> usize {
+        0
+    }
+
+    /// These bytes, at most [`Layer::raw_in`], were given to the application.
+    fn passed_in(&mut self, _: &[u8]) {}
 }
 
 /// Something that a layer should know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
     /// The application has nothing more to send.
     PlainClosed,
@@ -56,6 +80,21 @@ pub enum Note {
     WireEof,
     /// The time that [`Layer::deadline`] asked for has come.
     Tick(Instant),
+    /// Everything up to the peer's end is where it belongs, so many bytes; or writing failed after so many, and why in a
+    /// few words.
+    Delivered(Result<u64, (u64, String)>),
+    /// The session ends before its own end, and why in a few words: the rest of what the application was to send will
+    /// not come, and what still comes for it is not taken.
+    Stopped(String),
+}
+
+/// Where a protocol with receipts stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipts {
+    /// The peer has not confirmed what it was sent: our direction is not over, although its end may be said.
+    pub awaited: bool,
+    /// Ours has not been said: the wire must not end before, whatever else has.
+    pub owed: bool,
 }
 
 /// Where a layer's protocol stands.

@@ -10,7 +10,7 @@
 
 use std::time::Instant;
 
-use super::{HalfClose, Layer, LayerState, Note};
+use super::{HalfClose, Layer, LayerState, Note, Receipts};
 use crate::buffer::Buffer;
 use crate::error::Error;
 
@@ -202,7 +202,8 @@ impl Stack {
             }
             stage.layer.flush(&mut stage.wire);
             // the next one inwards hears of it when it has taken what this one has said last
-            closed = stage.told_plain_end && stage.layer.state() != LayerState::Handshaking;
+            let settled = stage.layer.receipts().is_none_or(|receipts| !receipts.awaited && !receipts.owed);
+            closed = stage.told_plain_end && stage.layer.state() != LayerState::Handshaking && settled;
         }
         self.drop_finished();
         Ok(())
@@ -223,16 +224,73 @@ impl Stack {
         self.plain_closed = true;
     }
 
-    /// True once every layer has said that no more comes, and the transport has taken it.
+    /// True once every layer has said that no more comes, the transport has taken it, and the peer has confirmed it
+    /// where that is asked for.
     pub fn is_closed(&self) -> bool {
         self.stages.iter().all(|stage| stage.told_plain_end)
             && self.stages.last().is_none_or(|stage| stage.wire.is_empty())
             && !self.is_handshaking()
+            && self.receipts().is_none_or(|receipts| !receipts.awaited)
     }
 
-    /// True once the peer has said that no more application bytes come.
+    /// True once the peer has said that no more application bytes come, and those that came were read. The layer that
+    /// was told so need not be the outermost.
     pub fn is_plain_ended(&self) -> bool {
-        self.stages.first().is_some_and(|stage| stage.layer.state() == LayerState::PlainEof && stage.plain.is_empty())
+        let Some(told) = self.stages.iter().position(|stage| stage.layer.state() == LayerState::PlainEof) else {
+            return false;
+        };
+        let passes = |stage: &Stage| stage.told_wire_end && stage.layer.state() == LayerState::Open;
+        self.stages[..=told].iter().all(|stage| stage.plain.is_empty()) && self.stages[..told].iter().all(passes)
+    }
+
+    /// True once a layer has failed: nothing that comes is of use any more.
+    pub fn is_failed(&self) -> bool {
+        self.failed.is_some() || self.stages.iter().any(|stage| stage.layer.state() == LayerState::Failed)
+    }
+
+    /// How it stands with receipts, if a layer has them.
+    pub fn receipts(&self) -> Option<Receipts> {
+        self.stages.iter().find_map(|stage| stage.layer.receipts())
+    }
+
+    /// Tells all layers something.
+    pub fn note(&mut self, note: &Note) {
+        self.stages.iter_mut().for_each(|stage| stage.layer.note(note.clone()));
+    }
+
+    /// How many of the next application bytes may be given straight to the transport; [`Stack::passed_out`] is told.
+    pub fn raw_out(&self) -> usize {
+        match &self.stages[..] {
+            [stage] if stage.wire.is_empty() => stage.layer.raw_out(),
+            _ => 0,
+        }
+    }
+
+    /// These bytes were given straight to the transport.
+    pub fn passed_out(&mut self, bytes: &[u8]) {
+        if let [stage] = &mut self.stages[..] {
+            stage.layer.passed_out(bytes);
+        }
+    }
+
+    /// How many of the next wire bytes may be read from the transport straight to where they are wanted;
+    /// [`Stack::passed_in`] is told.
+    pub fn raw_in(&self) -> usize {
+        match &self.stages[..] {
+            [stage] if self.received.is_empty() && stage.plain.is_empty() && self.failed.is_none() => {
+                stage.layer.raw_in()
+            }
+            _ => 0,
+        }
+    }
+
+    /// These bytes, read straight from the transport, are the application's; `more` follow them on the wire, at most
+    /// [`Stack::wire_spare`].
+    pub fn passed_in(&mut self, bytes: &[u8], more: &[u8]) {
+        if let [stage] = &mut self.stages[..] {
+            stage.layer.passed_in(bytes);
+            self.received.push(more);
+        }
     }
 
     /// True while payload cannot pass because a layer waits for its peer.
@@ -274,123 +332,4 @@ impl Stack {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::testing::Chaos;
-    use super::*;
-
-    /// Two stacks and the wire between them, cut as `cuts` says.
-    struct Pair {
-        sides: [Stack; 2],
-        read: [Vec<u8>; 2],
-        cuts: Vec<usize>,
-        turn: usize,
-    }
-
-    impl Pair {
-        fn new(layers: impl Fn() -> Vec<Box<dyn Layer>>, cuts: Vec<usize>) -> Self {
-            Pair {
-                sides: [Stack::new(layers(), 300), Stack::new(layers(), 300)],
-                read: [vec![], vec![]],
-                cuts,
-                turn: 0,
-            }
-        }
-
-        fn cut(&mut self) -> usize {
-            self.turn += 1;
-            self.cuts[self.turn % self.cuts.len()]
-        }
-
-        /// Carries a few bytes of what `from` has to say to the other side; how many.
-        fn carry(&mut self, from: usize) -> usize {
-            let most = self.cut();
-            let [a, b] = &mut self.sides;
-            let (from, to, read) = if from == 0 { (a, b, &mut self.read[1]) } else { (b, a, &mut self.read[0]) };
-            from.flush().unwrap();
-            let mut count = 0;
-            if let Some(wire) = from.outgoing() {
-                let spare = to.wire_spare();
-                count = wire.len().min(most).min(spare.len());
-                spare[..count].copy_from_slice(&wire.filled()[..count]);
-                to.wire_received(count);
-                wire.consume(count);
-            }
-            to.decode();
-            let plain = to.plain();
-            read.extend_from_slice(plain.filled());
-            plain.clear();
-            count
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { max_shrink_time: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
-        #[test]
-        fn every_chunking_gives_the_same_bytes_both_ways(
-            data in proptest::collection::vec(any::<u8>(), 0..600),
-            cuts in proptest::collection::vec(1usize..50, 1..20),
-            record in 1usize..140,
-            depth in 1usize..4,
-            greeting in any::<bool>(),
-        ) {
-            let layers = || -> Vec<Box<dyn Layer>> {
-                let mut layers: Vec<Box<dyn Layer>> = Vec::new();
-                for _ in 0..depth {
-                    layers.push(Box::new(Chaos::new(record)));
-                }
-                if greeting {
-                    layers.push(Box::new(Chaos::greeting()));
-                }
-                layers
-            };
-            let mut pair = Pair::new(layers, cuts);
-            let mut sent = [0, 0];
-            let mut closed = [false, false];
-            let mut idle = 0;
-            for side in [0, 1].into_iter().cycle() {
-                prop_assert!(idle < 100, "nothing moves any more: {:?} of {}", pair.read.each_ref().map(Vec::len), data.len());
-                let most = pair.cut();
-                let end = data.len().min(sent[side] + most);
-                let taken = pair.sides[side].encode(&data[sent[side]..end]).unwrap();
-                sent[side] += taken;
-                if sent[side] == data.len() && !closed[side] {
-                    closed[side] = true;
-                    pair.sides[side].close_plain();
-                }
-                idle = if taken + pair.carry(side) > 0 { 0 } else { idle + 1 };
-                if (0..2).all(|side| closed[side] && pair.sides[side].is_plain_ended()) {
-                    break;
-                }
-            }
-            prop_assert_eq!(&pair.read[0], &data);
-            prop_assert_eq!(&pair.read[1], &data);
-        }
-    }
-
-    #[test]
-    fn a_handshake_that_finishes_leaves_and_its_leftover_is_payload() {
-        let mut stack = Stack::new(vec![Box::new(Chaos::greeting())], 64);
-        stack.flush().unwrap();
-        assert_eq!(stack.outgoing().unwrap().filled(), b"HI");
-        stack.outgoing().unwrap().clear();
-        let glued = b"HIglued to the answer";
-        stack.wire_spare()[..glued.len()].copy_from_slice(glued);
-        stack.wire_received(glued.len());
-        stack.decode();
-        assert_eq!(stack.plain().filled(), b"glued to the answer");
-        assert!(!stack.is_bare());
-        stack.plain().clear();
-        assert!(stack.is_bare());
-    }
-
-    #[test]
-    fn an_error_is_told_after_what_was_decoded_before_it() {
-        let mut stack = Stack::new(vec![Box::new(Chaos::new(9))], 64);
-        stack.wire_spare()[..3].copy_from_slice(b"NO!");
-        stack.wire_received(3);
-        stack.decode();
-        assert!(stack.take_failure().is_some());
-    }
-}
+mod tests;

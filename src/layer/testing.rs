@@ -113,8 +113,7 @@ impl Layer for Chaos {
     fn note(&mut self, note: Note) {
         match note {
             Note::PlainClosed => self.closing = true,
-            Note::WireEof => {}
-            Note::Tick(_) => {}
+            Note::WireEof | Note::Tick(_) | Note::Delivered(_) | Note::Stopped(_) => {}
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::amount::Amount;
 use super::outlet::{Loss, Outlet};
-use super::summary::Summary;
+use super::summary::{Passage, Summary};
 use crate::escape::Escaped;
 use crate::event::{Event, Observer};
 
@@ -37,11 +37,16 @@ impl Console {
         Console { out, show }
     }
 
-    /// Totals that were asked for (SIGUSR1), whether or not `--stats` was given.
-    pub fn summary(&self, summary: &Summary) {
+    /// Totals that were asked for (SIGUSR1), whether or not `--stats` was given: a [`Summary`], a [`Passage`].
+    pub fn summary(&self, summary: &impl std::fmt::Display) {
         if !self.show.quiet {
             self.say(&summary.to_string());
         }
+    }
+
+    /// A line that was asked for as the result of the run: as it is, with `--quiet` too. It carries its own newline.
+    pub fn result(&self, line: &[u8]) {
+        self.out.line(|dropped| [gap(dropped), line.to_vec()].concat());
     }
 
     /// Writes what is queued, at most for `wait`, and takes no more; afterwards standard error may be written to
@@ -66,7 +71,7 @@ impl Console {
             Event::Listening { .. } => announce || verbosity >= 1,
             Event::Accepted { .. } | Event::Connected { .. } | Event::Closed { .. } => verbosity >= 1,
             Event::Eof { .. } => verbosity >= 2,
-            Event::Stats { .. } => stats,
+            Event::Stats { .. } | Event::Piped { .. } => stats,
             Event::Note { verbosity: least, .. } => verbosity >= *least,
         }
     }
@@ -97,6 +102,9 @@ fn sentence(event: &Event) -> String {
         Event::Error { session: None, reason } => reason.clone(),
         Event::Stats { bytes_in, bytes_out, elapsed } => {
             Summary { bytes_in: *bytes_in, bytes_out: *bytes_out, elapsed: *elapsed, reason: None }.to_string()
+        }
+        Event::Piped { bytes, records, elapsed } => {
+            Passage { bytes: *bytes, records: *records, elapsed: *elapsed }.to_string()
         }
         Event::Note { text, .. } => text.clone(),
     }
@@ -130,6 +138,7 @@ mod tests {
             Event::Closed { session: 1, bytes_in: 2048, bytes_out: 1, elapsed, reason: "clean".into() },
             Event::Error { session: None, reason: "cannot accept on *:1: too many open files".into() },
             Event::Stats { bytes_in: 1 << 30, bytes_out: 0, elapsed },
+            Event::Piped { bytes: 2048, records: Some(52), elapsed },
             Event::Note { verbosity: 0, text: "a hint".into() },
             Event::Note { verbosity: 2, text: "moving bytes by splice".into() },
         ]
@@ -157,6 +166,7 @@ mod tests {
              haul: session 1: closed after 0.52 s, received 2.00 KiB, sent 1 B: clean\n\
              haul: cannot accept on *:1: too many open files\n\
              haul: received 1.00 GiB, sent 0 B in 0.52 s (1.92 GiB/s)\n\
+             haul: 2.00 KiB in 0.52 s (3.85 KiB/s), 52 records (100 records/s)\n\
              haul: a hint\n\
              haul: moving bytes by splice\n"
         );

@@ -13,7 +13,7 @@ use serde_json::ser::Formatter;
 
 use super::amount::json_secs;
 use super::outlet::{Loss, Outlet};
-use super::summary::{Fields, Summary};
+use super::summary::{Fields, Passage, PassageFields, Summary};
 use crate::event::{Event, Observer};
 
 /// Writes every [`Event`] but notes, which are for people. Clones share the outlet.
@@ -54,6 +54,10 @@ impl Observer for EventWriter {
             Event::Stats { bytes_in, bytes_out, elapsed } => {
                 let totals = Summary { bytes_in: *bytes_in, bytes_out: *bytes_out, elapsed: *elapsed, reason: None };
                 self.summary(&totals);
+            }
+            Event::Piped { bytes, records, elapsed } => {
+                let passage = Passage { bytes: *bytes, records: *records, elapsed: *elapsed };
+                self.write(Body::Piped(passage.fields()));
             }
             event => {
                 if let Some(body) = Body::of(event) {
@@ -114,6 +118,8 @@ enum Body<'a> {
         reason: &'a str,
     },
     Stats(Fields<'a>),
+    #[serde(rename = "stats")]
+    Piped(PassageFields),
 }
 
 impl<'a> Body<'a> {
@@ -136,7 +142,7 @@ impl<'a> Body<'a> {
                 reason,
             },
             Event::Error { session, reason } => Body::Error { session: *session, reason },
-            Event::Stats { .. } | Event::Note { .. } => return None,
+            Event::Stats { .. } | Event::Piped { .. } | Event::Note { .. } => return None,
         })
     }
 }

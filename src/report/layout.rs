@@ -18,20 +18,31 @@ impl Texts {
     pub(super) fn fit(pace: &Pace, width: usize) -> Self {
         let moved = Amount(pace.moved);
         let rate = format!("{:>8}/s", Amount(pace.current));
+        let counted =
+            pace.records.map(|(records, current)| (format!("{records} records"), format!("{current} records/s")));
         let (Some(size), Some(percent)) = (pace.size, pace.percent()) else {
             let spinner = SPINNER[(pace.elapsed.as_millis() / FRAME_EVERY.as_millis()) as usize % SPINNER.len()];
             let average = format!("{:>8}/s average", Amount(pace.average()));
-            let left =
-                joined(&[format!("{spinner} {moved:>8}"), Clock(pace.elapsed).to_string(), rate, average], width);
+            let mut fields = vec![format!("{spinner} {moved:>8}"), Clock(pace.elapsed).to_string(), rate, average];
+            if let Some((records, current)) = counted {
+                fields.splice(1..1, [records]);
+                fields.splice(4..4, [current]);
+            }
+            let left = joined(&fields, width);
             return Texts { left, right: String::new() };
         };
         let percent = format!("{:>3}%", percent as u64);
         let eta = pace.eta().map_or_else(|| "-:--".to_string(), |eta| Clock(eta).to_string());
-        let right = format!("{moved:>8} / {}  {rate}  ETA {eta:>5}", Amount(size));
+        let mut right = format!("{moved:>8} / {}  {rate}  ETA {eta:>5}", Amount(size));
+        if let Some((records, current)) = &counted {
+            right = format!("{right}  {records:>18}  {current:>16}");
+        }
         if percent.len() + right.len() + BRACKETS + SHORTEST_BAR <= width {
             return Texts { left: percent, right };
         }
-        let left = joined(&[percent.trim_start().to_string(), moved.to_string(), rate, format!("ETA {eta}")], width);
+        let mut fields = vec![percent.trim_start().to_string(), moved.to_string(), rate, format!("ETA {eta}")];
+        fields.extend(counted.map(|(records, _)| records));
+        let left = joined(&fields, width);
         Texts { left, right: String::new() }
     }
 }
@@ -64,7 +75,13 @@ mod tests {
 
     #[test]
     fn the_most_useful_numbers_stay_when_room_gets_scarce() {
-        let pace = Pace { moved: 3 << 20, size: Some(6 << 20), elapsed: Duration::from_secs(3), current: 1 << 20 };
+        let pace = Pace {
+            moved: 3 << 20,
+            size: Some(6 << 20),
+            elapsed: Duration::from_secs(3),
+            current: 1 << 20,
+            records: None,
+        };
         let left = |width| Texts::fit(&pace, width).left;
         assert_eq!(left(50), "50%  3.00 MiB  1.00 MiB/s  ETA 0:03");
         assert_eq!(left(30), "50%  3.00 MiB  1.00 MiB/s");
@@ -74,12 +91,18 @@ mod tests {
         let unknown = Pace { size: None, ..pace };
         assert_eq!(Texts::fit(&unknown, 80).left, "- 3.00 MiB  0:03  1.00 MiB/s  1.00 MiB/s average");
         assert_eq!(Texts::fit(&unknown, 20).left, "- 3.00 MiB  0:03");
+        let counted = Pace { records: Some((12, 4)), ..unknown };
+        let all = "- 3.00 MiB  12 records  0:03  1.00 MiB/s  4 records/s  1.00 MiB/s average";
+        assert_eq!(Texts::fit(&counted, 80).left, all);
+        assert_eq!(Texts::fit(&counted, 22).left, "- 3.00 MiB  12 records");
+        let both = Pace { records: Some((12, 4)), ..pace };
+        assert_eq!(Texts::fit(&both, 70).left, "50%  3.00 MiB  1.00 MiB/s  ETA 0:03  12 records");
     }
 
     #[test]
     fn the_numbers_beside_the_bar_do_not_jump() {
         let size = Some(40 << 30);
-        let mut pace = Pace { moved: 0, size, elapsed: Duration::from_secs(1), current: 0 };
+        let mut pace = Pace { moved: 0, size, elapsed: Duration::from_secs(1), current: 0, records: None };
         let widths = |pace: &Pace| {
             let texts = Texts::fit(pace, 100);
             (texts.left.len(), texts.right.len())

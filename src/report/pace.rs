@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::amount::{Amount, Clock, json_secs, per_second};
 
-/// Bytes per second over about the last two seconds.
+/// Bytes, or whatever else is counted, per second over about the last two seconds.
 #[derive(Debug)]
 pub(super) struct RateWindow {
     /// Invariant: never empty; times and totals never fall; the first is the newest that is at least [`WINDOW`] old,
@@ -36,7 +36,7 @@ impl RateWindow {
     }
 
     /// The rate between the ends of the window; 0 before there are two.
-    pub(super) fn bytes_per_sec(&self) -> u64 {
+    pub(super) fn per_sec(&self) -> u64 {
         match (self.samples.front(), self.samples.back()) {
             (Some((from, before)), Some((to, after))) => {
                 per_second(after.saturating_sub(*before), to.saturating_duration_since(*from))
@@ -54,6 +54,8 @@ pub(super) struct Pace {
     pub(super) elapsed: Duration,
     /// Bytes per second over the window.
     pub(super) current: u64,
+    /// Records so far and records per second over the window, where they are counted.
+    pub(super) records: Option<(u64, u64)>,
 }
 
 impl Pace {
@@ -91,6 +93,9 @@ impl Pace {
         }
         line += &format!(" in {}", Clock(self.elapsed));
         line += &format!(", {}/s now, {}/s on average", Amount(self.current), Amount(self.average()));
+        if let Some((records, current)) = self.records {
+            line += &format!(", {records} records, {current} records/s now");
+        }
         if let Some(eta) = self.eta() {
             line += &format!(", {} left", Clock(eta));
         }
@@ -106,6 +111,9 @@ impl Pace {
             secs: json_secs(self.elapsed),
             bytes_per_sec: self.current,
             average_bytes_per_sec: self.average(),
+            records: self.records.map(|(records, _)| records),
+            records_per_sec: self.records.map(|(_, current)| current),
+            average_records_per_sec: self.records.map(|(records, _)| per_second(records, self.elapsed)),
             total_bytes: self.size,
             percent: self.percent().map(|percent| (percent * 10.0).floor() / 10.0),
             eta_secs: self.eta().map(json_secs),
@@ -123,6 +131,12 @@ struct Object {
     secs: f64,
     bytes_per_sec: u64,
     average_bytes_per_sec: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records_per_sec: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    average_records_per_sec: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     total_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,17 +168,17 @@ mod tests {
             total += 100;
             window.record(start + ms(100 * tick), total);
         }
-        assert_eq!(window.bytes_per_sec(), 1000);
+        assert_eq!(window.per_sec(), 1000);
         for tick in 51..=60 {
             total += 900;
             window.record(start + ms(100 * tick), total);
         }
-        assert_eq!(window.bytes_per_sec(), 5000, "half of the window is new");
+        assert_eq!(window.per_sec(), 5000, "half of the window is new");
         for tick in 61..=70 {
             total += 900;
             window.record(start + ms(100 * tick), total);
         }
-        assert_eq!(window.bytes_per_sec(), 9000);
+        assert_eq!(window.per_sec(), 9000);
         assert!(window.samples.len() <= 22);
     }
 
@@ -175,11 +189,11 @@ mod tests {
         for tick in 1..=10 {
             window.record(start + ms(100 * tick), 1_000_000);
         }
-        assert_eq!(window.bytes_per_sec(), 1_000_000);
+        assert_eq!(window.per_sec(), 1_000_000);
         for tick in 11..=31 {
             window.record(start + ms(100 * tick), 1_000_000);
         }
-        assert_eq!(window.bytes_per_sec(), 0);
+        assert_eq!(window.per_sec(), 0);
     }
 
     #[test]
@@ -191,12 +205,12 @@ mod tests {
         }
         window.record(start - ms(500), 5);
         assert_eq!(window.samples.len(), 1);
-        assert_eq!(window.bytes_per_sec(), 0);
+        assert_eq!(window.per_sec(), 0);
     }
 
     #[test]
     fn percent_and_eta_are_sane_at_the_edges() {
-        let pace = |moved, size, current| Pace { moved, size, elapsed: ms(1000), current };
+        let pace = |moved, size, current| Pace { moved, size, elapsed: ms(1000), current, records: None };
         assert_eq!(pace(0, Some(0), 0).percent(), Some(100.0));
         assert_eq!(pace(7, Some(5), 1).percent(), Some(100.0));
         assert_eq!(pace(7, Some(5), 0).eta(), Some(Duration::ZERO));
@@ -208,7 +222,7 @@ mod tests {
 
     #[test]
     fn lines_and_objects_say_the_same() {
-        let pace = Pace { moved: 3 << 28, size: Some(1 << 30), elapsed: ms(3000), current: 512 << 20 };
+        let pace = Pace { moved: 3 << 28, size: Some(1 << 30), elapsed: ms(3000), current: 512 << 20, records: None };
         assert_eq!(
             pace.line(),
             "haul: 768 MiB of 1.00 GiB (75%) in 0:03, 512 MiB/s now, 256 MiB/s on average, 0:00 left"
@@ -222,6 +236,14 @@ mod tests {
         let unknown = Pace { size: None, ..pace };
         assert_eq!(unknown.line(), "haul: 768 MiB in 0:03, 512 MiB/s now, 256 MiB/s on average");
         let json: serde_json::Value = serde_json::from_slice(&unknown.json()).unwrap();
+        assert!(json.get("records").is_none() && json.get("records_per_sec").is_none());
+        let counted = Pace { records: Some((900, 7)), ..unknown };
+        assert_eq!(counted.line(), format!("{}, 900 records, 7 records/s now", unknown.line()));
+        let object: serde_json::Value = serde_json::from_slice(&counted.json()).unwrap();
+        assert_eq!(
+            (&object["records"], &object["records_per_sec"], &object["average_records_per_sec"]),
+            (&900.into(), &7.into(), &300.into())
+        );
         assert!(json.get("total_bytes").is_none() && json.get("percent").is_none() && json.get("eta_secs").is_none());
     }
 }

@@ -40,6 +40,8 @@ pub struct ProgressView {
     rate: RateWindow,
     size: Option<u64>,
     moved: u64,
+    /// Where records are counted.
+    records: Option<(RateWindow, u64)>,
     /// The next frame or line is not due before.
     due: Instant,
     face: Face,
@@ -62,7 +64,28 @@ impl ProgressView {
             Style::Line => (Face::Text(|pace| pace.line().into_bytes()), started + TEXT_EVERY),
             Style::Json => (Face::Text(Pace::json), started + TEXT_EVERY),
         };
-        ProgressView { out, started, rate: RateWindow::new(started, 0), size, moved: 0, due, face }
+        ProgressView { out, started, rate: RateWindow::new(started, 0), size, moved: 0, records: None, due, face }
+    }
+
+    /// The transfer begins only now, and will be of `size` bytes if that is known by now. Nothing was shown yet.
+    pub fn begin(&mut self, now: Instant, size: Option<u64>) {
+        (self.started, self.size, self.rate) = (now, size, RateWindow::new(now, 0));
+        match &mut self.face {
+            Face::Bar(bar) => {
+                self.due = now;
+                if let Some(size) = size {
+                    bar.bar.set_length(size);
+                }
+            }
+            _ => self.due = now + TEXT_EVERY,
+        }
+    }
+
+    /// `records` had passed at `now`: from the first call on they are shown beside the bytes.
+    pub fn count_records(&mut self, now: Instant, records: u64) {
+        let (rate, total) = self.records.get_or_insert_with(|| (RateWindow::new(self.started, 0), 0));
+        *total = records;
+        rate.record(now, records);
     }
 
     /// `moved` bytes had been delivered at `now`. To be called about every 100 ms; calls that come early only cost a
@@ -96,6 +119,9 @@ impl ProgressView {
     /// Draws again after [`ProgressView::clear`] (SIGCONT). The current rate starts afresh, as the pause was nobody's.
     pub fn redraw(&mut self, now: Instant) {
         self.rate = RateWindow::new(now, self.moved);
+        if let Some((rate, total)) = &mut self.records {
+            *rate = RateWindow::new(now, *total);
+        }
         self.face = match std::mem::replace(&mut self.face, Face::Finished) {
             Face::Hidden(bar) => Face::Bar(bar),
             other => other,
@@ -123,7 +149,8 @@ impl ProgressView {
             moved: self.moved,
             size: self.size,
             elapsed: now.saturating_duration_since(self.started),
-            current: self.rate.bytes_per_sec(),
+            current: self.rate.per_sec(),
+            records: self.records.as_ref().map(|(rate, total)| (*total, rate.per_sec())),
         };
         match &mut self.face {
             Face::Bar(bar) => bar.draw(&pace),

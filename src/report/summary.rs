@@ -58,6 +58,56 @@ impl fmt::Display for Summary {
     }
 }
 
+/// What went through a pipe, and how long it took.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Passage {
+    /// Bytes delivered.
+    pub bytes: u64,
+    /// Records whose end was delivered, where they are counted.
+    pub records: Option<u64>,
+    /// Since the start.
+    pub elapsed: Duration,
+}
+
+impl Passage {
+    /// The fields of a JSON object that tell this, units in their names. What comes in goes out.
+    pub(super) fn fields(&self) -> PassageFields {
+        PassageFields {
+            bytes_in: self.bytes,
+            bytes_out: self.bytes,
+            records: self.records,
+            secs: json_secs(self.elapsed),
+            bytes_per_sec: per_second(self.bytes, self.elapsed),
+            records_per_sec: self.records.map(|records| per_second(records, self.elapsed)),
+        }
+    }
+}
+
+impl fmt::Display for Passage {
+    /// `1.00 GiB in 0.52 s (1.92 GiB/s), 52 records (100 records/s)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (secs, rate) = (self.elapsed.as_secs_f64(), Amount(per_second(self.bytes, self.elapsed)));
+        write!(f, "{} in {secs:.2} s ({rate}/s)", Amount(self.bytes))?;
+        match self.records {
+            Some(records) => write!(f, ", {records} records ({} records/s)", per_second(records, self.elapsed)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The JSON side of a [`Passage`].
+#[derive(Serialize)]
+pub(super) struct PassageFields {
+    bytes_in: u64,
+    bytes_out: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records: Option<u64>,
+    secs: f64,
+    bytes_per_sec: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records_per_sec: Option<u64>,
+}
+
 /// The JSON side of a [`Summary`].
 #[derive(Serialize)]
 pub(super) struct Fields<'a> {
@@ -102,6 +152,19 @@ mod tests {
             json,
             serde_json::json!({"bytes_in": 9, "bytes_out": 7, "secs": 1.5, "bytes_per_sec": 10,
                 "reason": "cannot transfer with a:1: it tore"})
+        );
+    }
+
+    #[test]
+    fn a_passage_tells_bytes_once_and_records_only_where_they_are_counted() {
+        let passage = Passage { bytes: 1 << 30, records: None, elapsed: Duration::from_millis(520) };
+        assert_eq!(passage.to_string(), "1.00 GiB in 0.52 s (1.92 GiB/s)");
+        let counted = Passage { bytes: 900, records: Some(30), elapsed: Duration::from_millis(1500) };
+        assert_eq!(counted.to_string(), "900 B in 1.50 s (600 B/s), 30 records (20 records/s)");
+        assert_eq!(
+            serde_json::to_value(counted.fields()).unwrap(),
+            serde_json::json!({"bytes_in": 900, "bytes_out": 900, "records": 30, "secs": 1.5, "bytes_per_sec": 600,
+                "records_per_sec": 20})
         );
     }
 

@@ -110,6 +110,15 @@ impl KernelPipe {
         Ok(count)
     }
 
+    /// Gives what is inside to another pipe as well, from its front on.
+    ///
+    /// # Errors
+    /// What tee(2) says; WouldBlock can only mean the sink.
+    pub fn duplicate(&self, to: impl AsFd, most: usize) -> io::Result<usize> {
+        let Some((read, _)) = &self.ends else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        sys::tee(read.as_fd(), to.as_fd(), most.min(self.held))
+    }
+
     /// Takes bytes out into memory, for a sink that refuses splice.
     ///
     /// # Errors

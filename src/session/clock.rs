@@ -58,7 +58,7 @@ impl Session {
             (Some(bucket), pump) if !pump.is_over() => bucket.allowance(now).err(),
             _ => None,
         });
-        let silence = self.silence_deadline();
+        let silence = self.silence_deadline(now);
         let policy = &self.context.policy;
         let after = |since: Option<Instant>, limit: Option<Duration>| Some(since? + limit?);
         soonest([

@@ -1,5 +1,7 @@
 //! One side of a session: a transport with its layers, seen as plain bytes.
 
+mod receipts;
+
 use std::io;
 use std::time::Instant;
 
@@ -227,6 +229,9 @@ impl End {
             if let Some(error) = stack.take_failure() {
                 return Step::Failed(Fault::Layer(error));
             }
+            if stack.is_failed() {
+                return Step::Blocked; // that was told; whatever comes now is no end of file
+            }
             if stack.is_plain_ended() {
                 return Step::Eof;
             }
@@ -248,16 +253,30 @@ impl End {
                 // a layer takes nothing before it has said something; a read of no bytes would look like the end
                 return Step::Blocked;
             }
-            match Step::of(self.transport.read(turn, stack.wire_spare())) {
-                Step::Moved(count) => stack.wire_received(count),
-                Step::Eof => {
-                    self.wire_ended = true;
-                    stack.wire_ended();
-                }
+            if let Some(step) = self.read_raw(turn, buffer, most) {
+                return step;
+            }
+            match self.read_wire(turn) {
+                Step::Moved(_) | Step::Eof => {}
                 other => return other,
             }
-            self.stirred = true;
         }
+    }
+
+    /// Gives the layers what the transport has, or its end.
+    fn read_wire(&mut self, turn: &mut Turn) -> Step {
+        let Some(stack) = &mut self.stack else { return Step::Blocked };
+        let step = Step::of(self.transport.read(turn, stack.wire_spare()));
+        match step {
+            Step::Moved(count) => stack.wire_received(count),
+            Step::Eof => {
+                self.wire_ended = true;
+                stack.wire_ended();
+            }
+            other => return other,
+        }
+        self.stirred = true;
+        step
     }
 
     /// True once after a layer was given something that it may answer.
@@ -274,15 +293,19 @@ impl End {
     /// Writes plain bytes.
     pub fn write(&mut self, turn: &mut Turn, bytes: &[u8]) -> Step {
         let step = loop {
-            let Some(stack) = self.stack.as_mut().filter(|stack| stack.has_layers()) else {
+            if !self.stack.as_ref().is_some_and(|stack| stack.has_layers()) {
                 break match self.transport.write(turn, bytes) {
                     Ok(0) => Step::Blocked,
                     result => Step::of(result),
                 };
-            };
+            }
             if self.mute {
                 break Step::Failed(Fault::Io(io::ErrorKind::BrokenPipe.into()));
             }
+            if let Some(step) = self.write_raw(turn, bytes) {
+                break step;
+            }
+            let Some(stack) = &mut self.stack else { continue };
             let taken = match stack.encode(bytes) {
                 Ok(taken) => taken,
                 Err(error) => break Step::Failed(Fault::Layer(error)),
@@ -356,6 +379,9 @@ impl End {
             }
             if self.stack.as_ref().is_some_and(|stack| !stack.is_closed()) {
                 return Step::Blocked;
+            }
+            if self.owes_receipt() && !self.parting {
+                return Step::Eof; // our direction is over, but the wire is still needed
             }
         }
         let step = Step::of(self.transport.close_write(turn).map(|()| 0));

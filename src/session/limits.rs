@@ -106,6 +106,10 @@ mod tests {
             for (i, (from, before)) in log.iter().enumerate() {
                 let Some((_, after)) = log[i..].iter().rev().find(|(at, _)| *at <= *from + window) else { continue };
                 prop_assert!(after - before <= rate * 2 * 102 / 100 + 1);
+                // and never too little either, where a whole window is left
+                if *from + window <= now {
+                    prop_assert!((after - before) as f64 >= rate as f64 * 2.0 * 0.98 - 1.0, "{} in 2 s", after - before);
+                }
             }
             let spent = now.duration_since(start).as_secs_f64();
             if spent >= 2.0 {

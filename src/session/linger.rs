@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::carrier::Pools;
-use super::end::{End, Step};
+use super::end::{End, Fault, Step};
 use crate::reactor::Turn;
 
 /// What is known of one end while its send queue empties.
@@ -27,6 +27,8 @@ pub(super) enum Lingering {
     Waiting,
     /// There is more to be read and dropped at once.
     Busy,
+    /// The peer will not confirm what it got, or sent what is no good: nothing more is to be waited for.
+    Failed(Fault),
 }
 
 /// What the looks of one linger have in common.
@@ -39,6 +41,8 @@ pub(super) struct Farewell<'a> {
     pub(super) resets: bool,
     /// Something was sent that may be lost.
     pub(super) sent: bool,
+    /// Nobody here wants what the peer sends: it counts as delivered when it is dropped (`--send-only`).
+    pub(super) drops: bool,
 }
 
 impl Linger {
@@ -51,9 +55,20 @@ impl Linger {
     pub(super) fn look(&mut self, end: &mut End, turn: &mut Turn, farewell: &Farewell) -> Lingering {
         let (mut closed, mut busy) = (true, false);
         for _ in 0..ROUNDS {
-            busy = !farewell.resets && !end.is_read_ended() && discard_input(end, turn, farewell.pools);
+            busy = !farewell.resets && !end.is_read_ended() && {
+                match discard_input(end, turn, farewell) {
+                    Ok(more) => more,
+                    Err(fault) => return Lingering::Failed(fault),
+                }
+            };
             if farewell.orderly {
-                closed = !matches!(end.close_write_for_good(turn), Step::Blocked);
+                if let Step::Failed(fault) = end.attend(turn) {
+                    return Lingering::Failed(fault);
+                }
+                // the wire may still be wanted, to say that everything that comes was dropped
+                let waits = farewell.drops && end.owes_receipt() && !end.is_read_ended();
+                let step = if waits { end.close_write(turn) } else { end.close_write_for_good(turn) };
+                closed = !waits && !matches!(step, Step::Blocked);
             } else {
                 // what layers hold was taken from the source: it goes first
                 end.flush(turn);
@@ -92,16 +107,22 @@ impl Linger {
     }
 }
 
-/// Reads and drops what still comes, so that closing does not turn into a reset; true if more may be there.
-fn discard_input(end: &mut End, turn: &mut Turn, pools: &Pools) -> bool {
-    let mut buffer = pools.buffer();
+/// Reads and drops what still comes, so that closing does not turn into a reset; true if more may be there. A failure
+/// concerns only a peer that was to confirm what it got.
+fn discard_input(end: &mut End, turn: &mut Turn, farewell: &Farewell) -> Result<bool, Fault> {
+    let mut buffer = farewell.pools.buffer();
     for _ in 0..DISCARDS {
         match end.read(turn, &mut buffer, usize::MAX) {
             Step::Moved(_) => buffer.clear(),
-            Step::Blocked | Step::Eof | Step::Failed(_) => return false,
+            Step::Eof if farewell.drops => {
+                end.delivered(Ok(0));
+                return Ok(false);
+            }
+            Step::Failed(fault) if end.is_unconfirmed() => return Err(fault),
+            Step::Blocked | Step::Eof | Step::Failed(_) => return Ok(false),
         }
     }
-    true
+    Ok(true)
 }
 
 /// The acknowledgement of a FIN raises an edge, that of the last bytes before a reset none; so look again by the clock,

@@ -19,7 +19,9 @@ mod parting;
 pub mod policy;
 pub mod program;
 pub mod pump;
+mod receipts;
 mod settling;
+pub mod spread;
 pub mod tap;
 #[cfg(test)]
 mod tests;
@@ -92,12 +94,16 @@ impl Session {
     /// Joins a local end and a peer; nothing happens before [`Session::start`].
     pub fn new(local: End, peer: End, context: Context, now: Instant) -> Self {
         let policy = &context.policy;
-        let outward = match policy.flow {
+        let mut outward = match policy.flow {
             Flow::ReceiveOnly => Pump::ended(),
             Flow::Both | Flow::SendOnly if !policy.stdin => Pump::absent(),
             Flow::Both | Flow::SendOnly if !policy.shutdown => Pump::keeping_open(),
             Flow::Both | Flow::SendOnly => Pump::default(),
         };
+        if policy.stop_at == Some(0) {
+            outward.end_source();
+        }
+        outward.hold_end(policy.one_way && local.is_program() && policy.stop_at != Some(0));
         let bucket = || policy.rate.map(|rate| Bucket::new(rate, now));
         let buckets = [bucket(), bucket()];
         Session {
@@ -160,7 +166,7 @@ impl Session {
         if self.parting.is_none() {
             spent = self.pump_all(turn);
             self.leave_forsaken(turn);
-            self.check_programs(turn);
+            spent |= self.check_programs(turn);
             self.check_time(now);
         }
         if self.parting.is_some() {
@@ -233,7 +239,7 @@ impl Session {
             // a failure here comes again when a pump touches the end, and is judged there
             moved |= matches!(end.flush(turn), Step::Moved(_));
         }
-        moved
+        moved | self.attend_receipts(turn)
     }
 
     /// Runs one pump; true if it made any progress.
@@ -269,6 +275,11 @@ impl Session {
     fn account(&mut self, turn: &mut Turn, direction: usize, run: Run) -> bool {
         let now = turn.now();
         self.taken[direction] += run.taken;
+        let stopped = direction == OUTWARD && run.taken > 0 && self.has_stopped_source();
+        if stopped {
+            self.pumps[OUTWARD].hold_end(false);
+            self.pumps[OUTWARD].end_source();
+        }
         if let Some(bucket) = &mut self.buckets[direction] {
             bucket.take(run.taken);
         }
@@ -298,6 +309,22 @@ impl Session {
         over || run.taken > 0 || run.delivered > 0
     }
 
+    /// `--stop-at`: as much was taken from the local end as was asked for, and nobody reads the rest.
+    fn has_stopped_source(&self) -> bool {
+        self.context.policy.stop_at.is_some_and(|most| self.taken[OUTWARD] >= most)
+    }
+
+    /// True for a source that was read no further although it may have had more, where that is no failure: as many bytes
+    /// as were asked for had come, or a program that is the sink had read enough.
+    pub fn has_enough_of(&self, end: usize) -> bool {
+        end == LOCAL && self.context.policy.one_way && (self.has_stopped_source() || self.enough[1])
+    }
+
+    /// True once everything from the local end was delivered and its end passed on.
+    pub fn has_delivered_everything(&self) -> bool {
+        self.quiet_since.is_some()
+    }
+
     /// `--max-bytes`: everything allowed was taken from the peer and delivered.
     fn received_enough(&self) -> bool {
         self.parting.is_none()
@@ -310,8 +337,11 @@ impl Session {
             Some(bucket) => bucket.allowance(now).unwrap_or(0),
             None => u64::MAX,
         };
-        let Policy { max_bytes, flow, .. } = &self.context.policy;
+        let Policy { max_bytes, stop_at, flow, .. } = &self.context.policy;
         match *max_bytes {
+            _ if direction == OUTWARD && stop_at.is_some() => {
+                by_rate.min(stop_at.unwrap_or(u64::MAX).saturating_sub(self.taken[OUTWARD]))
+            }
             // what is only dropped does not count as received
             Some(most) if direction == INWARD && *flow != Flow::SendOnly => {
                 by_rate.min(most.saturating_sub(self.taken[direction]))
@@ -323,16 +353,20 @@ impl Session {
     /// Everything in this direction was delivered and its end passed on.
     fn direction_ended(&mut self, turn: &mut Turn, direction: usize) {
         let now = turn.now();
+        self.confirm(turn, direction);
         let Context { policy, observer, number, .. } = &self.context;
         if direction == OUTWARD && !policy.stdin && policy.flow != Flow::ReceiveOnly {
             // the banner is sent; nothing has ended, since nothing was to be read
             return self.finish_if_over(now);
         }
-        observer.observe(&Event::Eof {
-            session: *number,
-            direction: ["out", "in"][direction],
-            bytes: self.pumps[direction].delivered(),
-        });
+        // a sink has nothing to say
+        if direction == OUTWARD || !policy.one_way {
+            observer.observe(&Event::Eof {
+                session: *number,
+                direction: ["out", "in"][direction],
+                bytes: self.pumps[direction].delivered(),
+            });
+        }
         let (flow, after, hint) = (policy.flow, policy.after_peer_eof, policy.hint);
         if direction == OUTWARD {
             self.quiet_since = Some(now);
@@ -373,19 +407,27 @@ impl Session {
     /// The source of a direction failed: for a peer it is a cut, for a file or pipe of ours a read error.
     fn source_failed(&mut self, turn: &mut Turn, direction: usize, fault: end::Fault) {
         let now = turn.now();
+        let says_why = matches!(fault, end::Fault::Layer(_)) && self.is_verified(direction);
         let error = self.explain(direction, true, fault);
+        if self.forsaken == Some(direction) && says_why {
+            self.failure = None; // it says more than that nothing could be written
+        }
         self.fail(error);
         if direction == OUTWARD && !self.is_peer(LOCAL) {
             return self.conclude(Manner::Aborted, now);
         }
         // nothing can reach a peer that is gone: the other direction is over too, and its source learns it
-        self.pumps[1 - direction].break_off();
+        match says_why {
+            true => self.pumps[1 - direction].abandon(), // it may still be told, after what was begun
+            false => self.pumps[1 - direction].break_off(),
+        }
         self.conclude(Manner::Orderly, now);
     }
 
     /// The sink of a direction failed. What the peer had sent before it went away is still there to be read.
     fn sink_failed(&mut self, turn: &mut Turn, direction: usize, fault: end::Fault) {
         let now = turn.now();
+        self.confess(turn, direction, &fault);
         if self.has_read_enough(direction, &fault) {
             // it has read all that it wanted; its status will tell whether that was right
             self.enough[1 - direction] = true;
@@ -396,7 +438,8 @@ impl Session {
             return self.finish(Ended::ReaderGone, Manner::Aborted, now);
         }
         let error = self.explain(direction, false, fault);
-        self.fail(error);
+        let reason = self.reason_given(turn, 1 - direction);
+        self.fail(reason.unwrap_or(error));
         if !self.is_peer(1 - direction) {
             return self.conclude(Manner::Aborted, now);
         }
@@ -420,7 +463,8 @@ impl Session {
 
     /// A program that does not read what is left for it has read all that it wanted.
     fn has_read_enough(&self, direction: usize, fault: &end::Fault) -> bool {
-        self.is_program(1 - direction) && is_broken_pipe(fault)
+        // whoever sends under receipts was promised that everything is taken
+        self.is_program(1 - direction) && is_broken_pipe(fault) && !self.is_verified(direction)
     }
 
     fn is_program(&self, end: usize) -> bool {

@@ -13,6 +13,7 @@ use super::pump::{Pump, Stop, Terms};
 use super::{INWARD, LOCAL, OUTWARD, Session};
 use crate::error::{Cause, Error, Op};
 use crate::outcome::Ended;
+use crate::plan::Flow;
 use crate::reactor::{Park, Turn};
 use crate::units::Size;
 
@@ -30,8 +31,8 @@ pub(super) enum Manner {
 /// A session on its way out.
 #[derive(Debug)]
 pub(super) struct Parting {
-    ended: Option<Ended>,
-    manner: Manner,
+    pub(super) ended: Option<Ended>,
+    pub(super) manner: Manner,
     /// No waiting beyond this, whatever moves.
     until: Option<Instant>,
     /// When something was delivered last.
@@ -85,15 +86,16 @@ impl Session {
         }
         self.pumps.iter_mut().for_each(Pump::break_off);
         let settled = self.settle(turn);
+        self.tell_why();
         if settled {
             self.close_local(turn);
         }
         let mut more = false;
         for index in [LOCAL, 1] {
             match self.linger(turn, index) {
-                Lingering::Over if settled => self.close(turn, index),
+                Lingering::Over | Lingering::Failed(_) if settled => self.close(turn, index),
                 // a peer can still be told that its bytes did not arrive after all
-                Lingering::Over => {}
+                Lingering::Over | Lingering::Failed(_) => {}
                 Lingering::Waiting => {}
                 Lingering::Busy => more = true,
             }
@@ -139,6 +141,9 @@ impl Session {
             if sink.program().is_some_and(|program| program.exited(turn).is_some()) {
                 self.pumps[direction].break_off();
             }
+        }
+        if let Some((direction, fault)) = &failed {
+            self.confess(turn, *direction, fault);
         }
         if let Some((direction, fault)) = failed
             && !self.has_read_enough(direction, &fault)
@@ -237,15 +242,22 @@ impl Session {
         }
         let orderly = parting.manner == Manner::Orderly && self.context.policy.shutdown;
         let resets = parting.manner != Manner::Orderly;
-        let farewell = Farewell { pools: &self.context.pools, orderly, resets, sent };
+        let drops = index != LOCAL && self.context.policy.flow == Flow::SendOnly;
+        let farewell = Farewell { pools: &self.context.pools, orderly, resets, sent, drops };
         match parting.lingers[index].look(end, turn, &farewell) {
             Lingering::Over => Lingering::Over,
+            Lingering::Failed(fault) => {
+                let error = self.explain(index, true, fault);
+                self.blame(error);
+                Lingering::Busy // to tell the peer, if there is something to tell
+            }
             _ if self.is_grace_over(index, now) => Lingering::Over,
             lingering => lingering,
         }
     }
 
     fn close(&mut self, turn: &mut Turn, index: usize) {
+        self.blame_unconfirmed(index);
         let Some(mut end) = self.ends[index].take() else { return };
         self.children[index] = end.take_program().map(|program| program.into_child(turn));
         let Some(parting) = &self.parting else { return };
@@ -254,13 +266,13 @@ impl Session {
         let (name, writing, spared) = (end.name(true), end.name(false), fin(&end));
         if end.is_peer() && manner != Manner::Aborted {
             if lost {
-                let error = Error::begun(self.headline(), reset_by(&name));
+                let error = end.as_cut(Error::begun(self.headline(), reset_by(&name)));
                 self.blame(error);
             } else if unsent > spared {
                 let unsent = unsent - spared;
                 let limit = humantime::format_duration(self.context.policy.linger);
                 let sentence = format!("{name} did not acknowledge {unsent} bytes within {limit}");
-                let error = Error::begun(self.headline(), Cause::Said(sentence));
+                let error = end.as_cut(Error::begun(self.headline(), Cause::Said(sentence)));
                 self.blame(error);
             }
         }
@@ -282,7 +294,13 @@ impl Session {
             Fault::Io(error) if !self.is_peer(index) => {
                 Error::new(if at_source { Op::Read } else { Op::Write }, name, error)
             }
-            Fault::Io(error) => peer_failed(self.headline(), &name, error),
+            Fault::Io(error) => {
+                let error = peer_failed(self.headline(), &name, error);
+                match &self.ends[index] {
+                    Some(end) => end.as_cut(error),
+                    None => error,
+                }
+            }
         }
     }
 }

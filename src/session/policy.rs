@@ -28,6 +28,11 @@ pub struct Policy {
     pub max_time: Option<Duration>,
     /// Received bytes after which the session ends, successfully.
     pub max_bytes: Option<u64>,
+    /// Bytes after which the local end counts as ended; not one more is taken from it.
+    pub stop_at: Option<u64>,
+    /// The first end is a source and the second a sink (`pipe`): what the sink says is dropped unseen, and the end of a
+    /// source that is a program is passed on only once the program has succeeded.
+    pub one_way: bool,
     /// Most bytes per second, per direction.
     pub rate: Option<Rate>,
     /// Most bytes by one system call.

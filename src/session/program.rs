@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use super::end::End;
 use super::limits::soonest;
 use super::parting::Manner;
-use super::{LOCAL, Session};
+use super::{LOCAL, OUTWARD, Session};
 use crate::endpoint::process::Child;
+use crate::outcome::Ended;
 use crate::reactor::Turn;
 
 /// A child and what is known of its end.
@@ -77,28 +78,57 @@ impl Session {
         }
     }
 
-    /// A program that has exited ends the session once its output is through.
-    pub(super) fn check_programs(&mut self, turn: &mut Turn) {
+    /// A program that has exited ends the session once its output is through; true if there is more to do at once.
+    pub(super) fn check_programs(&mut self, turn: &mut Turn) -> bool {
         let now = turn.now();
+        let mut more = false;
         for index in [LOCAL, 1] {
             let moved_at = self.flowed_at[index];
-            let Some(program) = self.ends[index].as_mut().and_then(End::program) else { continue };
+            let Some(end) = &mut self.ends[index] else { continue };
+            let readable = end.transport().can_read(turn);
+            let Some(program) = end.program() else { continue };
             if program.exited(turn).is_none() {
                 continue;
             }
-            let silent = program.silent_at(moved_at).is_some_and(|at| at <= now);
+            // what waits for a slow sink is no silence
+            let waiting = readable || self.pumps[index].is_carrying();
+            let silent = !waiting && program.silent_at(moved_at).is_some_and(|at| at <= now);
+            let status = program.status(turn).unwrap_or_default();
+            if self.context.policy.one_way && index == LOCAL {
+                more |= self.judge_source(status, silent, now);
+                continue;
+            }
             if self.pumps[index].is_over() || silent {
+                self.enough[index] |= self.context.policy.one_way && !self.pumps[OUTWARD].is_over();
                 self.conclude(Manner::Orderly, now);
             }
         }
+        more
+    }
+
+    /// What the end of a program means whose output is all there is: an end that failed is not passed on as if it were
+    /// the end of the data, as a shell would without `pipefail`.
+    /// True if the end can be passed on now.
+    fn judge_source(&mut self, status: u8, silent: bool, now: Instant) -> bool {
+        let pump = &mut self.pumps[OUTWARD];
+        if !silent && !pump.holds_end() {
+            return false;
+        }
+        pump.hold_end(false);
+        pump.end_source();
+        if status != 0 {
+            self.finish(Ended::Program(status), Manner::Aborted, now);
+        }
+        status == 0
     }
 
     /// When the silence of an exited program has lasted long enough.
-    pub(super) fn silence_deadline(&mut self) -> Option<Instant> {
+    pub(super) fn silence_deadline(&mut self, now: Instant) -> Option<Instant> {
         let flowed_at = self.flowed_at;
         let silent = |end: &mut Option<End>, moved_at| end.as_mut()?.program()?.silent_at(moved_at);
         let [local, peer] = &mut self.ends;
-        soonest([silent(local, flowed_at[0]), silent(peer, flowed_at[1])])
+        // what was no silence when it was due waits for a sink: an event tells when that goes on
+        soonest([silent(local, flowed_at[0]), silent(peer, flowed_at[1])].map(|at| at.filter(|at| *at > now)))
     }
 
     /// The programs of a session that is over, to be waited for.

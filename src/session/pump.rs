@@ -14,7 +14,8 @@ use crate::buffer::{Buffer, Lease};
 use crate::reactor::Turn;
 use crate::sys::Access;
 pub use fill::Route;
-use fill::{Filled, Refused, is_refusal};
+use fill::{Filled, Refused};
+pub(super) use fill::{is_refusal, is_shortage};
 
 /// One direction's state and what it carries.
 #[derive(Debug, Default)]
@@ -33,6 +34,8 @@ pub struct Pump {
     streak: u8,
     /// The source's end is the end of this direction only.
     keep_open: bool,
+    /// The source's end is not passed on yet.
+    held: bool,
     delivered: u64,
 }
 
@@ -140,6 +143,23 @@ impl Pump {
         self.route
     }
 
+    /// The source counts as ended, whatever it may still have: what is in transit is delivered, then the end passed on.
+    pub fn end_source(&mut self) {
+        if self.state == State::Filling {
+            self.state = State::Closing;
+        }
+    }
+
+    /// Keeps the end of the source from being passed on while `held`.
+    pub fn hold_end(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// True while everything is delivered and only the end is being held back.
+    pub fn holds_end(&self) -> bool {
+        self.held && self.state == State::Closing && !self.is_carrying()
+    }
+
     /// Takes nothing more; what is in transit is still delivered, but no end of file follows it.
     pub fn abandon(&mut self) {
         if matches!(self.state, State::Filling | State::Closing) {
@@ -179,6 +199,7 @@ impl Pump {
                 State::Filling => {}
                 State::Abandoned => return Stop::Ended,
                 State::Done => return Stop::Blocked,
+                State::Closing if self.held => return Stop::Blocked,
                 State::Closing if self.keep_open => return Stop::Ended,
                 State::Closing => {
                     return match to.close_write(turn) {

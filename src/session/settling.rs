@@ -22,10 +22,14 @@ impl Session {
 
     /// What a program writes is whole only if the program says so, by its exit status.
     pub(super) fn hold_settling(&mut self, turn: &mut Turn, direction: usize) {
+        let enough = self.has_enough_of(direction);
         let [Some(local), Some(peer)] = &mut self.ends else { return };
         let (source, sink) = if direction == OUTWARD { (local, peer) } else { (peer, local) };
         if !sink.transport().is_whole() {
             return;
+        }
+        if enough {
+            return sink.hold_settling(false);
         }
         let Some(program) = source.program() else { return };
         let status = program.status(turn);

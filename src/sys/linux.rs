@@ -22,6 +22,26 @@ pub fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> io::Resu
     Ok(rustix::pipe::splice(from, None, to, None, most, SpliceFlags::NONBLOCK | SpliceFlags::MOVE)?)
 }
 
+/// Has the file system copy at most `most` bytes from one regular file to another, each from where its description
+/// stands (copy_file_range(2)). `Ok(0)` is end of file, or a file without a length of its own.
+///
+/// # Errors
+/// EXDEV, EINVAL, EOPNOTSUPP, ENOSYS, EBADF (O_APPEND) where this pair cannot be copied so: nothing has moved then. ENOSPC,
+/// EFBIG and EIO as for a write.
+pub fn copy_range(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+    Ok(rustix::fs::copy_file_range(from, None, to, None, most)?)
+}
+
+/// Gives at most `most` bytes at the front of one pipe to another as well; they stay where they are. `Ok(0)` means that
+/// there is nothing and that nobody is left to write anything.
+///
+/// # Errors
+/// WouldBlock where the first is empty or the second full (which one it does not say); EINVAL where one is no pipe, or
+/// both are the same.
+pub fn tee(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+    Ok(rustix::pipe::tee(from, to, most, SpliceFlags::NONBLOCK)?)
+}
+
 /// An own pipe, close-on-exec and non-blocking, as near to `size` bytes as the kernel allows; its real capacity last.
 ///
 /// # Errors

@@ -7,6 +7,8 @@
 //! | name | meaning |
 //! |---|---|
 //! | `splice(from, to, most)` | moves pages between two descriptors, one of them a pipe, never sleeping in a pipe |
+//! | `copy_range(from, to, most)` | has the file system copy between two regular files |
+//! | `tee(from, to, most)` | gives what is in one pipe to another as well, never sleeping |
 //! | `kernel_pipe(size)` | an own pipe, non-blocking, with the capacity it really got |
 //! | `widen_pipe(fd, size)` | grows a pipe, never shrinks it; the capacity it has then |
 //! | `reopen(fd, access)` | a private, non-blocking description of what an inherited descriptor names |

@@ -19,6 +19,22 @@ pub fn splice(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _most: usize) -> io::R
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Not here.
+///
+/// # Errors
+/// Always `Unsupported`; nothing has moved.
+pub fn copy_range(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _most: usize) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Not here.
+///
+/// # Errors
+/// Always `Unsupported`; nothing was given.
+pub fn tee(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _most: usize) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Not here: without splice an own pipe is of no use.
 ///
 /// # Errors

@@ -60,6 +60,22 @@ pub fn file_size_and_offset(fd: BorrowedFd<'_>) -> Option<(u64, u64)> {
     Some((u64::try_from(stat.st_size).ok()?, rustix::fs::tell(fd).unwrap_or(0)))
 }
 
+/// Bytes that are left to read from where the description stands, in a regular file or on a block device.
+pub fn bytes_left(fd: BorrowedFd<'_>) -> Option<u64> {
+    if let Some((size, offset)) = file_size_and_offset(fd) {
+        return Some(size.saturating_sub(offset));
+    }
+    let stat = rustix::fs::fstat(fd).ok()?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::BlockDevice {
+        return None;
+    }
+    // a block device has no length in its inode; it is where seeking ends, and from there back at once
+    let offset = rustix::fs::tell(fd).ok()?;
+    let end = rustix::fs::seek(fd, rustix::fs::SeekFrom::End(0)).ok()?;
+    rustix::fs::seek(fd, rustix::fs::SeekFrom::Start(offset)).ok()?;
+    Some(end.saturating_sub(offset))
+}
+
 /// True if the description was opened to append.
 pub fn is_append(fd: BorrowedFd<'_>) -> bool {
     rustix::fs::fcntl_getfl(fd).is_ok_and(|flags| flags.contains(OFlags::APPEND))
@@ -194,11 +210,29 @@ pub fn poll_now(fd: BorrowedFd<'_>) -> Polled {
         // told nothing, the caller must try: a spurious call is harmless, a missing one a hang
         Err(_) => PollFlags::all(),
     };
-    let broken = seen.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);
-    Polled {
-        readable: broken || seen.intersects(PollFlags::IN | PollFlags::RDHUP),
-        writable: broken || seen.contains(PollFlags::OUT),
-        hung_up: seen.contains(PollFlags::HUP),
+    Polled::from(seen)
+}
+
+/// Asks poll(2) at once whether one descriptor can be read and another be written.
+pub fn poll_pair(reader: BorrowedFd<'_>, writer: BorrowedFd<'_>) -> (bool, bool) {
+    let mut set = [
+        PollFd::from_borrowed_fd(reader, PollFlags::IN | PollFlags::RDHUP),
+        PollFd::from_borrowed_fd(writer, PollFlags::OUT),
+    ];
+    match rustix::event::poll(&mut set, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
+        Ok(_) => (Polled::from(set[0].revents()).readable, Polled::from(set[1].revents()).writable),
+        Err(_) => (true, true),
+    }
+}
+
+impl From<PollFlags> for Polled {
+    fn from(seen: PollFlags) -> Self {
+        let broken = seen.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);
+        Polled {
+            readable: broken || seen.intersects(PollFlags::IN | PollFlags::RDHUP),
+            writable: broken || seen.contains(PollFlags::OUT),
+            hung_up: seen.contains(PollFlags::HUP),
+        }
     }
 }
 

@@ -38,7 +38,7 @@ impl Hub {
         let Some(leaving) = leaving else { return };
         let orderly = !leaving.reset && policy.shutdown;
         let resets = leaving.reset;
-        let farewell = Farewell { pools: &self.context.pools, orderly, resets, sent: bytes[0] > 0 };
+        let farewell = Farewell { pools: &self.context.pools, orderly, resets, sent: bytes[0] > 0, drops: false };
         let given_up = leaving.until.is_some_and(|until| until <= now);
         let idle = |linger: &Linger| linger.progress_at() + policy.linger <= now;
         if given_up || matches!(leaving.linger.look(end, turn, &farewell), Lingering::Over) || idle(&leaving.linger) {

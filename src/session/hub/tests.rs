@@ -40,6 +40,8 @@ fn policy() -> Policy {
         idle: None,
         max_time: None,
         max_bytes: None,
+        stop_at: None,
+        one_way: false,
         rate: None,
         block: 1 << 20,
         budget: 1 << 20,

@@ -14,6 +14,8 @@ pub enum Route {
     Straight,
     /// Spliced through a pipe of our own.
     Kernel,
+    /// Copied from file to file by the file system: perhaps only by reference.
+    Copied,
     /// Dropped inside the kernel: the sink is the null device.
     Dropped,
     /// Read and written.
@@ -26,6 +28,7 @@ impl Route {
         match self {
             Route::Straight => "splice, straight",
             Route::Kernel => "splice, through a pipe",
+            Route::Copied => "copy_file_range",
             Route::Dropped => "dropped in the kernel",
             Route::Buffer => "read and write",
         }
@@ -38,6 +41,7 @@ pub(super) struct Refused {
     pub(super) kernel: bool,
     pub(super) drain: bool,
     pub(super) drop: bool,
+    pub(super) copy: bool,
 }
 
 impl Pump {
@@ -48,8 +52,9 @@ impl Pump {
         }
         let route = self.choose(from, to, terms);
         let filled = match route {
-            Route::Straight => self.splice_straight(turn, from, to, terms, most),
+            Route::Straight => self.splice_straight(turn, from, to, terms, most, RACES),
             Route::Kernel => self.fill_pipe(turn, from, terms, most),
+            Route::Copied => self.copy_range(turn, from, to, terms, most),
             Route::Dropped => self.drop_in_kernel(turn, from, terms, most),
             Route::Buffer => self.fill_buffer(turn, from, terms, most),
         };
@@ -73,6 +78,7 @@ impl Pump {
                 false => Route::Straight,
                 true => Route::Buffer,
             },
+            (Some(source), Some(sink)) if source.is_file && sink.is_file && !self.refused.copy => Route::Copied,
             (Some(_), Some(_)) if !self.refused.kernel && !self.refused.drain => {
                 let at_once = to.transport().drops_everything();
                 match at_once || self.streak >= STREAK {
@@ -88,6 +94,7 @@ impl Pump {
         match route {
             Route::Straight => self.refused.straight,
             Route::Kernel => self.refused.kernel,
+            Route::Copied => self.refused.copy,
             Route::Dropped => self.refused.drop,
             Route::Buffer => false,
         }
@@ -151,7 +158,16 @@ impl Pump {
         Filled::Blocked
     }
 
-    fn splice_straight(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, most: usize) -> Filled {
+    /// `races`: how often both ends may turn out ready after all before a plain read has to settle it.
+    fn splice_straight(
+        &mut self,
+        turn: &mut Turn,
+        from: &mut End,
+        to: &mut End,
+        terms: &Terms,
+        most: usize,
+        races: u8,
+    ) -> Filled {
         if !from.transport().can_read(turn) || !to.transport().can_write(turn) {
             return Filled::Blocked;
         }
@@ -166,9 +182,9 @@ impl Pump {
                 self.delivered += count as u64;
                 Filled::Taken(count)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blame(turn, from, to, terms, most),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blame(turn, from, to, terms, most, races),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                self.splice_straight(turn, from, to, terms, most)
+                self.splice_straight(turn, from, to, terms, most, races)
             }
             Err(error) if is_refusal(&error) => {
                 self.refused.straight = true;
@@ -186,21 +202,52 @@ impl Pump {
     }
 
     /// A straight splice said WouldBlock without saying which end it means: poll tells, and only the end that is not
-    /// ready loses its latch. If both are ready (they became so meanwhile, or there is an urgent byte), one plain read
-    /// settles it.
-    fn blame(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, most: usize) -> Filled {
-        let (readable, writable) =
-            (from.transport().polls_ready(Access::Read), to.transport().polls_ready(Access::Write));
+    /// ready loses its latch. If both are ready they became so meanwhile, and it is tried again; an urgent byte makes
+    /// a socket seem so for ever, and there one plain read settles it.
+    fn blame(
+        &mut self,
+        turn: &mut Turn,
+        from: &mut End,
+        to: &mut End,
+        terms: &Terms,
+        most: usize,
+        races: u8,
+    ) -> Filled {
+        let (readable, writable) = match (from.spliceable(Access::Read), to.spliceable(Access::Write)) {
+            (Some(source), Some(sink)) => sys::poll_pair(source.fd, sink.fd),
+            _ => (from.transport().polls_ready(Access::Read), to.transport().polls_ready(Access::Write)),
+        };
         if !readable {
             from.transport().would_block(turn, Access::Read);
         }
         if !writable {
             to.transport().would_block(turn, Access::Write);
         }
-        if readable && writable {
-            return self.fill_buffer(turn, from, terms, most);
+        match readable && writable {
+            false => Filled::Blocked,
+            true if races > 0 && !from.is_peer() => self.splice_straight(turn, from, to, terms, most, races - 1),
+            true => self.fill_buffer(turn, from, terms, most),
         }
-        Filled::Blocked
+    }
+
+    /// Lets the file system copy. Which of the two a failure means it does not say: the plain way finds out.
+    fn copy_range(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, most: usize) -> Filled {
+        let (Some(source), Some(sink)) = (from.spliceable(Access::Read), to.spliceable(Access::Write)) else {
+            return Filled::Blocked;
+        };
+        match sys::copy_range(source.fd, sink.fd, most) {
+            // the end, or a file that has no length before it is read (proc(5)): a plain read knows
+            Ok(0) => self.fill_buffer(turn, from, terms, most),
+            Ok(count) => {
+                self.delivered += count as u64;
+                Filled::Taken(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.copy_range(turn, from, to, terms, most),
+            Err(_) => {
+                self.refused.copy = true;
+                self.fill_buffer(turn, from, terms, most)
+            }
+        }
     }
 
     fn drop_in_kernel(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms, most: usize) -> Filled {
@@ -240,14 +287,17 @@ impl From<Step> for Filled {
 }
 
 /// Errors that mean "not this way" rather than "not at all".
-pub(super) fn is_refusal(error: &io::Error) -> bool {
+pub(in crate::session) fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
 }
 
 /// No descriptor is left now: there may be one at the next try.
-pub(super) fn is_shortage(error: &io::Error) -> bool {
+pub(in crate::session) fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
+
+/// How often in a row both ends of a splice may have become ready just after it was told that one was not.
+const RACES: u8 = 8;
 
 /// Large reads in a row after which a direction goes over to splice; small messages stay at a read and a write each.
 const STREAK: u8 = 4;

@@ -53,6 +53,8 @@ pub(super) fn plain() -> Policy {
         idle: None,
         max_time: None,
         max_bytes: None,
+        stop_at: None,
+        one_way: false,
         rate: None,
         block: 64,
         budget: 1 << 20,

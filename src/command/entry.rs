@@ -1,0 +1,216 @@
+//! One endpoint of several on its way to being open: gone to, waited at, started, or there at once.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::announce::announce;
+use super::approach::Approach;
+use super::patience::Patience;
+use super::stream::accept_permitted;
+use crate::endpoint::accept::Acceptor;
+use crate::endpoint::access::Access;
+use crate::endpoint::file::{self, Found};
+use crate::endpoint::open::{self, Opened, Role, accepts};
+use crate::endpoint::rehearsal::rehearse;
+use crate::endpoint::{Transport, process};
+use crate::error::{Cause, Error, Op};
+use crate::escape::Escaped;
+use crate::event::{Event, Observer};
+use crate::plan::address::{Address, Kind};
+use crate::plan::pipe::{self, Pipe};
+use crate::plan::policy;
+use crate::reactor::Turn;
+use crate::session::limits::soonest;
+use crate::sys;
+
+/// An endpoint that will be open within its time, or fail.
+pub(super) struct Entry {
+    address: Address,
+    /// The same as it was typed.
+    typed: Address,
+    /// Whether bytes will come from it, and whether they will go to it.
+    ways: (bool, bool),
+    /// Longest time that it may take.
+    limit: Option<Duration>,
+    observer: Rc<dyn Observer>,
+    /// Who may connect.
+    access: Rc<Access>,
+    opened_by: Option<Instant>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Not begun, or taken.
+    Idle,
+    Accepting(Acceptor),
+    Opening(Approach),
+    Open(Box<Opened>),
+}
+
+impl Entry {
+    /// Prepares to open `address`; nothing is touched yet.
+    ///
+    /// # Errors
+    /// What can be known to fail beforehand.
+    pub(super) fn new(
+        address: &Address,
+        ways: (bool, bool),
+        limit: Option<Duration>,
+        observer: Rc<dyn Observer>,
+    ) -> Result<Self, Error> {
+        let (typed, address) = (address.clone(), settled(address));
+        rehearse(&address, ways.0, ways.1)?;
+        let access = Rc::default();
+        Ok(Entry { address, typed, ways, limit, observer, access, opened_by: None, stage: Stage::Idle })
+    }
+
+    /// The same, where only these may connect.
+    pub(super) fn with_access(self, access: Rc<Access>) -> Self {
+        Entry { access, ..self }
+    }
+
+    /// What it stands for: a bare path is a file by now where it is one.
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// True if opening it does something that cannot be undone: a file is emptied, a program runs. Such are opened last.
+    pub(super) fn leaves_traces(&self) -> bool {
+        match &self.address.kind {
+            Kind::File(path) => self.ways.1 && !matches!(file::find(path), Ok(Found::Fifo)),
+            Kind::Exec(_) | Kind::Shell(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Begins, as one of the endpoints of `plan`.
+    ///
+    /// # Errors
+    /// What can be told at once.
+    pub(super) fn start(&mut self, turn: &mut Turn, plan: &Pipe) -> Result<(), Error> {
+        self.opened_by = self.limit.map(|limit| turn.now() + limit);
+        if accepts(&self.address, Role::Connect) {
+            let mut acceptor = Acceptor::open(&self.address)?;
+            let program = plan.joins_program(&self.typed);
+            policy::programs_and_the_bound(&self.typed, acceptor.ip(), program, &plan.serving)?;
+            if acceptor.ip().is_none() {
+                pipe::lists_and_the_nameless(plan, &self.typed)?;
+            }
+            acceptor.start(turn)?;
+            announce(&plan.announce, &acceptor)?;
+            let (protocol, address) = (acceptor.protocol(), acceptor.address().to_string());
+            self.observer.observe(&Event::Listening { protocol, address });
+            self.stage = Stage::Accepting(acceptor);
+            return Ok(());
+        }
+        let access = if self.ways.0 { sys::Access::Read } else { sys::Access::Write };
+        if let Some(program) = open::program(&self.address).filter(|_| self.ways.0 != self.ways.1) {
+            let (both, child) = process::start_one_way(&program, access)?;
+            let (transport, peer) = (Transport::Descriptors(both), Escaped(child.name()).to_string());
+            let child = Some(child);
+            let opened = Opened { transport, protocol: "exec", peer, local: "-".into(), cut: None, child };
+            self.stage = Stage::Open(Box::new(opened));
+            return Ok(());
+        }
+        let patience = Patience::new(None, self.limit);
+        let mut approach = Approach::new(&self.address, self.ways, patience, Rc::clone(&self.observer))?;
+        approach.start(turn)?;
+        self.stage = Stage::Opening(approach);
+        Ok(())
+    }
+
+    /// Does everything possible now; true once it is open. Harmless when called for nothing.
+    ///
+    /// # Errors
+    /// Why it cannot be opened, or was not within its time.
+    pub(super) fn turn(&mut self, turn: &mut Turn) -> Result<bool, Error> {
+        let opened = match &mut self.stage {
+            Stage::Idle => return Ok(false),
+            Stage::Open(_) => return Ok(true),
+            Stage::Opening(approach) => approach.turn(turn)?,
+            Stage::Accepting(acceptor) => {
+                accept_permitted(turn, acceptor, &self.access, &*self.observer)?.map(Opened::from)
+            }
+        };
+        if let Some(opened) = opened {
+            self.tell(&opened);
+            // dropping the acceptor is not enough: the reactor has to forget it
+            if let Stage::Accepting(acceptor) = std::mem::replace(&mut self.stage, Stage::Open(Box::new(opened))) {
+                acceptor.close(turn);
+            }
+            return Ok(true);
+        }
+        if let Stage::Accepting(acceptor) = &mut self.stage {
+            if let Some(trouble) = acceptor.trouble() {
+                self.observer.observe(&Event::Error { session: None, reason: trouble.line() });
+            }
+            if let (Some(at), Some(limit)) = (self.opened_by, self.limit)
+                && at <= turn.now()
+            {
+                // the address that was bound says more than the port 0 that was typed
+                let object = format!("{} {}", acceptor.protocol(), acceptor.address());
+                return Err(Error::new(Op::Accept, object, Cause::TimedOut(limit)));
+            }
+        }
+        Ok(false)
+    }
+
+    /// When the next turn is due at the latest, whatever happens.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Accepting(acceptor) => soonest([acceptor.deadline(), self.opened_by]),
+            Stage::Opening(approach) => approach.deadline(),
+            Stage::Idle | Stage::Open(_) => None,
+        }
+    }
+
+    /// What was opened, once [`Entry::turn`] has said so.
+    pub(super) fn take(&mut self) -> Option<Opened> {
+        match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Open(opened) => Some(*opened),
+            other => {
+                self.stage = other;
+                None
+            }
+        }
+    }
+
+    /// Gives it up. Whoever is connected already gets a reset: an end of file would be an empty answer.
+    pub(super) fn abandon(&mut self, turn: &mut Turn) {
+        match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Accepting(acceptor) => acceptor.close(turn),
+            Stage::Opening(mut approach) => approach.abandon(turn),
+            Stage::Open(opened) => {
+                if let Some(mut child) = opened.child {
+                    child.kill();
+                }
+                // what was never written has nothing to lose
+                let _ = opened.transport.close(turn, true);
+            }
+            Stage::Idle => {}
+        }
+    }
+
+    /// Tells of a connection; files and standard input need no word.
+    fn tell(&self, opened: &Opened) {
+        if !opened.transport.is_remote() {
+            return;
+        }
+        let (protocol, peer, local) = (opened.protocol, opened.peer.clone(), opened.local.clone());
+        let session = 1;
+        self.observer.observe(&match self.stage {
+            Stage::Accepting(_) => Event::Accepted { session, protocol, peer, local },
+            _ => Event::Connected { session, protocol, peer, local },
+        });
+    }
+}
+
+/// A bare path is what stands there: a socket, or else a file, also one that is yet to be made.
+fn settled(address: &Address) -> Address {
+    match &address.kind {
+        Kind::Path(path) if !address.options.listen && !matches!(file::find(path), Ok(Found::Socket)) => {
+            Address { kind: Kind::File(path.clone()), ..address.clone() }
+        }
+        _ => address.clone(),
+    }
+}

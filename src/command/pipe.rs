@@ -1,0 +1,384 @@
+//! `pipe`: one source, its sinks, and what is seen on the way.
+//!
+//! What can fail is tried before what cannot be undone: connections, the source, and FIFOs first, all at once; then the
+//! programs are started and the files that are written are emptied. With `--buffer` the source is not kept waiting for
+//! that: once it is open it is read into the ring, and a sink that cannot be opened then ends only itself.
+
+mod clash;
+mod inspection;
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+
+use super::announce::write_note;
+use super::entry::Entry;
+use super::link::{Joint, Link, far_end};
+use super::mover::Mover;
+use super::progress::Ticker;
+use super::reporting::Reporting;
+use crate::endpoint::access::Access as Lists;
+use crate::endpoint::open::Opened;
+use crate::endpoint::{Descriptors, Transport};
+use crate::error::{Error, Op};
+use crate::event::Event;
+use crate::outcome::{Ended, Outcome};
+use crate::plan::address::Kind;
+use crate::plan::pipe::Pipe;
+use crate::plan::{AfterPeerEof, DEFAULT_GRACE, Flow, Local};
+use crate::reactor::{Park, Task, Turn};
+use crate::report::summary::{Passage, Summary};
+use crate::report::{Console, ProgressView};
+use crate::session::end::End;
+use crate::session::limits::soonest;
+use crate::session::policy::Policy;
+use crate::session::spread::{self, SinkId, Spread};
+use crate::session::{Context, Session};
+use clash::{refuse_one_file, refuse_twice};
+use inspection::Inspection;
+
+/// Gives the task that opens both ends and moves what there is.
+///
+/// # Errors
+/// What can be known to fail before anything is opened.
+pub(super) fn pipe(plan: &Pipe, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
+    let observer = reporting.observers();
+    let entry = |address, ways| Entry::new(address, ways, plan.connect_timeout, Rc::clone(&observer));
+    let lists = Rc::new(Lists::load(&plan.serving.allow, &plan.serving.deny)?);
+    let mut entries = vec![entry(&plan.source, (true, plan.both_ways))?.with_access(Rc::clone(&lists))];
+    for sink in &plan.sinks {
+        let sink = entry(sink, (plan.both_ways, true))?.with_access(Rc::clone(&lists));
+        refuse_one_file(entries[0].address(), sink.address())?;
+        entries[1..].iter().try_for_each(|other| refuse_twice(other.address(), sink.address()))?;
+        entries.push(sink);
+    }
+    let joint = Joint::new(plan.transfer.clone(), Local::Stdio, DEFAULT_GRACE, observer);
+    let inspection = Inspection::new(plan, Arc::clone(&joint.meter));
+    Ok(Box::new(Piping {
+        entries,
+        pending: Vec::new(),
+        plan: plan.clone(),
+        joint,
+        inspection,
+        console: reporting.console(),
+        progress: reporting.progress(None),
+        stage: Stage::Opening { late: false },
+        started: None,
+        stopping: false,
+    }))
+}
+
+/// A source and its sinks: opened, then joined, then reported.
+struct Piping {
+    plan: Pipe,
+    joint: Joint,
+    /// The source, then its sinks.
+    entries: Vec<Entry>,
+    /// Sinks that are still being opened while bytes move already: their place among the entries, and in the spread.
+    pending: Vec<(usize, SinkId)>,
+    inspection: Option<Inspection>,
+    console: Console,
+    progress: Option<ProgressView>,
+    stage: Stage,
+    started: Option<Instant>,
+    stopping: bool,
+}
+
+/// How far it is.
+enum Stage {
+    /// Entries are opened; `late`: those that leave traces, too.
+    Opening { late: bool },
+    /// Moving bytes, then waiting for programs.
+    Moving(Box<Link>),
+    /// Over.
+    Over,
+}
+
+impl Piping {
+    /// Begins to open what leaves traces, or else what does not.
+    fn begin(&mut self, turn: &mut Turn, late: bool) -> Result<(), Error> {
+        for entry in &mut self.entries {
+            if entry.leaves_traces() == late {
+                entry.start(turn, &self.plan)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what can be done about opening; true once all is open.
+    fn open(&mut self, turn: &mut Turn, late: bool) -> Result<bool, Error> {
+        let mut open = true;
+        let buffered = self.is_buffered();
+        for (index, entry) in self.entries.iter_mut().enumerate() {
+            // with a ring only the source is waited for
+            if index == 0 || !buffered {
+                open &= entry.turn(turn)? || entry.leaves_traces() && !late;
+            }
+        }
+        match (open, late) {
+            (true, false) => {
+                self.stage = Stage::Opening { late: true };
+                self.begin(turn, true)?;
+                self.open(turn, true)
+            }
+            (open, _) => Ok(open),
+        }
+    }
+
+    /// Joins both ends.
+    fn join(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        let Some(source) = self.entries[0].take() else { return Ok(()) };
+        let size = self.size(&source);
+        let source = self.end(source, turn.now());
+        let link = match self.plan.sinks.len() {
+            1 if !self.is_buffered() => self.pair(turn, source)?,
+            _ => self.spread(turn, source)?,
+        };
+        self.stage = Stage::Moving(Box::new(link));
+        self.started = Some(turn.now());
+        if let Some(mut view) = self.progress.take() {
+            view.begin(turn.now(), size);
+            let direction = (!self.plan.both_ways).then_some(0);
+            let ticker = Ticker::new(view, Arc::clone(&self.joint.meter), direction);
+            turn.spawn(Box::new(ticker.with_records(self.plan.records.is_some())));
+        }
+        Ok(())
+    }
+
+    /// A source and its only sink.
+    fn pair(&mut self, turn: &mut Turn, source: End) -> Result<Link, Error> {
+        let sink = self.entries[1].take().map(|sink| self.end(sink, turn.now()));
+        let sink = sink.unwrap_or_else(|| self.joint.local_end(Transport::Descriptors(Descriptors::default())));
+        let context = Context { policy: self.policy(), ..self.joint.context(1) };
+        let session = Session::new(source, sink, context, turn.now());
+        let mut session = session.with_tap(self.inspection.as_ref().map(Inspection::tap));
+        if let Err(error) = session.start(turn) {
+            session.kill_programs();
+            return Err(error);
+        }
+        Ok(self.joint.link(session, 1))
+    }
+
+    /// A source and its sinks, some of which may not be open yet.
+    fn spread(&mut self, turn: &mut Turn, source: End) -> Result<Link, Error> {
+        let Context { number, pools, meter, observer, .. } = self.joint.context(1);
+        let plan = &self.plan;
+        let (on_slow, buffer, stop_at) = (plan.on_slow, plan.transfer.buffer.map(|size| size.0), plan.stop_at);
+        let policy = self.policy();
+        let context = spread::Context { number, policy, on_slow, buffer, stop_at, pools, meter, observer };
+        let spread = Spread::new(source, context, turn.now());
+        let mut spread = spread.with_tap(self.inspection.as_ref().map(Inspection::tap));
+        self.pending = (1..self.entries.len()).map(|index| (index, spread.expect())).collect();
+        if let Err(error) = spread.start(turn) {
+            spread.kill_programs(turn);
+            return Err(error);
+        }
+        Ok(self.joint.link_of(Mover::Spread(Box::new(spread)), 1))
+    }
+
+    /// Gives the spread those sinks that are open by now, or will not be.
+    fn attach(&mut self, turn: &mut Turn) {
+        let pending = std::mem::take(&mut self.pending);
+        for (index, id) in pending {
+            let entry = &mut self.entries[index];
+            let found = entry.turn(turn).map(|open| if open { entry.take() } else { None });
+            let end = match found {
+                Ok(None) => {
+                    self.pending.push((index, id));
+                    continue;
+                }
+                Ok(Some(opened)) => Ok(self.end(opened, turn.now())),
+                Err(error) => {
+                    entry.abandon(turn);
+                    Err(error)
+                }
+            };
+            let Stage::Moving(link) = &mut self.stage else { return };
+            let Some(spread) = link.spread() else { continue };
+            match end {
+                Ok(end) => spread.attach(turn, id, end),
+                Err(error) => spread.failed_to_open(id, error, turn.now()),
+            }
+        }
+    }
+
+    /// What was opened, as a side of the session.
+    fn end(&self, mut opened: Opened, now: Instant) -> End {
+        if self.plan.transfer.fsync {
+            opened.transport.sync_before_close();
+        }
+        match opened.protocol {
+            "stdio" => self.joint.local_end(opened.transport),
+            // a file or a program has nobody who could confirm anything
+            _ if opened.transport.is_remote() => far_end(opened, self.joint.layers(now)),
+            _ => far_end(opened, None),
+        }
+    }
+
+    /// Bytes that will pass, as far as that is known.
+    fn size(&self, source: &Opened) -> Option<u64> {
+        if self.plan.both_ways {
+            return None;
+        }
+        let size = self.plan.size.or_else(|| source.transport.bytes_left());
+        [size, self.plan.stop_at].into_iter().flatten().min()
+    }
+
+    /// True if a ring lies between the source and its sinks, also where there is only one.
+    fn is_buffered(&self) -> bool {
+        self.plan.transfer.buffer.is_some() && !self.plan.both_ways
+    }
+
+    fn policy(&self) -> Policy {
+        let plan = &self.plan;
+        Policy {
+            flow: if plan.both_ways { Flow::Both } else { Flow::SendOnly },
+            stdin: true,
+            after_peer_eof: AfterPeerEof::Send,
+            idle: soonest_limit(plan.watchdog, plan.transfer.idle),
+            stop_at: plan.stop_at,
+            one_way: !plan.both_ways,
+            hint: false,
+            ..self.joint.policy()
+        }
+    }
+
+    fn fail(&mut self, turn: &mut Turn, error: Error) -> Park {
+        self.give_up(turn, Ended::Failed(error))
+    }
+
+    fn give_up(&mut self, turn: &mut Turn, ended: Ended) -> Park {
+        self.stage = Stage::Over;
+        for entry in &mut self.entries {
+            entry.abandon(turn);
+        }
+        Park::Done(Outcome::nothing_moved(ended))
+    }
+
+    /// What signals ask for; `Some` when that is the end.
+    fn obey(&mut self, turn: &mut Turn) -> Option<Park> {
+        let signals = turn.signals();
+        if signals & 1 << SIGUSR1 != 0 {
+            let elapsed = self.started.map_or(Duration::ZERO, |started| turn.now().saturating_duration_since(started));
+            let bytes = [0, 1].map(|direction| self.joint.meter.delivered(direction));
+            match self.plan.both_ways {
+                true => {
+                    let [bytes_out, bytes_in] = bytes;
+                    self.console.summary(&Summary { bytes_in, bytes_out, elapsed, reason: None });
+                }
+                false => self.console.summary(&Passage { bytes: bytes[0], records: self.records(), elapsed }),
+            }
+        }
+        let number = [SIGINT, SIGTERM, SIGHUP].into_iter().find(|number| signals & 1 << number != 0)?;
+        let again = std::mem::replace(&mut self.stopping, true);
+        match &mut self.stage {
+            Stage::Moving(link) => {
+                let interrupted = link.interrupt(number, again, turn.now());
+                self.pending.clear();
+                self.entries.iter_mut().for_each(|entry| entry.abandon(turn));
+                let outcome = interrupted?;
+                Some(self.report(outcome))
+            }
+            Stage::Opening { .. } | Stage::Over => Some(self.give_up(turn, Ended::Signal(number))),
+        }
+    }
+
+    fn records(&self) -> Option<u64> {
+        self.plan.records.map(|_| self.joint.meter.records())
+    }
+
+    /// Tells the totals and, of what came through whole, the digest.
+    fn report(&mut self, mut outcome: Outcome) -> Park {
+        let whole = matches!(&self.stage, Stage::Moving(link) if link.has_delivered_everything());
+        self.stage = Stage::Over;
+        if whole
+            && matches!(outcome.ended, Ended::Clean)
+            && let Err(error) = self.tell_digest()
+        {
+            outcome.ended = Ended::Failed(error);
+        }
+        let [bytes_out, bytes_in] = outcome.bytes;
+        let elapsed = outcome.elapsed;
+        self.joint.observer.observe(&match self.plan.both_ways {
+            true => Event::Stats { bytes_in, bytes_out, elapsed },
+            false => Event::Piped { bytes: bytes_out, records: self.records(), elapsed },
+        });
+        Park::Done(outcome)
+    }
+
+    /// `--hash`: one line for each file that was written, or for what has no name.
+    fn tell_digest(&self) -> Result<(), Error> {
+        let (Some(hash), Some(inspection)) = (&self.plan.hash, &self.inspection) else { return Ok(()) };
+        let Some(digest) = inspection.digest() else { return Ok(()) };
+        let files = self.entries[1..].iter().filter_map(|sink| match &sink.address().kind {
+            Kind::File(path) => Some(path.clone()),
+            _ => None,
+        });
+        let mut names: Vec<PathBuf> = files.collect();
+        if names.is_empty() {
+            names.push("-".into());
+        }
+        let lines: Vec<u8> =
+            names.iter().flat_map(|name| inspection::line(&digest, name.as_os_str().as_encoded_bytes())).collect();
+        match &hash.file {
+            Some(path) => write_note("--hash-file", path, &lines),
+            None => {
+                self.console.result(&lines);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Task for Piping {
+    fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        let failed = |error| Error::new(Op::Use, "signals", error);
+        turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCONT]).map_err(failed)?;
+        let begun = self.begin(turn, false);
+        if begun.is_err() {
+            self.entries.iter_mut().for_each(|entry| entry.abandon(turn));
+        }
+        begun
+    }
+
+    fn turn(&mut self, turn: &mut Turn) -> Park {
+        if let Some(park) = self.obey(turn) {
+            return park;
+        }
+        if let Stage::Opening { late } = self.stage {
+            let opened = match self.open(turn, late) {
+                Ok(true) => self.join(turn),
+                Ok(false) => {
+                    turn.deadline(soonest(self.entries.iter().map(Entry::deadline)));
+                    return Park::Wait;
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = opened {
+                return self.fail(turn, error);
+            }
+        }
+        self.attach(turn);
+        let Stage::Moving(link) = &mut self.stage else { return Park::Wait };
+        match link.turn(turn) {
+            Park::Done(outcome) => {
+                self.entries.iter_mut().for_each(|entry| entry.abandon(turn));
+                self.report(outcome)
+            }
+            park => {
+                if let Some(at) = soonest(self.pending.iter().map(|(index, _)| self.entries[*index].deadline())) {
+                    turn.deadline_at_most(at);
+                }
+                park
+            }
+        }
+    }
+}
+
+/// The shorter of two limits that may both be there.
+fn soonest_limit(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    [a, b].into_iter().flatten().min()
+}

@@ -1,0 +1,147 @@
+//! Receipts at an end: what its layer's peer confirms, and what it is told about the other side of the session.
+//!
+//! An end with receipts is verified: its own direction is over only when the peer has confirmed it
+//! ([`End::close_write`] answers `Blocked` until then), and the wire is read for that beyond the peer's own end.
+
+use super::{End, Fault, Step};
+use crate::buffer::Buffer;
+use crate::error::{Cause, Error};
+use crate::layer::{Note, Receipts};
+use crate::outcome::ExitStatus;
+use crate::reactor::Turn;
+
+impl End {
+    /// How it stands with receipts, where a layer has them.
+    fn receipts(&self) -> Option<Receipts> {
+        self.stack.as_ref().and_then(|stack| stack.receipts())
+    }
+
+    /// True if its peer confirms what it gets.
+    pub fn is_verified(&self) -> bool {
+        self.receipts().is_some()
+    }
+
+    /// True while the peer has not confirmed what it was sent.
+    pub fn is_unconfirmed(&self) -> bool {
+        self.receipts().is_some_and(|receipts| receipts.awaited)
+    }
+
+    /// True while the peer has no receipt from us.
+    pub fn owes_receipt(&self) -> bool {
+        self.receipts().is_some_and(|receipts| receipts.owed)
+    }
+
+    /// Tells the peer what became of what it sent: all of it is on its sink, or writing it failed after so many bytes.
+    pub fn delivered(&mut self, result: Result<u64, (u64, String)>) {
+        self.note(&Note::Delivered(result));
+    }
+
+    /// Tells the peer that the session ends before its own end, and why.
+    pub fn stopped(&mut self, why: String) {
+        self.note(&Note::Stopped(why));
+    }
+
+    fn note(&mut self, note: &Note) {
+        if let Some(stack) = &mut self.stack {
+            stack.note(note);
+            self.stirred = true; // it may have something to say now
+        }
+    }
+
+    /// Reads on after the peer's end as long as it has something to confirm. `Failed` if it will not.
+    pub fn attend(&mut self, turn: &mut Turn) -> Step {
+        let mut moved = 0;
+        loop {
+            let Some(stack) = &mut self.stack else { return Step::Blocked };
+            stack.decode();
+            if let Some(error) = stack.take_failure() {
+                return Step::Failed(Fault::Layer(error));
+            }
+            let awaited = stack.receipts().is_some_and(|receipts| receipts.awaited);
+            if !awaited || self.wire_ended || stack.is_failed() || stack.wire_spare().is_empty() {
+                break;
+            }
+            match self.read_wire(turn) {
+                Step::Moved(count) => moved += count,
+                Step::Eof => {}
+                Step::Blocked => break,
+                failed => return self.judge(failed),
+            }
+        }
+        if moved > 0 { Step::Moved(moved) } else { Step::Blocked }
+    }
+
+    /// The same, once writing has failed: why, if the peer said so before it went away.
+    pub fn last_words(&mut self, turn: &mut Turn) -> Option<Error> {
+        match self.attend(turn) {
+            Step::Failed(Fault::Layer(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// What a failure of this end's socket is for a person: under receipts, a stream that was cut short.
+    pub fn as_cut(&self, error: Error) -> Error {
+        match (self.is_verified(), error.cause()) {
+            (false, _) => error,
+            (true, Cause::Said(said)) => {
+                let said = format!("stream cut short: {said}");
+                error.with_cause(Cause::Said(said)).with_status(ExitStatus::Verify)
+            }
+            (true, _) => error.with_status(ExitStatus::Verify),
+        }
+    }
+
+    /// Reads payload from the transport straight to where it is wanted, if the layer lets it pass; `None` if it does
+    /// not. The next frame's header comes with it, so that most reads can be of this kind.
+    pub(super) fn read_raw(&mut self, turn: &mut Turn, buffer: &mut Buffer, most: usize) -> Option<Step> {
+        let stack = self.stack.as_mut()?;
+        let frame = stack.raw_in();
+        let room = buffer.spare(frame.saturating_add(AHEAD)).len();
+        let payload = frame.min(most).min(room);
+        if payload < LEAST_RAW {
+            return None;
+        }
+        let ahead = if payload == frame { AHEAD.min(room - payload) } else { 0 };
+        let step = Step::of(self.transport.read(turn, buffer.spare(payload + ahead)));
+        let count = match step {
+            Step::Moved(count) => count,
+            Step::Eof => return None, // a plain read sees it again
+            other => return Some(other),
+        };
+        let (own, more) = buffer.spare(count)[..count].split_at(count.min(payload));
+        stack.passed_in(own, more);
+        let count = own.len();
+        buffer.fill(count);
+        self.stirred = true;
+        Some(Step::Moved(count))
+    }
+
+    /// Gives payload straight to the transport, if the layer lets it pass.
+    pub(super) fn write_raw(&mut self, turn: &mut Turn, bytes: &[u8]) -> Option<Step> {
+        let stack = self.stack.as_mut()?;
+        let most = stack.raw_out().min(bytes.len());
+        if most == 0 || self.mute {
+            return None;
+        }
+        Some(match self.transport.write(turn, &bytes[..most]) {
+            Ok(0) => Step::Blocked,
+            Ok(count) => {
+                stack.passed_out(&bytes[..count]);
+                Step::Moved(count)
+            }
+            Err(error) => {
+                let step = Step::of(Err(error));
+                if let Step::Failed(_) = step {
+                    (self.mute, self.stirred) = (true, true);
+                }
+                step
+            }
+        })
+    }
+}
+
+/// A frame's header: what follows a frame that is read to its end.
+const AHEAD: usize = 5;
+
+/// Fewer bytes are read together with what follows them.
+const LEAST_RAW: usize = 16 * 1024;

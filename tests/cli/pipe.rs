@@ -318,14 +318,14 @@ fn the_end_of_a_program_that_failed_is_not_passed_on_as_the_end_of_its_data() {
 #[test]
 fn the_output_of_an_ended_program_waits_for_a_slow_sink() {
     let listener = Listener::tcp_with(Some(4096), 1);
-    let to = format!("tcp:{}", listener.address());
-    let running = pipe(&["-v", "sh:head -c 8000000 /dev/zero", &to]).spawn();
+    let to = format!("tcp,sndbuf=4096:{}", listener.address());
+    let running = pipe(&["-v", "sh:head -c 900000 /dev/zero", &to]).spawn();
     let mut peer = listener.accept();
     // longer than the second after which an ended program's pipe would count as silent: its last bytes are still there
     let ended_at = Instant::now();
     crate::harness::poll_until("a second", || (ended_at.elapsed() > Duration::from_millis(1500)).then_some(()));
     let (got, ending) = peer.receive_all();
-    assert_eq!((got.len(), ending), (8_000_000, Ending::Eof));
+    assert_eq!((got.len(), ending), (900_000, Ending::Eof));
     running.wait().code(0);
 }
 

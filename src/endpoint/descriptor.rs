@@ -343,7 +343,8 @@ impl Descriptor {
             _ => false,
         };
         let (is_pipe, is_file) = (self.kind == Kind::Pipe, self.kind == Kind::File);
-        fit.then(|| Spliceable { fd: self.fd.as_fd(), is_pipe, is_file })
+        let is_always_ready = self.guard == Guard::AlwaysReady;
+        fit.then(|| Spliceable { fd: self.fd.as_fd(), is_pipe, is_file, is_always_ready })
     }
 
     /// Takes it out of the poll and closes it, the inherited original too. A socket is shut down in this direction

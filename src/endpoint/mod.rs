@@ -69,6 +69,8 @@ pub struct Spliceable<'a> {
     pub is_pipe: bool,
     /// It is a regular file: between two of them copy_file_range(2) may be tried.
     pub is_file: bool,
+    /// It never makes a call wait: WouldBlock is about the other end.
+    pub is_always_ready: bool,
 }
 
 impl Transport {
@@ -226,7 +228,7 @@ impl Transport {
     pub fn spliceable(&self, access: Access) -> Option<Spliceable<'_>> {
         match self {
             Transport::Socket(socket) => {
-                socket.spliceable().map(|fd| Spliceable { fd, is_pipe: false, is_file: false })
+                socket.spliceable().map(|fd| Spliceable { fd, is_pipe: false, is_file: false, is_always_ready: false })
             }
             Transport::Descriptors(both) => both.side(access)?.spliceable(),
             Transport::Synthetic(_) => None,

@@ -201,9 +201,9 @@ impl Pump {
         }
     }
 
-    /// A straight splice said WouldBlock without saying which end it means: poll tells, and only the end that is not
-    /// ready loses its latch. If both are ready they became so meanwhile, and it is tried again; an urgent byte makes
-    /// a socket seem so for ever, and there one plain read settles it.
+    /// A straight splice said WouldBlock without saying which end it means. Unless only one can be meant, poll tells,
+    /// and only the end that is not ready loses its latch. If both are ready they became so meanwhile, and it is tried
+    /// again; an urgent byte makes a socket seem so for ever, and there one plain read settles it.
     fn blame(
         &mut self,
         turn: &mut Turn,
@@ -213,6 +213,9 @@ impl Pump {
         most: usize,
         races: u8,
     ) -> Filled {
+        if to.spliceable(Access::Write).is_some_and(|sink| sink.is_always_ready) {
+            return self.source_would_block(turn, from, terms, most);
+        }
         let (readable, writable) = match (from.spliceable(Access::Read), to.spliceable(Access::Write)) {
             (Some(source), Some(sink)) => sys::poll_pair(source.fd, sink.fd),
             _ => (from.transport().polls_ready(Access::Read), to.transport().polls_ready(Access::Write)),

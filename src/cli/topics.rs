@@ -20,6 +20,7 @@ pub(super) fn names() -> Choice<&'static str> {
     Choice(&[
         ("listen", "listen", ""),
         ("connect", "connect", ""),
+        ("relay", "relay", ""),
         ("endpoints", "endpoints", ""),
         ("exit", "exit", ""),
         ("eof", "eof", ""),

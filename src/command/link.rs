@@ -17,6 +17,7 @@ use crate::layer::crlf::Crlf;
 use crate::layer::stack::Stack;
 use crate::meter::Meter;
 use crate::outcome::{Ended, Outcome};
+use crate::plan::address::Program;
 use crate::plan::{Flow, Local, Transfer};
 use crate::reactor::{Park, Turn};
 use crate::report::summary::reason;
@@ -24,6 +25,7 @@ use crate::session::carrier::Pools;
 use crate::session::end::{End, Side};
 use crate::session::limits::soonest;
 use crate::session::policy::Policy;
+use crate::session::share::{Common, Share};
 use crate::session::{Context, Session};
 use crate::sys;
 
@@ -44,7 +46,13 @@ pub(super) struct Joint {
     /// How long a program may take between SIGHUP, SIGTERM and SIGKILL.
     pub(super) grace: Duration,
     /// There is one link and no other: nobody waits while it takes a long turn.
-    pub(super) alone: bool,
+    alone: bool,
+    /// Somebody at a terminal may be told what is waited for.
+    hint: bool,
+    /// Longest silence of one direction after the other has ended.
+    half_close: Option<Duration>,
+    /// The rate that all links share.
+    total: Option<Arc<Common>>,
 }
 
 impl Joint {
@@ -52,7 +60,27 @@ impl Joint {
     pub(super) fn new(transfer: Transfer, local: Local, grace: Duration, observer: Rc<dyn Observer>) -> Self {
         let size = |default| transfer.buffer.map_or(default, |size| size.0 as usize);
         let pools = Pools::new(size(BUFFER), size(PIPE));
-        Joint { transfer, local, pools, meter: Arc::new(Meter::default()), observer, copier: None, grace, alone: true }
+        let hint = local == Local::Stdio && sys::stderr_columns().is_some();
+        Joint {
+            transfer,
+            local,
+            pools,
+            meter: Arc::new(Meter::default()),
+            observer,
+            copier: None,
+            grace,
+            alone: true,
+            hint,
+            half_close: None,
+            total: None,
+        }
+    }
+
+    /// The same between two peers, for many at once.
+    pub(super) fn for_relay(self, half_close: Duration, total: Option<Arc<Common>>) -> Self {
+        let size = |default| self.transfer.buffer.map_or(default, |size| size.0 as usize);
+        let pools = Pools::new(size(BUFFER), size(RELAY_PIPE));
+        Joint { pools, alone: false, hint: false, half_close: Some(half_close), total, ..self }
     }
 
     /// The same, with what passes copied.
@@ -84,7 +112,7 @@ impl Joint {
             budget: if self.alone { LONG_TURN } else { TURN },
             splice: transfer.splice,
             widen: transfer.splice && transfer.buffer.is_none(),
-            hint: self.local == Local::Stdio && sys::stderr_columns().is_some(),
+            hint: self.hint,
         }
     }
 
@@ -133,20 +161,24 @@ impl Joint {
         number: u64,
     ) -> Result<Link, Error> {
         let near = match (&self.local, stdio) {
-            (Local::Program(program), _) => {
-                let (both, child) = match process::start(program, &variables(&opened)) {
-                    Ok(started) => started,
-                    Err(error) => {
-                        // a FIN would be an empty answer
-                        let _ = opened.transport.close(turn, true);
-                        return Err(error);
-                    }
-                };
-                let name = String::from_utf8_lossy(child.name()).into_owned();
-                End::new(Transport::Descriptors(both), Side::Program(name), None).with_program(child)
-            }
+            (Local::Program(program), _) => match program_end(program, &opened) {
+                Ok(near) => near,
+                Err(error) => {
+                    // a FIN would be an empty answer
+                    let _ = opened.transport.close(turn, true);
+                    return Err(error);
+                }
+            },
             (Local::Stdio, stdio) => stdio_end(stdio.unwrap_or(Transport::Descriptors(Default::default()))),
         };
+        self.join_ends(turn, near, far_end(opened, self.converts()), number)
+    }
+
+    /// Joins a connection to whatever it is for.
+    ///
+    /// # Errors
+    /// epoll refuses.
+    pub(super) fn join_ends(&self, turn: &mut Turn, near: End, far: End, number: u64) -> Result<Link, Error> {
         let context = Context {
             number,
             policy: self.policy(),
@@ -154,8 +186,10 @@ impl Joint {
             meter: Arc::clone(&self.meter),
             observer: Rc::clone(&self.observer),
         };
-        let session = Session::new(near, far_end(opened, self.converts()), context, turn.now());
+        let session = Session::new(near, far, context, turn.now());
         let tap = self.copier.as_ref().map(|copier| copier.tap(number));
+        let share = self.total.clone().map(Share::new);
+        let session = session.with_share(share).with_half_close(self.half_close);
         let mut session = session.with_tap(tap).with_banner(&self.transfer.banner);
         if let Err(error) = session.start(turn) {
             session.kill_programs();
@@ -163,6 +197,16 @@ impl Joint {
         }
         Ok(self.link(session, number))
     }
+}
+
+/// A program that is started for a connection.
+///
+/// # Errors
+/// It cannot be started.
+pub(super) fn program_end(program: &Program, opened: &Opened) -> Result<End, Error> {
+    let (both, child) = process::start(program, &variables(opened))?;
+    let name = String::from_utf8_lossy(child.name()).into_owned();
+    Ok(End::new(Transport::Descriptors(both), Side::Program(name), None).with_program(child))
 }
 
 /// Standard input and output as an end.
@@ -378,6 +422,10 @@ const BUFFER: usize = 256 * 1024;
 
 /// Bytes in a kernel pipe of ours: what an unprivileged process may have.
 const PIPE: usize = 1 << 20;
+
+/// The same between peers: many are leased when many sinks are slow, and all together have a limit (pipe(7),
+/// /proc/sys/fs/pipe-user-pages-soft).
+const RELAY_PIPE: usize = 256 * 1024;
 
 /// Bytes at each seam of a layer.
 const LAYER_BUFFER: usize = 16 * 1024;

@@ -14,6 +14,7 @@ mod patience;
 mod printer;
 mod probe;
 mod progress;
+mod relay;
 mod reporting;
 mod serve;
 mod stream;
@@ -60,6 +61,11 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
             let reporting = Reporting::open(&plan.report, false)?;
             let checker = check::check(&plan, &reporting);
             drive(checker, reporting)
+        }
+        Plan::Relay(plan) => {
+            let free_port = plan.pairs.iter().any(|pair| pair.at.asks_for_free_port());
+            let reporting = Reporting::open(&plan.report, free_port)?;
+            drive(relay::relay(*plan, &reporting), reporting)
         }
     }
 }

@@ -46,6 +46,15 @@ pub fn accepts(address: &Address, role: Role) -> bool {
         }
 }
 
+/// The program that an address stands for, if it does.
+pub fn program(address: &Address) -> Option<Program> {
+    match &address.kind {
+        Kind::Exec(text) => Some(Program::Words(split_words(text))),
+        Kind::Shell(text) => Some(Program::Shell(text.clone())),
+        _ => None,
+    }
+}
+
 /// Something that is being opened.
 #[derive(Debug)]
 pub struct Opening {
@@ -189,8 +198,7 @@ impl Opening {
             Kind::Zero => Synthetic::zero(),
             Kind::Random => Synthetic::random(address.options.seed.unwrap_or_else(any_seed)),
             Kind::Text(bytes) => Synthetic::text(bytes.clone()),
-            Kind::Exec(text) => return self.program(&Program::Words(split_words(text))),
-            Kind::Shell(text) => return self.program(&Program::Shell(text.clone())),
+            Kind::Exec(_) | Kind::Shell(_) => return self.program(),
             Kind::Proxy(_) | Kind::Udp(_) => return Err(wrong_kind(address)),
         };
         Ok(self.ready(Transport::Synthetic(synthetic), "synthetic"))
@@ -210,8 +218,9 @@ impl Opening {
         }
     }
 
-    fn program(&self, program: &Program) -> Result<State, Error> {
-        let (both, child) = process::start(program, &[])?;
+    fn program(&self) -> Result<State, Error> {
+        let program = program(&self.address).ok_or_else(|| wrong_kind(&self.address))?;
+        let (both, child) = process::start(&program, &[])?;
         let opened = self.named(Transport::Descriptors(both), "exec");
         Ok(State::Ready(Box::new(Opened { child: Some(child), ..opened })))
     }

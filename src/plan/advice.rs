@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::address::{Address, Family, Host, Kind, Options, UnixSocket};
 use super::{AfterPeerEof, Check, Connect, EventSink, Flow, Listen, Local, Plan, Transfer};
-use super::{dialogue, policy, role, serving};
+use super::{dialogue, policy, relay, role, serving};
 use crate::error::{Error, Op};
 
 /// One sentence on a request that is legal but odd, and what to do instead.
@@ -42,6 +42,7 @@ pub fn settle(plan: &mut Plan, flags: &Options) -> Result<(), Error> {
         Plan::Listen(plan) => listen(plan, flags),
         Plan::Connect(plan) => connect(plan, flags),
         Plan::Check(plan) => check(plan, flags),
+        Plan::Relay(plan) => relay::settle(plan, flags),
     }
 }
 
@@ -120,7 +121,7 @@ fn packets(transfer: &Transfer, address: &Address) -> Result<(), Error> {
 }
 
 /// `-4`, `-6` and `-n` against what the host is written as.
-fn family(address: &Address) -> Result<(), Error> {
+pub(super) fn family(address: &Address) -> Result<(), Error> {
     let (Kind::Tcp(at) | Kind::Udp(at)) = &address.kind else { return Ok(()) };
     let source = address.options.source.as_ref();
     for (host, shown) in std::iter::once((&at.host, at.to_string())).chain(source.map(|host| (host, host.to_string())))
@@ -158,7 +159,7 @@ fn same_descriptor(ready_fd: Option<i32>, events: Option<&EventSink>) -> Result<
 }
 
 /// Flags that name an option which none of these endpoints has.
-fn unused(flags: &Options, addresses: &[Address]) -> Vec<Advice> {
+pub(super) fn unused(flags: &Options, addresses: &[Address]) -> Vec<Advice> {
     type Given = fn(&Options) -> bool;
     let table: [(Given, &str); 15] = [
         (|options| options.family.is_some(), "-4 or -6"),

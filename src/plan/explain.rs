@@ -17,6 +17,7 @@ impl fmt::Display for Plan {
             Plan::Listen(plan) => listen(plan, f),
             Plan::Connect(plan) => connect(plan, f),
             Plan::Check(plan) => check(plan, f),
+            Plan::Relay(plan) => super::relay::explain(plan, f),
         }
     }
 }
@@ -69,7 +70,7 @@ fn listen(plan: &Listen, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     report(&plan.report, f)
 }
 
-fn serving(plan: &Serving, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn serving(plan: &Serving, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if let Some(most) = plan.most {
         writeln!(f, "hold at most {most} connections at once")?;
     }
@@ -187,7 +188,7 @@ impl<'a> Near<'a> {
     }
 }
 
-fn shown(program: &Program) -> String {
+pub(super) fn shown(program: &Program) -> String {
     match program {
         Program::Words(words) => {
             let words: Vec<_> = words.iter().map(|word| quoted(word.as_encoded_bytes())).collect();
@@ -248,7 +249,7 @@ fn banner(plan: &Transfer, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 /// Limits, copies and buffers, which are the same whatever is joined.
-fn remainder(plan: &Transfer, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn remainder(plan: &Transfer, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if plan.crlf {
         writeln!(f, "send a line feed as a carriage return and a line feed")?;
     }
@@ -290,7 +291,7 @@ fn limit(f: &mut fmt::Formatter<'_>, what: &str, time: Option<Duration>, status:
     }
 }
 
-fn report(plan: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn report(plan: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if plan.quiet {
         writeln!(f, "say nothing but failures")?;
     }

@@ -6,6 +6,7 @@ pub mod dialogue;
 mod explain;
 pub mod pipe;
 pub mod policy;
+pub mod relay;
 mod role;
 pub mod serving;
 
@@ -16,6 +17,7 @@ use crate::units::{Rate, Size};
 pub use address::AccessList;
 use address::{Address, Program};
 use advice::Advice;
+pub use relay::Relay;
 
 /// `--linger` where it is not given.
 pub const DEFAULT_LINGER: Duration = Duration::from_secs(30);
@@ -32,6 +34,8 @@ pub enum Plan {
     Connect(Connect),
     /// `haul connect -z`: test whether something answers.
     Check(Check),
+    /// `haul relay`: join what comes to listeners to their targets.
+    Relay(Box<Relay>),
 }
 
 /// `haul listen`.

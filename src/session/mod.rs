@@ -19,6 +19,7 @@ mod parting;
 pub mod policy;
 pub mod program;
 pub mod pump;
+pub mod share;
 pub mod tap;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ use limits::Bucket;
 use parting::{Manner, Parting};
 use policy::{AfterPeerEof, Flow, Policy};
 use pump::{Pump, Run, Stop, Terms};
+use share::Share;
 use tap::Tap;
 
 /// What a session needs besides its ends.
@@ -66,6 +68,12 @@ pub struct Session {
     /// Who looks at what passes.
     tap: Option<Tap>,
     buckets: [Option<Bucket>; 2],
+    /// Its part of a rate that all sessions share.
+    share: Option<Box<Share>>,
+    /// Longest silence of one direction after the other has ended.
+    half_close: Option<Duration>,
+    /// When the first direction ended.
+    half_closed_at: Option<Instant>,
     /// Bytes taken from each pump's source.
     taken: [u64; 2],
     started: Instant,
@@ -104,6 +112,9 @@ impl Session {
             pumps: [outward, Pump::default()],
             tap: None,
             buckets,
+            share: None,
+            half_close: None,
+            half_closed_at: None,
             taken: [0, 0],
             started: now,
             moved_at: now,
@@ -128,6 +139,18 @@ impl Session {
     /// Sends `banner` to the peer before anything else; it counts as sent.
     pub fn with_banner(mut self, banner: &[u8]) -> Self {
         self.pumps[OUTWARD].greet(banner);
+        self
+    }
+
+    /// Has it take its part of a rate that all sessions share.
+    pub fn with_share(mut self, share: Option<Share>) -> Self {
+        self.share = share.map(Box::new);
+        self
+    }
+
+    /// Ends it once one direction has ended and nothing has moved in the other for `limit`.
+    pub fn with_half_close(mut self, limit: Option<Duration>) -> Self {
+        self.half_close = limit;
         self
     }
 
@@ -253,6 +276,9 @@ impl Session {
         };
         let changed = pump.route().filter(|_| pump.route() != route);
         *budget -= run.taken.min(*budget);
+        if let Some(share) = &mut self.share {
+            share.take(direction, run.taken);
+        }
         if let Some(route) = changed {
             self.tell_route(direction, route);
         }
@@ -304,6 +330,10 @@ impl Session {
             Some(bucket) => bucket.allowance(now).unwrap_or(0),
             None => u64::MAX,
         };
+        let by_rate = match &mut self.share {
+            Some(share) if by_rate > 0 => by_rate.min(share.allowance(direction, now).unwrap_or(0)),
+            _ => by_rate,
+        };
         let Policy { max_bytes, flow, .. } = &self.context.policy;
         match *max_bytes {
             // what is only dropped does not count as received
@@ -327,6 +357,7 @@ impl Session {
             direction: ["out", "in"][direction],
             bytes: self.pumps[direction].delivered(),
         });
+        self.half_closed_at = self.half_closed_at.or(Some(now));
         let (flow, after, hint) = (policy.flow, policy.after_peer_eof, policy.hint);
         if direction == OUTWARD {
             self.quiet_since = Some(now);

@@ -26,6 +26,7 @@ mod manual;
 mod peers;
 mod programs;
 mod readme;
+mod relay;
 mod scripts;
 mod seqpacket;
 mod serve;

@@ -10,6 +10,7 @@ const GENERATED: &[(&str, &str)] = &[
     ("man/haul.1", "man"),
     ("man/haul-listen.1", "man-listen"),
     ("man/haul-connect.1", "man-connect"),
+    ("man/haul-relay.1", "man-relay"),
     ("completions/haul.bash", "complete-bash"),
     ("completions/_haul", "complete-zsh"),
     ("completions/haul.fish", "complete-fish"),

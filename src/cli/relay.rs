@@ -1,0 +1,287 @@
+//! `haul relay`: its flags, and the plan they make.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::clients::Gate;
+use super::program::{Copies, Programs};
+use super::shared::{self, Buffers, Directions, Limits, Output, Route, Tuning};
+use super::{Request, endpoint, request, value};
+use crate::error::{Error, Op};
+use crate::plan::address::{Options, Program};
+use crate::plan::relay::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_HALF_CLOSE, Pair, Relay, Target};
+use crate::plan::{AfterPeerEof, DEFAULT_GRACE, DEFAULT_LINGER, Local, Plan, Serving, Transfer, advice};
+use crate::units::Rate;
+
+/// Join every connection that comes to LISTEN to one of its own to TARGET, until stopped.
+///
+/// Both are endpoints: TCP to TCP, TCP to a Unix socket, IPv6 to IPv4, a port to a program. An end of file is passed on
+/// while the other direction goes on, and a reset once everything that came before it is delivered: a target that
+/// answers and closes while its client still sends has its whole answer delivered. Several pairs are served by one
+/// process; nobody is accepted before all of them are bound.
+#[derive(Debug, clap::Parser)]
+#[command(
+    name = "relay",
+    bin_name = "haul relay",
+    override_usage = "haul relay [OPTIONS] LISTEN TARGET [LISTEN TARGET]…\n       \
+                      haul relay [OPTIONS] LISTEN -- CMD…",
+    args_override_self = true,
+    max_term_width = 100,
+    after_help = "See also: haul help endpoints, exit, eof, units.",
+    after_long_help = EXAMPLES,
+    mut_arg("nodelay", |arg| arg.help("Send small writes at once (TCP_NODELAY): the default here, on both halves")),
+    mut_arg("keepalive", |arg| arg.help("Probe a silent peer (SO_KEEPALIVE), every T if given [default: 60s]")),
+    mut_arg("user_timeout", |arg| arg.help(
+        "Give up when a peer has acknowledged nothing, or taken nothing, for T (TCP_USER_TIMEOUT) [default: 5m]"
+    )),
+)]
+pub(super) struct Args {
+    /// Where to listen and where to connect to, in turns: endpoints such as 9000, ::1/80, host:80 or unix:/run/a.sock.
+    #[arg(value_name = "ENDPOINT")]
+    words: Vec<OsString>,
+
+    #[command(flatten)]
+    sessions: Sessions,
+
+    #[command(flatten)]
+    clients: Clients,
+
+    #[command(flatten)]
+    programs: Programs,
+
+    #[command(flatten)]
+    gate: Gate,
+
+    #[command(flatten)]
+    route: Route,
+
+    #[command(flatten)]
+    buffers: Buffers,
+
+    #[command(flatten)]
+    output: Output,
+
+    #[command(flatten)]
+    tuning: Tuning,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+struct Sessions {
+    /// End a session when no byte has moved either way for T [default: no limit]
+    #[arg(short = 'w', value_name = "T", value_parser = value::limit())]
+    idle: Option<Duration>,
+
+    /// Reset the client when connecting to its target has taken T [default: 10s]
+    #[arg(long, value_name = "T", value_parser = value::limit())]
+    connect_timeout: Option<Duration>,
+
+    /// End a session when one direction has ended and the other was silent for T [default: 5m]
+    #[arg(long, value_name = "T", value_parser = value::limit())]
+    half_close_timeout: Option<Duration>,
+
+    /// At the end, wait for T without progress until both peers have acknowledged everything [default: 30s]
+    #[arg(long, value_name = "T", value_parser = value::span())]
+    linger: Option<Duration>,
+
+    /// Move at most RATE in each direction of a session: 10M is bytes a second, 100Mbit bits [default: no limit]
+    #[arg(short = 'L', value_name = "RATE", value_parser = value::rate())]
+    rate: Option<Rate>,
+
+    /// Move at most RATE in each direction of all sessions together, shared out evenly [default: no limit]
+    #[arg(long, value_name = "RATE", value_parser = value::rate())]
+    limit_total: Option<Rate>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Clients")]
+struct Clients {
+    /// Hold at most N sessions at once; who comes then waits to be accepted [default: what the descriptor limit allows]
+    #[arg(short = 'm', value_name = "N", value_parser = value::count())]
+    most: Option<u64>,
+
+    /// Hold at most N sessions at once from one address [default: no limit]
+    #[arg(long, value_name = "N", value_parser = value::count())]
+    max_per_ip: Option<u64>,
+
+    /// Serve one session, then end with its status.
+    #[arg(long)]
+    once: bool,
+
+    /// When stopping, give busy sessions and programs T to end; idle ones are closed at once [default: 2s]
+    #[arg(long, value_name = "T", value_parser = value::span())]
+    grace: Option<Duration>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  haul relay 5433 tcp:db:5432             a port of this machine for another's
+  haul relay 8080 unix:/run/app.sock      TCP in front of a Unix socket
+  haul relay 80 web:8080 443 web:8443 -m 500
+                                          two pairs, 500 sessions in all
+  haul relay ::/8080 127.0.0.1:8080 --allow 2001:db8::/32
+                                          IPv6 in front of an IPv4 service
+  haul relay 127.0.0.1:7 -- cat           a program for each connection
+
+See also: haul help endpoints, exit, eof, units.";
+
+impl Args {
+    /// Validates everything that was given.
+    pub(super) fn into_request(self, program: Option<Program>) -> Result<Request, Error> {
+        let mut flags = Options::default();
+        self.route.add_to(&mut flags)?;
+        self.tuning.add_to(&mut flags);
+        let mut pairs = pairs(&self.words, self.programs.local(program)?)?;
+        for Pair { at, target } in &mut pairs {
+            at.overlay(&flags);
+            if let Target::Address(to) = target {
+                to.overlay(&flags);
+            }
+        }
+        let sessions = self.sessions;
+        let explain = self.output.explain;
+        let plain = shared::transfer(Directions::default(), Limits::default(), self.buffers, Copies::default())?;
+        let relay = Relay {
+            pairs,
+            serving: Serving {
+                keep: true,
+                most: self.clients.most,
+                most_per_ip: self.clients.max_per_ip,
+                allow: self.gate.allow,
+                deny: self.gate.deny,
+                open: self.gate.open,
+                grace: self.clients.grace.unwrap_or(DEFAULT_GRACE),
+                ..Serving::default()
+            },
+            connect_timeout: sessions.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
+            half_close: sessions.half_close_timeout.unwrap_or(DEFAULT_HALF_CLOSE),
+            limit_total: sessions.limit_total,
+            once: self.clients.once,
+            transfer: Transfer {
+                after_peer_eof: AfterPeerEof::Send,
+                idle: sessions.idle,
+                linger: sessions.linger.unwrap_or(DEFAULT_LINGER),
+                rate: sessions.rate,
+                ..plain
+            },
+            report: self.output.report()?,
+        };
+        request(Plan::Relay(Box::new(relay)), &flags, explain)
+    }
+}
+
+/// Listeners and targets in turns; with a program, which is the target, there is only one listener.
+fn pairs(words: &[OsString], local: Local) -> Result<Vec<Pair>, Error> {
+    let whole = |word: &OsString| endpoint::words(word, None);
+    let missing = |what: &str| {
+        Error::said(Op::Parse, "'haul relay'", what)
+            .with_advice("haul relay LISTEN TARGET, say haul relay 8080 host:80")
+    };
+    if let Local::Program(program) = local {
+        return match words {
+            [] => Err(missing("it does not say where to listen")),
+            [at] => Ok(vec![Pair { at: whole(at)?, target: Target::Program(program) }]),
+            _ => Err(advice::clash("a program", "TARGET", "each listener has one target", "one of them")),
+        };
+    }
+    let pair = |two: &[OsString]| match two {
+        [at, to] => Ok(Pair { at: whole(at)?, target: Target::Address(Box::new(whole(to)?)) }),
+        [at] => {
+            whole(at)?;
+            Err(missing("a listener has no target"))
+        }
+        _ => Err(missing("a listener has no target")),
+    };
+    match words {
+        [] => Err(missing("it does not say where to listen")),
+        words => words.chunks(2).map(pair).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Request, plan};
+    use super::*;
+    use crate::outcome::ExitStatus;
+
+    fn split(line: &str) -> Vec<OsString> {
+        shlex::split(line).unwrap().into_iter().map(OsString::from).collect()
+    }
+
+    fn run(line: &str) -> Result<Relay, Error> {
+        match plan(split(&format!("relay {line}")))? {
+            Request::Run(Plan::Relay(relay)) => Ok(*relay),
+            other => panic!("relay {line}: {other:?}"),
+        }
+    }
+
+    fn shown(line: &str) -> Vec<String> {
+        let pairs = run(line).unwrap_or_else(|error| panic!("relay {line}: {error}")).pairs;
+        pairs.iter().map(|pair| format!("{} {}", pair.at, pair.target)).collect()
+    }
+
+    #[test]
+    fn listeners_and_targets_stand_in_turns() {
+        assert_eq!(shown("9000 db:1"), ["tcp:9000 tcp:db:1"]);
+        assert_eq!(shown("9000 db:1 @a unix:/s"), ["tcp:9000 tcp:db:1", "unix:@a unix:/s"]);
+        assert_eq!(shown("::1/80 7 -m 3"), ["tcp:::1/80 tcp:7"]);
+        assert_eq!(shown("127.0.0.1:80 -- tr a 'b c'"), ["tcp:127.0.0.1:80 tr a 'b c'"]);
+        assert_eq!(shown("-c 'a | b' 127.0.0.1:80"), ["tcp:127.0.0.1:80 sh -c 'a | b'"]);
+        assert_eq!(shown("127.0.0.1:80 exec:cat"), ["tcp:127.0.0.1:80 exec:cat"]);
+        for (line, expected) in [
+            ("", "cannot understand 'haul relay': it does not say where to listen"),
+            ("9000", "cannot understand 'haul relay': a listener has no target"),
+            ("9000 a:1 9001", "cannot understand 'haul relay': a listener has no target"),
+            ("127.0.0.1:1 a:1 -- cat", "cannot use a program with TARGET: each listener has one target"),
+            ("-- cat", "cannot understand 'haul relay': it does not say where to listen"),
+            ("-e cat -c cat 127.0.0.1:1", "cannot use -e with -c: one program serves a connection"),
+        ] {
+            let error = run(line).unwrap_err();
+            assert_eq!(error.line(), expected, "relay {line}");
+            assert_eq!(error.status(), ExitStatus::Usage, "relay {line}");
+        }
+        assert_eq!(run("9000 host").unwrap_err().status(), ExitStatus::Usage);
+    }
+
+    #[test]
+    fn every_flag_reaches_the_plan() {
+        let relay = run("-m 3 --max-per-ip 2 --allow 10.0.0.0/8 --deny @f --open --once --grace 5 -w 6 \
+             --connect-timeout 7 --half-close-timeout 8 --linger 9 -L 10M --limit-total 20M --splice never 1 a:1")
+        .unwrap();
+        let seconds = Duration::from_secs;
+        let serving = &relay.serving;
+        assert!(relay.once && serving.open && serving.keep && !relay.transfer.splice);
+        assert_eq!((serving.most, serving.most_per_ip, serving.grace), (Some(3), Some(2), seconds(5)));
+        let lists: Vec<_> = serving.allow.iter().chain(&serving.deny).map(ToString::to_string).collect();
+        assert_eq!(lists, ["10.0.0.0/8", "@f"]);
+        assert_eq!((relay.transfer.idle, relay.connect_timeout), (Some(seconds(6)), seconds(7)));
+        assert_eq!((relay.half_close, relay.transfer.linger), (seconds(8), seconds(9)));
+        assert_eq!((relay.transfer.rate, relay.limit_total), (Some(Rate(10_000_000)), Some(Rate(20_000_000))));
+    }
+
+    #[test]
+    fn explain_is_one_decision_a_line() {
+        let explain = |line: &str| match plan(split(&format!("relay --explain {line}"))).unwrap() {
+            Request::Explain(plan) => plan.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            explain("-m 3 --allow ::1 -w 5 --limit-total 1M 9000 db:5432"),
+            "\
+listen on tcp:9000 and accept connections until stopped
+connect to tcp:db:5432 for each of them, and join the two
+hold at most 3 connections at once
+allow only ::1
+give up a connect when it has taken 10s, and reset the client
+on TCP, unless said otherwise: no delay, keepalive every 1m, user timeout 5m
+pass an end of file on, and a reset once what came before it is delivered
+end a session when one direction has ended and the other was silent for 5m
+end a session when no byte has moved for 5s
+move at most 1M a second in each direction of all sessions together
+"
+        );
+        assert!(explain("@a -- cat -u").starts_with(
+            "listen on unix:@a and accept connections until stopped\nrun cat -u for each of them, and join the two\n"
+        ));
+    }
+}

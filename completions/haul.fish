@@ -179,6 +179,8 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -s c -d 'Join each conn
 complete -c haul -n "__fish_haul_using_subcommand relay" -l allow -d 'Let only these connect: networks with commas between them, or @FILE with one a line [default: everybody]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l deny -d 'Do not let these connect, whatever --allow says; written in the same way [default: nobody]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l iface -d 'Use this network interface only, say eth0' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l log -d 'Write a line for each session that is over to FILE, or - for standard output [default: to none]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -s o -d 'Write a copy of what passes into DIR: N.up from the client and N.down to it, for the session\'s number N' -r -f -a "(__fish_complete_directories)"
 complete -c haul -n "__fish_haul_using_subcommand relay" -l block -d 'Move at most SIZE bytes in one system call, 1 to 1Gi [default: chosen for the kind of endpoint]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l buffer -d 'Hold at most SIZE bytes, 1 to 1Gi, in transit in each direction [default: chosen for the kind of endpoint]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l splice -d 'Whether the kernel may move bytes without copying them through haul [default: auto]' -r -f -a "auto\t'where the kernel can'
@@ -200,6 +202,8 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -l open -d 'Serve a pro
 complete -c haul -n "__fish_haul_using_subcommand relay" -s 4 -d 'Use IPv4 only [default: both families]'
 complete -c haul -n "__fish_haul_using_subcommand relay" -s 6 -d 'Use IPv6 only [default: both families]'
 complete -c haul -n "__fish_haul_using_subcommand relay" -s n -d 'Take addresses and ports as numbers only; nothing is looked up'
+complete -c haul -n "__fish_haul_using_subcommand relay" -l hex -d 'Write the copies as hexadecimal dumps, N.up.hex and N.down.hex'
+complete -c haul -n "__fish_haul_using_subcommand relay" -l timestamps -d 'Begin each line of the dumps with the time'
 complete -c haul -n "__fish_haul_using_subcommand relay" -s v -d 'Say more on standard error; -vv says still more [default: failures, and the address of a free port]'
 complete -c haul -n "__fish_haul_using_subcommand relay" -l quiet -d 'Say nothing on standard error but failures'
 complete -c haul -n "__fish_haul_using_subcommand relay" -l explain -d 'Print what would be done, a decision a line, and do nothing'

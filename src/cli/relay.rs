@@ -1,16 +1,20 @@
 //! `haul relay`: its flags, and the plan they make.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::time::Duration;
+
+use clap::ValueHint;
 
 use super::clients::Gate;
 use super::program::{Copies, Programs};
 use super::shared::{self, Buffers, Directions, Limits, Output, Route, Tuning};
-use super::{Request, endpoint, request, value};
+use super::value::{self, Value, fault};
+use super::{Request, endpoint, request};
 use crate::error::{Error, Op};
-use crate::plan::address::{Options, Program};
-use crate::plan::relay::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_HALF_CLOSE, Pair, Relay, Target};
-use crate::plan::{AfterPeerEof, DEFAULT_GRACE, DEFAULT_LINGER, Local, Plan, Serving, Transfer, advice};
+use crate::plan::address::{BadAddress, Options, Program};
+use crate::plan::relay::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_HALF_CLOSE, LogSink, Pair, Relay, Target};
+use crate::plan::{self, AfterPeerEof, DEFAULT_GRACE, DEFAULT_LINGER, Local, Plan, Serving, Transfer, advice};
 use crate::units::Rate;
 
 /// Join every connection that comes to LISTEN to one of its own to TARGET, until stopped.
@@ -18,7 +22,8 @@ use crate::units::Rate;
 /// Both are endpoints: TCP to TCP, TCP to a Unix socket, IPv6 to IPv4, a port to a program. An end of file is passed on
 /// while the other direction goes on, and a reset once everything that came before it is delivered: a target that
 /// answers and closes while its client still sends has its whole answer delivered. Several pairs are served by one
-/// process; nobody is accepted before all of them are bound.
+/// process; nobody is accepted before all of them are bound. A file is a target too: it is opened for each session, and
+/// sent to the client, or with file,append:NAME what the client sends is appended to it.
 #[derive(Debug, clap::Parser)]
 #[command(
     name = "relay",
@@ -54,6 +59,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     route: Route,
+
+    #[command(flatten)]
+    records: Records,
 
     #[command(flatten)]
     buffers: Buffers,
@@ -94,6 +102,52 @@ struct Sessions {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Logs and copies")]
+struct Records {
+    /// Write a line for each session that is over to FILE, or - for standard output [default: to none]
+    ///
+    /// It holds, with a space between: the time, the client, the target, bytes from the client, bytes to it, seconds,
+    /// and how it ended, which is the rest of the line. A file is appended to.
+    #[arg(long, value_name = "FILE|-", value_parser = Value(log))]
+    log: Option<LogSink>,
+
+    /// Write a copy of what passes into DIR: N.up from the client and N.down to it, for the session's number N.
+    #[arg(short = 'o', value_name = "DIR", value_parser = value::file(), value_hint = ValueHint::DirPath)]
+    output: Option<PathBuf>,
+
+    /// Write the copies as hexadecimal dumps, N.up.hex and N.down.hex.
+    #[arg(long)]
+    hex: bool,
+
+    /// Begin each line of the dumps with the time.
+    #[arg(long)]
+    timestamps: bool,
+}
+
+impl Records {
+    /// The copies that `-o` asks for.
+    fn copies(&self) -> Result<Option<plan::relay::Copies>, Error> {
+        if self.hex && self.output.is_none() {
+            return Err(advice::lonely("--hex", "-o", "the dumps need a directory to go to", "-o DIR --hex"));
+        }
+        if self.timestamps && !self.hex {
+            let why = "the time stands in front of the lines of a dump";
+            return Err(advice::lonely("--timestamps", "--hex", why, "-o DIR --hex --timestamps"));
+        }
+        let (hex, timestamps) = (self.hex, self.timestamps);
+        Ok(self.output.clone().map(|directory| plan::relay::Copies { directory, hex, timestamps }))
+    }
+}
+
+fn log(value: &OsStr) -> Result<LogSink, BadAddress> {
+    match value.as_encoded_bytes() {
+        b"" => Err(fault("the name is empty")),
+        b"-" => Ok(LogSink::Stdout),
+        _ => Ok(LogSink::File(value.into())),
+    }
+}
+
+#[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Clients")]
 struct Clients {
     /// Hold at most N sessions at once; who comes then waits to be accepted [default: what the descriptor limit allows]
@@ -122,6 +176,8 @@ Examples:
   haul relay ::/8080 127.0.0.1:8080 --allow 2001:db8::/32
                                           IPv6 in front of an IPv4 service
   haul relay 127.0.0.1:7 -- cat           a program for each connection
+  haul relay 9000 file:page --log -       a file for each, and a line about it
+  haul relay 9000 db:5432 -o dumps --hex  what passes, for people to read
 
 See also: haul help endpoints, exit, eof, units.";
 
@@ -157,6 +213,8 @@ impl Args {
             half_close: sessions.half_close_timeout.unwrap_or(DEFAULT_HALF_CLOSE),
             limit_total: sessions.limit_total,
             once: self.clients.once,
+            copies: self.records.copies()?,
+            log: self.records.log,
             transfer: Transfer {
                 after_peer_eof: AfterPeerEof::Send,
                 idle: sessions.idle,
@@ -200,7 +258,7 @@ fn pairs(words: &[OsString], local: Local) -> Result<Vec<Pair>, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Request, plan};
+    use super::super::{Request, plan as parsed};
     use super::*;
     use crate::outcome::ExitStatus;
 
@@ -209,7 +267,7 @@ mod tests {
     }
 
     fn run(line: &str) -> Result<Relay, Error> {
-        match plan(split(&format!("relay {line}")))? {
+        match parsed(split(&format!("relay {line}")))? {
             Request::Run(Plan::Relay(relay)) => Ok(*relay),
             other => panic!("relay {line}: {other:?}"),
         }
@@ -260,8 +318,19 @@ mod tests {
     }
 
     #[test]
+    fn a_log_and_copies_are_asked_for_in_their_own_words() {
+        assert_eq!(run("--log - 1 a:1").unwrap().log, Some(LogSink::Stdout));
+        assert_eq!(run("--log f 1 a:1").unwrap().log, Some(LogSink::File("f".into())));
+        let copies = plan::relay::Copies { directory: "d".into(), hex: true, timestamps: true };
+        assert_eq!(run("-o d --hex --timestamps 1 a:1").unwrap().copies, Some(copies));
+        for line in ["--hex 1 a:1", "-o d --timestamps 1 a:1", "--log '' 1 a:1"] {
+            assert_eq!(run(line).unwrap_err().status(), ExitStatus::Usage, "relay {line}");
+        }
+    }
+
+    #[test]
     fn explain_is_one_decision_a_line() {
-        let explain = |line: &str| match plan(split(&format!("relay --explain {line}"))).unwrap() {
+        let explain = |line: &str| match parsed(split(&format!("relay --explain {line}"))).unwrap() {
             Request::Explain(plan) => plan.to_string(),
             other => panic!("{other:?}"),
         };

@@ -26,10 +26,12 @@ use crate::session::end::{End, Side};
 use crate::session::limits::soonest;
 use crate::session::policy::Policy;
 use crate::session::share::{Common, Share};
+use crate::session::tap::Tap;
 use crate::session::{Context, Session};
 use crate::sys;
 
 /// What every link of one command has in common.
+#[derive(Clone)]
 pub(super) struct Joint {
     /// How bytes move and how it ends.
     pub(super) transfer: Transfer,
@@ -91,6 +93,11 @@ impl Joint {
     /// The same, for many links at once.
     pub(super) fn for_many(self) -> Self {
         Joint { alone: false, ..self }
+    }
+
+    /// The same with other rules for how bytes move.
+    pub(super) fn with_transfer(&self, transfer: Transfer) -> Self {
+        Joint { transfer, ..self.clone() }
     }
 
     /// The rules of each session.
@@ -171,14 +178,22 @@ impl Joint {
             },
             (Local::Stdio, stdio) => stdio_end(stdio.unwrap_or(Transport::Descriptors(Default::default()))),
         };
-        self.join_ends(turn, near, far_end(opened, self.converts()), number)
+        let tap = self.copier.as_ref().map(|copier| copier.tap(number));
+        self.join_ends(turn, near, far_end(opened, self.converts()), number, tap)
     }
 
     /// Joins a connection to whatever it is for.
     ///
     /// # Errors
     /// epoll refuses.
-    pub(super) fn join_ends(&self, turn: &mut Turn, near: End, far: End, number: u64) -> Result<Link, Error> {
+    pub(super) fn join_ends(
+        &self,
+        turn: &mut Turn,
+        near: End,
+        far: End,
+        number: u64,
+        tap: Option<Tap>,
+    ) -> Result<Link, Error> {
         let context = Context {
             number,
             policy: self.policy(),
@@ -187,7 +202,6 @@ impl Joint {
             observer: Rc::clone(&self.observer),
         };
         let session = Session::new(near, far, context, turn.now());
-        let tap = self.copier.as_ref().map(|copier| copier.tap(number));
         let share = self.total.clone().map(Share::new);
         let session = session.with_share(share).with_half_close(self.half_close);
         let mut session = session.with_tap(tap).with_banner(&self.transfer.banner);

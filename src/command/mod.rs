@@ -64,7 +64,7 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
         }
         Plan::Relay(plan) => {
             let free_port = plan.pairs.iter().any(|pair| pair.at.asks_for_free_port());
-            let reporting = Reporting::open(&plan.report, free_port)?;
+            let reporting = Reporting::open(&plan.report, free_port)?.with_log(relay::open_log(&plan)?);
             drive(relay::relay(*plan, &reporting), reporting)
         }
     }

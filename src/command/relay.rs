@@ -5,6 +5,7 @@
 //! Each session is a task of its own ([`passage`]); what they share is on the [`floor`].
 
 mod floor;
+mod journal;
 mod passage;
 
 use std::cell::Cell;
@@ -17,17 +18,17 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::client::Closing;
 use super::gate::{Gate, possible};
-use super::reporting::Reporting;
+use super::reporting::{Reporting, appended};
 use crate::endpoint::accept::{Accepted, Acceptor};
 use crate::endpoint::access::Access;
 use crate::endpoint::open::Opened;
 use crate::error::{Error, Op};
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
-use crate::plan::relay::{Relay, tuned};
+use crate::plan::relay::{LogSink, Relay, tuned};
 use crate::plan::{Serving, policy};
 use crate::reactor::{Park, Task, TaskId, Turn};
-use crate::report::{Console, Summary};
+use crate::report::{Console, Outlet, Summary};
 use crate::session::limits::soonest;
 use floor::Floor;
 use passage::Passage;
@@ -71,10 +72,23 @@ pub(super) fn relay(plan: Relay, reporting: &Reporting) -> Result<Box<dyn Task>,
     }))
 }
 
+/// Opens what `--log` asks for.
+///
+/// # Errors
+/// It cannot be opened.
+pub(super) fn open_log(plan: &Relay) -> Result<Option<Outlet>, Error> {
+    match &plan.log {
+        None => Ok(None),
+        Some(LogSink::Stdout) => Ok(Some(Outlet::new(std::io::stdout()))),
+        Some(LogSink::File(path)) => appended(path).map(Some),
+    }
+}
+
 /// Sessions at once: each needs descriptors for both ends, and more for a program.
 fn most(plan: &Relay) -> u64 {
     let programs = plan.pairs.iter().any(|pair| pair.target.is_program());
     let each = if programs { WITH_PROGRAM } else { WITH_SOCKET };
+    let each = if plan.copies.is_some() { each + 2 } else { each };
     plan.serving.most.unwrap_or(u64::MAX).min(possible(each))
 }
 

@@ -1,6 +1,7 @@
 //! What `haul relay` was asked to do, and what of it fits together.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{Address, Host, Keepalive, Kind, Options, Program, UnixSocket};
@@ -9,6 +10,7 @@ use super::explain::{remainder, report, serving, shown};
 use super::role::{in_this_version, refusal};
 use super::{DEFAULT_GRACE, Report, Serving, Transfer, policy};
 use crate::error::{Error, Op};
+use crate::escape::Escaped;
 use crate::units::{Rate, Span};
 
 /// `--connect-timeout` where it is not given.
@@ -32,10 +34,34 @@ pub struct Relay {
     pub limit_total: Option<Rate>,
     /// `--once`: one session, and its status is haul's.
     pub once: bool,
+    /// `--log`: where a line for each session goes.
+    pub log: Option<LogSink>,
+    /// `-o`: the directory for copies of what passes, a file for each session and direction.
+    pub copies: Option<Copies>,
     /// How the bytes of each session move.
     pub transfer: Transfer,
     /// What is told, and to whom.
     pub report: Report,
+}
+
+/// Where the line for each session goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogSink {
+    /// `-`
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+/// `-o`: copies of what passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copies {
+    /// The directory.
+    pub directory: PathBuf,
+    /// `--hex`: as hexadecimal and text, otherwise as it is.
+    pub hex: bool,
+    /// `--timestamps`: each line of the dump begins with the time.
+    pub timestamps: bool,
 }
 
 /// A listener and where what comes to it goes.
@@ -63,6 +89,16 @@ impl Target {
             Target::Address(address) => policy::is_program(address),
             Target::Program(_) => true,
         }
+    }
+
+    /// True for a file. It is opened for each session, and read unless it is appended to: a client does not empty it.
+    pub fn is_file(&self) -> bool {
+        matches!(self, Target::Address(address) if matches!(address.kind, Kind::File(_)))
+    }
+
+    /// True for a file that is written.
+    pub fn is_appended(&self) -> bool {
+        self.is_file() && matches!(self, Target::Address(address) if address.options.append)
     }
 }
 
@@ -140,7 +176,10 @@ fn reaches(to: &Address) -> Result<(), Error> {
         Kind::Stdio | Kind::Fd { .. } => {
             no("there is one of it, and every session wants its own", "haul listen, for one connection")
         }
-        Kind::File(_) | Kind::Fifo(_) => no("it has one direction", "a program: sh:'cat > FILE'"),
+        Kind::Fifo(_) => no("there is one of it, and every session wants its own", "a program: sh:'cat > FIFO'"),
+        Kind::File(_) if to.options.append && to.options.offset.is_some() => {
+            no("append writes at the end, whatever the offset", "one of the two options")
+        }
         _ => Ok(()),
     }
 }
@@ -220,9 +259,11 @@ pub(super) fn explain(plan: &Relay, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let how_many = if plan.once { "one connection" } else { "connections until stopped" };
     for Pair { at, target } in &plan.pairs {
         writeln!(f, "listen on {at} and accept {how_many}")?;
-        match target.is_program() {
-            true => writeln!(f, "run {target} for each of them, and join the two")?,
-            false => writeln!(f, "connect to {target} for each of them, and join the two")?,
+        match target {
+            target if target.is_program() => writeln!(f, "run {target} for each of them, and join the two")?,
+            target if target.is_appended() => writeln!(f, "append what each of them sends to {target}")?,
+            target if target.is_file() => writeln!(f, "send each of them {target}, and drop what it sends")?,
+            target => writeln!(f, "connect to {target} for each of them, and join the two")?,
         }
     }
     serving(&plan.serving, f)?;
@@ -241,6 +282,19 @@ pub(super) fn explain(plan: &Relay, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     if plan.serving.grace != DEFAULT_GRACE {
         writeln!(f, "when stopping, give busy sessions {}", Span(plan.serving.grace))?;
+    }
+    match &plan.log {
+        Some(LogSink::Stdout) => writeln!(f, "write a line for each session to standard output")?,
+        Some(LogSink::File(path)) => {
+            writeln!(f, "append a line for each session to {}", Escaped(path.as_os_str().as_encoded_bytes()))?;
+        }
+        None => {}
+    }
+    if let Some(Copies { directory, hex, timestamps }) = &plan.copies {
+        let path = Escaped(directory.as_os_str().as_encoded_bytes());
+        let what = if *hex { "dump" } else { "copy" };
+        let time = if *timestamps { ", with the time" } else { "" };
+        writeln!(f, "{what} each direction of each session to a file in {path}{time}")?;
     }
     // an end by that limit is told above: it has no status of haul's
     remainder(&Transfer { idle: None, ..plan.transfer.clone() }, f)?;
@@ -273,6 +327,8 @@ mod tests {
             half_close: DEFAULT_HALF_CLOSE,
             limit_total: None,
             once: false,
+            log: None,
+            copies: None,
             transfer: plain(),
             report: Report::default(),
         }

@@ -4,33 +4,46 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::journal::Journal;
 use crate::command::client::Closing;
+use crate::command::copy::Copier;
 use crate::command::link::Joint;
 use crate::command::reporting::Reporting;
 use crate::endpoint::{open, process};
-use crate::error::Error;
-use crate::event::Observer;
-use crate::plan::Local;
+use crate::error::{Error, Op};
+use crate::event::{Event, Observer};
 use crate::plan::address::{Address, Program};
-use crate::plan::relay::{Relay, Target, tuned};
+use crate::plan::relay::Target;
+use crate::plan::relay::{Copies, Pair, Relay, tuned};
+use crate::plan::{self, Flow, Local, Transfer};
 use crate::session::share::Common;
+use crate::session::tap::Tap;
 
 /// Shared by every session of one thread.
 pub(super) struct Floor {
     /// Where a client of each listener goes.
     places: Vec<Place>,
-    /// How bytes move.
-    pub(super) joint: Joint,
+    /// What is the same for all of them.
+    joint: Joint,
     /// Longest time that connecting to one target may take.
     pub(super) connect_timeout: Duration,
     /// Tells every session to come to its end.
     pub(super) closing: Rc<Cell<Option<Closing>>>,
     /// The failure of the one session is told at the end and not when it happens.
     pub(super) once: bool,
+    /// Where a line for each session goes.
+    pub(super) journal: Option<Journal>,
+    copies: Option<Copies>,
+}
+
+/// What a client is joined to, and how.
+pub(super) struct Place {
+    pub(super) goal: Goal,
+    pub(super) joint: Joint,
 }
 
 /// What a client is joined to.
-pub(super) enum Place {
+pub(super) enum Goal {
     /// Something to be opened.
     Open(Box<Address>),
     /// A program to be started.
@@ -41,18 +54,28 @@ impl Floor {
     /// What a plan says.
     ///
     /// # Errors
-    /// A program that cannot be run.
+    /// A program that cannot be run, a directory for copies that is not there.
     pub(super) fn new(plan: &Relay, reporting: &Reporting, closing: Rc<Cell<Option<Closing>>>) -> Result<Self, Error> {
-        let places: Vec<_> = plan.pairs.iter().map(|pair| Place::of(&pair.target)).collect();
-        for place in &places {
-            if let Place::Run(program) = place {
-                process::check(program)?;
-            }
-        }
         let total = plan.limit_total.map(|rate| Common::new(rate, Instant::now()));
         let joint = Joint::new(plan.transfer.clone(), Local::Stdio, plan.serving.grace, reporting.observers());
         let joint = joint.for_relay(plan.half_close, total);
-        Ok(Floor { places, joint, connect_timeout: plan.connect_timeout, closing, once: plan.once })
+        let places: Vec<_> = plan.pairs.iter().map(|pair| Place::of(pair, &joint)).collect();
+        for place in &places {
+            if let Goal::Run(program) = &place.goal {
+                process::check(program)?;
+            }
+        }
+        let copies = plan.copies.clone();
+        if let Some(Copies { directory, .. }) = &copies {
+            let name = directory.as_os_str().as_encoded_bytes();
+            let found = directory.metadata().map_err(|error| Error::new(Op::Open, name, error))?;
+            if !found.is_dir() {
+                let advice = "a directory, for a file of each session and direction";
+                return Err(Error::said(Op::Open, name, "it is not a directory").with_advice(advice));
+            }
+        }
+        let journal = reporting.log().map(Journal::new);
+        Ok(Floor { places, joint, connect_timeout: plan.connect_timeout, closing, once: plan.once, journal, copies })
     }
 
     /// Where a client of this listener goes.
@@ -69,16 +92,46 @@ impl Floor {
     pub(super) fn moved(&self) -> [u64; 2] {
         [0, 1].map(|direction| self.joint.meter.delivered(direction))
     }
+
+    /// Who copies a session, if anybody is to. Trouble with a copy is told, and does not stop the session.
+    pub(super) fn tap(&self, number: u64) -> Option<Tap> {
+        let Copies { directory, hex, timestamps } = self.copies.as_ref()?;
+        let plans = ["down", "up"].map(|way| {
+            let ending = if *hex { ".hex" } else { "" };
+            let path = directory.join(format!("{number}.{way}{ending}"));
+            plan::Copy { path, hex: *hex, timestamps: *timestamps }
+        });
+        match Copier::both_ways(plans, self.observer()) {
+            Ok(tap) => Some(tap),
+            Err(error) => {
+                let reason = error.line();
+                self.observer().observe(&Event::Error { session: Some(number), reason });
+                None
+            }
+        }
+    }
 }
 
 impl Place {
-    fn of(target: &Target) -> Self {
-        match target {
-            Target::Program(program) => Place::Run(program.clone()),
+    fn of(pair: &Pair, joint: &Joint) -> Self {
+        let transfer = &joint.transfer;
+        let transfer = match &pair.target {
+            target if target.is_appended() => Transfer { stdin: false, ..transfer.clone() },
+            target if target.is_file() => Transfer { flow: Flow::SendOnly, ..transfer.clone() },
+            _ => transfer.clone(),
+        };
+        let goal = match &pair.target {
+            Target::Program(program) => Goal::Run(program.clone()),
             Target::Address(address) => match open::program(address) {
-                Some(program) => Place::Run(program),
-                None => Place::Open(Box::new(tuned(address))),
+                Some(program) => Goal::Run(program),
+                None => Goal::Open(Box::new(tuned(address))),
             },
-        }
+        };
+        Place { goal, joint: joint.with_transfer(transfer) }
+    }
+
+    /// Whether bytes will come from what is opened there, and whether they will go to it.
+    pub(super) fn ways(&self) -> (bool, bool) {
+        (self.joint.sends(), self.joint.transfer.flow != Flow::SendOnly)
     }
 }

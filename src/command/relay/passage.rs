@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::floor::{Floor, Place};
+use super::floor::{Floor, Goal};
+use super::journal::Parties;
 use crate::command::approach::Approach;
 use crate::command::client::{Closing, Leaving, cut_short};
 use crate::command::link::{Link, far_end, program_end};
@@ -13,7 +14,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
 use crate::reactor::{Park, Task, Turn};
-use crate::session::end::End;
+use crate::session::end::{End, Side};
 use crate::session::limits::soonest;
 
 /// It, from the moment its client was accepted.
@@ -23,6 +24,8 @@ pub(super) struct Passage {
     leaving: Leaving,
     pair: usize,
     number: u64,
+    /// Where sessions are written down, who this one is between.
+    parties: Option<Box<Parties>>,
 }
 
 enum Stage {
@@ -40,20 +43,28 @@ impl Passage {
     /// A client that came to the listener of this pair.
     pub(super) fn new(client: Opened, floor: Rc<Floor>, pair: usize, number: u64) -> Self {
         let leaving = Leaving::new(Rc::clone(&floor.closing));
-        Passage { stage: Stage::New(Box::new(client)), floor, leaving, pair, number }
+        let named = |_: &_| Box::new(Parties { client: client.peer.clone(), ..Parties::default() });
+        let parties = floor.journal.as_ref().map(named);
+        Passage { stage: Stage::New(Box::new(client)), floor, leaving, pair, number, parties }
     }
 
     /// Begins to open the target, or starts the program.
     fn begin(&mut self, turn: &mut Turn, client: Opened) -> Result<(), Error> {
         let floor = Rc::clone(&self.floor);
-        match floor.place(self.pair) {
-            Some(Place::Run(program)) => match program_end(program, &client) {
-                Ok(near) => self.join(turn, near, client),
+        let Some(place) = floor.place(self.pair) else { return Ok(()) };
+        match &place.goal {
+            Goal::Run(program) => match program_end(program, &client) {
+                Ok(near) => {
+                    if let (Some(parties), Side::Program(name)) = (&mut self.parties, near.side()) {
+                        parties.target.clone_from(name);
+                    }
+                    self.join(turn, near, client)
+                }
                 Err(error) => Err(turn_away(turn, client, error)),
             },
-            Some(Place::Open(address)) => {
+            Goal::Open(address) => {
                 let patience = Patience::new(None, Some(floor.connect_timeout));
-                let approach = Approach::new(address, (true, true), patience, Rc::clone(floor.observer()));
+                let approach = Approach::new(address, place.ways(), patience, Rc::clone(floor.observer()));
                 let begun = approach.and_then(|mut approach| approach.start(turn).map(|()| approach));
                 match begun {
                     Ok(approach) => self.stage = Stage::Reaching(Box::new((client, approach))),
@@ -61,7 +72,6 @@ impl Passage {
                 }
                 Ok(())
             }
-            None => Ok(()),
         }
     }
 
@@ -86,6 +96,9 @@ impl Passage {
                 let (protocol, peer, local) = (target.protocol, target.peer.clone(), target.local.clone());
                 let connected = Event::Connected { session: self.number, protocol, peer, local };
                 self.floor.observer().observe(&connected);
+                if let Some(parties) = &mut self.parties {
+                    parties.target.clone_from(&target.peer);
+                }
                 self.join(turn, far_end(target, false), client)
             }
             Err(why) => {
@@ -97,7 +110,9 @@ impl Passage {
     }
 
     fn join(&mut self, turn: &mut Turn, near: End, client: Opened) -> Result<(), Error> {
-        let link = self.floor.joint.join_ends(turn, near, far_end(client, false), self.number)?;
+        let Some(place) = self.floor.place(self.pair) else { return Ok(()) };
+        let (far, tap) = (far_end(client, false), self.floor.tap(self.number));
+        let link = place.joint.join_ends(turn, near, far, self.number, tap)?;
         self.stage = Stage::Moving(Box::new(link));
         Ok(())
     }
@@ -110,7 +125,14 @@ impl Passage {
             let reason = error.line();
             self.floor.observer().observe(&Event::Error { session: Some(self.number), reason });
         }
-        Park::Done(Outcome::nothing_moved(Ended::Failed(error)))
+        self.done(Outcome::nothing_moved(Ended::Failed(error)))
+    }
+
+    fn done(&mut self, outcome: Outcome) -> Park {
+        if let (Some(journal), Some(parties)) = (&self.floor.journal, self.parties.take()) {
+            journal.write(&parties, &outcome);
+        }
+        Park::Done(outcome)
     }
 
     /// When to look again before there is a session.
@@ -142,11 +164,14 @@ impl Task for Passage {
         match &mut self.stage {
             Stage::Moving(link) => {
                 let until = self.leaving.heed(link, turn.now());
-                let park = link.turn(turn);
-                if let (Some(until), Park::Wait) = (until, &park) {
-                    turn.deadline_at_most(until);
+                match (link.turn(turn), until) {
+                    (Park::Done(outcome), _) => self.done(outcome),
+                    (Park::Wait, Some(until)) => {
+                        turn.deadline_at_most(until);
+                        Park::Wait
+                    }
+                    (park, _) => park,
                 }
-                park
             }
             Stage::Reaching(_) => {
                 turn.deadline(self.deadline());

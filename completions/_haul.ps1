@@ -156,6 +156,9 @@ Register-ArgumentCompleter -Native -CommandName 'haul' -ScriptBlock {
             break
         }
         'haul;relay' {
+            [CompletionResult]::new('--target', '--target', [CompletionResultType]::ParameterName, 'One more target for the listener; may be repeated [default: the one behind it]')
+            [CompletionResult]::new('--balance', '--balance', [CompletionResultType]::ParameterName, 'Which of several targets a client is joined to; the next is tried when that cannot be reached [default: first]')
+            [CompletionResult]::new('--resolve-every', '--resolve-every', [CompletionResultType]::ParameterName, 'Look the names of targets up again every T, and soon after a failure [default: 30s]')
             [CompletionResult]::new('-w', '-w', [CompletionResultType]::ParameterName, 'End a session when no byte has moved either way for T [default: no limit]')
             [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'Reset the client when connecting to its target has taken T [default: 10s]')
             [CompletionResult]::new('--half-close-timeout', '--half-close-timeout', [CompletionResultType]::ParameterName, 'End a session when one direction has ended and the other was silent for T [default: 5m]')

@@ -165,6 +165,11 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l stats -d 'Print to
 complete -c haul -n "__fish_haul_using_subcommand connect" -l nodelay -d 'Send small writes at once (TCP_NODELAY) [default: the system collects them]'
 complete -c haul -n "__fish_haul_using_subcommand connect" -l mptcp -d 'Use multipath TCP where the peer can, TCP where it cannot'
 complete -c haul -n "__fish_haul_using_subcommand connect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c haul -n "__fish_haul_using_subcommand relay" -l target -d 'One more target for the listener; may be repeated [default: the one behind it]' -r -f -a "(__fish_print_hostnames)"
+complete -c haul -n "__fish_haul_using_subcommand relay" -l balance -d 'Which of several targets a client is joined to; the next is tried when that cannot be reached [default: first]' -r -f -a "first\t'the first, in the order given'
+rr\t'one after the other'
+least\t'the one with the fewest sessions'"
+complete -c haul -n "__fish_haul_using_subcommand relay" -l resolve-every -d 'Look the names of targets up again every T, and soon after a failure [default: 30s]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -s w -d 'End a session when no byte has moved either way for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l connect-timeout -d 'Reset the client when connecting to its target has taken T [default: 10s]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l half-close-timeout -d 'End a session when one direction has ended and the other was silent for T [default: 5m]' -r

@@ -9,11 +9,13 @@ use clap::ValueHint;
 use super::clients::Gate;
 use super::program::{Copies, Programs};
 use super::shared::{self, Buffers, Directions, Limits, Output, Route, Tuning};
-use super::value::{self, Value, fault};
+use super::value::{self, Choice, Value, fault};
 use super::{Request, endpoint, request};
 use crate::error::{Error, Op};
 use crate::plan::address::{BadAddress, Options, Program};
-use crate::plan::relay::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_HALF_CLOSE, LogSink, Pair, Relay, Target};
+use crate::plan::relay::{
+    Balance, DEFAULT_CONNECT_TIMEOUT, DEFAULT_HALF_CLOSE, DEFAULT_RESOLVE_EVERY, LogSink, Pair, Relay, Target,
+};
 use crate::plan::{self, AfterPeerEof, DEFAULT_GRACE, DEFAULT_LINGER, Local, Plan, Serving, Transfer, advice};
 use crate::units::Rate;
 
@@ -46,6 +48,9 @@ pub(super) struct Args {
     words: Vec<OsString>,
 
     #[command(flatten)]
+    targets: Targets,
+
+    #[command(flatten)]
     sessions: Sessions,
 
     #[command(flatten)]
@@ -71,6 +76,47 @@ pub(super) struct Args {
 
     #[command(flatten)]
     tuning: Tuning,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Targets")]
+struct Targets {
+    /// One more target for the listener; may be repeated [default: the one behind it]
+    #[arg(long = "target", value_name = "ENDPOINT", value_hint = ValueHint::Hostname)]
+    more: Vec<OsString>,
+
+    /// Which of several targets a client is joined to; the next is tried when that cannot be reached [default: first]
+    #[arg(long, value_name = "HOW", value_parser = BALANCE)]
+    balance: Option<Balance>,
+
+    /// Look the names of targets up again every T, and soon after a failure [default: 30s]
+    #[arg(long, value_name = "T", value_parser = value::limit())]
+    resolve_every: Option<Duration>,
+}
+
+const BALANCE: Choice<Balance> = Choice(&[
+    ("first", Balance::First, "the first, in the order given"),
+    ("rr", Balance::RoundRobin, "one after the other"),
+    ("least", Balance::Least, "the one with the fewest sessions"),
+]);
+
+impl Targets {
+    /// Adds `--target` to the one pair that may have it.
+    fn add_to(&self, pairs: &mut [Pair]) -> Result<(), Error> {
+        if self.more.is_empty() {
+            return Ok(());
+        }
+        match pairs {
+            [Pair { targets, .. }] if matches!(targets[..], [Target::Address(_)]) => {
+                for word in &self.more {
+                    targets.push(Target::Address(Box::new(endpoint::words(word, None)?)));
+                }
+                Ok(())
+            }
+            [_] => Err(advice::clash("--target", "a program", "it takes every client", "one of them")),
+            _ => Err(advice::clash("--target", "several pairs", "it does not say whose it is", "a command a pair")),
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -175,6 +221,8 @@ Examples:
                                           two pairs, 500 sessions in all
   haul relay ::/8080 127.0.0.1:8080 --allow 2001:db8::/32
                                           IPv6 in front of an IPv4 service
+  haul relay 5432 db1:5432 --target db2:5432
+                                          the second where the first cannot be reached
   haul relay 127.0.0.1:7 -- cat           a program for each connection
   haul relay 9000 file:page --log -       a file for each, and a line about it
   haul relay 9000 db:5432 -o dumps --hex  what passes, for people to read
@@ -188,10 +236,13 @@ impl Args {
         self.route.add_to(&mut flags)?;
         self.tuning.add_to(&mut flags);
         let mut pairs = pairs(&self.words, self.programs.local(program)?)?;
-        for Pair { at, target } in &mut pairs {
+        self.targets.add_to(&mut pairs)?;
+        for Pair { at, targets } in &mut pairs {
             at.overlay(&flags);
-            if let Target::Address(to) = target {
-                to.overlay(&flags);
+            for target in targets {
+                if let Target::Address(to) = target {
+                    to.overlay(&flags);
+                }
             }
         }
         let sessions = self.sessions;
@@ -213,6 +264,8 @@ impl Args {
             half_close: sessions.half_close_timeout.unwrap_or(DEFAULT_HALF_CLOSE),
             limit_total: sessions.limit_total,
             once: self.clients.once,
+            resolve_every: self.targets.resolve_every.unwrap_or(DEFAULT_RESOLVE_EVERY),
+            balance: self.targets.balance.unwrap_or_default(),
             copies: self.records.copies()?,
             log: self.records.log,
             transfer: Transfer {
@@ -238,12 +291,12 @@ fn pairs(words: &[OsString], local: Local) -> Result<Vec<Pair>, Error> {
     if let Local::Program(program) = local {
         return match words {
             [] => Err(missing("it does not say where to listen")),
-            [at] => Ok(vec![Pair { at: whole(at)?, target: Target::Program(program) }]),
+            [at] => Ok(vec![Pair { at: whole(at)?, targets: vec![Target::Program(program)] }]),
             _ => Err(advice::clash("a program", "TARGET", "each listener has one target", "one of them")),
         };
     }
     let pair = |two: &[OsString]| match two {
-        [at, to] => Ok(Pair { at: whole(at)?, target: Target::Address(Box::new(whole(to)?)) }),
+        [at, to] => Ok(Pair { at: whole(at)?, targets: vec![Target::Address(Box::new(whole(to)?))] }),
         [at] => {
             whole(at)?;
             Err(missing("a listener has no target"))
@@ -275,7 +328,11 @@ mod tests {
 
     fn shown(line: &str) -> Vec<String> {
         let pairs = run(line).unwrap_or_else(|error| panic!("relay {line}: {error}")).pairs;
-        pairs.iter().map(|pair| format!("{} {}", pair.at, pair.target)).collect()
+        let words = |pair: &Pair| {
+            let targets: Vec<_> = pair.targets.iter().map(ToString::to_string).collect();
+            format!("{} {}", pair.at, targets.join(" "))
+        };
+        pairs.iter().map(words).collect()
     }
 
     #[test]
@@ -286,7 +343,10 @@ mod tests {
         assert_eq!(shown("127.0.0.1:80 -- tr a 'b c'"), ["tcp:127.0.0.1:80 tr a 'b c'"]);
         assert_eq!(shown("-c 'a | b' 127.0.0.1:80"), ["tcp:127.0.0.1:80 sh -c 'a | b'"]);
         assert_eq!(shown("127.0.0.1:80 exec:cat"), ["tcp:127.0.0.1:80 exec:cat"]);
+        assert_eq!(shown("1 a:1 --target b:1 --target @c"), ["tcp:1 tcp:a:1 tcp:b:1 unix:@c"]);
         for (line, expected) in [
+            ("1 a:1 2 b:1 --target c:1", "cannot use --target with several pairs: it does not say whose it is"),
+            ("127.0.0.1:1 --target c:1 -- cat", "cannot use --target with a program: it takes every client"),
             ("", "cannot understand 'haul relay': it does not say where to listen"),
             ("9000", "cannot understand 'haul relay': a listener has no target"),
             ("9000 a:1 9001", "cannot understand 'haul relay': a listener has no target"),
@@ -304,7 +364,7 @@ mod tests {
     #[test]
     fn every_flag_reaches_the_plan() {
         let relay = run("-m 3 --max-per-ip 2 --allow 10.0.0.0/8 --deny @f --open --once --grace 5 -w 6 \
-             --connect-timeout 7 --half-close-timeout 8 --linger 9 -L 10M --limit-total 20M --splice never 1 a:1")
+             --connect-timeout 7 --half-close-timeout 8 --linger 9 -L 10M --limit-total 20M --splice never --resolve-every 11 --balance least --target b:2 1 a:1")
         .unwrap();
         let seconds = Duration::from_secs;
         let serving = &relay.serving;
@@ -314,6 +374,7 @@ mod tests {
         assert_eq!(lists, ["10.0.0.0/8", "@f"]);
         assert_eq!((relay.transfer.idle, relay.connect_timeout), (Some(seconds(6)), seconds(7)));
         assert_eq!((relay.half_close, relay.transfer.linger), (seconds(8), seconds(9)));
+        assert_eq!((relay.resolve_every, relay.balance), (seconds(11), Balance::Least));
         assert_eq!((relay.transfer.rate, relay.limit_total), (Some(Rate(10_000_000)), Some(Rate(20_000_000))));
     }
 
@@ -339,6 +400,7 @@ mod tests {
             "\
 listen on tcp:9000 and accept connections until stopped
 connect to tcp:db:5432 for each of them, and join the two
+look names up again every 30s, and after a failure
 hold at most 3 connections at once
 allow only ::1
 give up a connect when it has taken 10s, and reset the client

@@ -128,6 +128,11 @@ impl Joint {
         self.transfer.flow != Flow::ReceiveOnly && self.transfer.stdin
     }
 
+    /// True if bytes from the peer go to the local side.
+    pub(super) fn receives(&self) -> bool {
+        self.transfer.flow != Flow::SendOnly
+    }
+
     /// True if anything goes to the peer, be it only a banner.
     pub(super) fn writes(&self) -> bool {
         self.sends() || !self.transfer.banner.is_empty()

@@ -6,7 +6,10 @@
 
 mod floor;
 mod journal;
+mod names;
 mod passage;
+mod reach;
+mod scales;
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -25,7 +28,7 @@ use crate::endpoint::open::Opened;
 use crate::error::{Error, Op};
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
-use crate::plan::relay::{LogSink, Relay, tuned};
+use crate::plan::relay::{LogSink, Relay, Target, tuned};
 use crate::plan::{Serving, policy};
 use crate::reactor::{Park, Task, TaskId, Turn};
 use crate::report::{Console, Outlet, Summary};
@@ -86,7 +89,7 @@ pub(super) fn open_log(plan: &Relay) -> Result<Option<Outlet>, Error> {
 
 /// Sessions at once: each needs descriptors for both ends, and more for a program.
 fn most(plan: &Relay) -> u64 {
-    let programs = plan.pairs.iter().any(|pair| pair.target.is_program());
+    let programs = plan.pairs.iter().flat_map(|pair| &pair.targets).any(Target::is_program);
     let each = if programs { WITH_PROGRAM } else { WITH_SOCKET };
     let each = if plan.copies.is_some() { each + 2 } else { each };
     plan.serving.most.unwrap_or(u64::MAX).min(possible(each))
@@ -102,7 +105,8 @@ impl Forwarder {
         for pair in &self.plan.pairs {
             let mut door = Acceptor::open(&tuned(&pair.at))?;
             let Serving { allow, deny, .. } = &self.plan.serving;
-            policy::programs_and_the_bound(&pair.at, door.ip(), pair.target.is_program(), &self.plan.serving)?;
+            let program = pair.targets.iter().any(Target::is_program);
+            policy::programs_and_the_bound(&pair.at, door.ip(), program, &self.plan.serving)?;
             if door.ip().is_none() && !(allow.is_empty() && deny.is_empty()) {
                 let why = "who connects there has no address, and --allow and --deny would mean nothing";
                 return Err(Error::said(Op::Listen, pair.at.to_string(), why));
@@ -147,7 +151,7 @@ impl Forwarder {
         let (protocol, peer, local) = (accepted.protocol, accepted.peer.clone(), accepted.local.clone());
         self.floor.observer().observe(&Event::Accepted { session, protocol, peer, local });
         self.gate.enter(ip);
-        let passage = Passage::new(Opened::from(accepted), Rc::clone(&self.floor), pair, session);
+        let passage = Passage::new(Opened::from(accepted), Rc::clone(&self.floor), pair, session, turn.now());
         self.sessions.insert(turn.spawn(Box::new(passage)), ip);
         if self.plan.once {
             self.stop_accepting(turn);
@@ -217,7 +221,9 @@ impl Task for Forwarder {
     fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let failed = |error| Error::new(Op::Use, "signals", error);
         turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1]).map_err(failed)?;
-        self.bind(turn)
+        self.bind(turn)?;
+        turn.spawn(Box::new(self.floor.keeper()));
+        Ok(())
     }
 
     fn turn(&mut self, turn: &mut Turn) -> Park {

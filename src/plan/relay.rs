@@ -19,6 +19,9 @@ pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// `--half-close-timeout` where it is not given.
 pub const DEFAULT_HALF_CLOSE: Duration = Duration::from_secs(300);
 
+/// `--resolve-every` where it is not given.
+pub const DEFAULT_RESOLVE_EVERY: Duration = Duration::from_secs(30);
+
 /// `haul relay`: every connection that comes to a listener is joined to one that is made to its target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Relay {
@@ -34,6 +37,10 @@ pub struct Relay {
     pub limit_total: Option<Rate>,
     /// `--once`: one session, and its status is haul's.
     pub once: bool,
+    /// `--resolve-every`: how often the names of targets are looked up again.
+    pub resolve_every: Duration,
+    /// `--balance`: which of several targets a client is joined to.
+    pub balance: Balance,
     /// `--log`: where a line for each session goes.
     pub log: Option<LogSink>,
     /// `-o`: the directory for copies of what passes, a file for each session and direction.
@@ -42,6 +49,18 @@ pub struct Relay {
     pub transfer: Transfer,
     /// What is told, and to whom.
     pub report: Report,
+}
+
+/// Which of several targets a client is joined to (`--balance`); one that cannot be reached is followed by the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// The first in the order given.
+    #[default]
+    First,
+    /// One after the other.
+    RoundRobin,
+    /// The one with the fewest sessions.
+    Least,
 }
 
 /// Where the line for each session goes.
@@ -69,8 +88,8 @@ pub struct Copies {
 pub struct Pair {
     /// Where to listen.
     pub at: Address,
-    /// Where to connect to.
-    pub target: Target,
+    /// Where to connect to, one of them for each client. Invariant: at least one.
+    pub targets: Vec<Target>,
 }
 
 /// What a client is joined to.
@@ -100,6 +119,14 @@ impl Target {
     pub fn is_appended(&self) -> bool {
         self.is_file() && matches!(self, Target::Address(address) if address.options.append)
     }
+
+    /// The endpoint, where it is one.
+    pub fn address(&self) -> Option<&Address> {
+        match self {
+            Target::Address(address) => Some(address),
+            Target::Program(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Target {
@@ -109,6 +136,10 @@ impl fmt::Display for Target {
             Target::Program(program) => f.write_str(&shown(program)),
         }
     }
+}
+
+fn is_named(address: &Address) -> bool {
+    matches!(&address.kind, Kind::Tcp(at) if matches!(at.host, Host::Name(_)))
 }
 
 /// The address with what a relay sets on every TCP connection unless the user has: small writes go at once, and a peer
@@ -127,16 +158,16 @@ pub fn tuned(address: &Address) -> Address {
 
 /// Refuses what cannot work and contradictions, and notes what is odd.
 pub(super) fn settle(plan: &mut Relay, flags: &Options) -> Result<(), Error> {
-    for Pair { at, target } in &plan.pairs {
+    for Pair { at, targets } in &plan.pairs {
         listens(at, &plan.serving)?;
-        if let Target::Address(to) = target {
+        for to in targets.iter().filter_map(Target::address) {
             reaches(to)?;
             if is_itself(at, to) {
                 let cause = format!("{to} is this very listener, and every connection would make the next");
                 return Err(refusal(Op::Listen, at, &cause, "another target".into()));
             }
         }
-        policy::programs_and_the_world(at, target.is_program(), &plan.serving)?;
+        policy::programs_and_the_world(at, targets.iter().any(Target::is_program), &plan.serving)?;
     }
     let odd = odd(plan, flags);
     plan.report.advice.extend(odd);
@@ -212,7 +243,8 @@ fn odd(plan: &Relay, flags: &Options) -> Vec<Advice> {
         }
     };
     let serving = &plan.serving;
-    let program = plan.pairs.iter().any(|pair| pair.target.is_program());
+    let targets = || plan.pairs.iter().flat_map(|pair| &pair.targets);
+    let program = targets().any(Target::is_program);
     note(serving.open && !program, "--open is about programs, and none is run", "the command without it");
     note(
         serving.most.is_some_and(|most| serving.most_per_ip.is_some_and(|per_ip| per_ip > most)),
@@ -230,41 +262,67 @@ fn odd(plan: &Relay, flags: &Options) -> Vec<Advice> {
         "a smaller -L",
     );
     let keeps_records = |address: &Address| matches!(address.kind, Kind::Unix(_, UnixSocket::Seqpacket));
-    for Pair { at, target } in &plan.pairs {
-        let Target::Address(to) = target else { continue };
-        note(
-            keeps_records(at) != keeps_records(to),
-            &format!("between {at} and {to} the bounds of packets are lost"),
-            "unix,seqpacket on both halves",
-        );
+    for Pair { at, targets } in &plan.pairs {
+        for to in targets.iter().filter_map(Target::address) {
+            note(
+                keeps_records(at) != keeps_records(to),
+                &format!("between {at} and {to} the bounds of packets are lost"),
+                "unix,seqpacket on both halves",
+            );
+        }
     }
+    let named = targets().filter_map(Target::address).any(is_named);
+    note(
+        plan.resolve_every != DEFAULT_RESOLVE_EVERY && !named,
+        "--resolve-every changes nothing, for no target has a name",
+        "the command without it",
+    );
+    note(
+        plan.balance != Balance::First && plan.pairs.iter().all(|pair| pair.targets.len() < 2),
+        "--balance changes nothing, for there is one target",
+        "--target, for more",
+    );
     odd
 }
 
 impl Relay {
     /// Every endpoint, listeners and targets.
     fn addresses(&self) -> impl Iterator<Item = &Address> {
-        self.pairs.iter().flat_map(|pair| {
-            let to = match &pair.target {
-                Target::Address(to) => Some(&**to),
-                Target::Program(_) => None,
-            };
-            std::iter::once(&pair.at).chain(to)
-        })
+        self.pairs
+            .iter()
+            .flat_map(|pair| std::iter::once(&pair.at).chain(pair.targets.iter().filter_map(Target::address)))
+    }
+}
+
+fn explain_target(target: &Target, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match target {
+        target if target.is_program() => writeln!(f, "run {target} for each of them, and join the two"),
+        target if target.is_appended() => writeln!(f, "append what each of them sends to {target}"),
+        target if target.is_file() => writeln!(f, "send each of them {target}, and drop what it sends"),
+        target => writeln!(f, "connect to {target} for each of them, and join the two"),
     }
 }
 
 /// What `--explain` prints.
 pub(super) fn explain(plan: &Relay, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let how_many = if plan.once { "one connection" } else { "connections until stopped" };
-    for Pair { at, target } in &plan.pairs {
+    for Pair { at, targets } in &plan.pairs {
         writeln!(f, "listen on {at} and accept {how_many}")?;
-        match target {
-            target if target.is_program() => writeln!(f, "run {target} for each of them, and join the two")?,
-            target if target.is_appended() => writeln!(f, "append what each of them sends to {target}")?,
-            target if target.is_file() => writeln!(f, "send each of them {target}, and drop what it sends")?,
-            target => writeln!(f, "connect to {target} for each of them, and join the two")?,
+        if targets.len() > 1 {
+            let which = match plan.balance {
+                Balance::First => "the first",
+                Balance::RoundRobin => "the next in turn",
+                Balance::Least => "the one with the fewest sessions",
+            };
+            writeln!(f, "take {which} of these targets, and go on to another if that cannot be reached")?;
         }
+        for target in targets {
+            explain_target(target, f)?;
+        }
+    }
+    let named: Vec<_> = plan.pairs.iter().flat_map(|pair| &pair.targets).filter_map(Target::address).collect();
+    if named.into_iter().any(is_named) {
+        writeln!(f, "look names up again every {}, and after a failure", Span(plan.resolve_every))?;
     }
     serving(&plan.serving, f)?;
     writeln!(f, "give up a connect when it has taken {}, and reset the client", Span(plan.connect_timeout))?;
@@ -321,12 +379,14 @@ mod tests {
 
     fn relay(at: &str, to: &str) -> Relay {
         Relay {
-            pairs: vec![Pair { at: parse(at), target: Target::Address(Box::new(parse(to))) }],
+            pairs: vec![Pair { at: parse(at), targets: vec![Target::Address(Box::new(parse(to)))] }],
             serving: Serving { keep: true, ..Serving::default() },
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             half_close: DEFAULT_HALF_CLOSE,
             limit_total: None,
             once: false,
+            resolve_every: DEFAULT_RESOLVE_EVERY,
+            balance: Balance::First,
             log: None,
             copies: None,
             transfer: plain(),
@@ -397,7 +457,7 @@ mod tests {
             assert!(settle(&mut relay("127.0.0.1:9000", to), &Options::default()).is_ok());
         }
         let mut given = relay("9000", "a:1");
-        given.pairs[0].target = Target::Program(Program::Shell("cat".into()));
+        given.pairs[0].targets.push(Target::Program(Program::Shell("cat".into())));
         assert_eq!(settle(&mut given, &Options::default()).unwrap_err().status(), ExitStatus::Policy);
         given.serving.open = true;
         assert!(settle(&mut given, &Options::default()).is_ok());

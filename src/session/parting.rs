@@ -303,7 +303,7 @@ pub(super) fn reset_by(name: &str) -> Cause {
 
 impl End {
     /// What messages call it.
-    pub(super) fn name(&self, reading: bool) -> String {
+    pub fn name(&self, reading: bool) -> String {
         match self.side() {
             Side::Local { reading: name, .. } if reading => name.clone(),
             Side::Local { writing, .. } => writing.clone(),

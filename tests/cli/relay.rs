@@ -518,3 +518,65 @@ fn events_tell_of_each_session() {
         .collect();
     assert_eq!(names, ["listening", "accepted", "connected", "eof", "eof", "closed", "stats"]);
 }
+
+/// Which of these targets gets the next client, which is echoed to and kept.
+#[track_caller]
+fn next_of(relay: &Running, targets: &[&Listener]) -> (usize, Peer, Peer) {
+    let mut client = Peer::connect(relay.address());
+    let (index, mut server) = poll_until("a target to be connected to", || {
+        targets.iter().enumerate().find_map(|(index, target)| Some((index, target.accept_now()?)))
+    });
+    echoes(&mut client, &mut server);
+    (index, client, server)
+}
+
+// Several targets: the order is the user's choice, and one that cannot be reached is followed by the next.
+#[test]
+fn several_targets_are_balanced_and_stand_in_for_each_other() {
+    let (a, b) = (Listener::tcp(), Listener::tcp());
+    for (how, expected) in [("first", [0, 0, 0]), ("rr", [0, 1, 0]), ("least", [0, 1, 0])] {
+        let relay = relay_to(&a.endpoint(), &["--target", &b.endpoint(), "--balance", how]);
+        let served: Vec<_> = (0..3).map(|_| next_of(&relay, &[&a, &b])).collect();
+        assert_eq!(served.iter().map(|(index, ..)| *index).collect::<Vec<_>>(), expected, "{how}");
+    }
+    let (_keep, nobody) = refusing_address();
+    let relay = relay_to(&nobody.to_string(), &["--target", &b.endpoint(), "-v"]);
+    assert_eq!(next_of(&relay, &[&a, &b]).0, 1);
+    let line = relay.stderr_line("haul: session 1: cannot");
+    assert_eq!(
+        line,
+        format!("haul: session 1: cannot connect to {nobody}: connection refused; going on to the next target")
+    );
+}
+
+#[test]
+fn when_no_target_can_be_reached_all_of_them_are_named() {
+    let ((_a, a), (_b, b)) = (refusing_address(), refusing_address());
+    let relay = relay_to(&a.to_string(), &["--once", "--target", &b.to_string()]);
+    is_reset_at_once(relay.address());
+    let ended = relay.wait();
+    ended.code(1);
+    let each = |at| format!("cannot connect to {at}: connection refused");
+    assert_eq!(ended.one_error(), format!("haul: cannot connect to any of 2 targets: {}; {}", each(a), each(b)));
+}
+
+// A target with a name: sessions are made while names are looked up; one that is not found is told at the start, and
+// its clients are reset, while haul goes on.
+#[test]
+fn a_name_is_looked_up_without_holding_anybody() {
+    let target = Listener::tcp();
+    let at = format!("localhost:{}", target.address().port());
+    let relay = relay_to(&at, &["--resolve-every", "50ms"]);
+    for _ in 0..3 {
+        let mut client = Peer::connect(relay.address());
+        echoes(&mut client, &mut target.accept());
+    }
+    stop(relay);
+
+    let relay = relay_to("nonexistent.invalid:1", &[]);
+    let line = relay.stderr_line("haul: cannot connect to nonexistent.invalid:1: name not found");
+    let mut client = Peer::connect(relay.address());
+    assert_eq!(client.receive_all(), (vec![], Ending::Reset));
+    assert_eq!(relay.stderr_line("haul: session 1: "), line.replace("haul: ", "haul: session 1: "));
+    stop(relay);
+}

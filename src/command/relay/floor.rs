@@ -2,19 +2,21 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::journal::Journal;
+use super::names::{Keeper, NameId, Names};
+use super::scales::Scales;
 use crate::command::client::Closing;
 use crate::command::copy::Copier;
 use crate::command::link::Joint;
 use crate::command::reporting::Reporting;
-use crate::endpoint::{open, process};
+use crate::endpoint::{open, printed, process};
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
 use crate::plan::address::{Address, Program};
-use crate::plan::relay::Target;
-use crate::plan::relay::{Copies, Pair, Relay, tuned};
+use crate::plan::relay::{Balance, Copies, Pair, Relay, Target, tuned};
 use crate::plan::{self, Flow, Local, Transfer};
 use crate::session::share::Common;
 use crate::session::tap::Tap;
@@ -23,6 +25,8 @@ use crate::session::tap::Tap;
 pub(super) struct Floor {
     /// Where a client of each listener goes.
     places: Vec<Place>,
+    /// The addresses of targets.
+    pub(super) names: Rc<Names>,
     /// What is the same for all of them.
     joint: Joint,
     /// Longest time that connecting to one target may take.
@@ -36,16 +40,18 @@ pub(super) struct Floor {
     copies: Option<Copies>,
 }
 
-/// What a client is joined to, and how.
+/// What clients of one listener are joined to.
 pub(super) struct Place {
-    pub(super) goal: Goal,
-    pub(super) joint: Joint,
+    /// Its targets, each with how bytes move to and from it.
+    pub(super) goals: Vec<(Goal, Joint)>,
+    /// Which of them is next.
+    pub(super) scales: Arc<Scales>,
 }
 
 /// What a client is joined to.
 pub(super) enum Goal {
-    /// Something to be opened.
-    Open(Box<Address>),
+    /// Something to be opened, at addresses that are looked up where it has a name.
+    Open(Box<Address>, Option<NameId>),
     /// A program to be started.
     Run(Program),
 }
@@ -59,9 +65,10 @@ impl Floor {
         let total = plan.limit_total.map(|rate| Common::new(rate, Instant::now()));
         let joint = Joint::new(plan.transfer.clone(), Local::Stdio, plan.serving.grace, reporting.observers());
         let joint = joint.for_relay(plan.half_close, total);
-        let places: Vec<_> = plan.pairs.iter().map(|pair| Place::of(pair, &joint)).collect();
-        for place in &places {
-            if let Goal::Run(program) = &place.goal {
+        let names = Names::new(plan.resolve_every);
+        let places: Vec<_> = plan.pairs.iter().map(|pair| Place::of(pair, plan.balance, &joint, &names)).collect();
+        for (goal, _) in places.iter().flat_map(|place| &place.goals) {
+            if let Goal::Run(program) = goal {
                 process::check(program)?;
             }
         }
@@ -75,12 +82,26 @@ impl Floor {
             }
         }
         let journal = reporting.log().map(Journal::new);
-        Ok(Floor { places, joint, connect_timeout: plan.connect_timeout, closing, once: plan.once, journal, copies })
+        Ok(Floor {
+            places,
+            names,
+            joint,
+            connect_timeout: plan.connect_timeout,
+            closing,
+            once: plan.once,
+            journal,
+            copies,
+        })
     }
 
     /// Where a client of this listener goes.
     pub(super) fn place(&self, pair: usize) -> Option<&Place> {
         self.places.get(pair)
+    }
+
+    /// The task that keeps the addresses of targets.
+    pub(super) fn keeper(&self) -> Keeper {
+        Keeper::new(Rc::clone(&self.names), Rc::clone(self.observer()))
     }
 
     /// Who hears of everything.
@@ -113,25 +134,43 @@ impl Floor {
 }
 
 impl Place {
-    fn of(pair: &Pair, joint: &Joint) -> Self {
-        let transfer = &joint.transfer;
-        let transfer = match &pair.target {
-            target if target.is_appended() => Transfer { stdin: false, ..transfer.clone() },
-            target if target.is_file() => Transfer { flow: Flow::SendOnly, ..transfer.clone() },
-            _ => transfer.clone(),
-        };
-        let goal = match &pair.target {
+    fn of(pair: &Pair, balance: Balance, joint: &Joint, names: &Names) -> Self {
+        let goals =
+            pair.targets.iter().map(|target| (Goal::of(target, names), joint.with_transfer(moves(target, joint))));
+        Place { goals: goals.collect(), scales: Scales::new(balance, pair.targets.len(), Instant::now()) }
+    }
+}
+
+/// How bytes move to and from a target: a file has one direction.
+fn moves(target: &Target, joint: &Joint) -> Transfer {
+    let transfer = joint.transfer.clone();
+    match target {
+        target if target.is_appended() => Transfer { stdin: false, ..transfer },
+        target if target.is_file() => Transfer { flow: Flow::SendOnly, ..transfer },
+        _ => transfer,
+    }
+}
+
+impl Goal {
+    fn of(target: &Target, names: &Names) -> Self {
+        match target {
             Target::Program(program) => Goal::Run(program.clone()),
             Target::Address(address) => match open::program(address) {
                 Some(program) => Goal::Run(program),
-                None => Goal::Open(Box::new(tuned(address))),
+                None => {
+                    let address = tuned(address);
+                    let name = names.add(&address);
+                    Goal::Open(Box::new(address), name)
+                }
             },
-        };
-        Place { goal, joint: joint.with_transfer(transfer) }
+        }
     }
 
-    /// Whether bytes will come from what is opened there, and whether they will go to it.
-    pub(super) fn ways(&self) -> (bool, bool) {
-        (self.joint.sends(), self.joint.transfer.flow != Flow::SendOnly)
+    /// What messages call it.
+    pub(super) fn object(&self) -> Vec<u8> {
+        match self {
+            Goal::Open(address, _) => printed::object(address, "localhost"),
+            Goal::Run(_) => b"a program".to_vec(),
+        }
     }
 }

@@ -3,18 +3,17 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::floor::{Floor, Goal};
+use super::floor::Floor;
 use super::journal::Parties;
-use crate::command::approach::Approach;
+use super::reach::{Reach, Reached};
+use super::scales::Weight;
 use crate::command::client::{Closing, Leaving, cut_short};
-use crate::command::link::{Link, far_end, program_end};
-use crate::command::patience::Patience;
+use crate::command::link::{Link, far_end};
 use crate::endpoint::open::Opened;
 use crate::error::Error;
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
 use crate::reactor::{Park, Task, Turn};
-use crate::session::end::{End, Side};
 use crate::session::limits::soonest;
 
 /// It, from the moment its client was accepted.
@@ -22,17 +21,16 @@ pub(super) struct Passage {
     stage: Stage,
     floor: Rc<Floor>,
     leaving: Leaving,
-    pair: usize,
     number: u64,
+    /// The session's weight on its target.
+    weight: Option<Weight>,
     /// Where sessions are written down, who this one is between.
     parties: Option<Box<Parties>>,
 }
 
 enum Stage {
-    /// Nothing is done yet.
-    New(Box<Opened>),
     /// The client waits, and is not read, until its target is there.
-    Reaching(Box<(Opened, Approach)>),
+    Reaching(Box<(Opened, Reach)>),
     /// Bytes move.
     Moving(Box<Link>),
     /// Nothing is left to do.
@@ -41,78 +39,55 @@ enum Stage {
 
 impl Passage {
     /// A client that came to the listener of this pair.
-    pub(super) fn new(client: Opened, floor: Rc<Floor>, pair: usize, number: u64) -> Self {
+    pub(super) fn new(client: Opened, floor: Rc<Floor>, pair: usize, number: u64, now: Instant) -> Self {
         let leaving = Leaving::new(Rc::clone(&floor.closing));
         let named = |_: &_| Box::new(Parties { client: client.peer.clone(), ..Parties::default() });
         let parties = floor.journal.as_ref().map(named);
-        Passage { stage: Stage::New(Box::new(client)), floor, leaving, pair, number, parties }
+        let reach = Reach::new(&floor, pair, number, now);
+        let stage = Stage::Reaching(Box::new((client, reach)));
+        Passage { stage, floor, leaving, number, weight: None, parties }
     }
 
-    /// Begins to open the target, or starts the program.
-    fn begin(&mut self, turn: &mut Turn, client: Opened) -> Result<(), Error> {
-        let floor = Rc::clone(&self.floor);
-        let Some(place) = floor.place(self.pair) else { return Ok(()) };
-        match &place.goal {
-            Goal::Run(program) => match program_end(program, &client) {
-                Ok(near) => {
-                    if let (Some(parties), Side::Program(name)) = (&mut self.parties, near.side()) {
-                        parties.target.clone_from(name);
-                    }
-                    self.join(turn, near, client)
-                }
-                Err(error) => Err(turn_away(turn, client, error)),
-            },
-            Goal::Open(address) => {
-                let patience = Patience::new(None, Some(floor.connect_timeout));
-                let approach = Approach::new(address, place.ways(), patience, Rc::clone(floor.observer()));
-                let begun = approach.and_then(|mut approach| approach.start(turn).map(|()| approach));
-                match begun {
-                    Ok(approach) => self.stage = Stage::Reaching(Box::new((client, approach))),
-                    Err(error) => return Err(turn_away(turn, client, error)),
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Goes on with opening the target; joins the two once it is open.
+    /// Goes on with the way to the target; joins the two once it is there.
     fn reach(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let Stage::Reaching(both) = &mut self.stage else { return Ok(()) };
+        let (client, reach) = &mut **both;
         let given_up = match self.leaving.asked() {
             Some(Closing::Until(until)) => until <= turn.now(),
             Some(Closing::Now) => true,
             None => false,
         };
-        let found = if given_up { Err(None) } else { both.1.turn(turn).map_err(Some) };
-        let target = match found {
+        let floor = Rc::clone(&self.floor);
+        let found = match given_up {
+            true => Err(cut_short()),
+            false => reach.turn(turn, &floor, client),
+        };
+        let found = match found {
             Ok(None) => return Ok(()),
-            Ok(Some(target)) => Ok(target),
-            Err(why) => Err(why),
+            Ok(Some(reached)) => Ok(reached),
+            Err(error) => Err(error),
         };
         let Stage::Reaching(both) = std::mem::replace(&mut self.stage, Stage::Over) else { return Ok(()) };
-        let (client, mut approach) = *both;
-        match target {
-            Ok(target) => {
-                let (protocol, peer, local) = (target.protocol, target.peer.clone(), target.local.clone());
-                let connected = Event::Connected { session: self.number, protocol, peer, local };
-                self.floor.observer().observe(&connected);
-                if let Some(parties) = &mut self.parties {
-                    parties.target.clone_from(&target.peer);
-                }
-                self.join(turn, far_end(target, false), client)
-            }
-            Err(why) => {
-                approach.abandon(turn);
-                let error = why.unwrap_or_else(cut_short);
-                Err(turn_away(turn, client, error))
+        let (client, mut reach) = *both;
+        match found {
+            Ok(reached) => self.join(turn, reached, client),
+            Err(error) => {
+                reach.abandon(turn);
+                // an end of file would be an empty answer, and a socket has nothing to tell at its close
+                let _ = client.transport.close(turn, true);
+                Err(error)
             }
         }
     }
 
-    fn join(&mut self, turn: &mut Turn, near: End, client: Opened) -> Result<(), Error> {
-        let Some(place) = self.floor.place(self.pair) else { return Ok(()) };
+    fn join(&mut self, turn: &mut Turn, reached: Reached, client: Opened) -> Result<(), Error> {
+        let Reached { near, name, joint, weight } = reached;
+        if let Some(parties) = &mut self.parties {
+            parties.target = name;
+        }
+        self.weight = weight;
         let (far, tap) = (far_end(client, false), self.floor.tap(self.number));
-        let link = place.joint.join_ends(turn, near, far, self.number, tap)?;
+        let link = joint.join_ends(turn, near, far, self.number, tap)?;
         self.stage = Stage::Moving(Box::new(link));
         Ok(())
     }
@@ -134,16 +109,6 @@ impl Passage {
         }
         Park::Done(outcome)
     }
-
-    /// When to look again before there is a session.
-    fn deadline(&self) -> Option<Instant> {
-        let Stage::Reaching(both) = &self.stage else { return None };
-        let until = match self.leaving.asked() {
-            Some(Closing::Until(until)) => Some(until),
-            _ => None,
-        };
-        soonest([both.1.deadline(), until])
-    }
 }
 
 impl Task for Passage {
@@ -152,12 +117,6 @@ impl Task for Passage {
     }
 
     fn turn(&mut self, turn: &mut Turn) -> Park {
-        if let Stage::New(_) = &self.stage
-            && let Stage::New(client) = std::mem::replace(&mut self.stage, Stage::Over)
-            && let Err(error) = self.begin(turn, *client)
-        {
-            return self.fail(error);
-        }
         if let Err(error) = self.reach(turn) {
             return self.fail(error);
         }
@@ -173,18 +132,15 @@ impl Task for Passage {
                     (park, _) => park,
                 }
             }
-            Stage::Reaching(_) => {
-                turn.deadline(self.deadline());
+            Stage::Reaching(both) => {
+                let until = match self.leaving.asked() {
+                    Some(Closing::Until(until)) => Some(until),
+                    _ => None,
+                };
+                turn.deadline(soonest([both.1.deadline(), until]));
                 Park::Wait
             }
-            Stage::New(_) | Stage::Over => Park::Done(Outcome::nothing_moved(Ended::Clean)),
+            Stage::Over => Park::Done(Outcome::nothing_moved(Ended::Clean)),
         }
     }
-}
-
-/// Resets a client that gets nothing: an end of file would be an empty answer.
-fn turn_away(turn: &mut Turn, client: Opened, error: Error) -> Error {
-    // a socket has nothing to tell at its close
-    let _ = client.transport.close(turn, true);
-    error
 }

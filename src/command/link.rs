@@ -262,7 +262,7 @@ pub(super) struct Link {
     grace: Duration,
     observer: Rc<dyn Observer>,
     /// How the session ended, once it has.
-    outcome: Option<Outcome>,
+    outcome: Option<Box<Outcome>>,
     reaping: Vec<Reaping>,
     /// The worst status of its programs.
     status: u8,
@@ -342,7 +342,7 @@ impl Link {
         let [bytes_out, bytes_in] = outcome.bytes;
         let (elapsed, reason, session) = (outcome.elapsed, reason(&outcome.ended), self.number);
         self.observer.observe(&Event::Closed { session, bytes_in, bytes_out, elapsed, reason });
-        self.outcome = Some(outcome);
+        self.outcome = Some(Box::new(outcome));
     }
 
     /// Waits for programs; a clean end becomes their status.
@@ -364,7 +364,7 @@ impl Link {
             turn.deadline(soonest(self.reaping.iter().map(Reaping::deadline)));
             return Park::Wait;
         }
-        match self.outcome.take() {
+        match self.outcome.take().map(|outcome| *outcome) {
             Some(outcome @ Outcome { ended: Ended::Clean, .. }) if self.status != 0 => {
                 Park::Done(Outcome { ended: Ended::Program(self.status), ..outcome })
             }

@@ -21,7 +21,7 @@ impl Session {
         if has_passed(self.quiet_since, self.context.policy.quit_after, now) {
             self.conclude(Manner::Orderly, now);
         } else if let Some(error) = self.passed_limit(now) {
-            let error = self.failure.take().unwrap_or(error);
+            let error = self.failure.take().map_or(error, |earlier| *earlier);
             self.finish(Ended::Failed(error), Manner::Aborted, now);
         }
     }
@@ -63,8 +63,8 @@ impl Session {
     }
 
     pub(super) fn next_deadline(&mut self, now: Instant) -> Option<Instant> {
-        let by_rate = [0, 1].map(|direction| match (&mut self.buckets[direction], &self.pumps[direction]) {
-            (Some(bucket), pump) if !pump.is_over() => bucket.allowance(now).err(),
+        let by_rate = [0, 1].map(|direction| match (&mut self.buckets, &self.pumps[direction]) {
+            (Some(buckets), pump) if !pump.is_over() => buckets[direction].allowance(now).err(),
             _ => None,
         });
         let shared = [0, 1].map(|direction| match (&mut self.share, &self.pumps[direction]) {

@@ -59,7 +59,8 @@ pub struct Context {
     pub observer: Rc<dyn Observer>,
 }
 
-/// Two ends joined, until both directions are over.
+/// Two ends joined, until both directions are over. There may be thousands, most of them idle: what only some of them
+/// ever need is boxed.
 pub struct Session {
     context: Context,
     /// Taken out one by one as they are closed.
@@ -67,7 +68,7 @@ pub struct Session {
     pumps: [Pump; 2],
     /// Who looks at what passes.
     tap: Option<Tap>,
-    buckets: [Option<Bucket>; 2],
+    buckets: Option<Box<[Bucket; 2]>>,
     /// Its part of a rate that all sessions share.
     share: Option<Box<Share>>,
     /// Longest silence of one direction after the other has ended.
@@ -83,8 +84,8 @@ pub struct Session {
     /// When to tell that we wait for a silent standard input, once.
     hint_at: Option<Instant>,
     /// The first failure; it decides the outcome, also when the other direction goes on to its own end.
-    failure: Option<Error>,
-    parting: Option<Parting>,
+    failure: Option<Box<Error>>,
+    parting: Option<Box<Parting>>,
     /// The program at one end has read all that it wanted: what the other end still sends is dropped.
     enough: [bool; 2],
     /// The peer that takes nothing any more: what it sent before is read, and then nothing is waited for.
@@ -92,7 +93,7 @@ pub struct Session {
     /// When each direction moved last.
     flowed_at: [Option<Instant>; 2],
     /// The programs of ends that are closed.
-    children: [Option<Child>; 2],
+    children: [Option<Box<Child>>; 2],
 }
 
 impl Session {
@@ -105,8 +106,7 @@ impl Session {
             Flow::Both | Flow::SendOnly if !policy.shutdown => Pump::keeping_open(),
             Flow::Both | Flow::SendOnly => Pump::default(),
         };
-        let bucket = || policy.rate.map(|rate| Bucket::new(rate, now));
-        let buckets = [bucket(), bucket()];
+        let buckets = policy.rate.map(|rate| Box::new([0, 1].map(|_| Bucket::new(rate, now))));
         Session {
             ends: [Some(local), Some(peer)],
             pumps: [outward, Pump::default()],
@@ -289,8 +289,8 @@ impl Session {
     fn account(&mut self, turn: &mut Turn, direction: usize, run: Run) -> bool {
         let now = turn.now();
         self.taken[direction] += run.taken;
-        if let Some(bucket) = &mut self.buckets[direction] {
-            bucket.take(run.taken);
+        if let Some(buckets) = &mut self.buckets {
+            buckets[direction].take(run.taken);
         }
         if run.taken > 0 || run.delivered > 0 {
             self.moved_at = now;
@@ -326,8 +326,8 @@ impl Session {
 
     /// Bytes that may be taken now in this direction.
     fn allowance(&mut self, direction: usize, now: Instant) -> u64 {
-        let by_rate = match &mut self.buckets[direction] {
-            Some(bucket) => bucket.allowance(now).unwrap_or(0),
+        let by_rate = match &mut self.buckets {
+            Some(buckets) => buckets[direction].allowance(now).unwrap_or(0),
             None => u64::MAX,
         };
         let by_rate = match &mut self.share {
@@ -383,7 +383,7 @@ impl Session {
     /// gets an end of file from us that its source did not reach.
     fn conclude(&mut self, manner: Manner, now: Instant) {
         let manner = if self.failure.is_some() && manner == Manner::Orderly { Manner::Reset } else { manner };
-        let ended = self.failure.take().map_or(Ended::Clean, Ended::Failed);
+        let ended = self.failure.take().map_or(Ended::Clean, |error| Ended::Failed(*error));
         self.finish(ended, manner, now);
     }
 
@@ -399,7 +399,7 @@ impl Session {
     fn source_failed(&mut self, turn: &mut Turn, direction: usize, fault: end::Fault) {
         let now = turn.now();
         let error = self.explain(direction, true, fault);
-        self.failure.get_or_insert(error);
+        self.failure.get_or_insert(Box::new(error));
         if direction == OUTWARD && !self.is_peer(LOCAL) {
             return self.conclude(Manner::Aborted, now);
         }
@@ -421,7 +421,7 @@ impl Session {
             return self.finish(Ended::ReaderGone, Manner::Aborted, now);
         }
         let error = self.explain(direction, false, fault);
-        self.failure.get_or_insert(error);
+        self.failure.get_or_insert(Box::new(error));
         if !self.is_peer(1 - direction) {
             return self.conclude(Manner::Aborted, now);
         }

@@ -167,6 +167,7 @@ Register-ArgumentCompleter -Native -CommandName 'haul' -ScriptBlock {
             [CompletionResult]::new('--limit-total', '--limit-total', [CompletionResultType]::ParameterName, 'Move at most RATE in each direction of all sessions together, shared out evenly [default: no limit]')
             [CompletionResult]::new('-m', '-m', [CompletionResultType]::ParameterName, 'Hold at most N sessions at once; who comes then waits to be accepted [default: what the descriptor limit allows]')
             [CompletionResult]::new('--max-per-ip', '--max-per-ip', [CompletionResultType]::ParameterName, 'Hold at most N sessions at once from one address [default: no limit]')
+            [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'Share the sessions out among N threads, 1 to 256 [default: 1, which does for most networks]')
             [CompletionResult]::new('--grace', '--grace', [CompletionResultType]::ParameterName, 'When stopping, give busy sessions and programs T to end; idle ones are closed at once [default: 2s]')
             [CompletionResult]::new('-e', '-e', [CompletionResultType]::ParameterName, 'Join each connection to this program, split into words as a shell would, but run without one')
             [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'Join each connection to this command of the shell (sh -c)')

@@ -423,7 +423,7 @@ _haul() {
             return 0
             ;;
         haul__subcmd__relay)
-            opts="-w -L -m -e -c -4 -6 -n -o -v -h --target --balance --resolve-every --connect-timeout --half-close-timeout --linger --limit-total --max-per-ip --once --grace --allow --deny --open --iface --log --hex --timestamps --block --buffer --splice --quiet --explain --events --stats --progress --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --nodelay --keepalive --user-timeout --help"
+            opts="-w -L -m -e -c -4 -6 -n -o -v -h --target --balance --resolve-every --connect-timeout --half-close-timeout --linger --limit-total --max-per-ip --once --threads --grace --allow --deny --open --iface --log --hex --timestamps --block --buffer --splice --quiet --explain --events --stats --progress --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --nodelay --keepalive --user-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -470,6 +470,10 @@ _haul() {
                     return 0
                     ;;
                 --max-per-ip)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --threads)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

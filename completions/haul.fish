@@ -178,6 +178,7 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -s L -d 'Move at most R
 complete -c haul -n "__fish_haul_using_subcommand relay" -l limit-total -d 'Move at most RATE in each direction of all sessions together, shared out evenly [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -s m -d 'Hold at most N sessions at once; who comes then waits to be accepted [default: what the descriptor limit allows]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l max-per-ip -d 'Hold at most N sessions at once from one address [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l threads -d 'Share the sessions out among N threads, 1 to 256 [default: 1, which does for most networks]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l grace -d 'When stopping, give busy sessions and programs T to end; idle ones are closed at once [default: 2s]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -s e -d 'Join each connection to this program, split into words as a shell would, but run without one' -r -f -a "(__fish_complete_command)"
 complete -c haul -n "__fish_haul_using_subcommand relay" -s c -d 'Join each connection to this command of the shell (sh -c)' -r -f -a "(__fish_complete_command)"

@@ -185,6 +185,14 @@ impl Records {
     }
 }
 
+fn threads(value: &OsStr) -> Result<usize, BadAddress> {
+    match value.to_str().and_then(|text| text.parse().ok()) {
+        Some(number @ 1..=256) => Ok(number),
+        Some(_) => Err(fault("from 1 to 256 threads make sense")),
+        None => Err(fault("not a whole number")),
+    }
+}
+
 fn log(value: &OsStr) -> Result<LogSink, BadAddress> {
     match value.as_encoded_bytes() {
         b"" => Err(fault("the name is empty")),
@@ -207,6 +215,10 @@ struct Clients {
     /// Serve one session, then end with its status.
     #[arg(long)]
     once: bool,
+
+    /// Share the sessions out among N threads, 1 to 256 [default: 1, which does for most networks]
+    #[arg(long, value_name = "N", value_parser = Value(threads))]
+    threads: Option<usize>,
 
     /// When stopping, give busy sessions and programs T to end; idle ones are closed at once [default: 2s]
     #[arg(long, value_name = "T", value_parser = value::span())]
@@ -264,6 +276,7 @@ impl Args {
             half_close: sessions.half_close_timeout.unwrap_or(DEFAULT_HALF_CLOSE),
             limit_total: sessions.limit_total,
             once: self.clients.once,
+            threads: self.clients.threads.unwrap_or(1),
             resolve_every: self.targets.resolve_every.unwrap_or(DEFAULT_RESOLVE_EVERY),
             balance: self.targets.balance.unwrap_or_default(),
             copies: self.records.copies()?,
@@ -364,7 +377,7 @@ mod tests {
     #[test]
     fn every_flag_reaches_the_plan() {
         let relay = run("-m 3 --max-per-ip 2 --allow 10.0.0.0/8 --deny @f --open --once --grace 5 -w 6 \
-             --connect-timeout 7 --half-close-timeout 8 --linger 9 -L 10M --limit-total 20M --splice never --resolve-every 11 --balance least --target b:2 1 a:1")
+             --connect-timeout 7 --half-close-timeout 8 --linger 9 -L 10M --limit-total 20M --splice never --resolve-every 11 --threads 3 --balance least --target b:2 1 a:1")
         .unwrap();
         let seconds = Duration::from_secs;
         let serving = &relay.serving;
@@ -374,6 +387,7 @@ mod tests {
         assert_eq!(lists, ["10.0.0.0/8", "@f"]);
         assert_eq!((relay.transfer.idle, relay.connect_timeout), (Some(seconds(6)), seconds(7)));
         assert_eq!((relay.half_close, relay.transfer.linger), (seconds(8), seconds(9)));
+        assert_eq!((relay.threads, run("1 a:1").unwrap().threads), (3, 1));
         assert_eq!((relay.resolve_every, relay.balance), (seconds(11), Balance::Least));
         assert_eq!((relay.transfer.rate, relay.limit_total), (Some(Rate(10_000_000)), Some(Rate(20_000_000))));
     }

@@ -79,10 +79,10 @@ impl Joint {
     }
 
     /// The same between two peers, for many at once.
-    pub(super) fn for_relay(self, half_close: Duration, total: Option<Arc<Common>>) -> Self {
+    pub(super) fn for_relay(self, half_close: Duration, total: Option<Arc<Common>>, meter: Arc<Meter>) -> Self {
         let size = |default| self.transfer.buffer.map_or(default, |size| size.0 as usize);
         let pools = Pools::new(size(BUFFER), size(RELAY_PIPE));
-        Joint { pools, alone: false, hint: false, half_close: Some(half_close), total, ..self }
+        Joint { pools, meter, alone: false, hint: false, half_close: Some(half_close), total, ..self }
     }
 
     /// The same, with what passes copied.

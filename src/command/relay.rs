@@ -2,8 +2,10 @@
 //! a signal ends it.
 //!
 //! Every listener is bound before the first client is accepted, so that a command with a mistake in it serves nobody.
-//! Each session is a task of its own ([`passage`]); what they share is on the [`floor`].
+//! Each session is a task of its own ([`passage`]); what those of one thread share is its [`floor`], and the
+//! [`crew`] is who runs them.
 
+mod crew;
 mod floor;
 mod journal;
 mod names;
@@ -11,9 +13,6 @@ mod passage;
 mod reach;
 mod scales;
 
-use std::cell::Cell;
-use std::collections::HashMap;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -24,51 +23,51 @@ use super::gate::{Gate, possible};
 use super::reporting::{Reporting, appended};
 use crate::endpoint::accept::{Accepted, Acceptor};
 use crate::endpoint::access::Access;
-use crate::endpoint::open::Opened;
 use crate::error::{Error, Op};
-use crate::event::Event;
+use crate::event::{Event, Observer};
 use crate::outcome::{Ended, Outcome};
 use crate::plan::relay::{LogSink, Relay, Target, tuned};
 use crate::plan::{Serving, policy};
-use crate::reactor::{Park, Task, TaskId, Turn};
+use crate::reactor::{Park, Task, Turn};
 use crate::report::{Console, Outlet, Summary};
 use crate::session::limits::soonest;
-use floor::Floor;
-use passage::Passage;
+use crew::{Arrival, Crew};
+use floor::Blueprint;
 
 /// Accepts within its limits, and gives every connection a task of its own.
 struct Forwarder {
     plan: Relay,
     /// A listener a pair, in their order; empty once nobody is accepted any more.
     doors: Vec<Acceptor>,
-    floor: Rc<Floor>,
+    blueprint: Blueprint,
     gate: Gate,
-    /// Sessions under way.
-    sessions: HashMap<TaskId, Option<IpAddr>>,
+    /// Who runs the sessions; `None` before the listeners are bound.
+    crew: Option<Crew>,
+    observer: Rc<dyn Observer>,
     /// Connections accepted so far; the number of the newest session.
     accepted: u64,
     /// Why it ends, where that is a failure.
     ended: Option<Ended>,
-    /// Tells every session to come to its end.
-    closing: Rc<Cell<Option<Closing>>>,
+    /// It was asked to end.
+    closing: bool,
     console: Console,
     started: Instant,
 }
 
 /// Gives the task that binds, accepts and joins.
 pub(super) fn relay(plan: Relay, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
-    let closing = Rc::new(Cell::new(None));
-    let floor = Floor::new(&plan, reporting, Rc::clone(&closing))?;
+    let blueprint = Blueprint::new(&plan, reporting)?;
     let access = Access::load(&plan.serving.allow, &plan.serving.deny)?;
     let gate = Gate::new(access, &plan.serving, most(&plan));
     Ok(Box::new(Forwarder {
         doors: Vec::new(),
-        floor: Rc::new(floor),
+        blueprint,
         gate,
-        sessions: HashMap::new(),
+        crew: None,
+        observer: reporting.observers(),
         accepted: 0,
         ended: None,
-        closing,
+        closing: false,
         console: reporting.console(),
         started: Instant::now(),
         plan,
@@ -116,7 +115,7 @@ impl Forwarder {
         }
         for door in &doors {
             let (protocol, address) = (door.protocol(), door.address().to_string());
-            self.floor.observer().observe(&Event::Listening { protocol, address });
+            self.observer.observe(&Event::Listening { protocol, address });
         }
         self.doors = doors;
         Ok(())
@@ -133,10 +132,10 @@ impl Forwarder {
                 let Some(door) = self.doors.get_mut(pair) else { return Ok(false) };
                 let Some(accepted) = door.accept(turn)? else { break };
                 match self.gate.refuses(accepted.ip) {
-                    None => self.welcome(turn, pair, accepted),
+                    None => self.welcome(turn, pair, accepted)?,
                     Some(why) => {
                         let text = format!("refused {}: {why}", accepted.peer);
-                        self.floor.observer().observe(&Event::Note { verbosity: 1, text });
+                        self.observer.observe(&Event::Note { verbosity: 1, text });
                     }
                 }
                 more |= left == 0;
@@ -145,29 +144,29 @@ impl Forwarder {
         Ok(more)
     }
 
-    fn welcome(&mut self, turn: &mut Turn, pair: usize, accepted: Accepted) {
+    fn welcome(&mut self, turn: &mut Turn, pair: usize, client: Accepted) -> Result<(), Error> {
         self.accepted += 1;
-        let (ip, session) = (accepted.ip, self.accepted);
-        let (protocol, peer, local) = (accepted.protocol, accepted.peer.clone(), accepted.local.clone());
-        self.floor.observer().observe(&Event::Accepted { session, protocol, peer, local });
+        let (ip, number) = (client.ip, self.accepted);
+        let (protocol, peer, local) = (client.protocol, client.peer.clone(), client.local.clone());
+        self.observer.observe(&Event::Accepted { session: number, protocol, peer, local });
         self.gate.enter(ip);
-        let passage = Passage::new(Opened::from(accepted), Rc::clone(&self.floor), pair, session, turn.now());
-        self.sessions.insert(turn.spawn(Box::new(passage)), ip);
         if self.plan.once {
             self.stop_accepting(turn);
+        }
+        match &mut self.crew {
+            Some(crew) => crew.welcome(turn, Arrival { client, pair, number }),
+            None => Ok(()),
         }
     }
 
     /// Strikes off whoever is done; true if somebody was.
     fn farewell(&mut self, turn: &mut Turn) -> bool {
         let mut any = false;
-        while let Some((id, outcome)) = turn.finished() {
-            if let Some(ip) = self.sessions.remove(&id) {
-                self.gate.leave(ip);
-                any = true;
-            }
-            if self.plan.once && self.closing.get().is_none() {
-                self.ended = Some(outcome.ended);
+        while let Some(departure) = self.crew.as_mut().and_then(|crew| crew.departed(turn)) {
+            self.gate.leave(departure.ip);
+            any = true;
+            if self.plan.once && !self.closing {
+                self.ended = Some(departure.outcome.ended);
             }
         }
         any
@@ -182,11 +181,10 @@ impl Forwarder {
     /// Stops accepting and gives open sessions their grace; asked again, none.
     fn wind_up(&mut self, turn: &mut Turn) {
         self.stop_accepting(turn);
-        let again = self.closing.get().is_some();
+        let again = std::mem::replace(&mut self.closing, true);
         let closing = if again { Closing::Now } else { Closing::Until(turn.now() + self.plan.serving.grace) };
-        self.closing.set(Some(closing));
-        for id in self.sessions.keys() {
-            turn.wake(*id);
+        if let Some(crew) = &mut self.crew {
+            crew.close(turn, closing);
         }
     }
 
@@ -198,7 +196,7 @@ impl Forwarder {
         if signals & 1 << SIGHUP != 0
             && let Err(error) = self.gate.reload()
         {
-            self.floor.observer().observe(&Event::Error { session: None, reason: error.line() });
+            self.observer.observe(&Event::Error { session: None, reason: error.line() });
         }
         if signals & (1 << SIGINT | 1 << SIGTERM) != 0 {
             self.wind_up(turn);
@@ -206,13 +204,13 @@ impl Forwarder {
     }
 
     fn summary(&self, now: Instant) -> Summary {
-        let [bytes_out, bytes_in] = self.floor.moved();
+        let [bytes_out, bytes_in] = self.blueprint.moved();
         Summary { bytes_in, bytes_out, elapsed: now.saturating_duration_since(self.started), reason: None }
     }
 
     fn finish(&mut self, turn: &Turn) -> Outcome {
         let Summary { bytes_in, bytes_out, elapsed, .. } = self.summary(turn.now());
-        self.floor.observer().observe(&Event::Stats { bytes_in, bytes_out, elapsed });
+        self.observer.observe(&Event::Stats { bytes_in, bytes_out, elapsed });
         Outcome { ended: self.ended.take().unwrap_or(Ended::Clean), bytes: [bytes_out, bytes_in], elapsed }
     }
 }
@@ -222,7 +220,7 @@ impl Task for Forwarder {
         let failed = |error| Error::new(Op::Use, "signals", error);
         turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1]).map_err(failed)?;
         self.bind(turn)?;
-        turn.spawn(Box::new(self.floor.keeper()));
+        self.crew = Some(Crew::muster(turn, &self.blueprint)?);
         Ok(())
     }
 
@@ -243,10 +241,13 @@ impl Task for Forwarder {
         };
         for door in &mut self.doors {
             if let Some(trouble) = door.trouble() {
-                self.floor.observer().observe(&Event::Error { session: None, reason: trouble.line() });
+                self.observer.observe(&Event::Error { session: None, reason: trouble.line() });
             }
         }
-        if self.doors.is_empty() && self.sessions.is_empty() {
+        if self.doors.is_empty() && !self.crew.as_ref().is_some_and(Crew::is_busy) {
+            if let Some(crew) = &mut self.crew {
+                crew.dismiss();
+            }
             return Park::Done(self.finish(turn));
         }
         turn.deadline(soonest(self.doors.iter().map(Acceptor::deadline)));

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::copy::Copier;
@@ -21,7 +22,7 @@ use crate::sys;
 pub(super) struct Reporting {
     console: Console,
     events: Option<EventWriter>,
-    observers: Rc<Observers>,
+    observers: Arc<Observers>,
     stderr: Outlet,
     progress: Option<fn() -> Style>,
     copier: Option<Copier>,
@@ -42,7 +43,7 @@ impl Reporting {
         if let Some(events) = &events {
             observers = observers.with(events.clone());
         }
-        let observers = Rc::new(observers);
+        let observers = Arc::new(observers);
         for advice in &report.advice {
             observers.observe(&Event::Note { verbosity: 1, text: advice.to_string() });
         }
@@ -89,7 +90,12 @@ impl Reporting {
 
     /// Everybody who listens.
     pub(super) fn observers(&self) -> Rc<dyn Observer> {
-        Rc::clone(&self.observers) as Rc<dyn Observer>
+        Rc::new(Everybody(self.shared_observers()))
+    }
+
+    /// The same for other threads.
+    pub(super) fn shared_observers(&self) -> Arc<Observers> {
+        Arc::clone(&self.observers)
     }
 
     /// The console, for totals that a signal asks for.
@@ -152,6 +158,15 @@ fn open_events(sink: &EventSink) -> Result<EventWriter, Error> {
         EventSink::File(path) => appended(path)?,
     };
     Ok(EventWriter::new(outlet))
+}
+
+/// Observers that threads share.
+pub(super) struct Everybody(pub(super) Arc<Observers>);
+
+impl Observer for Everybody {
+    fn observe(&self, event: &Event) {
+        self.0.observe(event);
+    }
 }
 
 /// Lines at the end of a file, or into a FIFO.

@@ -35,6 +35,8 @@ pub struct Relay {
     pub half_close: Duration,
     /// `--limit-total`: most bytes per second, per direction, of all sessions together.
     pub limit_total: Option<Rate>,
+    /// `--threads`: how many run the sessions; 1 is the one that accepts them.
+    pub threads: usize,
     /// `--once`: one session, and its status is haul's.
     pub once: bool,
     /// `--resolve-every`: how often the names of targets are looked up again.
@@ -325,6 +327,9 @@ pub(super) fn explain(plan: &Relay, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "look names up again every {}, and after a failure", Span(plan.resolve_every))?;
     }
     serving(&plan.serving, f)?;
+    if plan.threads > 1 {
+        writeln!(f, "share the sessions out among {} threads", plan.threads)?;
+    }
     writeln!(f, "give up a connect when it has taken {}, and reset the client", Span(plan.connect_timeout))?;
     if plan.addresses().any(Address::is_network) {
         let (every, limit) = (Span(KEEPALIVE), Span(USER_TIMEOUT));
@@ -385,6 +390,7 @@ mod tests {
             half_close: DEFAULT_HALF_CLOSE,
             limit_total: None,
             once: false,
+            threads: 1,
             resolve_every: DEFAULT_RESOLVE_EVERY,
             balance: Balance::First,
             log: None,

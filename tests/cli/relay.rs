@@ -580,3 +580,52 @@ fn a_name_is_looked_up_without_holding_anybody() {
     assert_eq!(relay.stderr_line("haul: session 1: "), line.replace("haul: ", "haul: session 1: "));
     stop(relay);
 }
+
+// --threads: the sessions are shared out, and limits, totals and signals hold for all of them.
+#[test]
+fn threads_share_the_sessions() {
+    let target = Listener::tcp();
+    let relay = relay_to(&target.endpoint(), &["--threads", "3", "-m", "6", "--log", "-"]);
+    let mut pairs: Vec<_> = (0..6).map(|_| (Peer::connect(relay.address()), target.accept())).collect();
+    pairs.iter_mut().for_each(|(client, server)| echoes(client, server));
+    let threads = std::fs::read_dir(format!("/proc/{}/task", relay.pid().as_raw_nonzero())).unwrap();
+    let named = threads.filter(|thread| {
+        let name = std::fs::read_to_string(thread.as_ref().unwrap().path().join("comm")).unwrap();
+        name.starts_with("relay ")
+    });
+    assert_eq!(named.count(), 3);
+    relay.signal(Signal::USR1);
+    relay.stderr_line("haul: received 24 B, sent 24 B in ");
+    let mut seventh = Peer::connect(relay.address());
+    seventh.send(b"ping");
+    proc::wait_until_idle(relay.pid());
+    assert!(target.was_left_alone());
+    drop(pairs.pop());
+    let mut server = target.accept();
+    assert_eq!(server.receive(4), b"ping");
+    server.finish();
+    seventh.finish();
+    assert_eq!(seventh.receive_all(), (vec![], Ending::Eof));
+    let (busy, mut server) = pairs.pop().unwrap();
+    busy.finish();
+    assert_eq!(server.receive_all(), (vec![], Ending::Eof));
+    relay.signal(Signal::TERM);
+    for (client, _) in &mut pairs {
+        client.receive_all();
+    }
+    let ended = relay.wait();
+    ended.code(0);
+    assert_eq!(ended.stdout.iter().filter(|byte| **byte == b'\n').count(), 7);
+}
+
+#[test]
+fn one_session_on_another_thread_has_its_status() {
+    let target = Listener::tcp();
+    let relay = relay_to(&target.endpoint(), &["--threads", "2", "--once"]);
+    let mut client = Peer::connect(relay.address());
+    let mut server = target.accept();
+    echoes(&mut client, &mut server);
+    server.reset();
+    assert_eq!(client.receive_all().1, Ending::Reset);
+    relay.wait().code(1);
+}

@@ -11,13 +11,15 @@ use super::scales::Scales;
 use crate::command::client::Closing;
 use crate::command::copy::Copier;
 use crate::command::link::Joint;
-use crate::command::reporting::Reporting;
+use crate::command::reporting::{Everybody, Reporting};
 use crate::endpoint::{open, printed, process};
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
+use crate::meter::Meter;
 use crate::plan::address::{Address, Program};
-use crate::plan::relay::{Balance, Copies, Pair, Relay, Target, tuned};
+use crate::plan::relay::{Copies, Pair, Relay, Target, tuned};
 use crate::plan::{self, Flow, Local, Transfer};
+use crate::report::{Observers, Outlet};
 use crate::session::share::Common;
 use crate::session::tap::Tap;
 
@@ -38,6 +40,8 @@ pub(super) struct Floor {
     /// Where a line for each session goes.
     pub(super) journal: Option<Journal>,
     copies: Option<Copies>,
+    /// Names that are not found are told here.
+    tells: bool,
 }
 
 /// What clients of one listener are joined to.
@@ -56,24 +60,33 @@ pub(super) enum Goal {
     Run(Program),
 }
 
-impl Floor {
+/// What every thread makes its floor of.
+#[derive(Clone)]
+pub(super) struct Blueprint {
+    plan: Arc<Relay>,
+    /// Threads for sessions.
+    pub(super) threads: usize,
+    observers: Arc<Observers>,
+    /// Counts what all sessions deliver.
+    meter: Arc<Meter>,
+    total: Option<Arc<Common>>,
+    scales: Vec<Arc<Scales>>,
+    log: Option<Outlet>,
+}
+
+impl Blueprint {
     /// What a plan says.
     ///
     /// # Errors
     /// A program that cannot be run, a directory for copies that is not there.
-    pub(super) fn new(plan: &Relay, reporting: &Reporting, closing: Rc<Cell<Option<Closing>>>) -> Result<Self, Error> {
-        let total = plan.limit_total.map(|rate| Common::new(rate, Instant::now()));
-        let joint = Joint::new(plan.transfer.clone(), Local::Stdio, plan.serving.grace, reporting.observers());
-        let joint = joint.for_relay(plan.half_close, total);
-        let names = Names::new(plan.resolve_every);
-        let places: Vec<_> = plan.pairs.iter().map(|pair| Place::of(pair, plan.balance, &joint, &names)).collect();
-        for (goal, _) in places.iter().flat_map(|place| &place.goals) {
-            if let Goal::Run(program) = goal {
-                process::check(program)?;
+    pub(super) fn new(plan: &Relay, reporting: &Reporting) -> Result<Self, Error> {
+        let now = Instant::now();
+        for target in plan.pairs.iter().flat_map(|pair| &pair.targets) {
+            if let Some(program) = program(target) {
+                process::check(&program)?;
             }
         }
-        let copies = plan.copies.clone();
-        if let Some(Copies { directory, .. }) = &copies {
+        if let Some(Copies { directory, .. }) = &plan.copies {
             let name = directory.as_os_str().as_encoded_bytes();
             let found = directory.metadata().map_err(|error| Error::new(Op::Open, name, error))?;
             if !found.is_dir() {
@@ -81,17 +94,44 @@ impl Floor {
                 return Err(Error::said(Op::Open, name, "it is not a directory").with_advice(advice));
             }
         }
-        let journal = reporting.log().map(Journal::new);
-        Ok(Floor {
-            places,
-            names,
-            joint,
-            connect_timeout: plan.connect_timeout,
-            closing,
-            once: plan.once,
-            journal,
-            copies,
+        Ok(Blueprint {
+            plan: Arc::new(plan.clone()),
+            threads: plan.threads,
+            observers: reporting.shared_observers(),
+            meter: Arc::new(Meter::default()),
+            total: plan.limit_total.map(|rate| Common::new(rate, now)),
+            scales: plan.pairs.iter().map(|pair| Scales::new(plan.balance, pair.targets.len(), now)).collect(),
+            log: reporting.log(),
         })
+    }
+
+    /// Bytes delivered by all sessions so far: to clients, and from them.
+    pub(super) fn moved(&self) -> [u64; 2] {
+        [0, 1].map(|direction| self.meter.delivered(direction))
+    }
+}
+
+impl Floor {
+    /// The floor of one thread; `tells`: it is the one that tells what all of them would.
+    pub(super) fn new(blueprint: &Blueprint, tells: bool) -> Self {
+        let Blueprint { plan, observers, meter, total, scales, log, .. } = blueprint;
+        let observer: Rc<dyn Observer> = Rc::new(Everybody(Arc::clone(observers)));
+        let joint = Joint::new(plan.transfer.clone(), Local::Stdio, plan.serving.grace, observer);
+        let joint = joint.for_relay(plan.half_close, total.clone(), Arc::clone(meter));
+        let names = Names::new(plan.resolve_every);
+        let places =
+            plan.pairs.iter().zip(scales).map(|(pair, scales)| Place::of(pair, Arc::clone(scales), &joint, &names));
+        Floor {
+            places: places.collect(),
+            names,
+            connect_timeout: plan.connect_timeout,
+            closing: Rc::new(Cell::new(None)),
+            once: plan.once,
+            journal: log.clone().map(Journal::new),
+            copies: plan.copies.clone(),
+            tells,
+            joint,
+        }
     }
 
     /// Where a client of this listener goes.
@@ -101,17 +141,12 @@ impl Floor {
 
     /// The task that keeps the addresses of targets.
     pub(super) fn keeper(&self) -> Keeper {
-        Keeper::new(Rc::clone(&self.names), Rc::clone(self.observer()))
+        Keeper::new(Rc::clone(&self.names), self.tells.then(|| Rc::clone(self.observer())))
     }
 
     /// Who hears of everything.
     pub(super) fn observer(&self) -> &Rc<dyn Observer> {
         &self.joint.observer
-    }
-
-    /// Bytes delivered by all sessions so far: to clients, and from them.
-    pub(super) fn moved(&self) -> [u64; 2] {
-        [0, 1].map(|direction| self.joint.meter.delivered(direction))
     }
 
     /// Who copies a session, if anybody is to. Trouble with a copy is told, and does not stop the session.
@@ -134,10 +169,9 @@ impl Floor {
 }
 
 impl Place {
-    fn of(pair: &Pair, balance: Balance, joint: &Joint, names: &Names) -> Self {
-        let goals =
-            pair.targets.iter().map(|target| (Goal::of(target, names), joint.with_transfer(moves(target, joint))));
-        Place { goals: goals.collect(), scales: Scales::new(balance, pair.targets.len(), Instant::now()) }
+    fn of(pair: &Pair, scales: Arc<Scales>, joint: &Joint, names: &Names) -> Self {
+        let goal = |target| (Goal::of(target, names), joint.with_transfer(moves(target, joint)));
+        Place { goals: pair.targets.iter().map(goal).collect(), scales }
     }
 }
 
@@ -153,16 +187,16 @@ fn moves(target: &Target, joint: &Joint) -> Transfer {
 
 impl Goal {
     fn of(target: &Target, names: &Names) -> Self {
-        match target {
-            Target::Program(program) => Goal::Run(program.clone()),
-            Target::Address(address) => match open::program(address) {
-                Some(program) => Goal::Run(program),
-                None => {
-                    let address = tuned(address);
-                    let name = names.add(&address);
-                    Goal::Open(Box::new(address), name)
-                }
-            },
+        let address = match target {
+            Target::Program(program) => return Goal::Run(program.clone()),
+            Target::Address(address) => tuned(address),
+        };
+        match open::program(&address) {
+            Some(program) => Goal::Run(program),
+            None => {
+                let name = names.add(&address);
+                Goal::Open(Box::new(address), name)
+            }
         }
     }
 
@@ -172,5 +206,13 @@ impl Goal {
             Goal::Open(address, _) => printed::object(address, "localhost"),
             Goal::Run(_) => b"a program".to_vec(),
         }
+    }
+}
+
+/// The program that sessions with a target run, if they do.
+fn program(target: &Target) -> Option<Program> {
+    match target {
+        Target::Program(program) => Some(program.clone()),
+        Target::Address(address) => open::program(address),
     }
 }

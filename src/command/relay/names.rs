@@ -153,12 +153,13 @@ impl Entry {
 /// The task that asks, and takes the answers.
 pub(super) struct Keeper {
     names: Rc<Names>,
-    observer: Rc<dyn Observer>,
+    /// Who is told of names that are not found.
+    observer: Option<Rc<dyn Observer>>,
 }
 
 impl Keeper {
     /// Keeps these names for as long as it has turns.
-    pub(super) fn new(names: Rc<Names>, observer: Rc<dyn Observer>) -> Self {
+    pub(super) fn new(names: Rc<Names>, observer: Option<Rc<dyn Observer>>) -> Self {
         Keeper { names, observer }
     }
 }
@@ -179,10 +180,10 @@ impl Task for Keeper {
                 (Ok(()), None) => None,
             };
             let Some(answer) = answer else { continue };
-            if let Some(why) = entry.take(answer) {
+            if let (Some(why), Some(observer)) = (entry.take(answer), &self.observer) {
                 let object = printed::object(&entry.address, "localhost");
                 let reason = why.into_error(Op::Connect, object).line();
-                self.observer.observe(&Event::Error { session: None, reason });
+                observer.observe(&Event::Error { session: None, reason });
             }
             let again = turn.now() + self.names.every;
             entry.due = Some(entry.due.map_or(again, |due| due.min(again)));

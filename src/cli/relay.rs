@@ -1,23 +1,18 @@
 //! `haul relay`: its flags, and the plan they make.
 
-use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
-use std::time::Duration;
+mod flags;
 
-use clap::ValueHint;
+use std::ffi::OsString;
 
 use super::clients::Gate;
 use super::program::{Copies, Programs};
 use super::shared::{self, Buffers, Directions, Limits, Output, Route, Tuning};
-use super::value::{self, Choice, Value, fault};
 use super::{Request, endpoint, request};
 use crate::error::{Error, Op};
-use crate::plan::address::{BadAddress, Options, Program};
-use crate::plan::relay::{
-    Balance, DEFAULT_CONNECT_TIMEOUT, DEFAULT_HALF_CLOSE, DEFAULT_RESOLVE_EVERY, LogSink, Pair, Relay, Target,
-};
-use crate::plan::{self, AfterPeerEof, DEFAULT_GRACE, DEFAULT_LINGER, Local, Plan, Serving, Transfer, advice};
-use crate::units::Rate;
+use crate::plan::address::{Options, Program};
+use crate::plan::relay::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_HALF_CLOSE, DEFAULT_RESOLVE_EVERY, Pair, Relay, Target};
+use crate::plan::{AfterPeerEof, DEFAULT_GRACE, DEFAULT_LINGER, Local, Plan, Serving, Transfer, advice};
+use flags::{Clients, Records, Sessions, Targets};
 
 /// Join every connection that comes to LISTEN to one of its own to TARGET, until stopped.
 ///
@@ -76,153 +71,6 @@ pub(super) struct Args {
 
     #[command(flatten)]
     tuning: Tuning,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Targets")]
-struct Targets {
-    /// One more target for the listener; may be repeated [default: the one behind it]
-    #[arg(long = "target", value_name = "ENDPOINT", value_hint = ValueHint::Hostname)]
-    more: Vec<OsString>,
-
-    /// Which of several targets a client is joined to; the next is tried when that cannot be reached [default: first]
-    #[arg(long, value_name = "HOW", value_parser = BALANCE)]
-    balance: Option<Balance>,
-
-    /// Look the names of targets up again every T, and soon after a failure [default: 30s]
-    #[arg(long, value_name = "T", value_parser = value::limit())]
-    resolve_every: Option<Duration>,
-}
-
-const BALANCE: Choice<Balance> = Choice(&[
-    ("first", Balance::First, "the first, in the order given"),
-    ("rr", Balance::RoundRobin, "one after the other"),
-    ("least", Balance::Least, "the one with the fewest sessions"),
-]);
-
-impl Targets {
-    /// Adds `--target` to the one pair that may have it.
-    fn add_to(&self, pairs: &mut [Pair]) -> Result<(), Error> {
-        if self.more.is_empty() {
-            return Ok(());
-        }
-        match pairs {
-            [Pair { targets, .. }] if matches!(targets[..], [Target::Address(_)]) => {
-                for word in &self.more {
-                    targets.push(Target::Address(Box::new(endpoint::words(word, None)?)));
-                }
-                Ok(())
-            }
-            [_] => Err(advice::clash("--target", "a program", "it takes every client", "one of them")),
-            _ => Err(advice::clash("--target", "several pairs", "it does not say whose it is", "a command a pair")),
-        }
-    }
-}
-
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Limits")]
-struct Sessions {
-    /// End a session when no byte has moved either way for T [default: no limit]
-    #[arg(short = 'w', value_name = "T", value_parser = value::limit())]
-    idle: Option<Duration>,
-
-    /// Reset the client when connecting to its target has taken T [default: 10s]
-    #[arg(long, value_name = "T", value_parser = value::limit())]
-    connect_timeout: Option<Duration>,
-
-    /// End a session when one direction has ended and the other was silent for T [default: 5m]
-    #[arg(long, value_name = "T", value_parser = value::limit())]
-    half_close_timeout: Option<Duration>,
-
-    /// At the end, wait for T without progress until both peers have acknowledged everything [default: 30s]
-    #[arg(long, value_name = "T", value_parser = value::span())]
-    linger: Option<Duration>,
-
-    /// Move at most RATE in each direction of a session: 10M is bytes a second, 100Mbit bits [default: no limit]
-    #[arg(short = 'L', value_name = "RATE", value_parser = value::rate())]
-    rate: Option<Rate>,
-
-    /// Move at most RATE in each direction of all sessions together, shared out evenly [default: no limit]
-    #[arg(long, value_name = "RATE", value_parser = value::rate())]
-    limit_total: Option<Rate>,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Logs and copies")]
-struct Records {
-    /// Write a line for each session that is over to FILE, or - for standard output [default: to none]
-    ///
-    /// It holds, with a space between: the time, the client, the target, bytes from the client, bytes to it, seconds,
-    /// and how it ended, which is the rest of the line. A file is appended to.
-    #[arg(long, value_name = "FILE|-", value_parser = Value(log))]
-    log: Option<LogSink>,
-
-    /// Write a copy of what passes into DIR: N.up from the client and N.down to it, for the session's number N.
-    #[arg(short = 'o', value_name = "DIR", value_parser = value::file(), value_hint = ValueHint::DirPath)]
-    output: Option<PathBuf>,
-
-    /// Write the copies as hexadecimal dumps, N.up.hex and N.down.hex.
-    #[arg(long)]
-    hex: bool,
-
-    /// Begin each line of the dumps with the time.
-    #[arg(long)]
-    timestamps: bool,
-}
-
-impl Records {
-    /// The copies that `-o` asks for.
-    fn copies(&self) -> Result<Option<plan::relay::Copies>, Error> {
-        if self.hex && self.output.is_none() {
-            return Err(advice::lonely("--hex", "-o", "the dumps need a directory to go to", "-o DIR --hex"));
-        }
-        if self.timestamps && !self.hex {
-            let why = "the time stands in front of the lines of a dump";
-            return Err(advice::lonely("--timestamps", "--hex", why, "-o DIR --hex --timestamps"));
-        }
-        let (hex, timestamps) = (self.hex, self.timestamps);
-        Ok(self.output.clone().map(|directory| plan::relay::Copies { directory, hex, timestamps }))
-    }
-}
-
-fn threads(value: &OsStr) -> Result<usize, BadAddress> {
-    match value.to_str().and_then(|text| text.parse().ok()) {
-        Some(number @ 1..=256) => Ok(number),
-        Some(_) => Err(fault("from 1 to 256 threads make sense")),
-        None => Err(fault("not a whole number")),
-    }
-}
-
-fn log(value: &OsStr) -> Result<LogSink, BadAddress> {
-    match value.as_encoded_bytes() {
-        b"" => Err(fault("the name is empty")),
-        b"-" => Ok(LogSink::Stdout),
-        _ => Ok(LogSink::File(value.into())),
-    }
-}
-
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Clients")]
-struct Clients {
-    /// Hold at most N sessions at once; who comes then waits to be accepted [default: what the descriptor limit allows]
-    #[arg(short = 'm', value_name = "N", value_parser = value::count())]
-    most: Option<u64>,
-
-    /// Hold at most N sessions at once from one address [default: no limit]
-    #[arg(long, value_name = "N", value_parser = value::count())]
-    max_per_ip: Option<u64>,
-
-    /// Serve one session, then end with its status.
-    #[arg(long)]
-    once: bool,
-
-    /// Share the sessions out among N threads, 1 to 256 [default: 1, which does for most networks]
-    #[arg(long, value_name = "N", value_parser = Value(threads))]
-    threads: Option<usize>,
-
-    /// When stopping, give busy sessions and programs T to end; idle ones are closed at once [default: 2s]
-    #[arg(long, value_name = "T", value_parser = value::span())]
-    grace: Option<Duration>,
 }
 
 const EXAMPLES: &str = "\
@@ -326,7 +174,11 @@ fn pairs(words: &[OsString], local: Local) -> Result<Vec<Pair>, Error> {
 mod tests {
     use super::super::{Request, plan as parsed};
     use super::*;
+    use std::time::Duration;
+
     use crate::outcome::ExitStatus;
+    use crate::plan::relay::{Balance, Copies, LogSink};
+    use crate::units::Rate;
 
     fn split(line: &str) -> Vec<OsString> {
         shlex::split(line).unwrap().into_iter().map(OsString::from).collect()
@@ -377,7 +229,8 @@ mod tests {
     #[test]
     fn every_flag_reaches_the_plan() {
         let relay = run("-m 3 --max-per-ip 2 --allow 10.0.0.0/8 --deny @f --open --once --grace 5 -w 6 \
-             --connect-timeout 7 --half-close-timeout 8 --linger 9 -L 10M --limit-total 20M --splice never --resolve-every 11 --threads 3 --balance least --target b:2 1 a:1")
+             --connect-timeout 7 --half-close-timeout 8 --linger 9 -L 10M --limit-total 20M --splice never \
+             --resolve-every 11 --threads 3 --balance least --target b:2 1 a:1")
         .unwrap();
         let seconds = Duration::from_secs;
         let serving = &relay.serving;
@@ -396,7 +249,7 @@ mod tests {
     fn a_log_and_copies_are_asked_for_in_their_own_words() {
         assert_eq!(run("--log - 1 a:1").unwrap().log, Some(LogSink::Stdout));
         assert_eq!(run("--log f 1 a:1").unwrap().log, Some(LogSink::File("f".into())));
-        let copies = plan::relay::Copies { directory: "d".into(), hex: true, timestamps: true };
+        let copies = Copies { directory: "d".into(), hex: true, timestamps: true };
         assert_eq!(run("-o d --hex --timestamps 1 a:1").unwrap().copies, Some(copies));
         for line in ["--hex 1 a:1", "-o d --timestamps 1 a:1", "--log '' 1 a:1"] {
             assert_eq!(run(line).unwrap_err().status(), ExitStatus::Usage, "relay {line}");

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
-use super::link::Reaping;
+use super::reaping::Reaping;
 use crate::endpoint::accept::Acceptor;
 use crate::endpoint::process::{self, Output};
 use crate::error::{Error, Op};

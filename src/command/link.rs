@@ -4,12 +4,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGKILL, SIGTERM};
-
 use super::copy::Copier;
+use super::reaping::Reaping;
 use super::surroundings::variables;
 use crate::endpoint::open::Opened;
-use crate::endpoint::process::{self, Child};
+use crate::endpoint::process;
 use crate::endpoint::{Transport, printed, stdio};
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
@@ -331,7 +330,7 @@ impl Link {
         for child in self.session.take_children().into_iter().flatten() {
             let mut reaping = Reaping::new(child, self.grace);
             if let Err(error) = reaping.watch(turn) {
-                let reason = Error::new(Op::Start, reaping.child.name(), error).line();
+                let reason = Error::new(Op::Start, reaping.name(), error).line();
                 self.observer.observe(&Event::Error { session: Some(self.number), reason });
             }
             if !ended_well || !self.patient {
@@ -352,7 +351,7 @@ impl Link {
             match reaping.turn(turn) {
                 Some(status) => {
                     self.status = self.status.max(status);
-                    let name = String::from_utf8_lossy(reaping.child.name()).into_owned();
+                    let name = String::from_utf8_lossy(reaping.name()).into_owned();
                     let text = format!("session {}: {name} exited with status {status}", self.number);
                     self.observer.observe(&Event::Note { verbosity: 1, text });
                 }
@@ -370,68 +369,6 @@ impl Link {
             }
             Some(outcome) => Park::Done(outcome),
             None => Park::Wait,
-        }
-    }
-}
-
-/// A child that is waited for, and the ladder of signals that ends it.
-pub(super) struct Reaping {
-    child: Child,
-    /// The next rung, and when.
-    next: Option<(Instant, i32)>,
-    grace: Duration,
-}
-
-impl Reaping {
-    /// A child that may take its time.
-    pub(super) fn new(child: Child, grace: Duration) -> Self {
-        Reaping { child, next: None, grace }
-    }
-
-    /// Asks for a turn when it ends.
-    ///
-    /// # Errors
-    /// ENOMEM, ENOSPC.
-    pub(super) fn watch(&mut self, turn: &mut Turn) -> std::io::Result<()> {
-        self.child.watch(turn)
-    }
-
-    /// Its status once it has ended; until then, signals that are due are sent.
-    pub(super) fn turn(&mut self, turn: &mut Turn) -> Option<u8> {
-        let status = self.child.status(turn);
-        if status.is_none() {
-            self.climb(turn.now());
-        }
-        status
-    }
-
-    /// When the next signal is due.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.next.map(|(at, _)| at)
-    }
-
-    /// Begins the ladder, or takes the next rung at once.
-    pub(super) fn hurry(&mut self, now: Instant) {
-        let rung = self.next.map_or(SIGHUP, |(_, rung)| rung);
-        self.next = Some((now, rung));
-        self.climb(now);
-    }
-
-    /// Climbs the whole ladder at once.
-    pub(super) fn kill(&mut self, now: Instant) {
-        self.grace = Duration::ZERO;
-        self.hurry(now);
-    }
-
-    /// Sends what is due: SIGHUP, then SIGTERM, then SIGKILL, a grace apart.
-    fn climb(&mut self, now: Instant) {
-        while let Some((at, rung)) = self.next.filter(|(at, _)| *at <= now) {
-            self.child.signal(rung);
-            self.next = match rung {
-                SIGHUP => Some((at + self.grace, SIGTERM)),
-                SIGTERM => Some((at + self.grace, SIGKILL)),
-                _ => None,
-            };
         }
     }
 }

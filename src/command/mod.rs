@@ -14,6 +14,7 @@ mod patience;
 mod printer;
 mod probe;
 mod progress;
+mod reaping;
 mod relay;
 mod reporting;
 mod serve;

@@ -27,6 +27,7 @@ mod peers;
 mod programs;
 mod readme;
 mod relay;
+mod relay_targets;
 mod scripts;
 mod seqpacket;
 mod serve;

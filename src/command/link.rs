@@ -52,6 +52,8 @@ pub(super) struct Joint {
     hint: bool,
     /// Longest silence of one direction after the other has ended.
     half_close: Option<Duration>,
+    /// The rules of each session, where there are many sessions.
+    shared: Option<Rc<Policy>>,
     /// The rate that all links share.
     total: Option<Arc<Common>>,
 }
@@ -73,6 +75,7 @@ impl Joint {
             alone: true,
             hint,
             half_close: None,
+            shared: None,
             total: None,
         }
     }
@@ -96,7 +99,8 @@ impl Joint {
 
     /// The same with other rules for how bytes move.
     pub(super) fn with_transfer(&self, transfer: Transfer) -> Self {
-        Joint { transfer, ..self.clone() }
+        let joint = Joint { transfer, ..self.clone() };
+        Joint { shared: Some(joint.policy().into()), ..joint }
     }
 
     /// The rules of each session.
@@ -200,7 +204,7 @@ impl Joint {
     ) -> Result<Link, Error> {
         let context = Context {
             number,
-            policy: self.policy(),
+            policy: self.shared.clone().unwrap_or_else(|| self.policy().into()),
             pools: Rc::clone(&self.pools),
             meter: Arc::clone(&self.meter),
             observer: Rc::clone(&self.observer),

@@ -28,7 +28,7 @@ impl Session {
 
     /// The user's time limit that has passed, as an error.
     pub(super) fn passed_limit(&self, now: Instant) -> Option<Error> {
-        let Policy { max_time, idle, .. } = &self.context.policy;
+        let Policy { max_time, idle, .. } = &*self.context.policy;
         let sentence = if has_passed(Some(self.started), *max_time, now) {
             format!("time limit of {} reached", humantime::format_duration(max_time.unwrap_or_default()))
         } else if has_passed(Some(self.moved_at), *idle, now) {

@@ -49,8 +49,8 @@ use tap::Tap;
 pub struct Context {
     /// Number of the session, from 1, for events.
     pub number: u64,
-    /// How it runs and ends.
-    pub policy: Policy,
+    /// How it runs and ends; many sessions may share one.
+    pub policy: Rc<Policy>,
     /// Where carriers come from.
     pub pools: Rc<Pools>,
     /// Counts what is delivered.
@@ -334,7 +334,7 @@ impl Session {
             Some(share) if by_rate > 0 => by_rate.min(share.allowance(direction, now).unwrap_or(0)),
             _ => by_rate,
         };
-        let Policy { max_bytes, flow, .. } = &self.context.policy;
+        let Policy { max_bytes, flow, .. } = &*self.context.policy;
         match *max_bytes {
             // what is only dropped does not count as received
             Some(most) if direction == INWARD && *flow != Flow::SendOnly => {

@@ -13,6 +13,7 @@ mod generate;
 mod listen;
 mod pipe;
 mod program;
+mod relay;
 mod shared;
 mod topics;
 mod usage;
@@ -52,8 +53,10 @@ pub fn plan(mut args: Vec<OsString>) -> Result<Request, Error> {
         Some("listen") => parse("listen", &args, |args: listen::Args| args.into_request(program)),
         Some("connect") => parse("connect", &args, |args: connect::Args| args.into_request(program)),
         Some("pipe") => parse("pipe", &args, |args: pipe::Args| args.into_request(program)),
+        Some("relay") => parse("relay", &args, |args: relay::Args| args.into_request(program)),
         Some(_) if program.is_some() => {
-            let error = Error::said(Op::Use, "a program behind --", "listen and connect take one, and come first");
+            let error =
+                Error::said(Op::Use, "a program behind --", "listen, connect and relay take one, and come first");
             Err(error.with_advice("haul help"))
         }
         Some(_) => {
@@ -131,6 +134,7 @@ enum Subcommand {
     Listen(Box<listen::Args>),
     Connect(Box<connect::Args>),
     Pipe(Box<pipe::Args>),
+    Relay(Box<relay::Args>),
     /// Explain a subcommand, or a topic: endpoints, exit, eof, units.
     #[command(override_usage = "haul help [SUBCOMMAND | TOPIC]")]
     Help {
@@ -150,6 +154,7 @@ impl Cli {
             (None, Some(Subcommand::Listen(args))) => args.into_request(None),
             (None, Some(Subcommand::Connect(args))) => args.into_request(None),
             (None, Some(Subcommand::Pipe(args))) => args.into_request(None),
+            (None, Some(Subcommand::Relay(args))) => args.into_request(None),
             (None, Some(Subcommand::Help { topic: Some(topic) })) => Ok(Request::Print(help(topic))),
             (None, Some(Subcommand::Help { topic: None }) | None) => Ok(Request::Print(help("haul"))),
         }
@@ -162,6 +167,7 @@ fn help(topic: &str) -> String {
         "listen" => listen::Args::command().render_long_help().to_string(),
         "connect" => connect::Args::command().render_long_help().to_string(),
         "pipe" => pipe::Args::command().render_long_help().to_string(),
+        "relay" => relay::Args::command().render_long_help().to_string(),
         topic => topics::text(topic).map_or_else(|| Cli::command().render_long_help().to_string(), str::to_string),
     }
 }
@@ -188,6 +194,7 @@ mod tests {
         listen::Args::command().debug_assert();
         connect::Args::command().debug_assert();
         pipe::Args::command().debug_assert();
+        relay::Args::command().debug_assert();
     }
 
     #[test]
@@ -204,6 +211,7 @@ mod tests {
         assert_eq!(printed("help listen"), printed("listen --help"));
         assert_eq!(printed("help connect"), printed("connect --help"));
         assert_eq!(printed("help pipe"), printed("pipe --help"));
+        assert_eq!(printed("help relay"), printed("relay --help"));
         assert!(printed("listen -h").len() < printed("listen --help").len());
         assert!(printed("listen --help").contains("Examples:"));
     }
@@ -211,15 +219,17 @@ mod tests {
     #[test]
     fn only_what_works_is_shown() {
         let help = printed("help");
-        assert!(help.contains("listen") && help.contains("connect") && help.contains("pipe"));
-        for later in ["send-udp", "relay", "bench", "tls"] {
+        assert!(["listen", "connect", "pipe", "relay"].iter().all(|name| help.contains(name)));
+        for later in ["send-udp", "bench", "tls"] {
             assert!(!help.contains(later), "{later}");
         }
     }
 
     #[test]
     fn every_flag_is_explained() {
-        for command in [Cli::command(), listen::Args::command(), connect::Args::command(), pipe::Args::command()] {
+        let listen_and_connect = [listen::Args::command(), connect::Args::command()];
+        let others = [Cli::command(), pipe::Args::command(), relay::Args::command()];
+        for command in listen_and_connect.into_iter().chain(others) {
             for arg in command.get_arguments() {
                 let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
                 // the derive macro takes the last full stop away
@@ -230,7 +240,8 @@ mod tests {
 
     #[test]
     fn help_fits_100_columns() {
-        for line in ["help", "help listen", "help connect", "help pipe", "listen -h", "connect -h", "pipe -h"] {
+        let long = ["help", "help listen", "help connect", "help pipe", "help relay"];
+        for line in long.into_iter().chain(["listen -h", "connect -h", "pipe -h", "relay -h"]) {
             let text = printed(line);
             assert!(!text.contains('\x1b'));
             assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");

@@ -188,11 +188,11 @@ mod tests {
             ),
             (
                 "help nothing",
-                "cannot understand 'nothing': must be one of listen, connect, pipe, endpoints, exit, eof, units\n  try: haul help",
+                "cannot understand 'nothing': must be one of listen, connect, pipe, relay, endpoints, exit, eof, units\n  try: haul help",
             ),
             (
                 "help listen -- cat",
-                "cannot use a program behind --: listen and connect take one, and come first\n  try: haul help",
+                "cannot use a program behind --: listen, connect and relay take one, and come first\n  try: haul help",
             ),
             ("listen -m 0 1", "cannot understand '0' for -m: at least 1 is needed\n  try: haul help listen"),
             (

@@ -178,7 +178,7 @@ impl Dialogue {
         let joint = Joint::new(transfer, Local::Stdio, DEFAULT_GRACE, deaf);
         let context = Context {
             number: 1,
-            policy: joint.policy(),
+            policy: joint.policy().into(),
             pools: Rc::clone(&joint.pools),
             meter: Arc::clone(&joint.meter),
             observer: Rc::clone(&joint.observer),

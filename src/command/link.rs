@@ -21,6 +21,7 @@ use crate::layer::stack::Stack;
 use crate::layer::verify::Verify;
 use crate::meter::Meter;
 use crate::outcome::{Ended, Outcome};
+use crate::plan::address::Program;
 use crate::plan::{Flow, Local, Transfer};
 use crate::reactor::{Park, Turn};
 use crate::report::summary::reason;
@@ -28,11 +29,14 @@ use crate::session::carrier::Pools;
 use crate::session::end::{End, Side};
 use crate::session::limits::soonest;
 use crate::session::policy::Policy;
+use crate::session::share::{Common, Share};
 use crate::session::spread::Spread;
+use crate::session::tap::Tap;
 use crate::session::{Context, Session};
 use crate::sys;
 
 /// What every link of one command has in common.
+#[derive(Clone)]
 pub(super) struct Joint {
     /// How bytes move and how it ends.
     pub(super) transfer: Transfer,
@@ -49,7 +53,15 @@ pub(super) struct Joint {
     /// How long a program may take between SIGHUP, SIGTERM and SIGKILL.
     pub(super) grace: Duration,
     /// There is one link and no other: nobody waits while it takes a long turn.
-    pub(super) alone: bool,
+    alone: bool,
+    /// Somebody at a terminal may be told what is waited for.
+    hint: bool,
+    /// Longest silence of one direction after the other has ended.
+    half_close: Option<Duration>,
+    /// The rules of each session, where there are many sessions.
+    shared: Option<Rc<Policy>>,
+    /// The rate that all links share.
+    total: Option<Arc<Common>>,
 }
 
 impl Joint {
@@ -57,7 +69,28 @@ impl Joint {
     pub(super) fn new(transfer: Transfer, local: Local, grace: Duration, observer: Rc<dyn Observer>) -> Self {
         let size = |default| transfer.buffer.map_or(default, |size| size.0 as usize);
         let pools = Pools::new(size(BUFFER), size(PIPE));
-        Joint { transfer, local, pools, meter: Arc::new(Meter::default()), observer, copier: None, grace, alone: true }
+        let hint = local == Local::Stdio && sys::stderr_columns().is_some();
+        Joint {
+            transfer,
+            local,
+            pools,
+            meter: Arc::new(Meter::default()),
+            observer,
+            copier: None,
+            grace,
+            alone: true,
+            hint,
+            half_close: None,
+            shared: None,
+            total: None,
+        }
+    }
+
+    /// The same between two peers, for many at once.
+    pub(super) fn for_relay(self, half_close: Duration, total: Option<Arc<Common>>, meter: Arc<Meter>) -> Self {
+        let size = |default| self.transfer.buffer.map_or(default, |size| size.0 as usize);
+        let pools = Pools::new(size(BUFFER), size(RELAY_PIPE));
+        Joint { pools, meter, alone: false, hint: false, half_close: Some(half_close), total, ..self }
     }
 
     /// The same, with what passes copied.
@@ -68,6 +101,12 @@ impl Joint {
     /// The same, for many links at once.
     pub(super) fn for_many(self) -> Self {
         Joint { alone: false, ..self }
+    }
+
+    /// The same with other rules for how bytes move.
+    pub(super) fn with_transfer(&self, transfer: Transfer) -> Self {
+        let joint = Joint { transfer, ..self.clone() };
+        Joint { shared: Some(joint.policy().into()), ..joint }
     }
 
     /// The rules of each session.
@@ -91,7 +130,7 @@ impl Joint {
             budget: if self.alone { LONG_TURN } else { TURN },
             splice: transfer.splice,
             widen: transfer.splice && transfer.buffer.is_none(),
-            hint: self.local == Local::Stdio && sys::stderr_columns().is_some(),
+            hint: self.hint,
         }
     }
 
@@ -99,7 +138,7 @@ impl Joint {
     pub(super) fn context(&self, number: u64) -> Context {
         Context {
             number,
-            policy: self.policy(),
+            policy: self.shared.clone().unwrap_or_else(|| self.policy().into()),
             pools: Rc::clone(&self.pools),
             meter: Arc::clone(&self.meter),
             observer: Rc::clone(&self.observer),
@@ -109,6 +148,11 @@ impl Joint {
     /// True if bytes from the local side go to the peer.
     pub(super) fn sends(&self) -> bool {
         self.transfer.flow != Flow::ReceiveOnly && self.transfer.stdin
+    }
+
+    /// True if bytes from the peer go to the local side.
+    pub(super) fn receives(&self) -> bool {
+        self.transfer.flow != Flow::SendOnly
     }
 
     /// True if anything goes to the peer, be it only a banner.
@@ -186,27 +230,39 @@ impl Joint {
         number: u64,
     ) -> Result<Link, Error> {
         let near = match (&self.local, stdio) {
-            (Local::Program(program), _) => {
-                let (both, child) = match process::start(program, &variables(&opened)) {
-                    Ok(started) => started,
-                    Err(error) => {
-                        // a FIN would be an empty answer
-                        let _ = opened.transport.close(turn, true);
-                        return Err(error);
-                    }
-                };
-                let name = String::from_utf8_lossy(child.name()).into_owned();
-                End::new(Transport::Descriptors(both), Side::Program(name), None).with_program(child)
-            }
+            (Local::Program(program), _) => match program_end(program, &opened) {
+                Ok(near) => near,
+                Err(error) => {
+                    // a FIN would be an empty answer
+                    let _ = opened.transport.close(turn, true);
+                    return Err(error);
+                }
+            },
             (Local::Stdio, stdio) => self.local_end(stdio.unwrap_or(Transport::Descriptors(Default::default()))),
         };
         let mut opened = opened;
         if self.transfer.fsync {
             opened.transport.sync_before_close();
         }
-        let far = far_end(opened, self.layers(turn.now()));
-        let session = Session::new(near, far, self.context(number), turn.now());
         let tap = self.copier.as_ref().map(|copier| copier.tap(number));
+        self.join_ends(turn, near, far_end(opened, self.layers(turn.now())), number, tap)
+    }
+
+    /// Joins a connection to whatever it is for.
+    ///
+    /// # Errors
+    /// epoll refuses.
+    pub(super) fn join_ends(
+        &self,
+        turn: &mut Turn,
+        near: End,
+        far: End,
+        number: u64,
+        tap: Option<Tap>,
+    ) -> Result<Link, Error> {
+        let session = Session::new(near, far, self.context(number), turn.now());
+        let share = self.total.clone().map(Share::new);
+        let session = session.with_share(share).with_half_close(self.half_close);
         let mut session = session.with_tap(tap).with_banner(&self.transfer.banner);
         if let Err(error) = session.start(turn) {
             session.kill_programs();
@@ -214,6 +270,16 @@ impl Joint {
         }
         Ok(self.link(session, number))
     }
+}
+
+/// A program that is started for a connection.
+///
+/// # Errors
+/// It cannot be started.
+pub(super) fn program_end(program: &Program, opened: &Opened) -> Result<End, Error> {
+    let (both, child) = process::start(program, &variables(opened))?;
+    let name = String::from_utf8_lossy(child.name()).into_owned();
+    Ok(End::new(Transport::Descriptors(both), Side::Program(name), None).with_program(child))
 }
 
 /// What stands on a connection: line ends that are converted, receipts from the time that they are waited for.
@@ -255,7 +321,7 @@ pub(super) struct Link {
     grace: Duration,
     observer: Rc<dyn Observer>,
     /// How the session ended, once it has.
-    outcome: Option<Outcome>,
+    outcome: Option<Box<Outcome>>,
     reaping: Vec<Reaping>,
     /// The worst status of its programs.
     status: u8,
@@ -350,7 +416,7 @@ impl Link {
             let mut reaping = Reaping::new(child, self.grace);
             reaping.unjudged = unjudged;
             if let Err(error) = reaping.watch(turn) {
-                let reason = Error::new(Op::Start, reaping.child.name(), error).line();
+                let reason = Error::new(Op::Start, reaping.name(), error).line();
                 self.observer.observe(&Event::Error { session: Some(self.number), reason });
             }
             if !ended_well || !self.patient || reaping.unjudged {
@@ -361,7 +427,7 @@ impl Link {
         let [bytes_out, bytes_in] = outcome.bytes;
         let (elapsed, reason, session) = (outcome.elapsed, reason(&outcome.ended), self.number);
         self.observer.observe(&Event::Closed { session, bytes_in, bytes_out, elapsed, reason });
-        self.outcome = Some(outcome);
+        self.outcome = Some(Box::new(outcome));
     }
 
     /// Waits for programs; a clean end becomes their status.
@@ -373,7 +439,7 @@ impl Link {
                     if !reaping.unjudged {
                         self.status = self.status.max(status);
                     }
-                    let name = String::from_utf8_lossy(reaping.child.name()).into_owned();
+                    let name = String::from_utf8_lossy(reaping.name()).into_owned();
                     let text = format!("session {}: {name} exited with status {status}", self.number);
                     self.observer.observe(&Event::Note { verbosity: 1, text });
                 }
@@ -385,7 +451,7 @@ impl Link {
             turn.deadline(soonest(self.reaping.iter().map(Reaping::deadline)));
             return Park::Wait;
         }
-        match self.outcome.take() {
+        match self.outcome.take().map(|outcome| *outcome) {
             Some(outcome @ Outcome { ended: Ended::Clean, .. }) if self.status != 0 => {
                 Park::Done(Outcome { ended: Ended::Program(self.status), ..outcome })
             }
@@ -400,6 +466,10 @@ const BUFFER: usize = 256 * 1024;
 
 /// Bytes in a kernel pipe of ours: what an unprivileged process may have.
 const PIPE: usize = 1 << 20;
+
+/// The same between peers: many are leased when many sinks are slow, and all together have a limit (pipe(7),
+/// /proc/sys/fs/pipe-user-pages-soft).
+const RELAY_PIPE: usize = 256 * 1024;
 
 /// Bytes at each seam of a layer: what one call of a layer that copies moves.
 const LAYER_BUFFER: usize = 16 * 1024;

@@ -18,6 +18,7 @@ mod printer;
 mod probe;
 mod progress;
 mod reaping;
+mod relay;
 mod reporting;
 mod serve;
 mod stream;
@@ -73,6 +74,11 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
             let reporting = reporting.with_payload(&plan.report, written);
             let task = pipe::pipe(&plan, &reporting);
             drive(task, reporting)
+        }
+        Plan::Relay(plan) => {
+            let free_port = plan.pairs.iter().any(|pair| pair.at.asks_for_free_port());
+            let reporting = Reporting::open(&plan.report, free_port)?.with_log(relay::open_log(&plan)?);
+            drive(relay::relay(*plan, &reporting), reporting)
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::address::{Address, Family, Host, Kind, Options, UnixSocket};
 use super::{AfterPeerEof, Check, Connect, EventSink, Flow, Listen, Local, Plan, Transfer};
-use super::{dialogue, pipe, policy, proof, role, serving};
+use super::{dialogue, pipe, policy, proof, relay, role, serving};
 use crate::error::{Error, Op};
 
 /// One sentence on a request that is legal but odd, and what to do instead.
@@ -43,6 +43,7 @@ pub fn settle(plan: &mut Plan, flags: &Options) -> Result<(), Error> {
         Plan::Connect(plan) => connect(plan, flags),
         Plan::Check(plan) => check(plan, flags),
         Plan::Pipe(plan) => pipe::settle(plan, flags),
+        Plan::Relay(plan) => relay::settle(plan, flags),
     }
 }
 

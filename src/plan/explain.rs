@@ -20,6 +20,7 @@ impl fmt::Display for Plan {
             Plan::Connect(plan) => connect(plan, f),
             Plan::Check(plan) => check(plan, f),
             Plan::Pipe(plan) => pipe::pipe(plan, f),
+            Plan::Relay(plan) => super::relay::explain(plan, f),
         }
     }
 }
@@ -66,7 +67,7 @@ fn listen(plan: &Listen, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     report(&plan.report, f)
 }
 
-fn announce(plan: &Announce, path: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn announce(plan: &Announce, path: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if let Some(fd) = plan.ready_fd {
         writeln!(f, "once listening, write the address to descriptor {fd}")?;
     }
@@ -77,7 +78,7 @@ fn announce(plan: &Announce, path: bool, f: &mut fmt::Formatter<'_>) -> fmt::Res
     Ok(())
 }
 
-fn serving(plan: &Serving, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn serving(plan: &Serving, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if let Some(most) = plan.most {
         writeln!(f, "hold at most {most} connections at once")?;
     }
@@ -195,7 +196,7 @@ impl<'a> Near<'a> {
     }
 }
 
-fn shown(program: &Program) -> String {
+pub(super) fn shown(program: &Program) -> String {
     match program {
         Program::Words(words) => {
             let words: Vec<_> = words.iter().map(|word| quoted(word.as_encoded_bytes())).collect();
@@ -260,7 +261,7 @@ fn banner(plan: &Transfer, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 /// Limits, copies and buffers, which are the same whatever is joined.
-fn remainder(plan: &Transfer, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn remainder(plan: &Transfer, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if plan.verify {
         writeln!(f, "verify with the haul at the other end that everything has arrived, with status 4 if not")?;
     }
@@ -308,7 +309,7 @@ fn limit(f: &mut fmt::Formatter<'_>, what: &str, time: Option<Duration>, status:
     }
 }
 
-fn report(plan: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn report(plan: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if plan.quiet {
         writeln!(f, "say nothing but failures")?;
     }

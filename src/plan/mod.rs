@@ -7,6 +7,7 @@ mod explain;
 pub mod pipe;
 pub mod policy;
 mod proof;
+pub mod relay;
 mod role;
 pub mod serving;
 
@@ -17,6 +18,7 @@ use crate::units::{Rate, Size};
 pub use address::AccessList;
 use address::{Address, Program};
 use advice::Advice;
+pub use relay::Relay;
 
 /// `--linger` where it is not given.
 pub const DEFAULT_LINGER: Duration = Duration::from_secs(30);
@@ -35,6 +37,8 @@ pub enum Plan {
     Check(Check),
     /// `haul pipe`: one source, one or several sinks.
     Pipe(pipe::Pipe),
+    /// `haul relay`: join what comes to listeners to their targets.
+    Relay(Box<Relay>),
 }
 
 /// `haul listen`.

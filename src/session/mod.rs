@@ -21,6 +21,7 @@ pub mod program;
 pub mod pump;
 mod receipts;
 mod settling;
+pub mod share;
 pub mod spread;
 pub mod tap;
 #[cfg(test)]
@@ -44,14 +45,15 @@ use limits::Bucket;
 use parting::{Manner, Parting};
 use policy::{AfterPeerEof, Flow, Policy};
 use pump::{Pump, Run, Stop, Terms};
+use share::Share;
 use tap::Tap;
 
 /// What a session needs besides its ends.
 pub struct Context {
     /// Number of the session, from 1, for events.
     pub number: u64,
-    /// How it runs and ends.
-    pub policy: Policy,
+    /// How it runs and ends; many sessions may share one.
+    pub policy: Rc<Policy>,
     /// Where carriers come from.
     pub pools: Rc<Pools>,
     /// Counts what is delivered.
@@ -60,7 +62,8 @@ pub struct Context {
     pub observer: Rc<dyn Observer>,
 }
 
-/// Two ends joined, until both directions are over.
+/// Two ends joined, until both directions are over. There may be thousands, most of them idle: what only some of them
+/// ever need is boxed.
 pub struct Session {
     context: Context,
     /// Taken out one by one as they are closed.
@@ -68,7 +71,13 @@ pub struct Session {
     pumps: [Pump; 2],
     /// Who looks at what passes.
     tap: Option<Tap>,
-    buckets: [Option<Bucket>; 2],
+    buckets: Option<Box<[Bucket; 2]>>,
+    /// Its part of a rate that all sessions share.
+    share: Option<Box<Share>>,
+    /// Longest silence of one direction after the other has ended.
+    half_close: Option<Duration>,
+    /// When the first direction ended.
+    half_closed_at: Option<Instant>,
     /// Bytes taken from each pump's source.
     taken: [u64; 2],
     started: Instant,
@@ -78,8 +87,8 @@ pub struct Session {
     /// When to tell that we wait for a silent standard input, once.
     hint_at: Option<Instant>,
     /// The first failure; it decides the outcome, also when the other direction goes on to its own end.
-    failure: Option<Error>,
-    parting: Option<Parting>,
+    failure: Option<Box<Error>>,
+    parting: Option<Box<Parting>>,
     /// The program at one end has read all that it wanted: what the other end still sends is dropped.
     enough: [bool; 2],
     /// The peer that takes nothing any more: what it sent before is read, and then nothing is waited for.
@@ -87,7 +96,7 @@ pub struct Session {
     /// When each direction moved last.
     flowed_at: [Option<Instant>; 2],
     /// The programs of ends that are closed.
-    children: [Option<Child>; 2],
+    children: [Option<Box<Child>>; 2],
 }
 
 impl Session {
@@ -104,13 +113,15 @@ impl Session {
             outward.end_source();
         }
         outward.hold_end(policy.one_way && local.is_program() && policy.stop_at != Some(0));
-        let bucket = || policy.rate.map(|rate| Bucket::new(rate, now));
-        let buckets = [bucket(), bucket()];
+        let buckets = policy.rate.map(|rate| Box::new([0, 1].map(|_| Bucket::new(rate, now))));
         Session {
             ends: [Some(local), Some(peer)],
             pumps: [outward, Pump::default()],
             tap: None,
             buckets,
+            share: None,
+            half_close: None,
+            half_closed_at: None,
             taken: [0, 0],
             started: now,
             moved_at: now,
@@ -135,6 +146,18 @@ impl Session {
     /// Sends `banner` to the peer before anything else; it counts as sent.
     pub fn with_banner(mut self, banner: &[u8]) -> Self {
         self.pumps[OUTWARD].greet(banner);
+        self
+    }
+
+    /// Has it take its part of a rate that all sessions share.
+    pub fn with_share(mut self, share: Option<Share>) -> Self {
+        self.share = share.map(Box::new);
+        self
+    }
+
+    /// Ends it once one direction has ended and nothing has moved in the other for `limit`.
+    pub fn with_half_close(mut self, limit: Option<Duration>) -> Self {
+        self.half_close = limit;
         self
     }
 
@@ -265,6 +288,9 @@ impl Session {
         };
         let changed = pump.route().filter(|_| pump.route() != route);
         *budget -= run.taken.min(*budget);
+        if let Some(share) = &mut self.share {
+            share.take(direction, run.taken);
+        }
         if let Some(route) = changed {
             self.tell_route(direction, route);
         }
@@ -280,8 +306,8 @@ impl Session {
             self.pumps[OUTWARD].hold_end(false);
             self.pumps[OUTWARD].end_source();
         }
-        if let Some(bucket) = &mut self.buckets[direction] {
-            bucket.take(run.taken);
+        if let Some(buckets) = &mut self.buckets {
+            buckets[direction].take(run.taken);
         }
         if run.taken > 0 || run.delivered > 0 {
             self.moved_at = now;
@@ -333,11 +359,15 @@ impl Session {
 
     /// Bytes that may be taken now in this direction.
     fn allowance(&mut self, direction: usize, now: Instant) -> u64 {
-        let by_rate = match &mut self.buckets[direction] {
-            Some(bucket) => bucket.allowance(now).unwrap_or(0),
+        let by_rate = match &mut self.buckets {
+            Some(buckets) => buckets[direction].allowance(now).unwrap_or(0),
             None => u64::MAX,
         };
-        let Policy { max_bytes, stop_at, flow, .. } = &self.context.policy;
+        let by_rate = match &mut self.share {
+            Some(share) if by_rate > 0 => by_rate.min(share.allowance(direction, now).unwrap_or(0)),
+            _ => by_rate,
+        };
+        let Policy { max_bytes, stop_at, flow, .. } = &*self.context.policy;
         match *max_bytes {
             _ if direction == OUTWARD && stop_at.is_some() => {
                 by_rate.min(stop_at.unwrap_or(u64::MAX).saturating_sub(self.taken[OUTWARD]))
@@ -367,6 +397,7 @@ impl Session {
                 bytes: self.pumps[direction].delivered(),
             });
         }
+        self.half_closed_at = self.half_closed_at.or(Some(now));
         let (flow, after, hint) = (policy.flow, policy.after_peer_eof, policy.hint);
         if direction == OUTWARD {
             self.quiet_since = Some(now);
@@ -392,7 +423,7 @@ impl Session {
     /// gets an end of file from us that its source did not reach.
     fn conclude(&mut self, manner: Manner, now: Instant) {
         let manner = if self.failure.is_some() && manner == Manner::Orderly { Manner::Reset } else { manner };
-        let ended = self.failure.take().map_or(Ended::Clean, Ended::Failed);
+        let ended = self.failure.take().map_or(Ended::Clean, |error| Ended::Failed(*error));
         self.finish(ended, manner, now);
     }
 

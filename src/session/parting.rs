@@ -58,7 +58,7 @@ impl Session {
         let manner = if manner == Manner::Aborted && typed && by_signal { Manner::Orderly } else { manner };
         let lingers = [Linger::new(now); 2];
         let (ended, pause) = (Some(ended), FIRST_LOOK);
-        self.parting = Some(Parting { ended, manner, until, progress_at: now, pause, lingers });
+        self.parting = Some(Box::new(Parting { ended, manner, until, progress_at: now, pause, lingers }));
     }
 
     /// Shortens a parting that is under way: whoever sends a signal does not want to wait for a slow peer.
@@ -80,7 +80,7 @@ impl Session {
                 return Park::Wait;
             }
             // an end of file would hide that something is missing
-            if let Some(Parting { manner: manner @ Manner::Orderly, .. }) = &mut self.parting {
+            if let Some(Parting { manner: manner @ Manner::Orderly, .. }) = self.parting.as_deref_mut() {
                 *manner = Manner::Reset;
             }
         }
@@ -259,7 +259,7 @@ impl Session {
     fn close(&mut self, turn: &mut Turn, index: usize) {
         self.blame_unconfirmed(index);
         let Some(mut end) = self.ends[index].take() else { return };
-        self.children[index] = end.take_program().map(|program| program.into_child(turn));
+        self.children[index] = end.take_program().map(|program| Box::new(program.into_child(turn)));
         let Some(parting) = &self.parting else { return };
         let reset = parting.manner != Manner::Orderly;
         let (unsent, lost, manner) = (end.unsent(), parting.lingers[index].is_lost(), parting.manner);
@@ -331,7 +331,7 @@ pub(super) fn reset_by(name: &str) -> Cause {
 
 impl End {
     /// What messages call it.
-    pub(super) fn name(&self, reading: bool) -> String {
+    pub fn name(&self, reading: bool) -> String {
         match self.side() {
             Side::Local { reading: name, .. } if reading => name.clone(),
             Side::Local { writing, .. } => writing.clone(),

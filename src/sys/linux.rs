@@ -196,6 +196,9 @@ pub fn every_interest() -> mio::Interest {
     mio::Interest::READABLE | mio::Interest::WRITABLE | mio::Interest::PRIORITY
 }
 
+/// True if an accepted socket has the TCP options of its listener.
+pub const LISTENER_HANDS_ON: bool = true;
+
 /// True if a short read of a stream socket proves that its queue is empty.
 pub const SHORT_READ_EMPTIES: bool = true;
 

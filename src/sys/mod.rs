@@ -25,6 +25,7 @@
 //! | `give_name(fd, directory, name)` | the name that such a file lacks |
 //! | `every_interest()` | what is registered with the poll for every descriptor |
 //! | `SPLICE` | zero copy is worth a try |
+//! | `LISTENER_HANDS_ON` | an accepted socket has the options of its listener |
 //! | `SHORT_READ_EMPTIES` | a short read of a stream socket proves that nothing is left |
 
 #![allow(unsafe_code)]

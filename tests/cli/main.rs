@@ -29,6 +29,8 @@ mod pipe;
 mod pipe_usage;
 mod programs;
 mod readme;
+mod relay;
+mod relay_targets;
 mod scripts;
 mod seqpacket;
 mod serve;

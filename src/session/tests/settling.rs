@@ -84,7 +84,7 @@ impl Task for Stopper {
 fn run_until_settling(local: End, peer: End) -> Outcome {
     let context = Context {
         number: 1,
-        policy: Policy { max_time: Some(Duration::from_secs(20)), ..receiving() },
+        policy: Policy { max_time: Some(Duration::from_secs(20)), ..receiving() }.into(),
         pools: Pools::new(64 * 1024, 256 * 1024),
         meter: Arc::new(Meter::default()),
         observer: Rc::new(Log::default()),
@@ -153,7 +153,7 @@ fn a_time_limit_leaves_the_old_file_even_while_the_disk_is_at_work() {
         let writer = home.writer().synced_by(move |_| released.recv().map_err(|_| io::ErrorKind::Other.into()));
         let context = Context {
             number: 1,
-            policy: Policy { max_time: Some(Duration::from_millis(100)), ..receiving() },
+            policy: Policy { max_time: Some(Duration::from_millis(100)), ..receiving() }.into(),
             pools: Pools::new(64 * 1024, 256 * 1024),
             meter: Arc::new(Meter::default()),
             observer: Rc::new(Log::default()),

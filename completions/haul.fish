@@ -115,6 +115,8 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -s p -d 'Connect from
 complete -c haul -n "__fish_haul_using_subcommand connect" -s s -d 'Connect from this address of this machine [default: the system chooses]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s U -d 'Connect to the Unix socket at this path' -r -F
 complete -c haul -n "__fish_haul_using_subcommand connect" -l wait -d 'When nothing listens there yet, try again for T, also when the name is not found; then end with status 3 [default: one try]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l proxy-send -d 'Begin with a PROXY header, of version v1 or v2, about the connection\'s own two ends [default: none]' -r -f -a "v1\t'a line of text'
+v2\t'binary, also for Unix sockets'"
 complete -c haul -n "__fish_haul_using_subcommand connect" -l timeout -d 'End with status 3 when an --expect has waited for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s w -d 'Both --connect-timeout and --idle; where those are given too, they win [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l connect-timeout -d 'End with status 3 when looking up the name and connecting have taken T [default: the system\'s limit]' -r
@@ -241,6 +243,9 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -s e -d 'Join each conn
 complete -c haul -n "__fish_haul_using_subcommand relay" -s c -d 'Join each connection to this command of the shell (sh -c)' -r -f -a "(__fish_complete_command)"
 complete -c haul -n "__fish_haul_using_subcommand relay" -l allow -d 'Let only these connect: networks with commas between them, or @FILE with one a line [default: everybody]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l deny -d 'Do not let these connect, whatever --allow says; written in the same way [default: nobody]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l proxy-send -d 'Begin each connection to a target with a PROXY header, of version v1 or v2, about its client [default: none]' -r -f -a "v1\t'a line of text'
+v2\t'binary, also for Unix sockets'"
+complete -c haul -n "__fish_haul_using_subcommand relay" -l proxy-accept -d 'Take a PROXY header, v1 or v2, from each client; with a list, only these may connect [default: take none]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l iface -d 'Use this network interface only, say eth0' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l log -d 'Write a line for each session that is over to FILE, or - for standard output [default: to none]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -s o -d 'Write a copy of what passes into DIR: N.up from the client and N.down to it, for the session\'s number N' -r -f -a "(__fish_complete_directories)"

@@ -12,7 +12,7 @@ use crate::error::{Error, Op};
 use crate::plan::address::{Options, Program};
 use crate::plan::relay::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_HALF_CLOSE, DEFAULT_RESOLVE_EVERY, Pair, Relay, Target};
 use crate::plan::{AfterPeerEof, DEFAULT_GRACE, DEFAULT_LINGER, Local, Plan, Serving, Transfer, advice};
-use flags::{Clients, Records, Sessions, Targets};
+use flags::{Clients, Proxying, Records, Sessions, Targets};
 
 /// Join every connection that comes to LISTEN to one of its own to TARGET, until stopped.
 ///
@@ -56,6 +56,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     gate: Gate,
+
+    #[command(flatten)]
+    proxying: Proxying,
 
     #[command(flatten)]
     route: Route,
@@ -131,6 +134,8 @@ impl Args {
             threads: self.clients.threads.unwrap_or(1),
             resolve_every: self.targets.resolve_every.unwrap_or(DEFAULT_RESOLVE_EVERY),
             balance: self.targets.balance.unwrap_or_default(),
+            proxy_send: self.proxying.proxy_send,
+            proxy_accept: self.proxying.proxy_accept.map(|list| list.into_iter().collect()),
             copies: self.records.copies()?,
             log: self.records.log,
             transfer: Transfer {
@@ -181,6 +186,7 @@ mod tests {
     use std::time::Duration;
 
     use crate::outcome::ExitStatus;
+    use crate::plan::ProxyVersion;
     use crate::plan::relay::{Balance, Copies, LogSink};
     use crate::units::Rate;
 
@@ -234,7 +240,7 @@ mod tests {
     fn every_flag_reaches_the_plan() {
         let relay = run("-m 3 --max-per-ip 2 --allow 10.0.0.0/8 --deny @f --open --once --grace 5 -w 6 \
              --connect-timeout 7 --half-close-timeout 8 --linger 9 -L 10M --limit-total 20M --splice never \
-             --resolve-every 11 --threads 3 --balance least --target b:2 1 a:1")
+             --resolve-every 11 --threads 3 --balance least --proxy-send v2 --proxy-accept=10.0.0.1,::1 --target b:2 1 a:1")
         .unwrap();
         let seconds = Duration::from_secs;
         let serving = &relay.serving;
@@ -242,6 +248,10 @@ mod tests {
         assert_eq!((serving.most, serving.most_per_ip, serving.grace), (Some(3), Some(2), seconds(5)));
         let lists: Vec<_> = serving.allow.iter().chain(&serving.deny).map(ToString::to_string).collect();
         assert_eq!(lists, ["10.0.0.0/8", "@f"]);
+        let proxies = relay.proxy_accept.iter().flatten().map(ToString::to_string);
+        assert_eq!(proxies.collect::<Vec<_>>(), ["10.0.0.1,::1"]);
+        assert_eq!(relay.proxy_send, Some(ProxyVersion::V2));
+        assert_eq!(run("--proxy-accept 1 a:1").unwrap().proxy_accept, Some(vec![]));
         assert_eq!((relay.transfer.idle, relay.connect_timeout), (Some(seconds(6)), seconds(7)));
         assert_eq!((relay.half_close, relay.transfer.linger), (seconds(8), seconds(9)));
         assert_eq!((relay.threads, run("1 a:1").unwrap().threads), (3, 1));

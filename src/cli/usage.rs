@@ -223,8 +223,8 @@ mod tests {
 
     #[test]
     fn flags_of_later_versions_do_not_exist_yet() {
-        let later = ["-x", "-W", "-i", "--tls", "--proxy-send", "--seq"];
-        for (subcommand, others) in [("listen", ["-z", "-u", "--wait"]), ("connect", ["-k", "-m", "--then"])] {
+        let later = ["-x", "-W", "-i", "--tls", "--seq"];
+        for (subcommand, others) in [("listen", ["-z", "-u", "--proxy-send"]), ("connect", ["-k", "-m", "--then"])] {
             for flag in later.iter().chain(&others) {
                 let text = complaint(&format!("{subcommand} {flag} a 1"));
                 assert!(text.starts_with(&format!("cannot understand '{flag}': no such option")), "{text}");

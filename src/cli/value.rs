@@ -10,8 +10,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
 use crate::escape::{Escaped, unescape};
-use crate::plan::EventSink;
 use crate::plan::address::{BadAddress, Host, Options};
+use crate::plan::{EventSink, ProxyVersion};
 use crate::units::{BadQuantity, Rate, Size, Span};
 
 /// A flag's value, parsed by a function.
@@ -25,6 +25,10 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for Value<T> {
         (self.0)(value).map_err(|fault| complaint(arg, value, fault))
     }
 }
+
+/// `--proxy-send`.
+pub(super) const PROXY: Choice<ProxyVersion> =
+    Choice(&[("v1", ProxyVersion::V1, "a line of text"), ("v2", ProxyVersion::V2, "binary, also for Unix sockets")]);
 
 /// A flag's value out of a fixed set, each with a word of help.
 #[derive(Clone)]

@@ -17,6 +17,7 @@ mod pipe;
 mod printer;
 mod probe;
 mod progress;
+mod proxy;
 mod reaping;
 mod relay;
 mod reporting;

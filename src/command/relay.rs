@@ -8,6 +8,7 @@
 mod crew;
 mod floor;
 mod journal;
+mod lobby;
 mod names;
 mod passage;
 mod reach;
@@ -20,19 +21,23 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::client::Closing;
 use super::gate::{Gate, possible};
+use super::proxy::{header, parties};
 use super::reporting::{Reporting, appended};
 use crate::endpoint::accept::{Accepted, Acceptor};
 use crate::endpoint::access::Access;
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
+use crate::layer::proxy_header::Parties;
 use crate::outcome::{Ended, Outcome};
-use crate::plan::relay::{LogSink, Relay, Target, tuned};
-use crate::plan::{Serving, policy};
+use crate::plan::address::Address;
+use crate::plan::policy;
+use crate::plan::relay::{LogSink, Relay, Target};
 use crate::reactor::{Park, Task, Turn};
 use crate::report::{Console, Outlet, Summary};
 use crate::session::limits::soonest;
 use crew::{Arrival, Crew};
-use floor::Blueprint;
+use floor::{Blueprint, prepared};
+use lobby::{Heard, Lobby, Silence};
 
 /// Accepts within its limits, and gives every connection a task of its own.
 struct Forwarder {
@@ -41,6 +46,8 @@ struct Forwarder {
     doors: Vec<Acceptor>,
     blueprint: Blueprint,
     gate: Gate,
+    /// Where PROXY headers are waited for, if there are any.
+    lobby: Option<Lobby>,
     /// Who runs the sessions; `None` before the listeners are bound.
     crew: Option<Crew>,
     observer: Rc<dyn Observer>,
@@ -59,10 +66,12 @@ pub(super) fn relay(plan: Relay, reporting: &Reporting) -> Result<Box<dyn Task>,
     let blueprint = Blueprint::new(&plan, reporting)?;
     let access = Access::load(&plan.serving.allow, &plan.serving.deny)?;
     let gate = Gate::new(access, &plan.serving, most(&plan));
+    let lobby = plan.proxy_accept.as_deref().map(Lobby::new).transpose()?;
     Ok(Box::new(Forwarder {
         doors: Vec::new(),
         blueprint,
         gate,
+        lobby,
         crew: None,
         observer: reporting.observers(),
         accepted: 0,
@@ -102,14 +111,10 @@ impl Forwarder {
     fn bind(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let mut doors = Vec::new();
         for pair in &self.plan.pairs {
-            let mut door = Acceptor::open(&tuned(&pair.at))?;
-            let Serving { allow, deny, .. } = &self.plan.serving;
+            let mut door = Acceptor::open(&prepared(&pair.at))?;
             let program = pair.targets.iter().any(Target::is_program);
-            policy::programs_and_the_bound(&pair.at, door.ip(), program, &self.plan.serving)?;
-            if door.ip().is_none() && !(allow.is_empty() && deny.is_empty()) {
-                let why = "who connects there has no address, and --allow and --deny would mean nothing";
-                return Err(Error::said(Op::Listen, pair.at.to_string(), why));
-            }
+            policy::programs_and_the_bound(&pair.at, door.ip(), program, &self.plan.checked())?;
+            self.suits(&pair.at, &door)?;
             door.start(turn)?;
             doors.push(door);
         }
@@ -119,6 +124,24 @@ impl Forwarder {
         }
         self.doors = doors;
         Ok(())
+    }
+
+    /// Refuses lists of addresses for a socket whose clients have none, and headers before packets: an inherited one
+    /// could not be judged earlier.
+    fn suits(&self, at: &Address, door: &Acceptor) -> Result<(), Error> {
+        let Relay { serving, proxy_accept, .. } = &self.plan;
+        let listed = !(serving.allow.is_empty() && serving.deny.is_empty());
+        let why = match proxy_accept {
+            Some(_) if door.protocol() == "unix-seqpacket" => "a PROXY header goes before a stream, not before packets",
+            Some(lists) if door.ip().is_none() && !lists.is_empty() => {
+                "who connects there has no address, and the list behind --proxy-accept would mean nothing"
+            }
+            None if door.ip().is_none() && listed => {
+                "who connects there has no address, and --allow and --deny would mean nothing"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::said(Op::Listen, at.to_string(), why))
     }
 
     /// Accepts what may be accepted; true if there may be more at once.
@@ -131,12 +154,13 @@ impl Forwarder {
                 }
                 let Some(door) = self.doors.get_mut(pair) else { return Ok(false) };
                 let Some(accepted) = door.accept(turn)? else { break };
-                match self.gate.refuses(accepted.ip) {
-                    None => self.welcome(turn, pair, accepted)?,
-                    Some(why) => {
-                        let text = format!("refused {}: {why}", accepted.peer);
-                        self.observer.observe(&Event::Note { verbosity: 1, text });
+                match &mut self.lobby {
+                    Some(lobby) if lobby.trusts(accepted.ip) => {
+                        self.gate.enter(None);
+                        lobby.admit(turn, accepted, pair);
                     }
+                    Some(_) => self.refuse(&accepted, "it is none of the proxies"),
+                    None => self.judge(turn, pair, accepted, None)?,
                 }
                 more |= left == 0;
             }
@@ -144,7 +168,46 @@ impl Forwarder {
         Ok(more)
     }
 
-    fn welcome(&mut self, turn: &mut Turn, pair: usize, client: Accepted) -> Result<(), Error> {
+    /// Goes on with those whose PROXY header was waited for.
+    fn hear(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        while let Some(heard) = self.lobby.as_mut().and_then(Lobby::heard) {
+            self.gate.leave(None);
+            let Heard { pair, client, header, .. } = heard;
+            match header {
+                // with --once somebody else was first
+                _ if self.doors.is_empty() => {}
+                Ok(parties) => self.judge(turn, pair, client, Some(parties))?,
+                Err(Silence::Left) => self.refuse(&client, "it has left without a PROXY header"),
+                Err(Silence::Unheard(why)) => {
+                    let reason = format!("refused {}: {why}", client.peer);
+                    self.observer.observe(&Event::Error { session: None, reason });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets somebody in or not.
+    fn judge(&mut self, turn: &mut Turn, pair: usize, client: Accepted, told: Option<Parties>) -> Result<(), Error> {
+        match self.gate.refuses(client.ip) {
+            None if client.ip.is_none() && self.lobby.is_some() && !self.gate.is_open() => {
+                self.refuse(&client, "not allowed, without an address");
+                Ok(())
+            }
+            None => self.welcome(turn, pair, client, told),
+            Some(why) => {
+                self.refuse(&client, why);
+                Ok(())
+            }
+        }
+    }
+
+    fn refuse(&self, client: &Accepted, why: &str) {
+        let text = format!("refused {}: {why}", client.peer);
+        self.observer.observe(&Event::Note { verbosity: 1, text });
+    }
+
+    fn welcome(&mut self, turn: &mut Turn, pair: usize, client: Accepted, told: Option<Parties>) -> Result<(), Error> {
         self.accepted += 1;
         let (ip, number) = (client.ip, self.accepted);
         let (protocol, peer, local) = (client.protocol, client.peer.clone(), client.local.clone());
@@ -153,8 +216,13 @@ impl Forwarder {
         if self.plan.once {
             self.stop_accepting(turn);
         }
+        let told = told.filter(|told| *told != Parties::Own);
+        let header = self.plan.proxy_send.map(|version| {
+            let about = told.unwrap_or_else(|| parties(&client.socket));
+            header(version, &about).into_boxed_slice()
+        });
         match &mut self.crew {
-            Some(crew) => crew.welcome(turn, Arrival { client, pair, number }),
+            Some(crew) => crew.welcome(turn, Arrival { client, pair, number, header }),
             None => Ok(()),
         }
     }
@@ -176,6 +244,9 @@ impl Forwarder {
         for door in self.doors.drain(..) {
             door.close(turn);
         }
+        if let Some(lobby) = &self.lobby {
+            lobby.close(turn);
+        }
     }
 
     /// Stops accepting and gives open sessions their grace; asked again, none.
@@ -193,10 +264,11 @@ impl Forwarder {
         if signals & 1 << SIGUSR1 != 0 {
             self.console.summary(&self.summary(turn.now()));
         }
-        if signals & 1 << SIGHUP != 0
-            && let Err(error) = self.gate.reload()
-        {
-            self.observer.observe(&Event::Error { session: None, reason: error.line() });
+        if signals & 1 << SIGHUP != 0 {
+            let lists = [self.gate.reload(), self.lobby.as_mut().map_or(Ok(()), Lobby::reload)];
+            for error in lists.into_iter().filter_map(Result::err) {
+                self.observer.observe(&Event::Error { session: None, reason: error.line() });
+            }
         }
         if signals & (1 << SIGINT | 1 << SIGTERM) != 0 {
             self.wind_up(turn);
@@ -230,7 +302,7 @@ impl Task for Forwarder {
             // descriptors are free again: nobody has to wait for the end of a pause
             self.doors.iter_mut().filter(|door| door.is_starved()).for_each(Acceptor::resume);
         }
-        let more = match self.accept(turn) {
+        let more = match self.hear(turn).and_then(|()| self.accept(turn)) {
             Ok(more) => more,
             Err(error) => {
                 // a listener is of no use any more: what is open still comes to its end
@@ -244,7 +316,8 @@ impl Task for Forwarder {
                 self.observer.observe(&Event::Error { session: None, reason: trouble.line() });
             }
         }
-        if self.doors.is_empty() && !self.crew.as_ref().is_some_and(Crew::is_busy) {
+        let busy = self.lobby.as_ref().is_some_and(Lobby::is_busy);
+        if self.doors.is_empty() && !busy && !self.crew.as_ref().is_some_and(Crew::is_busy) {
             if let Some(crew) = &mut self.crew {
                 crew.dismiss();
             }

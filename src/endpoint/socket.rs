@@ -1,12 +1,12 @@
 //! A connected stream or seqpacket socket: one descriptor, both directions.
 
 use std::io;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{SockAddr, SockRef, TcpKeepalive};
 
 use super::records::{self, Records};
 use crate::reactor::{Slot, Turn};
@@ -34,6 +34,26 @@ pub struct Socket {
     records: Option<Box<Records>>,
     /// `None` before `start` and after `close`.
     slot: Option<Slot>,
+}
+
+/// What one side of a connection is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// An address and a port.
+    Inet(SocketAddr),
+    /// A path, or a 0 and an abstract name; empty for a socket without one.
+    Unix(Vec<u8>),
+}
+
+impl Name {
+    fn of(address: &SockAddr) -> Self {
+        match (address.as_socket(), address.as_pathname(), address.as_abstract_namespace()) {
+            (Some(address), ..) => Name::Inet(address),
+            (_, Some(path), _) => Name::Unix(path.as_os_str().as_encoded_bytes().to_vec()),
+            (_, _, Some(name)) => Name::Unix([b"\0", name].concat()),
+            _ => Name::Unix(Vec::new()),
+        }
+    }
 }
 
 impl Socket {
@@ -121,6 +141,45 @@ impl Socket {
             && !turn.latch(slot).odd
         {
             turn.read_would_block(slot);
+        }
+    }
+
+    /// Looks at what was received and leaves it there. `Ok(0)` is end of file.
+    ///
+    /// # Errors
+    /// As [`Socket::read`].
+    pub fn peek(&self, turn: &mut Turn, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.can_read(turn) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = sys::peek(self.fd.as_fd(), buffer);
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            self.read_would_block(turn);
+        }
+        result
+    }
+
+    /// The first bytes of a fresh connection, of which the kernel takes some thousand at once.
+    ///
+    /// # Errors
+    /// What send(2) says.
+    pub fn send_first(&self, bytes: &[u8]) -> io::Result<usize> {
+        sys::send(self.fd.as_fd(), bytes)
+    }
+
+    /// The names of the peer and of our side.
+    ///
+    /// # Errors
+    /// ENOTCONN where the peer is gone already.
+    pub fn ends(&self) -> io::Result<[Name; 2]> {
+        let socket = SockRef::from(&self.fd);
+        Ok([socket.peer_addr()?, socket.local_addr()?].map(|address| Name::of(&address)))
+    }
+
+    /// Takes it out of the reactor again, for another task or thread.
+    pub fn stop(&mut self, turn: &mut Turn) {
+        if let Some(slot) = self.slot.take() {
+            turn.deregister(&mut SourceFd(&self.fd.as_raw_fd()), slot);
         }
     }
 

@@ -82,6 +82,7 @@ fn connect(plan: &mut Connect, flags: &Options) -> Result<(), Error> {
         odd.push(advice(&format!("--wait changes nothing for {}", plan.to), "the command without it"));
     }
     role::connect(plan)?;
+    relay::is_introduced(&plan.to, plan.proxy_send)?;
     dialogue::settle(plan)?;
     plan.report.advice = odd;
     Ok(())

@@ -105,6 +105,9 @@ fn connect(plan: &Connect, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     limit(f, "give up when that has taken", plan.connect_timeout, 3)?;
     limit(f, "try again until that has taken", plan.wait, 3)?;
+    if let Some(version) = plan.proxy_send {
+        writeln!(f, "begin with a PROXY header {version}, about the connection's own ends")?;
+    }
     if let Local::Program(program) = &plan.local {
         writeln!(f, "run {} on the connection", shown(program))?;
     }

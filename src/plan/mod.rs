@@ -69,6 +69,8 @@ pub struct Connect {
     pub connect_timeout: Option<Duration>,
     /// `--wait`: how long to retry until it is open.
     pub wait: Option<Duration>,
+    /// `--proxy-send`: the connection begins with a PROXY header about its own two ends.
+    pub proxy_send: Option<ProxyVersion>,
     /// What is joined to the connection.
     pub local: Local,
     /// `--send` and `--expect`: a dialogue instead of a bridge. With `--send` alone there is none, see
@@ -242,6 +244,24 @@ pub struct Transfer {
     pub fsync: bool,
 }
 
+/// `--proxy-send`: the version of the PROXY header that tells a target whom a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyVersion {
+    /// One line of text.
+    V1,
+    /// Binary.
+    V2,
+}
+
+impl std::fmt::Display for ProxyVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            ProxyVersion::V1 => "v1",
+            ProxyVersion::V2 => "v2",
+        })
+    }
+}
+
 /// Which directions carry payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
@@ -363,6 +383,7 @@ mod tests {
             to,
             connect_timeout: None,
             wait: None,
+            proxy_send: None,
             local: Local::Stdio,
             dialogue: Vec::new(),
             expect_timeout: None,

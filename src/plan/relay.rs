@@ -10,7 +10,7 @@ use super::address::{Address, Host, Keepalive, Kind, Options, Program, UnixSocke
 use super::advice::{Advice, advice, clash, family, unused};
 use super::explain::shown;
 use super::role::{in_this_version, refusal};
-use super::{Report, Serving, Transfer, policy};
+use super::{AccessList, ProxyVersion, Report, Serving, Transfer, policy};
 use crate::error::{Error, Op};
 use crate::units::Rate;
 pub(super) use explain::explain;
@@ -45,6 +45,11 @@ pub struct Relay {
     pub resolve_every: Duration,
     /// `--balance`: which of several targets a client is joined to.
     pub balance: Balance,
+    /// `--proxy-send`: each connection to a target begins with a PROXY header about its client.
+    pub proxy_send: Option<ProxyVersion>,
+    /// `--proxy-accept`: each client begins with a PROXY header, and only these may connect; everybody where the list
+    /// is empty.
+    pub proxy_accept: Option<Vec<AccessList>>,
     /// `--log`: where a line for each session goes.
     pub log: Option<LogSink>,
     /// `-o`: the directory for copies of what passes, a file for each session and direction.
@@ -163,22 +168,24 @@ pub fn tuned(address: &Address) -> Address {
 /// Refuses what cannot work and contradictions, and notes what is odd.
 pub(super) fn settle(plan: &mut Relay, flags: &Options) -> Result<(), Error> {
     for Pair { at, targets } in &plan.pairs {
-        listens(at, &plan.serving)?;
+        listens(at, plan)?;
         for to in targets.iter().filter_map(Target::address) {
             reaches(to)?;
+            is_introduced(to, plan.proxy_send)?;
             if is_itself(at, to) {
                 let cause = format!("{to} is this very listener, and every connection would make the next");
                 return Err(refusal(Op::Listen, at, &cause, "another target".into()));
             }
         }
-        policy::programs_and_the_world(at, targets.iter().any(Target::is_program), &plan.serving)?;
+        policy::programs_and_the_world(at, targets.iter().any(Target::is_program), &plan.checked())?;
     }
     let odd = odd(plan, flags);
     plan.report.advice.extend(odd);
     Ok(())
 }
 
-fn listens(at: &Address, serving: &Serving) -> Result<(), Error> {
+fn listens(at: &Address, plan: &Relay) -> Result<(), Error> {
+    let serving = &plan.serving;
     let no = |cause: &str, advice: &str| Err(refusal(Op::Listen, at, cause, advice.into()));
     family(at)?;
     in_this_version(Op::Listen, at)?;
@@ -187,7 +194,24 @@ fn listens(at: &Address, serving: &Serving) -> Result<(), Error> {
         _ if at.options.source.is_some() || at.options.source_port.is_some() => {
             no("a source is where a connection comes from", "the address to listen on, and its port")
         }
-        Kind::Unix(..) | Kind::Path(_) if !serving.allow.is_empty() || !serving.deny.is_empty() => {
+        Kind::Unix(_, UnixSocket::Seqpacket) if plan.proxy_accept.is_some() => Err(clash(
+            "--proxy-accept",
+            &at.to_string(),
+            "a header goes before a stream, not before packets",
+            "unix:PATH",
+        )),
+        Kind::Unix(..) | Kind::Path(_) if plan.proxy_accept.as_ref().is_some_and(|lists| !lists.is_empty()) => {
+            let why = "who connects there has no address";
+            Err(clash(
+                "a list behind --proxy-accept",
+                &at.to_string(),
+                why,
+                "--proxy-accept alone, and the option mode",
+            ))
+        }
+        Kind::Unix(..) | Kind::Path(_)
+            if plan.proxy_accept.is_none() && !(serving.allow.is_empty() && serving.deny.is_empty()) =>
+        {
             let why = "who connects there has no address";
             Err(clash(lists, &at.to_string(), why, "the option mode, and the directory's permissions"))
         }
@@ -216,6 +240,20 @@ fn reaches(to: &Address) -> Result<(), Error> {
             no("append writes at the end, whatever the offset", "one of the two options")
         }
         _ => Ok(()),
+    }
+}
+
+/// Refuses a PROXY header in front of what is no connection.
+pub(super) fn is_introduced(to: &Address, version: Option<ProxyVersion>) -> Result<(), Error> {
+    let why = match &to.kind {
+        Kind::Unix(_, UnixSocket::Seqpacket) => "a header goes before a stream, not before packets",
+        Kind::Tcp(_) | Kind::Unix(..) | Kind::Path(_) => return Ok(()),
+        Kind::Exec(_) | Kind::Shell(_) => "a program finds its client in HAUL_PEER_ADDR",
+        _ => "nobody there reads a header",
+    };
+    match version {
+        Some(_) => Err(clash("--proxy-send", &to.to_string(), why, "the command without it")),
+        None => Ok(()),
     }
 }
 
@@ -265,6 +303,11 @@ fn odd(plan: &Relay, flags: &Options) -> Vec<Advice> {
         "--limit-total is reached before -L can be",
         "a smaller -L",
     );
+    note(
+        plan.proxy_accept.as_ref().is_some_and(Vec::is_empty) && !(serving.allow.is_empty() && serving.deny.is_empty()),
+        "--allow and --deny are about what a header says, and --proxy-accept believes everybody",
+        "--proxy-accept=CIDR, with the addresses of the proxies",
+    );
     let keeps_records = |address: &Address| matches!(address.kind, Kind::Unix(_, UnixSocket::Seqpacket));
     for Pair { at, targets } in &plan.pairs {
         for to in targets.iter().filter_map(Target::address) {
@@ -290,6 +333,14 @@ fn odd(plan: &Relay, flags: &Options) -> Vec<Advice> {
 }
 
 impl Relay {
+    /// Whom it serves, as far as clients cannot choose it: where everybody may say who he is, `--allow` keeps nobody
+    /// from a program.
+    pub fn checked(&self) -> Serving {
+        let claimed = self.proxy_accept.as_ref().is_some_and(Vec::is_empty);
+        let allow = if claimed { Vec::new() } else { self.serving.allow.clone() };
+        Serving { allow, ..self.serving.clone() }
+    }
+
     /// Every endpoint, listeners and targets.
     fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.pairs
@@ -327,6 +378,8 @@ mod tests {
             threads: 1,
             resolve_every: DEFAULT_RESOLVE_EVERY,
             balance: Balance::First,
+            proxy_send: None,
+            proxy_accept: None,
             log: None,
             copies: None,
             transfer: plain(),

@@ -26,6 +26,7 @@
 //! | `every_interest()` | what is registered with the poll for every descriptor |
 //! | `SPLICE` | zero copy is worth a try |
 //! | `LISTENER_HANDS_ON` | an accepted socket has the options of its listener |
+//! | `USER_TIMEOUT` | there is a limit for what a TCP peer leaves unacknowledged |
 //! | `SHORT_READ_EMPTIES` | a short read of a stream socket proves that nothing is left |
 
 #![allow(unsafe_code)]

@@ -166,6 +166,9 @@ pub fn every_interest() -> mio::Interest {
 /// True if an accepted socket has the TCP options of its listener.
 pub const LISTENER_HANDS_ON: bool = false;
 
+/// [`set_user_timeout`] works.
+pub const USER_TIMEOUT: bool = false;
+
 /// True if a short read of a stream socket proves that its queue is empty.
 pub const SHORT_READ_EMPTIES: bool = false;
 

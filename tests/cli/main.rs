@@ -28,6 +28,7 @@ mod peers;
 mod pipe;
 mod pipe_usage;
 mod programs;
+mod proxy_protocol;
 mod readme;
 mod relay;
 mod relay_targets;

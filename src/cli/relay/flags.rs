@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::plan::address::BadAddress;
 use crate::plan::advice;
 use crate::plan::relay::{Balance, Copies, LogSink, Pair, Target};
+use crate::plan::{AccessList, ProxyVersion};
 use crate::units::Rate;
 
 #[derive(Debug, clap::Args)]
@@ -119,6 +120,29 @@ impl Records {
         let (hex, timestamps) = (self.hex, self.timestamps);
         Ok(self.output.clone().map(|directory| Copies { directory, hex, timestamps }))
     }
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "PROXY protocol")]
+pub(super) struct Proxying {
+    /// Begin each connection to a target with a PROXY header, of version v1 or v2, about its client [default: none]
+    #[arg(long, value_name = "VERSION", value_parser = value::PROXY)]
+    pub(super) proxy_send: Option<ProxyVersion>,
+
+    /// Take a PROXY header, v1 or v2, from each client; with a list, only these may connect [default: take none]
+    ///
+    /// The header says where a client really comes from: --allow, --deny and --max-per-ip are about that address, and
+    /// logs, events, programs and --proxy-send tell it. The list is written as that of --allow. A client that has sent
+    /// no header within 3s is closed.
+    #[arg(
+        long,
+        value_name = "CIDR,…|@FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        value_parser = Value(AccessList::parse),
+    )]
+    #[allow(clippy::option_option)]
+    pub(super) proxy_accept: Option<Option<AccessList>>,
 }
 
 fn threads(value: &OsStr) -> Result<usize, BadAddress> {

@@ -22,6 +22,8 @@ pub(super) struct Arrival {
     pub(super) pair: usize,
     /// The number of its session.
     pub(super) number: u64,
+    /// The PROXY header that its target is to have.
+    pub(super) header: Option<Box<[u8]>>,
 }
 
 /// A session that is over.
@@ -109,6 +111,8 @@ impl Crew {
         match self {
             Crew::Alone(team) => team.departed(turn, 0),
             Crew::Threads(threads) => {
+                // no session is a task of this thread; what ends here is of no interest
+                while turn.finished().is_some() {}
                 let departure = threads.departures.try_recv().ok()?;
                 threads.load[departure.worker] -= 1;
                 Some(departure)
@@ -164,9 +168,10 @@ impl Team {
     }
 
     fn welcome(&mut self, turn: &mut Turn, arrival: Arrival) {
-        let Arrival { client, pair, number } = arrival;
+        let Arrival { client, pair, number, header } = arrival;
         let ip = client.ip;
-        let passage = Passage::new(Opened::from(client), Rc::clone(&self.floor), pair, number, turn.now());
+        let passage =
+            Passage::new(Opened::from(client), Rc::clone(&self.floor), pair, number, turn.now()).with_header(header);
         self.sessions.insert(turn.spawn(Box::new(passage)), ip);
     }
 

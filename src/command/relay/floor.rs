@@ -22,6 +22,7 @@ use crate::plan::{self, Flow, Local, Transfer};
 use crate::report::{Observers, Outlet};
 use crate::session::share::Common;
 use crate::session::tap::Tap;
+use crate::sys;
 
 /// Shared by every session of one thread.
 pub(super) struct Floor {
@@ -189,7 +190,7 @@ impl Goal {
     fn of(target: &Target, names: &Names) -> Self {
         let address = match target {
             Target::Program(program) => return Goal::Run(program.clone()),
-            Target::Address(address) => tuned(address),
+            Target::Address(address) => prepared(address),
         };
         match open::program(&address) {
             Some(program) => Goal::Run(program),
@@ -207,6 +208,15 @@ impl Goal {
             Goal::Run(_) => b"a program".to_vec(),
         }
     }
+}
+
+/// An address with what a relay sets on every connection, as far as this system has it.
+pub(super) fn prepared(address: &Address) -> Address {
+    let mut prepared = tuned(address);
+    if !sys::USER_TIMEOUT {
+        prepared.options.user_timeout = address.options.user_timeout;
+    }
+    prepared
 }
 
 /// The program that sessions with a target run, if they do.

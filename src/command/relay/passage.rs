@@ -48,6 +48,14 @@ impl Passage {
         Passage { stage, floor, leaving, number, weight: None, parties }
     }
 
+    /// The same, with what its target is to be sent first.
+    pub(super) fn with_header(mut self, header: Option<Box<[u8]>>) -> Self {
+        if let Stage::Reaching(both) = &mut self.stage {
+            both.1.introduce_with(header);
+        }
+        self
+    }
+
     /// Goes on with the way to the target; joins the two once it is there.
     fn reach(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let Stage::Reaching(both) = &mut self.stage else { return Ok(()) };

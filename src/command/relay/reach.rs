@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::floor::{Floor, Goal, Place};
 use super::scales::Weight;
 use crate::command::link::{Joint, far_end, program_end};
+use crate::command::proxy::introduce;
 use crate::endpoint::dial::Dial;
 use crate::endpoint::open::{Opened, Opening};
 use crate::error::{Cause, Error, Op};
@@ -29,6 +30,8 @@ pub(super) struct Reach {
     until: Instant,
     /// Why the targets before could not be reached.
     failures: Vec<Error>,
+    /// The PROXY header about the client.
+    header: Option<Box<[u8]>>,
 }
 
 /// What a client has reached.
@@ -60,7 +63,13 @@ impl Reach {
         let mut left = floor.place(pair).map_or_else(Vec::new, |place| place.scales.order(now));
         left.reverse();
         let stage = Stage::Idle;
-        Reach { pair, number, left, weight: None, target: 0, stage, began: now, until: now, failures: Vec::new() }
+        let (failures, header) = (Vec::new(), None);
+        Reach { pair, number, left, weight: None, target: 0, stage, began: now, until: now, failures, header }
+    }
+
+    /// Every target is sent this first.
+    pub(super) fn introduce_with(&mut self, header: Option<Box<[u8]>>) {
+        self.header = header;
     }
 
     /// Does everything possible now; `Some` once a target is there.
@@ -150,7 +159,13 @@ impl Reach {
             self.stage = Stage::Opening(Box::new(opening));
         }
         let Stage::Opening(opening) = &mut self.stage else { return Ok(None) };
-        let Some(target) = opening.turn(turn)? else { return Ok(None) };
+        let Some(mut target) = opening.turn(turn)? else { return Ok(None) };
+        if let Some(header) = &self.header
+            && let Err(error) = introduce(&mut target, header)
+        {
+            let _ = target.transport.close(turn, true);
+            return Err(error);
+        }
         let (protocol, peer, local) = (target.protocol, target.peer.clone(), target.local.clone());
         let connected = Event::Connected { session: self.number, protocol, peer: peer.clone(), local };
         floor.observer().observe(&connected);

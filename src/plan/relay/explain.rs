@@ -38,7 +38,18 @@ pub(in crate::plan) fn explain(plan: &Relay, f: &mut fmt::Formatter<'_>) -> fmt:
     if named.into_iter().any(is_named) {
         writeln!(f, "look names up again every {}, and after a failure", Span(plan.resolve_every))?;
     }
+    match &plan.proxy_accept {
+        Some(lists) if lists.is_empty() => writeln!(f, "believe the PROXY header that every client begins with")?,
+        Some(lists) => {
+            let lists: Vec<_> = lists.iter().map(ToString::to_string).collect();
+            writeln!(f, "accept from {} alone, and believe the PROXY header there", lists.join(", "))?;
+        }
+        None => {}
+    }
     serving(&plan.serving, f)?;
+    if let Some(version) = plan.proxy_send {
+        writeln!(f, "tell each target its client in a PROXY header {version}")?;
+    }
     if plan.threads > 1 {
         writeln!(f, "share the sessions out among {} threads", plan.threads)?;
     }

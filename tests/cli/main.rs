@@ -31,6 +31,7 @@ mod programs;
 mod proxy_protocol;
 mod readme;
 mod relay;
+mod relay_soak;
 mod relay_targets;
 mod scripts;
 mod seqpacket;

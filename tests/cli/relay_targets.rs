@@ -196,6 +196,8 @@ fn threads_share_the_sessions() {
         name.starts_with("relay ")
     });
     assert_eq!(named.count(), 3);
+    // a byte is counted a moment after it was delivered, by another thread than the one that tells
+    proc::wait_until_idle(relay.pid());
     relay.signal(Signal::USR1);
     relay.stderr_line("haul: received 24 B, sent 24 B in ");
     let mut seventh = Peer::connect(relay.address());

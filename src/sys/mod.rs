@@ -20,22 +20,33 @@
 //! | `pidfd(child)` | a descriptor that becomes readable when a child ends |
 //! | `close_on_exec_from(n)` | keeps inherited descriptors from a child |
 //! | `every_interest()` | what is registered with the poll for every descriptor |
+//! | `receive_datagrams`, `send_parcels` | datagrams, as many a call as the system can; joined and segmented by offload |
+//! | `MOST_ARRIVALS`, `MOST_PARCELS`, `MOST_SEGMENTS` | how many that is; 1 where there is no such call |
+//! | `join_arrivals(fd)`, `tell_drops(fd)` | what a receive gives besides: joined datagrams, the count of drops |
+//! | `drops_so_far(fd)` | that count, asked for |
+//! | `forbid_fragments(fd, ipv6)` | datagrams too long for the path are refused |
 //! | `SPLICE` | zero copy is worth a try |
 //! | `SHORT_READ_EMPTIES` | a short read of a stream socket proves that nothing is left |
 
 #![allow(unsafe_code)]
 
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
+mod datagram_linux;
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod linux;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
-pub use linux::*;
+pub use {datagram_linux::*, linux::*};
 
+#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
+mod datagram_portable;
 #[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
 mod portable;
 #[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
-pub use portable::*;
+pub use {datagram_portable::*, portable::*};
 
+mod datagram;
 mod unix;
+pub use datagram::{Arrival, Parcel, Peer, UnixName};
 pub use unix::*;
 
 /// Which way a descriptor is used.

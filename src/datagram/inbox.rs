@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use super::room::Room;
 use crate::sys::{self, Arrival, Peer};
 
 /// One datagram of the last receive.
@@ -51,7 +52,7 @@ impl<'a> Run<'a> {
 #[derive(Debug)]
 pub struct Inbox {
     /// One part of `each` bytes for every arrival. Untouched parts take no memory.
-    buffer: Box<[u8]>,
+    buffer: Room,
     each: usize,
     arrivals: Box<[Arrival]>,
     /// Arrivals of the last receive. Invariant: `filled <= arrivals.len()`.
@@ -77,7 +78,7 @@ impl Inbox {
     fn sized(each: usize, count: usize, control: bool) -> Self {
         let count = count.min(sys::MOST_ARRIVALS);
         let arrivals = vec![Arrival::default(); count].into_boxed_slice();
-        let buffer = vec![0; each * count].into_boxed_slice();
+        let buffer = Room::new(each * count);
         Inbox { buffer, each, arrivals, filled: 0, batch: 1, control, drops: 0, truncated: 0 }
     }
 

@@ -10,6 +10,7 @@ pub mod flows;
 pub mod inbox;
 pub mod outbox;
 pub mod pace;
+mod room;
 pub mod sequence;
 pub mod socket;
 pub mod split;

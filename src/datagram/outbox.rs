@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use super::room::Room;
 use crate::sys::{self, Parcel, Peer};
 
 /// Why a flush ended.
@@ -75,7 +76,7 @@ impl Run {
 /// Datagrams on their way to the kernel.
 #[derive(Debug)]
 pub struct Outbox {
-    buffer: Box<[u8]>,
+    buffer: Room,
     /// The waiting bytes. Invariant: `start <= end <= buffer.len()`, and `end - start` is what the runs add up to.
     start: usize,
     end: usize,
@@ -106,7 +107,7 @@ impl Outbox {
 
     fn sized(room: usize, segments: usize) -> Self {
         Outbox {
-            buffer: vec![0; room].into_boxed_slice(),
+            buffer: Room::new(room),
             start: 0,
             end: 0,
             runs: VecDeque::with_capacity(RUNS),

@@ -20,6 +20,10 @@
 //! | `pidfd(child)` | a descriptor that becomes readable when a child ends |
 //! | `close_on_exec_from(n)` | keeps inherited descriptors from a child |
 //! | `every_interest()` | what is registered with the poll for every descriptor |
+//! | `join_group`, `send_groups_by` | multicast groups by the index of an interface |
+//! | `hear_own_groups_only(fd)` | keeps the groups of other sockets away |
+//! | `never_fragment(fd)` | datagrams in one piece, or an error |
+//! | `AUTOBIND` | a Unix socket can be given a free name |
 //! | `SPLICE` | zero copy is worth a try |
 //! | `SHORT_READ_EMPTIES` | a short read of a stream socket proves that nothing is left |
 
@@ -34,6 +38,16 @@ pub use linux::*;
 mod portable;
 #[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
 pub use portable::*;
+
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+mod groups_linux;
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+pub use groups_linux::*;
+
+#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
+mod groups_portable;
+#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
+pub use groups_portable::*;
 
 mod unix;
 pub use unix::*;

@@ -212,6 +212,9 @@ pub(super) fn send(plan: &SendUdp) -> Result<Vec<Advice>, Error> {
     if plan.pacing.interval.is_some() && plan.pacing.per_second.is_some() {
         return Err(clash("-i", "--pps", "both say how fast", "one of them"));
     }
+    if plan.replies.is_some() && plan.wait.is_zero() {
+        return Err(clash("-W", "-w 0", "answers take time", "a longer -w"));
+    }
     let bytes = match (&plan.payload, plan.split) {
         (Payload::Bytes(_), Some(_)) => {
             return Err(clash("--split", "DATA", "DATA is one datagram", "--file or standard input for several"));

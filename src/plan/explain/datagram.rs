@@ -36,8 +36,11 @@ pub(super) fn send(plan: &SendUdp, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     pacing(&plan.pacing, f)?;
     match plan.replies {
         Some(count) => {
-            writeln!(f, "write {count} answers to standard output, then end")?;
-            limit(f, "give up when they have not come within", Some(plan.wait), 3)?;
+            match count {
+                1 => writeln!(f, "write the first answer to standard output, then end")?,
+                _ => writeln!(f, "write {count} answers to standard output, then end")?,
+            }
+            limit(f, "give up when everything is sent and no more have come for", Some(plan.wait), 3)?;
         }
         None if plan.wait.is_zero() => writeln!(f, "wait for no answers")?,
         None => {

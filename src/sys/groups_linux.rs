@@ -58,8 +58,10 @@ pub fn send_groups_by(socket: BorrowedFd<'_>, ipv6: bool, index: u32) -> io::Res
 /// # Errors
 /// What setsockopt(2) says.
 pub fn never_fragment(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
+    // an IPv6 socket for both families has both fields, and one for IPv6 alone may refuse this one
+    let v4 = set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, &libc::IP_PMTUDISC_DO);
     if !ipv6 {
-        return set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, &libc::IP_PMTUDISC_DO);
+        return v4;
     }
     let yes: libc::c_int = 1;
     set(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, &libc::IPV6_PMTUDISC_DO)?;

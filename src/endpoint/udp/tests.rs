@@ -135,6 +135,20 @@ fn the_source_is_where_it_was_asked_for() {
 }
 
 #[test]
+fn a_broadcast_address_is_sent_to_only_where_that_is_meant() {
+    let mut course = Course::new(&parse("udp:127.255.255.255:9")).unwrap();
+    let error = course.open_next().unwrap_err();
+    assert_eq!(error.line(), "cannot connect to 127.255.255.255:9: permission denied");
+    assert_eq!((error.advice(), error.status()), (Some("-b, if that is a broadcast address"), ExitStatus::Usage));
+
+    let (bound, socket) = hear("udp,4:0");
+    let (pointed, sender) = reach(&format!("udp,broadcast:127.255.255.255:{}", bound.local.unwrap().port()));
+    assert!(pointed.to.is_some());
+    send(&pointed, &sender, b"all").unwrap();
+    assert_eq!(heard(&socket), b"all");
+}
+
+#[test]
 fn options_reach_the_socket() {
     let (_, socket) = reach("udp,ttl=7,dscp=ef,rcvbuf=20000,sndbuf=30000,broadcast:127.0.0.1:9");
     let socket = SockRef::from(&socket);

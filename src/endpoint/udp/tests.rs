@@ -1,9 +1,14 @@
 use std::ffi::OsStr;
-use std::net::UdpSocket;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::course::MOST_OVER_V4;
 use super::*;
+use crate::outcome::ExitStatus;
+use crate::plan::address::Address;
 
 fn parse(word: &str) -> Address {
     Address::parse(OsStr::new(word)).unwrap()
@@ -176,6 +181,7 @@ fn options_reach_the_socket() {
 #[cfg(not(feature = "portable"))]
 #[test]
 fn what_is_too_long_for_the_path_is_refused_where_fragments_are_forbidden() {
+    use super::course::MOST_OVER_V6;
     // 65536 bytes are the loopback's most, and over IPv6 a full datagram and its headers have more
     let (bound, socket) = hear("udp:::1/0");
     let port = bound.local.unwrap().port();

@@ -1,11 +1,14 @@
 //! `haul connect`: its flags, and the plan they make.
 
+mod udp;
+
 use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::ValueHint;
 
 use super::check::{self, Testing};
+use super::datagrams::{self, Exchange};
 use super::dialogue::Steps;
 use super::program::{Copies, Programs};
 use super::shared::{self, Buffers, Directions, Limits, Output, Route, Tuning};
@@ -13,7 +16,7 @@ use super::{Request, endpoint, quoted, request, value};
 use crate::error::{Error, Op};
 use crate::plan::address::{Address, Host, Options, Program};
 use crate::plan::advice::{self, Advice};
-use crate::plan::{Check, Connect, Local, Plan, Progress};
+use crate::plan::{Check, Connect, Local, Plan, Progress, datagram};
 
 /// Connect to an endpoint and join it to standard input and output, or to a program.
 ///
@@ -77,6 +80,9 @@ pub(super) struct Args {
     testing: Testing,
 
     #[command(flatten)]
+    exchange: Exchange,
+
+    #[command(flatten)]
     steps: Steps,
 
     #[command(flatten)]
@@ -109,6 +115,7 @@ Examples:
   haul connect host 9000 < some.tar     send a file, print the answer
   haul connect -w 5s ::1/9000           give up after 5s of silence
   haul connect -U /run/app.sock         a Unix socket
+  haul connect -u host 9000             datagrams, a line each from a terminal
   haul connect --wait 30s db 5432 -- ./client
                                         wait until it is open, then a program
   haul connect -z --wait 30s db:5432 redis:6379 && run-tests
@@ -122,7 +129,7 @@ See also: haul help endpoints, exit, eof, units.";
 
 impl Args {
     /// Validates everything that was given.
-    pub(super) fn into_request(self, program: Option<Program>) -> Result<Request, Error> {
+    pub(super) fn into_request(mut self, program: Option<Program>) -> Result<Request, Error> {
         if self.testing.zero {
             return self.into_check(program);
         }
@@ -131,9 +138,15 @@ impl Args {
             let cause = "one endpoint, or a host and a port, is all that goes here";
             return Err(Error::said(Op::Parse, quoted(word), cause).with_advice("haul help connect"));
         }
+        let (url, first) = (endpoint::url(self.first.as_deref()), self.first.clone());
+        let whole = self.second.is_none() && self.unix.is_none();
+        let to = address(self.first.take(), self.second.take(), self.unix.take())?;
+        let mut to = datagrams::endpoint(first.as_deref().filter(|_| whole), !whole, to, self.testing.udp)?;
+        if datagram::is_datagram(&to) {
+            return self.into_udp(program, to, url);
+        }
+        self.exchange.need_u()?;
         let mut flags = Options { source: self.source, source_port: self.port, ..Options::default() };
-        let url = endpoint::url(self.first.as_deref());
-        let mut to = address(self.first, self.second, self.unix)?;
         self.route.add_to(&mut flags)?;
         self.tuning.add_to(&mut flags);
         to.overlay(&flags);
@@ -166,6 +179,9 @@ impl Args {
         }
         if !self.steps.0.is_empty() || self.timeout.is_some() {
             return clash("--send, --expect and --timeout");
+        }
+        if self.exchange.need_u().is_err() {
+            return clash("--split, -W and --df");
         }
         let mut flags = Options { source: self.source, source_port: self.port, ..Options::default() };
         let words: Vec<_> = self.first.into_iter().chain(self.second).chain(self.more).collect();
@@ -285,7 +301,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_peer_is_refused() {
-        for line in ["-", "udp:db:53", "tls:db:443", "http://proxy:3128", "fd,listen:3"] {
+        for line in ["-", "udp:db:0", "tls:db:443", "http://proxy:3128", "fd,listen:3"] {
             assert!(refused(line).line().starts_with("cannot connect to "), "{line}");
         }
         assert_eq!(

@@ -26,6 +26,7 @@ pub(super) fn kinds() -> Choice<Kind> {
         ("man", Kind::Man(None), "haul(1)"),
         ("man-listen", Kind::Man(Some("listen")), "haul-listen(1)"),
         ("man-connect", Kind::Man(Some("connect")), "haul-connect(1)"),
+        ("man-send-udp", Kind::Man(Some("send-udp")), "haul-send-udp(1)"),
         ("complete-bash", Kind::Complete(Shell::Bash), ""),
         ("complete-zsh", Kind::Complete(Shell::Zsh), ""),
         ("complete-fish", Kind::Complete(Shell::Fish), ""),

@@ -1,5 +1,7 @@
 //! `haul listen`: its flags, and the plan they make.
 
+mod udp;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,13 +9,14 @@ use std::time::Duration;
 use clap::ValueHint;
 
 use super::clients::{self, Clients, Gate};
+use super::datagrams::{self, Peers};
 use super::program::{Copies, Programs};
 use super::shared::{self, Buffers, Directions, Limits, Output, Route, Tuning};
 use super::value::{self, Bytes, Value};
 use super::{Request, endpoint, request};
 use crate::error::{Error, Op};
 use crate::plan::address::{Address, Host, Kind, Options, Program};
-use crate::plan::{Announce, Listen, Plan, Transfer, advice};
+use crate::plan::{Announce, Listen, Plan, Transfer, advice, datagram};
 
 /// Accept connections and join them to standard input and output, or to a program.
 ///
@@ -74,6 +77,9 @@ pub(super) struct Args {
     banner: Option<Bytes>,
 
     #[command(flatten)]
+    peers: Peers,
+
+    #[command(flatten)]
     announcing: Announcing,
 
     #[command(flatten)]
@@ -124,6 +130,7 @@ Examples:
   haul listen 9000 > copy.tar             receive a file on port 9000
   haul listen 127.0.0.1 0                 a free port, printed on standard error
   haul listen -U /run/app.sock -w 30s     a Unix socket; end after 30s of silence
+  haul listen -u 9000                     datagrams, of whoever sends some
   haul listen -k --broker 9000            a chat: every client hears the others
   haul listen -k 127.0.0.1 9000 -- cat    an echo server, a program a connection
   haul listen -k -c sha256sum --allow 10.0.0.0/8 9000
@@ -135,10 +142,16 @@ See also: haul help endpoints, exit, eof, units.";
 
 impl Args {
     /// Validates everything that was given.
-    pub(super) fn into_request(self, program: Option<Program>) -> Result<Request, Error> {
+    pub(super) fn into_request(mut self, program: Option<Program>) -> Result<Request, Error> {
         let mut flags = Options { mode: self.mode, ..Options::default() };
-        let url = endpoint::url(self.first.as_deref());
-        let mut at = address(self.first, self.second, self.unix, self.port, self.source)?;
+        let (url, first) = (endpoint::url(self.first.as_deref()), self.first.clone());
+        let whole = self.second.is_none() && self.unix.is_none() && self.port.is_none();
+        let at = address(self.first.take(), self.second.take(), self.unix.take(), self.port, self.source.take())?;
+        let mut at = datagrams::endpoint(first.as_deref().filter(|_| whole), !whole, at, self.peers.udp)?;
+        if datagram::is_datagram(&at) {
+            return self.into_udp(program, at, url);
+        }
+        self.peers.need_u()?;
         self.route.add_to(&mut flags)?;
         self.tuning.add_to(&mut flags);
         at.overlay(&flags);
@@ -193,8 +206,8 @@ fn address(
     };
     match (source, &mut at.kind) {
         (None, _) => {}
-        (Some(host), Kind::Tcp(tcp)) if tcp.host == Host::Unspecified => tcp.host = host,
-        (Some(_), Kind::Tcp(_)) => {
+        (Some(host), Kind::Tcp(at) | Kind::Udp(at)) if at.host == Host::Unspecified => at.host = host,
+        (Some(_), Kind::Tcp(_) | Kind::Udp(_)) => {
             return Err(advice::clash("-s", "an address", "it is given twice", "one of them"));
         }
         (Some(_), _) => return Err(advice::clash("-s", &at.to_string(), "that has no address", "the endpoint alone")),

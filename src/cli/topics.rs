@@ -20,6 +20,7 @@ pub(super) fn names() -> Choice<&'static str> {
     Choice(&[
         ("listen", "listen", ""),
         ("connect", "connect", ""),
+        ("send-udp", "send-udp", ""),
         ("endpoints", "endpoints", ""),
         ("exit", "exit", ""),
         ("eof", "eof", ""),

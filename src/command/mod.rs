@@ -56,12 +56,20 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
             };
             drive(task, reporting)
         }
+        Plan::SendUdp(plan) => Err(not_built(&plan.to)),
+        Plan::ListenUdp(plan) => Err(not_built(&plan.at)),
+        Plan::ConnectUdp(plan) => Err(not_built(&plan.to)),
         Plan::Check(plan) => {
             let reporting = Reporting::open(&plan.report, false)?;
             let checker = check::check(&plan, &reporting);
             drive(checker, reporting)
         }
     }
+}
+
+/// What this build cannot carry out.
+fn not_built(endpoint: &crate::plan::address::Address) -> anyhow::Error {
+    Error::said(Op::Use, endpoint.to_string(), "datagrams are not in this build of haul").into()
 }
 
 /// Runs a task to its end and lets every report out, whatever happened.

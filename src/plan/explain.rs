@@ -1,12 +1,14 @@
 //! What `--explain` prints: a plan for a person, one decision a line, and only what matters for this one.
 
+mod datagram;
+
 use std::fmt;
 use std::time::Duration;
 
 use super::address::{Address, Kind, Program};
 use super::{
-    AccessList, AfterPeerEof, Check, Connect, DEFAULT_GRACE, DEFAULT_LINGER, EventSink, Flow, Listen, Local, Plan,
-    Progress, Report, Serving, Share, Step, Transfer,
+    AccessList, AfterPeerEof, Announce, Check, Connect, DEFAULT_GRACE, DEFAULT_LINGER, EventSink, Flow, Listen, Local,
+    Plan, Progress, Report, Serving, Share, Step, Transfer,
 };
 use crate::escape::Escaped;
 use crate::units::{Size, Span};
@@ -17,6 +19,9 @@ impl fmt::Display for Plan {
             Plan::Listen(plan) => listen(plan, f),
             Plan::Connect(plan) => connect(plan, f),
             Plan::Check(plan) => check(plan, f),
+            Plan::SendUdp(plan) => datagram::send(plan, f),
+            Plan::ListenUdp(plan) => datagram::listen(plan, f),
+            Plan::ConnectUdp(plan) => datagram::connect(plan, f),
         }
     }
 }
@@ -34,15 +39,9 @@ fn listen(plan: &Listen, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Kind::Fd { .. } => writeln!(f, "accept {how_many} from the listening socket {at}")?,
         _ => writeln!(f, "listen on {at} and accept {how_many}")?,
     }
-    serving(&plan.serving, f)?;
+    serving(&plan.serving, "connections", f)?;
     limit(f, "give up when nobody has connected for", plan.accept_timeout, 3)?;
-    if let Some(fd) = plan.announce.ready_fd {
-        writeln!(f, "once listening, write the address to descriptor {fd}")?;
-    }
-    if let Some(path) = &plan.announce.port_file {
-        let what = if matches!(plan.at.kind, Kind::Unix(..) | Kind::Path(_)) { "path" } else { "port" };
-        writeln!(f, "once listening, write the {what} to {}", Escaped(path.as_os_str().as_encoded_bytes()))?;
-    }
+    announce(&plan.announce, &plan.at, f)?;
     if let Some(text) = &plan.serving.then {
         let text = quoted(text.as_encoded_bytes());
         writeln!(f, "once listening, run sh -c {text}; stop when it ends, with its status")?;
@@ -69,12 +68,24 @@ fn listen(plan: &Listen, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     report(&plan.report, f)
 }
 
-fn serving(plan: &Serving, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn announce(plan: &Announce, at: &Address, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if let Some(fd) = plan.ready_fd {
+        writeln!(f, "once listening, write the address to descriptor {fd}")?;
+    }
+    if let Some(path) = &plan.port_file {
+        let what = if matches!(at.kind, Kind::Unix(..) | Kind::Path(_)) { "path" } else { "port" };
+        writeln!(f, "once listening, write the {what} to {}", Escaped(path.as_os_str().as_encoded_bytes()))?;
+    }
+    Ok(())
+}
+
+/// `what` is held: connections, or peers.
+fn serving(plan: &Serving, what: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if let Some(most) = plan.most {
-        writeln!(f, "hold at most {most} connections at once")?;
+        writeln!(f, "hold at most {most} {what} at once")?;
     }
     if let Some(most) = plan.most_per_ip {
-        writeln!(f, "hold at most {most} connections at once from one address")?;
+        writeln!(f, "hold at most {most} {what} at once from one address")?;
     }
     let list = |lists: &[AccessList]| lists.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if !plan.allow.is_empty() {

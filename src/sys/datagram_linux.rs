@@ -214,21 +214,6 @@ const SO_MEMINFO: libc::c_int = 55;
 const MEMORY_VALUES: usize = 9;
 const MEMORY_DROPS: usize = 8;
 
-/// Has a datagram that is too long for the path refused with EMSGSIZE instead of sent in fragments (ip(7),
-/// IP_MTU_DISCOVER).
-///
-/// # Errors
-/// What setsockopt(2) says.
-pub fn forbid_fragments(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
-    match ipv6 {
-        false => set_int(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO),
-        true => {
-            set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO)?;
-            set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, 1)
-        }
-    }
-}
-
 /// Sets an option that is an int.
 fn set_int(socket: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
     let length = size_of::<libc::c_int>() as libc::socklen_t;

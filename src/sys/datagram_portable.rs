@@ -93,11 +93,3 @@ pub fn tell_drops(_socket: BorrowedFd<'_>) -> io::Result<()> {
 pub fn drops_so_far(_socket: BorrowedFd<'_>) -> Option<u32> {
     None
 }
-
-/// Not here.
-///
-/// # Errors
-/// Always `Unsupported`.
-pub fn forbid_fragments(_socket: BorrowedFd<'_>, _ipv6: bool) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}

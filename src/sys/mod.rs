@@ -24,7 +24,10 @@
 //! | `MOST_ARRIVALS`, `MOST_PARCELS`, `MOST_SEGMENTS` | how many that is; 1 where there is no such call |
 //! | `join_arrivals(fd)`, `tell_drops(fd)` | what a receive gives besides: joined datagrams, the count of drops |
 //! | `drops_so_far(fd)` | that count, asked for |
-//! | `forbid_fragments(fd, ipv6)` | datagrams too long for the path are refused |
+//! | `join_group`, `send_groups_by` | multicast groups by the index of an interface |
+//! | `hear_own_groups_only(fd)` | keeps the groups of other sockets away |
+//! | `never_fragment(fd)` | datagrams in one piece, or an error |
+//! | `AUTOBIND` | a Unix socket can be given a free name |
 //! | `SPLICE` | zero copy is worth a try |
 //! | `SHORT_READ_EMPTIES` | a short read of a stream socket proves that nothing is left |
 
@@ -43,6 +46,16 @@ mod datagram_portable;
 mod portable;
 #[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
 pub use {datagram_portable::*, portable::*};
+
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+mod groups_linux;
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+pub use groups_linux::*;
+
+#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
+mod groups_portable;
+#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
+pub use groups_portable::*;
 
 mod datagram;
 mod unix;

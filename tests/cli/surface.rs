@@ -10,6 +10,7 @@ const GENERATED: &[(&str, &str)] = &[
     ("man/haul.1", "man"),
     ("man/haul-listen.1", "man-listen"),
     ("man/haul-connect.1", "man-connect"),
+    ("man/haul-send-udp.1", "man-send-udp"),
     ("completions/haul.bash", "complete-bash"),
     ("completions/_haul", "complete-zsh"),
     ("completions/haul.fish", "complete-fish"),

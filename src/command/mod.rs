@@ -9,12 +9,15 @@ mod dialogue;
 mod errand;
 mod gate;
 mod late;
+mod line;
 mod link;
+mod messages;
 mod patience;
 mod printer;
 mod probe;
 mod progress;
 mod reporting;
+mod send_udp;
 mod serve;
 mod stream;
 mod surroundings;
@@ -56,7 +59,11 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
             };
             drive(task, reporting)
         }
-        Plan::SendUdp(plan) => Err(not_built(&plan.to)),
+        Plan::SendUdp(plan) => {
+            let reporting = Reporting::open(&plan.report, false)?.with_payload(&plan.report, true);
+            let task = send_udp::send(&plan, &reporting);
+            drive(task, reporting)
+        }
         Plan::ListenUdp(plan) => Err(not_built(&plan.at)),
         Plan::ConnectUdp(plan) => Err(not_built(&plan.to)),
         Plan::Check(plan) => {

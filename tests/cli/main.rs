@@ -27,6 +27,7 @@ mod peers;
 mod programs;
 mod readme;
 mod scripts;
+mod send_udp;
 mod seqpacket;
 mod serve;
 mod signals;

@@ -24,8 +24,11 @@ pub(super) struct Testing {
     #[arg(long)]
     pub(super) any: bool,
 
-    /// With -z, test UDP ports [default: TCP]
-    #[arg(short = 'u')]
+    /// Exchange datagrams, over UDP or with -U over a Unix socket; with -z, test UDP ports [default: TCP]
+    ///
+    /// Standard input is sent as --split says, and what comes is written to standard output. When standard input has
+    /// ended and nothing has come for -w (1 s), haul ends. A refusal by the peer's machine is told, with status 1.
+    #[arg(short = 'u', help_heading = "Datagrams")]
     pub(super) udp: bool,
 }
 
@@ -34,10 +37,6 @@ impl Testing {
     pub(super) fn need_z(&self) -> Result<(), Error> {
         if self.any {
             return Err(advice::lonely("--any", "-z", "it is about what -z tests", "-z --any"));
-        }
-        if self.udp {
-            let why = "this version of haul only tests UDP ports";
-            return Err(advice::lonely("-u", "-z", why, "haul connect -z -u HOST PORT"));
         }
         Ok(())
     }

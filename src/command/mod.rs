@@ -10,7 +10,9 @@ mod entry;
 mod errand;
 mod gate;
 mod late;
+mod line;
 mod link;
+mod messages;
 mod mover;
 mod patience;
 mod pipe;
@@ -19,6 +21,7 @@ mod probe;
 mod progress;
 mod reaping;
 mod reporting;
+mod send_udp;
 mod serve;
 mod stream;
 mod surroundings;
@@ -61,6 +64,13 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
             };
             drive(task, reporting)
         }
+        Plan::SendUdp(plan) => {
+            let reporting = Reporting::open(&plan.report, false)?.with_payload(&plan.report, true);
+            let task = send_udp::send(&plan, &reporting);
+            drive(task, reporting)
+        }
+        Plan::ListenUdp(plan) => Err(not_built(&plan.at)),
+        Plan::ConnectUdp(plan) => Err(not_built(&plan.to)),
         Plan::Check(plan) => {
             let reporting = Reporting::open(&plan.report, false)?;
             let checker = check::check(&plan, &reporting);
@@ -75,6 +85,11 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
             drive(task, reporting)
         }
     }
+}
+
+/// What this build cannot carry out.
+fn not_built(endpoint: &crate::plan::address::Address) -> anyhow::Error {
+    Error::said(Op::Use, endpoint.to_string(), "datagrams are not in this build of haul").into()
 }
 
 /// Runs a task to its end and lets every report out, whatever happened.

@@ -30,6 +30,7 @@ mod pipe_usage;
 mod programs;
 mod readme;
 mod scripts;
+mod send_udp;
 mod seqpacket;
 mod serve;
 mod signals;

@@ -4,9 +4,11 @@ mod announce;
 mod approach;
 mod check;
 mod client;
+mod connect_udp;
 mod copy;
 mod dialogue;
 mod errand;
+mod exchange;
 mod gate;
 mod late;
 mod line;
@@ -65,7 +67,12 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
             drive(task, reporting)
         }
         Plan::ListenUdp(plan) => Err(not_built(&plan.at)),
-        Plan::ConnectUdp(plan) => Err(not_built(&plan.to)),
+        Plan::ConnectUdp(plan) => {
+            let written = plan.local == Local::Stdio;
+            let reporting = Reporting::open(&plan.report, false)?.with_payload(&plan.report, written);
+            let task = connect_udp::connect(&plan, &reporting);
+            drive(task, reporting)
+        }
         Plan::Check(plan) => {
             let reporting = Reporting::open(&plan.report, false)?;
             let checker = check::check(&plan, &reporting);

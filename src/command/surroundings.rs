@@ -1,18 +1,21 @@
 //! What a program is told of its connection: haul's own names, and those of UCSPI (ucspi-tcp's environment).
 
-use crate::endpoint::open::Opened;
-
-/// The variables for a program that serves or uses this connection.
-pub(super) fn variables(opened: &Opened) -> Vec<(&'static str, String)> {
-    let (local, peer) = (split(&opened.local), split(&opened.peer));
-    let inet = opened.protocol.ends_with("tcp");
+/// The variables for a program that serves or uses a connection, or a flow of datagrams; the addresses as printed.
+pub(super) fn variables(protocol: &str, local: &str, peer: &str) -> Vec<(&'static str, String)> {
+    let (local, peer) = (split(local), split(peer));
+    let inet = protocol.ends_with("tcp");
+    let ucspi = match protocol {
+        "udp" => "UDP",
+        _ if inet => "TCP",
+        _ => "UNIX",
+    };
     let mut variables = vec![
-        ("HAUL_PROTO", opened.protocol.to_string()),
+        ("HAUL_PROTO", protocol.to_string()),
         ("HAUL_LOCAL_ADDR", local.0.clone()),
         ("HAUL_LOCAL_PORT", local.1.clone()),
         ("HAUL_PEER_ADDR", peer.0.clone()),
         ("HAUL_PEER_PORT", peer.1.clone()),
-        ("PROTO", if inet { "TCP" } else { "UNIX" }.to_string()),
+        ("PROTO", ucspi.to_string()),
     ];
     if inet {
         variables.extend([

@@ -48,6 +48,30 @@ fn failed(program: &Program, error: io::Error) -> Error {
 /// # Errors
 /// What fork(2) and execve(2) say.
 pub fn start(program: &Program, variables: &[(&'static str, String)]) -> Result<(Descriptors, Child), Error> {
+    start_with(program, variables, None)
+}
+
+/// The same for a program whose writes are messages: each read gives one write, or a page of it if that was longer. Where
+/// pipes keep no bounds, writes in quick succession come as one.
+///
+/// # Errors
+/// What pipe(2), fork(2) and execve(2) say.
+pub fn start_for_messages(
+    program: &Program,
+    variables: &[(&'static str, String)],
+) -> Result<(Descriptors, Child), Error> {
+    let (ours, theirs) = io::pipe().map_err(|error| failed(program, error))?;
+    // without it, it is a pipe like any other
+    let _ = sys::keep_writes_apart(theirs.as_fd());
+    start_with(program, variables, Some((ours.into(), theirs.into())))
+}
+
+/// Starts it; `output` is the pipe for its output, if it is not to be one like any other.
+fn start_with(
+    program: &Program,
+    variables: &[(&'static str, String)],
+    output: Option<(OwnedFd, OwnedFd)>,
+) -> Result<(Descriptors, Child), Error> {
     let mut command = match program {
         Program::Words(words) => {
             let mut command = Command::new(words.first().map_or(OsStr::new(""), OsString::as_os_str));
@@ -65,7 +89,8 @@ pub fn start(program: &Program, variables: &[(&'static str, String)]) -> Result<
         command.env_remove(name);
     }
     command.envs(variables.iter().map(|(name, value)| (name, value)));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+    let (ours, theirs) = output.unzip();
+    command.stdin(Stdio::piped()).stdout(theirs.map_or_else(Stdio::piped, Stdio::from)).process_group(0);
     sys::shed_descriptors(&mut command);
     let mut child = command.spawn().map_err(|error| failed(program, error))?;
     let end = |fd: Option<OwnedFd>, access| -> io::Result<Option<Descriptor>> {
@@ -73,7 +98,7 @@ pub fn start(program: &Program, variables: &[(&'static str, String)]) -> Result<
         sys::set_nonblocking(&fd)?;
         Descriptor::own(fd, access).map(Some)
     };
-    let reader = end(child.stdout.take().map(OwnedFd::from), Access::Read);
+    let reader = end(ours.or(child.stdout.take().map(OwnedFd::from)), Access::Read);
     let writer = end(child.stdin.take().map(OwnedFd::from), Access::Write);
     let reader = reader.map_err(|error| failed(program, error))?;
     let writer = writer.map_err(|error| failed(program, error))?;

@@ -52,7 +52,8 @@ pub struct ConnectUdp {
     pub local: Local,
     /// False for `-d` and `--recv-only`: standard input is left alone, and so never ends.
     pub stdin: bool,
-    /// `--split`: how standard input is taken apart; where it is not given, as for [`SendUdp::split`].
+    /// `--split`: how standard input is taken apart; where it is not given, as for [`SendUdp::split`]. What is received is
+    /// told apart in the same way, see [`ConnectUdp::framing`].
     pub split: Option<Split>,
     /// How fast; `count` is never given.
     pub pacing: Pacing,
@@ -67,6 +68,18 @@ pub struct ConnectUdp {
     pub max_time: Option<Duration>,
     /// What is told, and to whom.
     pub report: Report,
+}
+
+impl ConnectUdp {
+    /// How received datagrams are told apart on standard output, where the bytes between those that are sent tell it.
+    pub fn framing(&self) -> Option<Framing> {
+        match self.split? {
+            Split::Line => Some(Framing::Line),
+            Split::Nul => Some(Framing::Nul),
+            Split::Len16 => Some(Framing::Len16),
+            Split::Read | Split::Size(_) | Split::Whole => None,
+        }
+    }
 }
 
 /// `haul listen -u`: one unconnected socket that serves every peer.

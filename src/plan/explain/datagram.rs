@@ -59,7 +59,7 @@ pub(super) fn connect(plan: &ConnectUdp, f: &mut fmt::Formatter<'_>) -> fmt::Res
         }
         Local::Stdio if plan.stdin => {
             writeln!(f, "send standard input, {}", pieces(plan.split))?;
-            writeln!(f, "write what is received to standard output")?;
+            writeln!(f, "write what is received to standard output, {}", frames(plan.framing()))?;
         }
         Local::Stdio => {
             writeln!(f, "send nothing")?;

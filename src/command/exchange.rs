@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::line::said;
+use super::messages::Step;
 use super::progress::Ticker;
 use super::reporting::Reporting;
 use crate::datagram::Inbox;
@@ -78,13 +79,6 @@ struct Closing {
     ended: Ended,
     /// Until then at the latest.
     until: Option<Instant>,
-}
-
-/// How far one look at a direction came: `Wait` for an event or the deadline, or there is more to do.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Wait,
-    Again,
 }
 
 impl Exchange {

@@ -5,9 +5,9 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::{ROUNDS, Step};
+use super::ROUNDS;
 use crate::command::line::Line;
-use crate::command::messages::{Messages, Next};
+use crate::command::messages::{Messages, Next, Step};
 use crate::datagram::pace::{Limits, Pace, Ready};
 use crate::datagram::sequence::{STAMP, Stamp};
 use crate::datagram::{Outbox, Stop};
@@ -71,7 +71,7 @@ impl Outgoing {
             messages.remember();
         }
         Outgoing {
-            outbox: outbox(&line),
+            outbox: line.outbox(),
             course,
             line,
             messages,
@@ -189,6 +189,17 @@ impl Outgoing {
                 }
                 _ => 0,
             };
+            let count = match (count, self.session, self.messages.block(most)) {
+                (0, None, Some((block, size))) => {
+                    let count = self.outbox.push_block(self.line.to.as_ref(), block, size);
+                    if count == 0 {
+                        return Ok(None);
+                    }
+                    self.messages.take_block(count, size);
+                    count as u64
+                }
+                _ => count,
+            };
             if count > 0 {
                 pace.sent(count, count * length as u64);
                 continue;
@@ -297,14 +308,10 @@ impl Outgoing {
         line.start(turn)?;
         self.observer.observe(&line.connected());
         std::mem::replace(&mut self.line, line).socket.close(turn);
-        self.outbox = outbox(&self.line);
+        self.outbox = self.line.outbox();
         (self.over, self.sent_at, self.stamped, self.pace, self.sent) = (false, None, 0, None, [0, 0]);
         Ok(())
     }
-}
-
-fn outbox(line: &Line) -> Outbox {
-    Outbox::with_room_for(line.limit(), !line.socket.is_unix())
 }
 
 /// Stamps that tell the end: a datagram may get lost.

@@ -2,7 +2,7 @@
 
 use super::exchange::{Exchange, Helper, Near, Outgoing, Terms};
 use super::line::Line;
-use super::messages::{Messages, limits};
+use super::messages::{Messages, limits, sends_every_byte};
 use super::printer::Printer;
 use super::reporting::Reporting;
 use crate::datagram::split::Framing;
@@ -10,7 +10,7 @@ use crate::endpoint::stdio;
 use crate::endpoint::udp::Course;
 use crate::error::Error;
 use crate::plan::Local;
-use crate::plan::datagram::{self as plan, ConnectUdp, Split};
+use crate::plan::datagram::{self as plan, ConnectUdp};
 use crate::reactor::Task;
 
 /// The task that carries out a plan.
@@ -33,8 +33,7 @@ pub(super) fn connect(plan: &ConnectUdp, reporting: &Reporting) -> Result<Box<dy
         Some(_) => Near::Nothing,
         None => Near::Output(Printer::open()?, framing(plan.framing())),
     };
-    let whole = matches!(plan.split, None | Some(Split::Read | Split::Size(_) | Split::Whole));
-    let size = if reads && whole { stdio::size_hint() } else { None };
+    let size = if reads && sends_every_byte(plan.split) { stdio::size_hint() } else { None };
     let out = Outgoing::new(course, line, messages, limits(&plan.pacing, false), None, reporting.observers());
     let terms = Terms { replies: plan.replies, wait: plan.wait, idle: plan.idle, max_time: plan.max_time };
     let exchange = Exchange::new(out, near, terms, size, (&plan.report, reporting));

@@ -288,6 +288,11 @@ impl Stream {
     }
 }
 
+/// True if all bytes of a stream are payload when it is taken apart like this: its size is what will be sent.
+pub(super) fn sends_every_byte(split: Option<Split>) -> bool {
+    matches!(split, None | Some(Split::Read | Split::Size(_) | Split::Whole))
+}
+
 /// The limits of a pace; the same bytes go once unless a count is given.
 pub(super) fn limits(pacing: &Pacing, same: bool) -> pace::Limits {
     pace::Limits {
@@ -307,3 +312,70 @@ const REMEMBERED: usize = 1024;
 /// What every page is a multiple of, and none is longer than: a write that is longer is cut into pages.
 const PAGE: usize = 4096;
 const LONGEST_PAGE: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::testing::drive;
+    use crate::endpoint::{Descriptors, file};
+    use crate::plan::address::Options;
+
+    /// Runs `body` on the messages of a file, within the loop.
+    fn with_file<T: 'static>(
+        content: &[u8],
+        split: Split,
+        mut body: impl FnMut(&mut Messages, &mut Turn) -> T + 'static,
+    ) -> T {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f");
+        std::fs::write(&path, content).unwrap();
+        let from: Descriptors = file::open(&path, &Options::default(), true, false).unwrap();
+        let mut messages = Messages::stream(Transport::Descriptors(from), "f".into(), Some(split), 65_507);
+        drive(move |turn| {
+            messages.start(turn).unwrap();
+            Ok(body(&mut messages, turn))
+        })
+    }
+
+    /// Takes `count` payloads, or fewer if there are no more.
+    fn take(messages: &mut Messages, turn: &mut Turn, count: usize) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        while all.len() < count {
+            let Next::Payload(payload) = messages.next(turn).unwrap() else { break };
+            all.push(payload.to_vec());
+            messages.take();
+        }
+        all
+    }
+
+    #[test]
+    fn what_is_remembered_is_given_again_and_the_rest_follows() {
+        with_file(b"a\n\nc\nd\ne", Split::Line, |messages, turn| {
+            messages.remember();
+            assert_eq!(take(messages, turn, 3), [&b"a"[..], b"", b"c"]);
+            assert!(messages.rewind());
+            assert_eq!(take(messages, turn, 2), [&b"a"[..], b""]);
+            assert!(messages.rewind());
+            assert_eq!(take(messages, turn, 9), [&b"a"[..], b"", b"c", b"d", b"e"]);
+            assert_eq!(messages.next(turn).unwrap(), Next::Over);
+            messages.close(turn);
+            assert!(messages.rewind());
+            assert_eq!(take(messages, turn, 9), [&b"a"[..], b"", b"c", b"d", b"e"]);
+            messages.forget();
+            assert!(!messages.rewind());
+        });
+    }
+
+    #[test]
+    fn much_is_not_remembered_and_nothing_is_lost_by_that() {
+        let content: Vec<u8> = (0..400_000u32).map(|at| (at / 1000) as u8).collect();
+        let expected = content.clone();
+        with_file(&content, Split::Size(1000), move |messages, turn| {
+            messages.remember();
+            assert!(messages.block(64).is_none());
+            let all = take(messages, turn, 1000);
+            assert_eq!(all.concat(), expected);
+            assert!(!messages.rewind());
+        });
+    }
+}

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::exchange::{Exchange, Near, Outgoing, Terms};
 use super::line::Line;
-use super::messages::{Messages, limits};
+use super::messages::{Messages, limits, sends_every_byte};
 use super::printer::Printer;
 use super::reporting::Reporting;
 use crate::datagram::sequence::STAMP;
@@ -33,13 +33,16 @@ pub(super) fn send(plan: &SendUdp, reporting: &Reporting) -> Result<Box<dyn Task
         }
         Payload::Stdin => {
             let messages = Messages::stream(stdio::open(true, false)?, "standard input".into(), plan.split, limit);
-            (messages, None)
+            (messages, stdio::size_hint())
         }
         Payload::File(path) => {
             let file = Transport::Descriptors(file::open(path, &Options::default(), true, false)?);
-            (Messages::stream(file, path.to_string_lossy().into_owned(), plan.split, limit), None)
+            let size = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|file| file.len());
+            (Messages::stream(file, path.to_string_lossy().into_owned(), plan.split, limit), size)
         }
     };
+    let counted = plan.stamped || plan.pacing.count.is_some() || !sends_every_byte(plan.split);
+    let size = size.filter(|_| matches!(plan.payload, Payload::Bytes(_)) || !counted);
     let limits = limits(&plan.pacing, matches!(plan.payload, Payload::Bytes(_)));
     let session = plan.stamped.then(|| RandomState::new().build_hasher().finish());
     let out = Outgoing::new(course, line, messages, limits, session, reporting.observers());

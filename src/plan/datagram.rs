@@ -48,7 +48,7 @@ pub struct SendUdp {
 pub struct ConnectUdp {
     /// Where to, with its socket options. Invariant: UDP, or a Unix datagram socket.
     pub to: Address,
-    /// What is joined to it. A program's reads and writes are datagrams.
+    /// What is joined to it. A program's writes are datagrams; what is received comes to it as a stream of bytes.
     pub local: Local,
     /// False for `-d` and `--recv-only`: standard input is left alone, and so never ends.
     pub stdin: bool,
@@ -309,7 +309,7 @@ pub(super) fn connect(plan: &ConnectUdp) -> Result<Vec<Advice>, Error> {
             return Err(clash("-d", "a program", why, "it without -d"));
         }
         if plan.split.is_some() {
-            let why = "each write of the program is a datagram, and each read of it gives one";
+            let why = "each write of the program is a datagram, and what it reads has no bounds";
             return Err(clash("--split", "a program", why, "it without --split"));
         }
     }

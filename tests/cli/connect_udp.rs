@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::harness::{
-    DEADLINE, Input, Program, Sink, file_with, haul, poll_until, proc, pty::Terminal, require, scratch,
+    DEADLINE, Input, Program, Sink, file_with, haul, open, poll_until, proc, pty::Terminal, require, scratch,
 };
 
 /// A socket of ours on `ip`, and how haul names it.
@@ -383,6 +383,24 @@ fn explain_touches_nothing() {
     assert!(ended.ok().stdout.starts_with(format!("exchange datagrams with udp:{name}\n").as_bytes()));
     socket.set_nonblocking(true).unwrap();
     assert!(socket.recv_from(&mut [0; 10]).is_err());
+}
+
+#[test]
+fn a_test_of_udp_ports_refuses_what_says_tcp() {
+    let told = haul(["connect", "-zu", "tcp:9000"]).run().code(2).one_error();
+    assert_eq!(told, "haul: cannot use -u with tcp:9000: that is no UDP endpoint");
+}
+
+#[test]
+fn progress_knows_the_size_of_a_file() {
+    let (socket, name) = socket();
+    let home = scratch();
+    let path = file_with(home.path(), "data", &[7; 3000]);
+    let flags = ["--progress=line", "--split", "1000", "-w", "10ms"];
+    let ended = connect(&name, &flags).stdin(Input::Fd(open(&path))).run();
+    assert!(ended.code(0).stderr.contains("2.93 KiB of 2.93 KiB (100%)"), "{}", ended.stderr);
+    let mut buffer = [0; 2000];
+    (0..3).for_each(|_| assert_eq!(socket.recv(&mut buffer).unwrap(), 1000));
 }
 
 #[test]

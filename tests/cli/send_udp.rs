@@ -352,3 +352,9 @@ fn nc_socat_and_ncat_receive_it() {
         assert_eq!(peer.stdout_reaches(5), b"hello", "{tool}");
     }
 }
+
+#[test]
+fn a_source_that_is_not_ours_is_told_as_it_was_typed() {
+    let told = send("127.0.0.1:9", &["-s", "192.0.2.1", "x"]).run().code(2).one_error();
+    assert_eq!(told, "haul: cannot use source address 192.0.2.1: cannot assign requested address");
+}

@@ -145,7 +145,9 @@ fn point_ip(address: SocketAddr, source: Option<&SockAddr>, options: &Options) -
     };
     set_options(&socket, options, group, index, address.is_ipv6())?;
     if let Some(source) = source {
-        let object = || format!("source address {}", printed::name(source));
+        // a port that nobody asked for is nothing to tell
+        let shown = source.as_socket().filter(|source| source.port() == 0).map(|source| printed::host(&source));
+        let object = || format!("source address {}", shown.unwrap_or_else(|| printed::name(source)));
         socket.bind(source).map_err(|error| Error::new(Op::Use, object(), error))?;
     }
     widen(&socket, options);

@@ -134,15 +134,14 @@ impl Joint {
     ) -> Result<Link, Error> {
         let near = match (&self.local, stdio) {
             (Local::Program(program), _) => {
-                let (both, child) =
-                    match process::start(program, &variables(opened.protocol, &opened.local, &opened.peer)) {
-                        Ok(started) => started,
-                        Err(error) => {
-                            // a FIN would be an empty answer
-                            let _ = opened.transport.close(turn, true);
-                            return Err(error);
-                        }
-                    };
+                let (both, child) = match process::start(program, &variables(&opened)) {
+                    Ok(started) => started,
+                    Err(error) => {
+                        // a FIN would be an empty answer
+                        let _ = opened.transport.close(turn, true);
+                        return Err(error);
+                    }
+                };
                 let name = String::from_utf8_lossy(child.name()).into_owned();
                 End::new(Transport::Descriptors(both), Side::Program(name), None).with_program(child)
             }

@@ -106,7 +106,7 @@ fn start_with(
 }
 
 /// Variables that describe a connection, or are a secret of haul's own.
-const NOT_INHERITED: [&str; 14] = [
+const NOT_INHERITED: [&str; 18] = [
     "HAUL_LOCAL_ADDR",
     "HAUL_LOCAL_PORT",
     "HAUL_PEER_ADDR",
@@ -121,6 +121,10 @@ const NOT_INHERITED: [&str; 14] = [
     "TCPREMOTEINFO",
     "TCPREMOTEIP",
     "TCPREMOTEPORT",
+    "UDPLOCALIP",
+    "UDPLOCALPORT",
+    "UDPREMOTEIP",
+    "UDPREMOTEPORT",
 ];
 
 /// Where the output of [`run_shell`] goes.

@@ -223,7 +223,7 @@ fn each_write_of_a_program_is_a_datagram_and_it_reads_the_answers() {
     let (socket, name) = socket();
     let all = answer(&socket, 4);
     let script = "printf a; printf bb; dd if=/dev/zero bs=10000 count=1 2>/dev/null; printf 'last\\n'; \
-                  head -c 10024 | wc -c >&2; echo \"$HAUL_PROTO $PROTO $HAUL_PEER_ADDR $HAUL_PEER_PORT\" >&2";
+                  head -c 10024 | wc -c >&2; echo \"$HAUL_PROTO $PROTO $HAUL_PEER_ADDR $UDPREMOTEPORT\" >&2";
     let ended = connect(&name, &["-c", script, "-w", "200ms"]).run();
     let lengths: Vec<_> = all.join().unwrap().iter().map(Vec::len).collect();
     assert_eq!(lengths, [1, 2, 10_000, 5]);

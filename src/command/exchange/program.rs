@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Near, Outgoing};
 use crate::command::link::Reaping;
 use crate::command::messages::Messages;
-use crate::command::surroundings::variables;
+use crate::command::surroundings::variables_of;
 use crate::endpoint::{Descriptors, Transport, process};
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
@@ -48,7 +48,7 @@ impl Helper {
     ) -> Result<Near, Error> {
         self.observer = Some(observer);
         let pointed = &out.line().pointed;
-        let variables = variables(pointed.protocol, &pointed.local, &pointed.peer);
+        let variables = variables_of(pointed.protocol, &pointed.local, &pointed.peer);
         let (Descriptors { reader, writer }, child) = process::start_for_messages(&self.program, &variables)?;
         let mut reaping = Reaping::new(child, DEFAULT_GRACE);
         let watched = reaping.watch(turn).map_err(|error| Error::new(Op::Start, &self.name, error));

@@ -4,10 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt;
 
-use super::{endpoint, quoted};
+use super::{datagrams, endpoint, quoted};
 use crate::error::{Error, Op};
 use crate::escape::Escaped;
-use crate::plan::address::{Address, HostPort, Kind};
+use crate::plan::address::{Address, Kind};
 use crate::plan::advice;
 
 #[derive(Debug, clap::Args)]
@@ -79,7 +79,7 @@ fn one(word: &OsStr, udp: bool) -> Result<Address, Error> {
     if !udp || matches!(address.kind, Kind::Udp(_)) {
         return Ok(address);
     }
-    if HostPort::parse(word).is_err() {
+    if !datagrams::says_nothing(word) {
         return Err(advice::clash("-u", &address.to_string(), "that is no UDP endpoint", "it without -u"));
     }
     Ok(protocol(address, udp))
@@ -189,7 +189,7 @@ mod tests {
     fn u_means_udp_where_nothing_else_is_said() {
         assert_eq!(run("db 53 60-61", true).unwrap(), ["udp:db:53", "udp:db:60", "udp:db:61"]);
         assert_eq!(run("db:53 udp:a:1 ::1/7-8", true).unwrap(), ["udp:db:53", "udp:a:1", "udp:::1/7", "udp:::1/8"]);
-        for line in ["tcp:db:53", "unix:/s", "tcp:db:1-2"] {
+        for line in ["tcp:db:53", "tcp:9000", "mptcp:9000", "tcp:9000-9002", "unix:/s", "tcp:db:1-2"] {
             assert!(run(line, true).unwrap_err().line().starts_with("cannot use -u with "), "{line}");
         }
     }

@@ -69,6 +69,9 @@ impl Peers {
 #[command(next_help_heading = "Datagrams")]
 pub(super) struct Exchange {
     /// With -u, take standard input apart: read, line, nul, len16, none, or a SIZE [default: read; line from a terminal]
+    ///
+    /// With line, nul and len16 what is received is told apart in the same way; otherwise nothing is put between the
+    /// datagrams on standard output.
     #[arg(long, value_name = "HOW", value_parser = Value(split))]
     pub(super) split: Option<Split>,
 
@@ -98,11 +101,7 @@ fn need_u(given: &[(bool, &str)]) -> Result<(), Error> {
 /// What `address` is under `-u`; `first` is the word it was made of, none for `-U` and `-p`. Without `-u` it is what it
 /// was typed as.
 pub(super) fn endpoint(first: Option<&OsStr>, second: bool, address: Address, udp: bool) -> Result<Address, Error> {
-    // `tcp:host:80` says TCP, and `host:80` says nothing; `tcp:80` would be a host of that name
-    let says_tcp =
-        |word: &OsStr| [&b"tcp:"[..], b"mptcp:"].iter().any(|says| word.as_encoded_bytes().starts_with(says));
-    let bare = second || first.is_none_or(|word| HostPort::parse(word).is_ok() && !says_tcp(word));
-    let bare = bare && address.layers.is_empty();
+    let bare = (second || first.is_none_or(says_nothing)) && address.layers.is_empty();
     let kind = match address.kind {
         kind if !udp => kind,
         Kind::Tcp(at) if bare => Kind::Udp(at),
@@ -115,6 +114,13 @@ pub(super) fn endpoint(first: Option<&OsStr>, second: bool, address: Address, ud
         }
     };
     Ok(Address { kind, ..address })
+}
+
+/// True for a host and a port that leave open what carries them: `tcp:host:80` says TCP, and `host:80` says nothing;
+/// `tcp:80` would be a host of that name.
+pub(super) fn says_nothing(word: &OsStr) -> bool {
+    let says_tcp = [&b"tcp:"[..], b"mptcp:"].iter().any(|says| word.as_encoded_bytes().starts_with(says));
+    !says_tcp && HostPort::parse(word).is_ok()
 }
 
 /// The value of `--split`.

@@ -7,6 +7,7 @@ use crate::endpoint::udp::{Course, Pointed};
 use crate::error::{Cause, Error, Op};
 use crate::event::Event;
 use crate::outcome::ExitStatus;
+use crate::reactor::Turn;
 
 /// The socket in use, and what is known of it.
 pub(super) struct Line {
@@ -26,10 +27,18 @@ impl Line {
     pub(super) fn open(course: &mut Course) -> Result<Self, Error> {
         let pointed = course.open_next()?;
         let fd = pointed.fd.try_clone().map_err(|error| Error::new(Op::Open, "the socket", error))?;
-        let socket = if pointed.most.is_some() { DatagramSocket::ip(fd) } else { DatagramSocket::unix(fd) };
+        let socket = if pointed.protocol == "udp" { DatagramSocket::ip(fd) } else { DatagramSocket::unix(fd) };
         socket.prepare(false);
         let to = pointed.to.map(Peer::Ip);
         Ok(Line { pointed, socket, to })
+    }
+
+    /// Registers it with the reactor.
+    ///
+    /// # Errors
+    /// ENOMEM, ENOSPC.
+    pub(super) fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        self.socket.start(turn).map_err(|error| Error::new(Op::Open, "the event loop", error))
     }
 
     /// What is told of it.
@@ -57,7 +66,7 @@ impl Line {
 
     /// The most bytes of a datagram.
     pub(super) fn limit(&self) -> usize {
-        self.pointed.most.map_or(UNIX, |(most, _)| most)
+        self.pointed.most.0
     }
 }
 
@@ -70,6 +79,3 @@ pub(super) fn said(datagram: &Datagram<'_>) -> Event {
         false => Event::Note { verbosity: 1, text: format!("{bytes} bytes from {from}") },
     }
 }
-
-/// What a Unix datagram can be at most where nobody has changed the kernel's default for send buffers.
-const UNIX: usize = 212_960;

@@ -4,10 +4,12 @@ mod announce;
 mod approach;
 mod check;
 mod client;
+mod connect_udp;
 mod copy;
 mod dialogue;
 mod entry;
 mod errand;
+mod exchange;
 mod gate;
 mod late;
 mod line;
@@ -70,7 +72,12 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
             drive(task, reporting)
         }
         Plan::ListenUdp(plan) => Err(not_built(&plan.at)),
-        Plan::ConnectUdp(plan) => Err(not_built(&plan.to)),
+        Plan::ConnectUdp(plan) => {
+            let written = plan.local == Local::Stdio;
+            let reporting = Reporting::open(&plan.report, false)?.with_payload(&plan.report, written);
+            let task = connect_udp::connect(&plan, &reporting);
+            drive(task, reporting)
+        }
         Plan::Check(plan) => {
             let reporting = Reporting::open(&plan.report, false)?;
             let checker = check::check(&plan, &reporting);

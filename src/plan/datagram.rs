@@ -48,11 +48,12 @@ pub struct SendUdp {
 pub struct ConnectUdp {
     /// Where to, with its socket options. Invariant: UDP, or a Unix datagram socket.
     pub to: Address,
-    /// What is joined to it. A program's reads and writes are datagrams.
+    /// What is joined to it. A program's writes are datagrams; what is received comes to it as a stream of bytes.
     pub local: Local,
     /// False for `-d` and `--recv-only`: standard input is left alone, and so never ends.
     pub stdin: bool,
-    /// `--split`: how standard input is taken apart; where it is not given, as for [`SendUdp::split`].
+    /// `--split`: how standard input is taken apart; where it is not given, as for [`SendUdp::split`]. What is received is
+    /// told apart in the same way, see [`ConnectUdp::framing`].
     pub split: Option<Split>,
     /// How fast; `count` is never given.
     pub pacing: Pacing,
@@ -67,6 +68,18 @@ pub struct ConnectUdp {
     pub max_time: Option<Duration>,
     /// What is told, and to whom.
     pub report: Report,
+}
+
+impl ConnectUdp {
+    /// How received datagrams are told apart on standard output, where the bytes between those that are sent tell it.
+    pub fn framing(&self) -> Option<Framing> {
+        match self.split? {
+            Split::Line => Some(Framing::Line),
+            Split::Nul => Some(Framing::Nul),
+            Split::Len16 => Some(Framing::Len16),
+            Split::Read | Split::Size(_) | Split::Whole => None,
+        }
+    }
 }
 
 /// `haul listen -u`: one unconnected socket that serves every peer.
@@ -296,7 +309,7 @@ pub(super) fn connect(plan: &ConnectUdp) -> Result<Vec<Advice>, Error> {
             return Err(clash("-d", "a program", why, "it without -d"));
         }
         if plan.split.is_some() {
-            let why = "each write of the program is a datagram, and each read of it gives one";
+            let why = "each write of the program is a datagram, and what it reads has no bounds";
             return Err(clash("--split", "a program", why, "it without --split"));
         }
     }

@@ -13,6 +13,7 @@ mod backpressure;
 mod banner;
 mod checks;
 mod closing;
+mod connect_udp;
 mod crowd;
 mod dialogue;
 mod endpoints;

@@ -34,8 +34,8 @@ pub struct Pointed {
     pub peer: String,
     /// Our side as printed; a wildcard until something is sent, where it is not connected.
     pub local: String,
-    /// The most bytes of one datagram, and what over; a Unix socket's are limited by its send buffer.
-    pub most: Option<(usize, &'static str)>,
+    /// The most bytes of one datagram, and what over.
+    pub most: (usize, &'static str),
 }
 
 /// The addresses of an endpoint, one after the other: whoever is refused by one before anything came back goes on to the
@@ -98,6 +98,11 @@ impl Course {
         self.failed.push((pointed.peer.clone(), error));
     }
 
+    /// True if there is an address that was not tried yet.
+    pub fn has_more(&self) -> bool {
+        !self.left.is_empty()
+    }
+
     /// One line where all causes are the same, else a line each.
     fn over(&self) -> Error {
         let told: Vec<_> = self.failed.iter().map(|(peer, error)| (peer.as_str(), sentence(error))).collect();
@@ -140,7 +145,9 @@ fn point_ip(address: SocketAddr, source: Option<&SockAddr>, options: &Options) -
     };
     set_options(&socket, options, group, index, address.is_ipv6())?;
     if let Some(source) = source {
-        let object = || format!("source address {}", printed::name(source));
+        // a port that nobody asked for is nothing to tell
+        let shown = source.as_socket().filter(|source| source.port() == 0).map(|source| printed::host(&source));
+        let object = || format!("source address {}", shown.unwrap_or_else(|| printed::name(source)));
         socket.bind(source).map_err(|error| Error::new(Op::Use, object(), error))?;
     }
     widen(&socket, options);
@@ -157,13 +164,17 @@ fn point_ip(address: SocketAddr, source: Option<&SockAddr>, options: &Options) -
         to: apart.then_some(address),
         peer: printed::inet(&address),
         local,
-        most: Some(most),
+        most,
     }))
 }
 
 /// What one datagram holds: 65535 bytes less the headers; over IPv6 its own header does not count.
 pub(super) const MOST_OVER_V4: usize = 65_507;
 pub(super) const MOST_OVER_V6: usize = 65_527;
+
+/// net.core.wmem_default of a kernel that nobody has tuned, and what unix(7) leaves free of it.
+const DEFAULT_SNDBUF: usize = 212_992;
+const UNIX_OVERHEAD: usize = 32;
 
 fn point_unix(address: &SockAddr, options: &Options) -> Result<io::Result<Pointed>, Error> {
     let socket = match sys::socket(Domain::UNIX, Type::DGRAM, None) {
@@ -186,7 +197,10 @@ fn point_unix(address: &SockAddr, options: &Options) -> Result<io::Result<Pointe
     widen(&socket, options);
     let local = socket.local_addr().map_or_else(|_| printed::UNNAMED.into(), |local| printed::name(&local));
     let peer = printed::name(address);
-    Ok(Ok(Pointed { file, fd: socket.into(), protocol: "unix-dgram", to: None, peer, local, most: None }))
+    // unix(7) takes what fits into the send buffer beside its own account of it
+    let most = socket.send_buffer_size().unwrap_or(DEFAULT_SNDBUF).saturating_sub(UNIX_OVERHEAD);
+    let most = (most, "a Unix socket with this send buffer");
+    Ok(Ok(Pointed { file, fd: socket.into(), protocol: "unix-dgram", to: None, peer, local, most }))
 }
 
 /// A name of our own in the directory for temporary files.

@@ -91,7 +91,7 @@ fn a_connected_socket_is_told_refusals_and_the_next_address_is_tried() {
     let closed = closed();
     let mut course = Course::new(&parse(&format!("udp:{closed}"))).unwrap();
     let pointed = course.open_next().unwrap();
-    assert_eq!((pointed.to, pointed.most), (None, Some((MOST_OVER_V4, "IPv4"))));
+    assert_eq!((pointed.to, pointed.most), (None, (MOST_OVER_V4, "IPv4")));
     let socket = UdpSocket::from(pointed.fd.try_clone().unwrap());
     socket.set_nonblocking(false).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -268,7 +268,7 @@ fn a_unix_peer_can_answer_and_files_go_away() {
 
     let listener = UnixDatagram::from(bound.fd.try_clone().unwrap());
     let pointed = Course::new(&parse(&format!("unix,dgram:{}", path.display()))).unwrap().open_next().unwrap();
-    assert_eq!((pointed.most, pointed.to), (None, None));
+    assert!(pointed.most.0 > MOST_OVER_V4 && pointed.to.is_none());
     let own = pointed.file.as_ref().map(|_| PathBuf::from(&pointed.local));
     assert_eq!(own.is_none(), sys::AUTOBIND);
     let sender = UnixDatagram::from(pointed.fd.try_clone().unwrap());

@@ -55,11 +55,11 @@ pub(super) fn connect(plan: &ConnectUdp, f: &mut fmt::Formatter<'_>) -> fmt::Res
     writeln!(f, "exchange datagrams with {}", plan.to)?;
     match &plan.local {
         Local::Program(program) => {
-            writeln!(f, "run {}: each of its writes is a datagram, and so is each of its reads", shown(program))?;
+            writeln!(f, "run {}: each of its writes is a datagram, and it reads what is received", shown(program))?;
         }
         Local::Stdio if plan.stdin => {
             writeln!(f, "send standard input, {}", pieces(plan.split))?;
-            writeln!(f, "write what is received to standard output")?;
+            writeln!(f, "write what is received to standard output, {}", frames(plan.framing()))?;
         }
         Local::Stdio => {
             writeln!(f, "send nothing")?;

@@ -104,7 +104,7 @@ fn explain_is_one_decision_a_line() {
         "\
 exchange datagrams with udp:db:53
 send standard input, a datagram for each NUL byte
-write what is received to standard output
+write what is received to standard output, each with a NUL byte behind it
 end when standard input has ended and nothing has come for 5s, with status 3
 end when a datagram has been received, with status 0
 "

@@ -11,6 +11,7 @@ mod gate;
 mod late;
 mod line;
 mod link;
+mod listen_udp;
 mod messages;
 mod patience;
 mod printer;
@@ -64,7 +65,12 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
             let task = send_udp::send(&plan, &reporting);
             drive(task, reporting)
         }
-        Plan::ListenUdp(plan) => Err(not_built(&plan.at)),
+        Plan::ListenUdp(plan) => {
+            let reporting = Reporting::open(&plan.report, plan.at.asks_for_free_port())?;
+            let reporting = reporting.with_payload(&plan.report, plan.local == Local::Stdio);
+            let task = listen_udp::listen(&plan, &reporting);
+            drive(task, reporting)
+        }
         Plan::ConnectUdp(plan) => Err(not_built(&plan.to)),
         Plan::Check(plan) => {
             let reporting = Reporting::open(&plan.report, false)?;

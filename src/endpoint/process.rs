@@ -81,7 +81,7 @@ pub fn start(program: &Program, variables: &[(&'static str, String)]) -> Result<
 }
 
 /// Variables that describe a connection, or are a secret of haul's own.
-const NOT_INHERITED: [&str; 14] = [
+const NOT_INHERITED: [&str; 18] = [
     "HAUL_LOCAL_ADDR",
     "HAUL_LOCAL_PORT",
     "HAUL_PEER_ADDR",
@@ -96,6 +96,10 @@ const NOT_INHERITED: [&str; 14] = [
     "TCPREMOTEINFO",
     "TCPREMOTEIP",
     "TCPREMOTEPORT",
+    "UDPLOCALIP",
+    "UDPLOCALPORT",
+    "UDPREMOTEIP",
+    "UDPREMOTEPORT",
 ];
 
 /// Where the output of [`run_shell`] goes.
@@ -145,6 +149,11 @@ impl Child {
     /// How messages call it.
     pub fn name(&self) -> &[u8] {
         &self.name
+    }
+
+    /// The registration that tells of its end, where there is one.
+    pub fn slot(&self) -> Option<Slot> {
+        self.slot
     }
 
     /// Its process id.

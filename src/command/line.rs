@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::datagram::{Datagram, DatagramSocket, Peer};
+use crate::datagram::{Datagram, DatagramSocket, Outbox, Peer};
 use crate::endpoint::udp::{Course, Pointed};
 use crate::error::{Cause, Error, Op};
 use crate::event::Event;
@@ -36,6 +36,11 @@ impl Line {
     pub(super) fn connected(&self) -> Event {
         let Pointed { protocol, peer, local, .. } = &self.pointed;
         Event::Connected { session: 1, protocol, peer: peer.clone(), local: local.clone() }
+    }
+
+    /// Room for what is sent over it.
+    pub(super) fn outbox(&self) -> Outbox {
+        Outbox::with_room_for(self.limit(), !self.socket.is_unix())
     }
 
     /// What is told of too few answers within `wait`: `counts` are what was sent and what was received.

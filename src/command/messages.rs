@@ -21,6 +21,15 @@ pub(super) enum Next<'a> {
     Over,
 }
 
+/// How far one look at a direction came: `Wait` for an event or the deadline, or there is more to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Nothing more before that.
+    Wait,
+    /// There is more.
+    Again,
+}
+
 /// A source of payloads.
 pub(super) enum Messages {
     /// These bytes, as often as they are asked for.
@@ -89,6 +98,27 @@ impl Messages {
             && let Some(message) = stream.found.take()
         {
             stream.buffer.consume(message.used);
+        }
+    }
+
+    /// The payload that [`Messages::next`] gave and those behind it, where they have one length, at most `most`.
+    pub(super) fn block(&self, most: u64) -> Option<(&[u8], usize)> {
+        let Messages::Stream(stream) = self else { return None };
+        let size = stream.splitter.size()?;
+        let filled = stream.buffer.filled();
+        let count = (filled.len() / size).min(usize::try_from(most).unwrap_or(usize::MAX));
+        (count > 1).then(|| (&filled[..count * size], size))
+    }
+
+    /// So many of a block are done with.
+    pub(super) fn take_block(&mut self, count: usize, size: usize) {
+        if let Messages::Stream(stream) = self
+            && count > 0
+        {
+            // the first of them was asked for
+            stream.found = None;
+            stream.splitter.skipped(count as u64 - 1, ((count - 1) * size) as u64);
+            stream.buffer.consume(count * size);
         }
     }
 

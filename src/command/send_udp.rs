@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::line::{Line, said};
-use super::messages::{Messages, Next, limits};
+use super::messages::{Messages, Next, Step, limits};
 use super::printer::Printer;
 use super::reporting::Reporting;
 use crate::datagram::pace::{self, Pace, Ready};
@@ -54,7 +54,7 @@ pub(super) fn send(plan: &SendUdp, reporting: &Reporting) -> Result<Box<dyn Task
     let session = plan.stamped.then(|| RandomState::new().build_hasher().finish());
     Ok(Box::new(SendTask {
         course,
-        outbox: Outbox::with_room_for(line.limit(), !line.socket.is_unix()),
+        outbox: line.outbox(),
         inbox: if line.socket.is_unix() { Inbox::unix(line.limit()) } else { Inbox::new() },
         line,
         messages,
@@ -113,13 +113,6 @@ struct SendTask {
     console: Console,
 }
 
-/// How far one look at a direction came: `Wait` for an event or the deadline, or there is more to do.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Wait,
-    Again,
-}
-
 impl SendTask {
     /// Queues and sends what may go now.
     fn send(&mut self, turn: &mut Turn) -> Result<Step, Ended> {
@@ -166,6 +159,17 @@ impl SendTask {
                     self.outbox.again(usize::try_from(most).unwrap_or(usize::MAX)) as u64
                 }
                 _ => 0,
+            };
+            let count = match (count, self.session, self.messages.block(most)) {
+                (0, None, Some((block, size))) => {
+                    let count = self.outbox.push_block(self.line.to.as_ref(), block, size);
+                    if count == 0 {
+                        return Ok(None);
+                    }
+                    self.messages.take_block(count, size);
+                    count as u64
+                }
+                _ => count,
             };
             if count > 0 {
                 pace.sent(count, count * length as u64);
@@ -263,7 +267,7 @@ impl SendTask {
         self.observer.observe(&line.connected());
         std::mem::replace(&mut self.line, line).socket.close(turn);
         // from the start
-        self.outbox = Outbox::with_room_for(self.line.limit(), !self.line.socket.is_unix());
+        self.outbox = self.line.outbox();
         (self.over, self.sent_at, self.stamped, self.pace) = (false, None, 0, None);
         (self.datagrams[0], self.bytes[0]) = (0, 0);
         turn.wake(turn.id());

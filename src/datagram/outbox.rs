@@ -144,6 +144,20 @@ impl Outbox {
         self.commit(to, payload.len(), payload.len())
     }
 
+    /// Puts datagrams of `size` bytes at the end, as many of those in `block` as are best sent together; how many. What
+    /// is left of `block` behind the last whole one is not looked at. 0 if there is no room: flush first.
+    #[must_use]
+    pub fn push_block(&mut self, to: Option<&Peer>, block: &[u8], size: usize) -> usize {
+        let run = Run { to: None, size, count: 1, last: size };
+        let piece = run.most_in_a_piece(self.segments, self.longest);
+        let Some(space) = self.space(size) else { return 0 };
+        let most = space.len().min(block.len()).checked_div(size).unwrap_or(0);
+        let count = if most > piece { most / piece * piece } else { most };
+        let length = count * size;
+        space[..length].copy_from_slice(&block[..length]);
+        if count > 0 && self.commit(to, length, size) { count } else { 0 }
+    }
+
     /// At least `least` free bytes to write payloads into, all there are; [`Outbox::commit`] makes datagrams of them.
     /// `None` if there are fewer or enough waits: flush first.
     pub fn space(&mut self, least: usize) -> Option<&mut [u8]> {

@@ -113,6 +113,21 @@ impl Splitter {
         Ok(found)
     }
 
+    /// The length of each message, where they all have one ([`Rule::Size`]): whoever has several in a block need not ask
+    /// for each, and says so by [`Splitter::skipped`].
+    pub fn size(&self) -> Option<usize> {
+        match self.rule {
+            Rule::Size(size) if size <= self.limit => Some(size),
+            _ => None,
+        }
+    }
+
+    /// Notes messages of one size that were not asked for.
+    pub fn skipped(&mut self, messages: u64, bytes: u64) {
+        self.messages += messages;
+        self.offset += bytes;
+    }
+
     /// Bytes of `pending` that surely belong to a message that has not ended yet.
     fn unfinished(&self, pending: &[u8]) -> usize {
         match self.rule {

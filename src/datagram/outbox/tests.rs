@@ -214,6 +214,22 @@ fn a_committed_block_is_cut_as_it_says() {
     assert_eq!(receive(&mut Inbox::new(), &receiver, 3), [&b"abcd"[..], b"efgh", b"ij"]);
 }
 
+#[test]
+fn a_block_goes_in_whole_pieces() {
+    let (sender, receiver) = pair();
+    let block: Vec<u8> = (0..20_050u32).map(|at| (at / 100) as u8).collect();
+    let (mut outbox, mut inbox, mut at) = (Outbox::new(true), Inbox::new(), 0);
+    while block.len() - at >= 100 {
+        let count = outbox.push_block(None, &block[at..], 100);
+        assert!(count > 0 && (count.is_multiple_of(sys::MOST_SEGMENTS) || count < 64), "{count}");
+        assert!(matches!(outbox.flush(sender.as_fd()).stop, Stop::Empty));
+        let expected: Vec<Vec<u8>> = block[at..at + count * 100].chunks(100).map(<[u8]>::to_vec).collect();
+        assert_eq!(receive(&mut inbox, &receiver, count), expected);
+        at += count * 100;
+    }
+    assert_eq!(outbox.push_block(None, b"short", 6), 0);
+}
+
 /// What a kernel with these moods does with the parcels; `taken` is what goes over the wire.
 struct Kernel {
     moods: Vec<u8>,

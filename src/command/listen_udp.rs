@@ -91,6 +91,7 @@ pub(super) fn listen(plan: &ListenUdp, reporting: &Reporting) -> Result<Box<dyn 
         talks: plan.report.verbosity > 0,
         ending: None,
         ending_by: None,
+        drains: false,
         hurried: false,
         opened_by: None,
         started: Instant::now(),
@@ -169,7 +170,9 @@ struct Server {
     ending: Option<Ended>,
     /// How long that may take.
     ending_by: Option<Instant>,
-    /// It was told a second time.
+    /// A signal ended it: what the kernel has received until then is still taken.
+    drains: bool,
+    /// It was told to end by a signal.
     hurried: bool,
     /// When the first datagram must have come; `None` once it has.
     opened_by: Option<Instant>,
@@ -226,7 +229,7 @@ impl Server {
                     return Ok(Step::Wait);
                 }
             }
-            if self.ending.is_some() || self.left() == 0 {
+            if self.ending.is_some() && !self.drains || self.left() == 0 {
                 return Ok(Step::Wait);
             }
             let Some(line) = &self.line else { return Ok(Step::Wait) };
@@ -235,7 +238,10 @@ impl Server {
                     self.failures = 0;
                     self.take_in(turn)?;
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Step::Wait),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.drains = false;
+                    return Ok(Step::Wait);
+                }
                 // about something that was sent, unless it never stops
                 Err(error) if self.failures < FAILURES => {
                     self.failures += 1;
@@ -387,6 +393,7 @@ impl Server {
         }
         if matches!(ended, Ended::Signal(_)) || self.hurried {
             self.ending_by = Some(turn.now() + LAST_WRITES);
+            self.drains = matches!(self.joined, Joined::Output(_));
         }
         self.ending = Some(ended);
     }
@@ -459,12 +466,13 @@ impl Server {
     /// True once nothing is left to do after the end.
     fn is_over(&mut self, turn: &mut Turn) -> Result<bool, Ended> {
         let given_up = self.ending_by.is_some_and(|at| at <= turn.now());
+        self.drains &= !given_up && self.left() > 0;
         let done = match &mut self.joined {
             Joined::Output(output) => output.flush(turn)? || given_up,
             Joined::Programs(programs) => programs.is_empty(),
         };
         let sent = !self.flush(turn) || given_up;
-        Ok(self.ending.is_some() && done && sent && self.errand.is_none())
+        Ok(self.ending.is_some() && !self.drains && done && sent && self.errand.is_none())
     }
 
     fn deadline(&self) -> Option<Instant> {

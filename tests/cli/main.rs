@@ -22,6 +22,7 @@ mod half_close;
 mod injection;
 mod leaks;
 mod limits;
+mod listen_udp;
 mod manual;
 mod peers;
 mod programs;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::account::{Books, Read};
 use super::peers::shown;
 use super::{INTERVAL, Joined, Server, Ticker};
-use crate::datagram::Datagram;
+use crate::datagram::Peer;
 use crate::event::Event;
 use crate::outcome::Ended;
 use crate::reactor::Turn;
@@ -35,10 +35,13 @@ impl Server {
             }
             let Some(visit) = peers.visit(admitted.id) else { continue };
             if let (Joined::Output(output), false, false, true) =
-                (&mut *joined, self.plan.stamped, self.talks || run.truncated, count <= left)
+                (&mut *joined, self.plan.stamped, run.truncated, count <= left)
                 && output.joins()
             {
                 output.joined(turn, run.bytes)?;
+                if self.talks {
+                    observer.observe(&said(run.from, count, run.bytes.len(), false));
+                }
                 left -= count;
                 traffic.received += count;
                 traffic.bytes_in += run.bytes.len() as u64;
@@ -72,7 +75,7 @@ impl Server {
                 visit.bytes[0] += payload.len() as u64;
                 traffic.truncated += u64::from(datagram.truncated);
                 if datagram.truncated || self.talks {
-                    observer.observe(&said(&datagram, payload.len()));
+                    observer.observe(&said(run.from, 1, payload.len(), datagram.truncated));
                 }
                 match joined {
                     Joined::Output(output) => output.datagram(payload),
@@ -140,11 +143,14 @@ impl Server {
     }
 }
 
-/// What `-v` tells of a datagram, whose payload has so many bytes.
-fn said(datagram: &Datagram<'_>, bytes: usize) -> Event {
-    let from = shown(datagram.from);
-    match datagram.truncated {
-        true => Event::Note { verbosity: 0, text: format!("{bytes} bytes from {from}, and more that did not fit") },
-        false => Event::Note { verbosity: 1, text: format!("{bytes} bytes from {from}") },
-    }
+/// What `-v` tells of datagrams: one, or several that came joined; their payloads have so many bytes. One that was cut
+/// is told always.
+fn said(from: &Peer, count: u64, bytes: usize, truncated: bool) -> Event {
+    let (from, byte) = (shown(from), if bytes == 1 { "byte" } else { "bytes" });
+    let text = match (truncated, count) {
+        (true, _) => format!("{bytes} {byte} from {from}, and more that did not fit"),
+        (false, 1) => format!("{bytes} {byte} from {from}"),
+        (false, _) => format!("{count} datagrams, {bytes} bytes, from {from}"),
+    };
+    Event::Note { verbosity: u8::from(!truncated), text }
 }

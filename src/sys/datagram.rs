@@ -182,6 +182,15 @@ pub struct Arrival {
     pub drops: u32,
 }
 
+/// What the kernel was told of a datagram that did not arrive.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Where it was sent.
+    pub to: Peer,
+    /// Why.
+    pub error: io::Error,
+}
+
 /// What one send takes: a datagram or, by offload, several to one receiver, of one length but the last.
 #[derive(Clone, Copy, Debug)]
 pub struct Parcel<'a> {

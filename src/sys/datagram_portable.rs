@@ -4,7 +4,7 @@ use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::datagram::{Arrival, Parcel, Peer};
+use super::datagram::{Arrival, Parcel, Peer, Refusal};
 
 /// Most receives in one call.
 pub const MOST_ARRIVALS: usize = 1;
@@ -92,4 +92,20 @@ pub fn tell_drops(_socket: BorrowedFd<'_>) -> io::Result<()> {
 /// Not here.
 pub fn drops_so_far(_socket: BorrowedFd<'_>) -> Option<u32> {
     None
+}
+
+/// Not here: an unconnected socket is not told.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub fn keep_refusals(_socket: BorrowedFd<'_>, _ipv6: bool) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Not here: nothing was kept.
+///
+/// # Errors
+/// Always `WouldBlock`.
+pub fn take_refusal(_socket: BorrowedFd<'_>) -> io::Result<Refusal> {
+    Err(io::ErrorKind::WouldBlock.into())
 }

@@ -216,6 +216,24 @@ fn standard_input_answers_whoever_was_heard_last_and_its_end_ends_nothing() {
 }
 
 #[test]
+fn a_refused_answer_is_told_once_and_ends_nothing() {
+    let (running, at) = start(program(&["--stats"], &["sh", "-c", "read x; read y; echo 1; sleep 0.1; echo 2; cat"]));
+    let gone = peer(at);
+    let name = gone.local_addr().unwrap();
+    gone.send(b"x\n").unwrap();
+    gone.send(b"y\n").unwrap();
+    drop(gone);
+    running.stderr_line(&format!("haul: cannot answer {name}: connection refused"));
+    let other = peer(at);
+    other.send(b"x\ny\n").unwrap();
+    assert_eq!(receive(&other), b"1\n");
+    assert_eq!(receive(&other), b"2\n");
+    running.signal(Signal::TERM);
+    let ended = running.wait();
+    assert_eq!(ended.stderr.matches("cannot answer").count(), 1, "{}", ended.stderr);
+}
+
+#[test]
 fn access_is_decided_by_datagram_and_reread_at_sighup() {
     let home = scratch();
     let list = file_with(home.path(), "list", b"127.0.0.2\n");

@@ -141,9 +141,9 @@ impl Peers {
         }
     }
 
-    /// True once for each peer that takes no answers.
+    /// True once for each peer that takes no answers; never for one that is forgotten.
     pub(super) fn is_news(&mut self, peer: &Peer) -> bool {
-        self.find(peer).is_none_or(|visit| !std::mem::replace(&mut visit.told, true))
+        self.find(peer).is_some_and(|visit| !std::mem::replace(&mut visit.told, true))
     }
 
     /// Forgets one peer that was silent for too long; the number of its session. Call until `None`.

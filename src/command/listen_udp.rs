@@ -84,6 +84,7 @@ pub(super) fn listen(plan: &ListenUdp, reporting: &Reporting) -> Result<Box<dyn 
         errand: None,
         status: 0,
         traffic: Traffic::default(),
+        drops: 0,
         failures: 0,
         failed_at: None,
         report_at: None,
@@ -156,6 +157,8 @@ struct Server {
     errand: Option<Errand>,
     status: u8,
     traffic: Traffic,
+    /// The kernel's count of dropped packets before what was received last.
+    drops: u32,
     /// Receives in a row that failed.
     failures: u32,
     /// When a failed answer to nobody in particular was told last.

@@ -215,6 +215,8 @@ fn standard_input_answers_whoever_was_heard_last_and_its_end_ends_nothing() {
     assert_eq!(running.stdout_reaches(6), b"1\n2\n3\n");
 }
 
+// The portable build is told nothing of it.
+#[cfg(not(feature = "portable"))]
 #[test]
 fn a_refused_answer_is_told_once_and_ends_nothing() {
     let (running, at) = start(program(&["--stats"], &["sh", "-c", "read x; read y; echo 1; sleep 0.1; echo 2; cat"]));
@@ -297,6 +299,8 @@ fn a_slow_reader_of_standard_output_loses_nothing_that_was_received() {
     running.wait().ok();
 }
 
+// The portable build is told nothing of it.
+#[cfg(not(feature = "portable"))]
 #[test]
 fn what_the_kernel_drops_is_counted() {
     let listener = program(&["--rcvbuf", "4Ki", "--stats", "-k"], &[]).stdin(Input::Null);
@@ -376,6 +380,8 @@ fn each_sender_of_stamps_has_its_own_account_and_there_is_a_total() {
     assert!(told.contains("haul: all senders: sent 8, received 6, lost 2 (25.00 %)"), "{told}");
 }
 
+// The portable build is told nothing of it.
+#[cfg(not(feature = "portable"))]
 #[test]
 fn what_is_dropped_here_is_told_apart_from_what_the_network_lost() {
     let (running, at) = start(program(&["--seq", "--rcvbuf", "4Ki", "-k"], &[]));
@@ -535,6 +541,8 @@ fn nc_socat_and_ncat_are_peers() {
     }
 }
 
+// The portable build cannot choose the interface of a group.
+#[cfg(not(feature = "portable"))]
 #[test]
 fn a_group_on_the_loopback_is_joined() {
     let listener = haul(["listen", "-u", "-W", "1", "--iface", "lo", "239.255.77.3:0"]);
@@ -545,6 +553,8 @@ fn a_group_on_the_loopback_is_joined() {
     assert_eq!(running.wait().ok().stdout, b"to the group");
 }
 
+// The portable build cannot choose the interface of a group.
+#[cfg(not(feature = "portable"))]
 #[test]
 fn a_group_is_heard_over_a_link_in_a_namespace_of_its_own() {
     let Some(unshare) = require("unshare") else { return };

@@ -19,15 +19,17 @@ impl Server {
         let at = if self.plan.stamped { self.nanos(Instant::now()) } else { 0 };
         let (received, bytes) = (self.traffic.received, self.traffic.bytes_in);
         let mut left = self.left();
-        let Server { inbox, peers, traffic, joined, line, observer, .. } = self;
+        let Server { inbox, peers, traffic, joined, line, observer, drops, .. } = self;
         for run in inbox.runs() {
             if left == 0 {
                 break;
             }
             let count = run.count() as u64;
-            let before = traffic.dropped as u32;
+            let before = *drops;
             if run.drops != 0 {
-                traffic.dropped = u64::from(run.drops);
+                // as of its arrival; the socket may have been asked since
+                *drops = run.drops;
+                traffic.dropped = traffic.dropped.max(u64::from(run.drops));
             }
             let Some(admitted) = peers.admit(now, run.from, count, traffic) else { continue };
             if let (Joined::Programs(programs), true, Some(line)) = (&mut *joined, admitted.is_new, &*line) {

@@ -68,6 +68,8 @@ pub(super) fn listen(plan: &ListenUdp, reporting: &Reporting) -> Result<Box<dyn 
         }
     };
     let unix = matches!(plan.at.kind, Kind::Unix(..));
+    // stamps are to be read in any case
+    let dropped = !plan.stamped && matches!(&joined, Joined::Output(output) if output.drops());
     Ok(Box::new(Server {
         peers: Peers::new(access, serving.count, limits(plan), Rc::clone(&observer)),
         plan: plan.clone(),
@@ -75,6 +77,7 @@ pub(super) fn listen(plan: &ListenUdp, reporting: &Reporting) -> Result<Box<dyn 
         input,
         line: None,
         inbox: match (unix, plan.framing) {
+            (false, _) if dropped => Inbox::counting(),
             (false, _) => Inbox::new(),
             // its length has to fit into two bytes
             (true, Some(Framing::Len16)) => Inbox::unix(usize::from(u16::MAX)),

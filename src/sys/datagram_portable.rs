@@ -4,7 +4,7 @@ use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::datagram::{Arrival, Parcel, Peer, Refusal};
+use super::datagram::{Arrival, Manner, Parcel, Peer, Refusal};
 
 /// Most receives in one call.
 pub const MOST_ARRIVALS: usize = 1;
@@ -15,6 +15,9 @@ pub const MOST_PARCELS: usize = 1;
 /// Most datagrams in one send.
 pub const MOST_SEGMENTS: usize = 1;
 
+/// A datagram that there is no room for is cut, and its length is not known.
+pub const TELLS_LENGTHS: bool = false;
+
 /// Takes one datagram into the first `each` bytes of `room`.
 ///
 /// # Errors
@@ -23,7 +26,7 @@ pub fn receive_datagrams(
     socket: BorrowedFd<'_>,
     room: &mut [u8],
     each: usize,
-    _control: bool,
+    _manner: Manner,
     arrivals: &mut [Arrival],
 ) -> io::Result<usize> {
     let (Some(arrival), Some(room)) = (arrivals.first_mut(), room.get_mut(..each)) else { return Ok(0) };

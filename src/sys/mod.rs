@@ -21,6 +21,7 @@
 //! | `close_on_exec_from(n)` | keeps inherited descriptors from a child |
 //! | `every_interest()` | what is registered with the poll for every descriptor |
 //! | `receive_datagrams`, `send_parcels` | datagrams, as many a call as the system can; joined and segmented by offload |
+//! | `TELLS_LENGTHS` | a receive tells how long a datagram is that there is no room for |
 //! | `MOST_ARRIVALS`, `MOST_PARCELS`, `MOST_SEGMENTS` | how many that is; 1 where there is no such call |
 //! | `join_arrivals(fd)`, `tell_drops(fd)` | what a receive gives besides: joined datagrams, the count of drops |
 //! | `drops_so_far(fd)` | that count, asked for |
@@ -62,7 +63,7 @@ pub use groups_portable::*;
 
 mod datagram;
 mod unix;
-pub use datagram::{Arrival, Parcel, Peer, Refusal, UnixName};
+pub use datagram::{Arrival, Manner, Parcel, Peer, Refusal, UnixName};
 pub use unix::*;
 
 /// Which way a descriptor is used.

@@ -380,6 +380,19 @@ fn each_sender_of_stamps_has_its_own_account_and_there_is_a_total() {
     assert!(told.contains("haul: all senders: sent 8, received 6, lost 2 (25.00 %)"), "{told}");
 }
 
+#[test]
+fn the_null_device_costs_no_copy_and_every_datagram_is_counted() {
+    let (running, at) = start(program(&["-W", "5", "--stats"], &[]).stdout(Sink::Null));
+    let socket = peer(at);
+    for length in [0, 1, 1472, 65_507, 3] {
+        socket.send(&vec![7; length]).unwrap();
+    }
+    let ended = running.wait();
+    let told = ended.code(0).complaints();
+    assert!(told.starts_with("haul: received 5 datagrams, 65.4 KiB, sent 0 datagrams, 0 B in "), "{told}");
+    assert!(!told.contains(';'), "{told}");
+}
+
 // The portable build is told nothing of it.
 #[cfg(not(feature = "portable"))]
 #[test]

@@ -79,9 +79,14 @@ impl Output {
         self.pending.len() - self.written >= ENOUGH
     }
 
+    /// True if nothing of what is given is of use to anybody.
+    pub(super) fn drops(&self) -> bool {
+        self.manner == Manner::Dropped
+    }
+
     /// True if payloads may be given several at once, by [`Output::joined`].
     pub(super) fn joins(&self) -> bool {
-        self.framing == Framing::Raw && self.manner != Manner::Each
+        self.drops() || self.framing == Framing::Raw && self.manner != Manner::Each
     }
 
     /// The payloads of several datagrams, one behind the other; only if it [`Output::joins`].
@@ -89,7 +94,7 @@ impl Output {
     /// # Errors
     /// As [`Output::flush`].
     pub(super) fn joined(&mut self, turn: &mut Turn, bytes: &[u8]) -> Result<(), Ended> {
-        if self.manner == Manner::Dropped {
+        if self.drops() {
             return Ok(());
         }
         let mut bytes = bytes;
@@ -107,7 +112,7 @@ impl Output {
 
     /// The payload of one datagram.
     pub(super) fn datagram(&mut self, payload: &[u8]) {
-        if self.manner == Manner::Dropped {
+        if self.drops() {
             return;
         }
         let before = self.pending.len();

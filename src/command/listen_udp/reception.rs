@@ -36,18 +36,18 @@ impl Server {
                 programs.start(turn, run.from, admitted.number, (line.protocol, &line.printed));
             }
             let Some(visit) = peers.visit(admitted.id) else { continue };
-            if let (Joined::Output(output), false, false, true) =
-                (&mut *joined, self.plan.stamped, run.truncated, count <= left)
+            if let (Joined::Output(output), false, false) = (&mut *joined, self.plan.stamped, run.truncated)
                 && output.joins()
             {
-                output.joined(turn, run.bytes)?;
+                let (count, length) = run.first(left);
+                output.joined(turn, &run.bytes[..length.min(run.bytes.len())])?;
                 if self.talks {
-                    observer.observe(&said(run.from, count, run.bytes.len(), false));
+                    observer.observe(&said(run.from, count, length, false));
                 }
                 left -= count;
                 traffic.received += count;
-                traffic.bytes_in += run.bytes.len() as u64;
-                visit.bytes[0] += run.bytes.len() as u64;
+                traffic.bytes_in += length as u64;
+                visit.bytes[0] += length as u64;
                 continue;
             }
             let mut books = self.plan.stamped.then(|| {

@@ -1,12 +1,13 @@
 //! `haul listen -u`: every peer is served and answered by itself, bounds are kept, and what is lost is told.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use socket2::{Domain, Socket, Type};
 
 use crate::harness::{DEADLINE, Input, Program, Running, Sink, file_with, haul, poll_until, require, scratch};
 
@@ -85,6 +86,39 @@ fn output_is_raw_unless_it_is_framed() {
         }
         assert_eq!(running.wait().ok().stdout, expected);
     }
+}
+
+#[test]
+fn a_socket_of_records_as_standard_output_keeps_the_bounds() {
+    let (ours, theirs) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+    ours.set_read_timeout(Some(DEADLINE)).unwrap();
+    let (running, at) = start(program(&["-W", "3"], &[]).stdout(Sink::Fd(theirs.into())));
+    let socket = peer(at);
+    running.freeze();
+    for payload in [&b"one"[..], b"two", b"three"] {
+        socket.send(payload).unwrap();
+    }
+    running.thaw();
+    for expected in [&b"one"[..], b"two", b"three"] {
+        let mut record = [0; 100];
+        let count = (&ours).read(&mut record).unwrap();
+        assert_eq!(&record[..count], expected);
+    }
+    running.wait().ok();
+}
+
+#[test]
+fn peers_for_whose_programs_no_descriptors_are_left_are_dropped_and_the_others_served() {
+    let (running, at) = start(program(&["-v"], &["cat"]).after("ulimit -n 40"));
+    let sockets: Vec<UdpSocket> = (0..20).map(|_| peer(at)).collect();
+    for socket in &sockets {
+        socket.send(b"hello").unwrap();
+    }
+    running.stderr_line_where(|line| line.ends_with(": too many peers at once"));
+    let served = &sockets[0];
+    assert_eq!(receive(served), b"hello");
+    served.send(b"again").unwrap();
+    assert_eq!(receive(served), b"again");
 }
 
 #[test]
@@ -294,7 +328,7 @@ fn a_slow_reader_of_standard_output_loses_nothing_that_was_received() {
     }
     let mut held = running.held.take().unwrap();
     let mut all = Vec::new();
-    std::io::Read::read_to_end(&mut held, &mut all).unwrap();
+    held.read_to_end(&mut all).unwrap();
     assert_eq!(all.len(), 2_000_000);
     running.wait().ok();
 }
@@ -533,7 +567,7 @@ fn exchange(tool: &str, args: &[&str], at: SocketAddr) -> Option<Vec<u8>> {
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"hello\n").unwrap();
     let mut answer = [0; 6];
-    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut answer).unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut answer).unwrap();
     drop(stdin);
     let _ = child.kill();
     child.wait().unwrap();

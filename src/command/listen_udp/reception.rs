@@ -125,7 +125,7 @@ impl Server {
         self.count_drops();
         self.told_drops = self.traffic.dropped;
         if self.told_drops > before {
-            let text = format!("{} dropped because they were not read fast enough", self.told_drops - before);
+            let text = format!("{} packets dropped because they were not read fast enough", self.told_drops - before);
             self.observer.observe(&Event::Note { verbosity: 1, text });
         }
         let (span, observer) = (now.saturating_duration_since(since), &*self.observer);

@@ -274,22 +274,25 @@ fn access_is_decided_by_datagram_and_reread_at_sighup() {
     let home = scratch();
     let list = file_with(home.path(), "list", b"127.0.0.2\n");
     let allow = format!("@{}", list.display());
-    let (running, at) = start(program(&["--allow", &allow, "-W", "2", "--stats", "-v", "--split", "line"], &[]));
+    let (running, at) = start(program(&["-k", "--allow", &allow, "--stats", "-v", "--split", "line"], &[]));
     let (stranger, guest) = (peer(at), UdpSocket::bind("127.0.0.2:0").unwrap());
     stranger.send(b"no").unwrap();
     running.stderr_line(&format!("haul: refused {}: not allowed", stranger.local_addr().unwrap()));
     guest.send_to(b"yes", at).unwrap();
-    running.stdout_reaches(4);
+    assert_eq!(running.stdout_reaches(4), b"yes\n");
     std::fs::write(&list, "127.0.0.1\n").unwrap();
     running.signal(Signal::HUP);
-    guest.send_to(b"not any more", at).unwrap();
-    // the signal may be heard after the first of them, and then another one is not let in
     poll_until("the list to be read again", || {
         stranger.send(b"now").unwrap();
         (running.stdout_reaches(4).len() > 4).then_some(())
     });
+    guest.send_to(b"not any more", at).unwrap();
+    running.stderr_line(&format!("haul: refused {}: not allowed", guest.local_addr().unwrap()));
+    running.signal(Signal::TERM);
     let ended = running.wait();
-    assert!(ended.code(0).stderr.contains("not allowed"), "{}", ended.stderr);
+    let printed = String::from_utf8(ended.code(0).stdout.clone()).unwrap();
+    assert!(printed.lines().skip(1).all(|line| line == "now"), "{printed}");
+    assert!(ended.stderr.contains(" not allowed"), "{}", ended.stderr);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod gate;
 mod late;
 mod line;
 mod link;
+mod listen_udp;
 mod messages;
 mod mover;
 mod patience;
@@ -71,7 +72,12 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
             let task = send_udp::send(&plan, &reporting);
             drive(task, reporting)
         }
-        Plan::ListenUdp(plan) => Err(not_built(&plan.at)),
+        Plan::ListenUdp(plan) => {
+            let reporting = Reporting::open(&plan.report, plan.at.asks_for_free_port())?;
+            let reporting = reporting.with_payload(&plan.report, plan.local == Local::Stdio);
+            let task = listen_udp::listen(&plan, &reporting);
+            drive(task, reporting)
+        }
         Plan::ConnectUdp(plan) => {
             let written = plan.local == Local::Stdio;
             let reporting = Reporting::open(&plan.report, false)?.with_payload(&plan.report, written);
@@ -92,11 +98,6 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
             drive(task, reporting)
         }
     }
-}
-
-/// What this build cannot carry out.
-fn not_built(endpoint: &crate::plan::address::Address) -> anyhow::Error {
-    Error::said(Op::Use, endpoint.to_string(), "datagrams are not in this build of haul").into()
 }
 
 /// Runs a task to its end and lets every report out, whatever happened.

@@ -136,6 +136,14 @@ impl<K: Eq + Hash + Copy, V> Flows<K, V> {
         self.take_out(first)
     }
 
+    /// Notes that something was sent to `key` at `now`, which keeps its flow from ending as well; nothing if it has none.
+    pub fn answered(&mut self, now: Instant, key: &K) -> Option<FlowId> {
+        let index = *self.by_key.get(key)?;
+        self.unlink(index);
+        self.link_last(index, now);
+        Some(FlowId(index))
+    }
+
     /// Ends one flow that is over at `now`, the longest silent first; call until `None`.
     pub fn expire(&mut self, now: Instant) -> Option<(K, V)> {
         if self.next_expiry()? > now {
@@ -267,6 +275,17 @@ mod tests {
         assert_eq!(flows.next_expiry(), Some(start + ms(119)));
         assert_eq!(flows.counts(), Counts { opened: 2, expired: 1, ..Counts::default() });
         assert_eq!(flows.latest(), Some((&1, &'a')));
+    }
+
+    #[test]
+    fn a_peer_that_is_answered_is_not_silent() {
+        let (mut flows, start) = (table(60, 10, None), Instant::now());
+        flows.heard(start, &1, || 'a');
+        flows.heard(start, &2, || 'b');
+        assert!(flows.answered(start + ms(30), &1).is_some() && flows.answered(start, &3).is_none());
+        assert_eq!(flows.expire(start + ms(60)), Some((2, 'b')));
+        assert_eq!(flows.expire(start + ms(89)), None);
+        assert_eq!(flows.expire(start + ms(90)), Some((1, 'a')));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::room::Room;
-use crate::sys::{self, Arrival, Peer};
+use crate::sys::{self, Arrival, Manner, Peer};
 
 /// One datagram of the last receive.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +20,10 @@ pub struct Datagram<'a> {
 /// Datagrams of one sender that the kernel handed over as one: all of one length but the last, which may be shorter.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
-    /// Their payloads, one behind the other.
+    /// Their payloads, one behind the other; nothing of them in an inbox that only counts.
     pub bytes: &'a [u8],
+    /// How long the payloads are together.
+    pub length: usize,
     /// The length of each but the last; 0 only for a single empty datagram.
     pub segment: usize,
     /// Who sent them.
@@ -35,13 +37,22 @@ pub struct Run<'a> {
 impl<'a> Run<'a> {
     /// How many datagrams there are, at least one.
     pub fn count(&self) -> usize {
-        self.bytes.len().div_ceil(self.segment.max(1)).max(1)
+        self.length.div_ceil(self.segment.max(1)).max(1)
+    }
+
+    /// The first of them, at most `most`: how many, and how many bytes.
+    pub fn first(&self, most: u64) -> (u64, usize) {
+        let count = self.count() as u64;
+        match most < count {
+            true => (most, most as usize * self.segment),
+            false => (count, self.length),
+        }
     }
 
     /// Each of them, in order of arrival.
     pub fn datagrams(self) -> impl Iterator<Item = Datagram<'a>> {
         (0..self.count()).map(move |index| {
-            let start = index * self.segment;
+            let start = (index * self.segment).min(self.bytes.len());
             let end = (start + self.segment).min(self.bytes.len());
             Datagram { payload: &self.bytes[start..end], from: self.from, truncated: self.truncated }
         })
@@ -59,7 +70,7 @@ pub struct Inbox {
     filled: usize,
     /// Arrivals to ask for next.
     batch: usize,
-    control: bool,
+    manner: Manner,
     drops: u32,
     truncated: u64,
 }
@@ -67,19 +78,28 @@ pub struct Inbox {
 impl Inbox {
     /// For sockets of IP: no datagram is too long for it, joined ones included.
     pub fn new() -> Self {
-        Inbox::sized(ROOM, BATCH, true)
+        Inbox::sized(ROOM, BATCH, Manner { control: true, whole_length: false })
+    }
+
+    /// For sockets of IP whose payloads nobody wants: they stay in the kernel, and all that is told is how long they are.
+    /// Where the system cannot do that they are received as usual.
+    pub fn counting() -> Self {
+        match sys::TELLS_LENGTHS {
+            true => Inbox::sized(1, BATCH, Manner { control: true, whole_length: true }),
+            false => Inbox::new(),
+        }
     }
 
     /// For Unix sockets, where a datagram may be as long as the sender's buffer: what is longer than `most` bytes is cut.
     pub fn unix(most: usize) -> Self {
-        Inbox::sized(most.max(1), BATCH, false)
+        Inbox::sized(most.max(1), BATCH, Manner { control: false, whole_length: false })
     }
 
-    fn sized(each: usize, count: usize, control: bool) -> Self {
+    fn sized(each: usize, count: usize, manner: Manner) -> Self {
         let count = count.min(sys::MOST_ARRIVALS);
         let arrivals = vec![Arrival::default(); count].into_boxed_slice();
         let buffer = Room::new(each * count);
-        Inbox { buffer, each, arrivals, filled: 0, batch: 1, control, drops: 0, truncated: 0 }
+        Inbox { buffer, each, arrivals, filled: 0, batch: 1, manner, drops: 0, truncated: 0 }
     }
 
     /// Takes what the socket has, up to the room there is; what the last receive gave is gone. How many runs came, at
@@ -92,7 +112,7 @@ impl Inbox {
         self.filled = 0;
         loop {
             let arrivals = &mut self.arrivals[..self.batch];
-            match sys::receive_datagrams(socket, &mut self.buffer, self.each, self.control, arrivals) {
+            match sys::receive_datagrams(socket, &mut self.buffer, self.each, self.manner, arrivals) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => {
                     self.filled = result?.min(self.arrivals.len());
@@ -101,22 +121,24 @@ impl Inbox {
             }
         }
         let mut bytes = 0;
-        for arrival in &self.arrivals[..self.filled] {
+        for arrival in &mut self.arrivals[..self.filled] {
             bytes += arrival.length;
+            arrival.truncated &= !self.manner.whole_length;
             self.truncated += u64::from(arrival.truncated);
             if arrival.drops != 0 {
                 self.drops = arrival.drops;
             }
         }
         // a call more is cheap beside many bytes, which are best used while they are in the cache
-        self.batch = if bytes >= self.filled * MANY { 1 } else { self.arrivals.len() };
+        self.batch = if bytes >= self.filled * MANY && !self.manner.whole_length { 1 } else { self.arrivals.len() };
         Ok(self.filled)
     }
 
     /// What the last receive gave, as the kernel gave it.
     pub fn runs(&self) -> impl Iterator<Item = Run<'_>> {
         self.buffer.chunks_exact(self.each).zip(&self.arrivals[..self.filled]).map(|(part, arrival)| Run {
-            bytes: &part[..arrival.length.min(part.len())],
+            bytes: &part[..if self.manner.whole_length { 0 } else { arrival.length.min(part.len()) }],
+            length: arrival.length,
             segment: arrival.segment,
             from: &arrival.from,
             truncated: arrival.truncated,

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use mio::unix::SourceFd;
 
-use super::{Flushed, Inbox, Outbox, Stop};
+use super::{Flushed, Inbox, Outbox, Refusal, Stop};
 use crate::reactor::{Slot, Turn};
 use crate::sys;
 
@@ -46,6 +46,19 @@ impl DatagramSocket {
         }
         // without it what is dropped here looks as if the network had lost it
         let _ = sys::tell_drops(self.fd.as_fd());
+    }
+
+    /// Has the kernel tell, where it can, which of the datagrams of this unconnected socket were refused.
+    pub fn hear_refusals(&self, ipv6: bool) {
+        if !self.unix {
+            // without it nobody learns of them, as is usual with datagrams
+            let _ = sys::keep_refusals(self.fd.as_fd(), ipv6);
+        }
+    }
+
+    /// The oldest refusal that was not taken yet; ask after a call has failed.
+    pub fn take_refusal(&self) -> Option<Refusal> {
+        if self.unix { None } else { sys::take_refusal(self.fd.as_fd()).ok() }
     }
 
     /// Registers it with the reactor.

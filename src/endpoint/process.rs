@@ -195,6 +195,11 @@ impl Child {
         &self.name
     }
 
+    /// The registration that tells of its end, where there is one.
+    pub fn slot(&self) -> Option<Slot> {
+        self.slot
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -182,6 +182,25 @@ pub struct Arrival {
     pub drops: u32,
 }
 
+/// How datagrams are received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// The kernel may join datagrams and tell of drops, if those options are on; on Unix sockets it must be off, or a peer
+    /// could send us descriptors.
+    pub control: bool,
+    /// An arrival's length is that of the datagram, also where there is no room for it; only where [`super::TELLS_LENGTHS`].
+    pub whole_length: bool,
+}
+
+/// What the kernel was told of a datagram that did not arrive.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Where it was sent.
+    pub to: Peer,
+    /// Why.
+    pub error: io::Error,
+}
+
 /// What one send takes: a datagram or, by offload, several to one receiver, of one length but the last.
 #[derive(Clone, Copy, Debug)]
 pub struct Parcel<'a> {

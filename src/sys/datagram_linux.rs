@@ -4,7 +4,7 @@ use std::io;
 use std::mem::{size_of, size_of_val, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::datagram::{Arrival, Parcel, Peer};
+use super::datagram::{Arrival, Manner, Parcel, Peer};
 
 /// Most receives in one call.
 pub const MOST_ARRIVALS: usize = 16;
@@ -15,6 +15,9 @@ pub const MOST_PARCELS: usize = 32;
 /// Most datagrams in one send; newer kernels take 128.
 pub const MOST_SEGMENTS: usize = 64;
 
+/// A receive can tell how long a datagram is that there is no room for (recv(2), MSG_TRUNC).
+pub const TELLS_LENGTHS: bool = true;
+
 /// Room for the control messages of one receive: the segment size, an int, and the count of drops, an int too.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
@@ -23,8 +26,7 @@ struct Control([u8; CONTROL]);
 const CONTROL: usize = 64;
 
 /// Takes what is there: at most one arrival for each part of `each` bytes of `room`, in order, and at most
-/// `arrivals.len()` and [`MOST_ARRIVALS`]. With `control` the kernel may join datagrams and tell of drops, if those options are on; on Unix
-/// sockets it must be off, or a peer could send us descriptors.
+/// `arrivals.len()` and [`MOST_ARRIVALS`].
 ///
 /// # Errors
 /// WouldBlock; what the kernel keeps for this socket, say ECONNREFUSED: it is about something sent earlier.
@@ -32,14 +34,14 @@ pub fn receive_datagrams(
     socket: BorrowedFd<'_>,
     room: &mut [u8],
     each: usize,
-    control: bool,
+    manner: Manner,
     arrivals: &mut [Arrival],
 ) -> io::Result<usize> {
     match arrivals.len() {
         0 => Ok(0),
-        1 => receive::<1>(socket, room, each, control, arrivals),
-        2..=4 => receive::<4>(socket, room, each, control, arrivals),
-        _ => receive::<MOST_ARRIVALS>(socket, room, each, control, arrivals),
+        1 => receive::<1>(socket, room, each, manner, arrivals),
+        2..=4 => receive::<4>(socket, room, each, manner, arrivals),
+        _ => receive::<MOST_ARRIVALS>(socket, room, each, manner, arrivals),
     }
 }
 
@@ -47,7 +49,7 @@ fn receive<const N: usize>(
     socket: BorrowedFd<'_>,
     room: &mut [u8],
     each: usize,
-    control: bool,
+    manner: Manner,
     arrivals: &mut [Arrival],
 ) -> io::Result<usize> {
     // SAFETY: addresses, vectors and message headers are plain numbers and pointers, for which zero is a value.
@@ -62,12 +64,13 @@ fn receive<const N: usize>(
         header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
         header.msg_iov = &raw mut vectors[index];
         header.msg_iovlen = 1;
-        if control {
+        if manner.control {
             header.msg_control = (&raw mut controls[index]).cast();
             header.msg_controllen = CONTROL as _;
         }
         count += 1;
     }
+    let flags = libc::MSG_DONTWAIT | if manner.whole_length { libc::MSG_TRUNC } else { 0 };
     // SAFETY: `count` headers are filled in; each points to an address, a vector, a control area and a part of `room` of
     // its own, with their true lengths, all of which live until after the call. The timeout may be null.
     let got = unsafe {
@@ -75,7 +78,7 @@ fn receive<const N: usize>(
             socket.as_raw_fd(),
             messages.as_mut_ptr(),
             count as libc::c_uint,
-            libc::MSG_DONTWAIT as _,
+            flags as _,
             std::ptr::null_mut(),
         )
     };
@@ -215,7 +218,12 @@ const MEMORY_VALUES: usize = 9;
 const MEMORY_DROPS: usize = 8;
 
 /// Sets an option that is an int.
-fn set_int(socket: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+pub(super) fn set_int(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     let length = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the pointer is to an int of this frame, whose length is given, and the kernel keeps nothing.
     let done = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), length) };

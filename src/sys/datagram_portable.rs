@@ -4,7 +4,7 @@ use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::datagram::{Arrival, Parcel, Peer};
+use super::datagram::{Arrival, Manner, Parcel, Peer, Refusal};
 
 /// Most receives in one call.
 pub const MOST_ARRIVALS: usize = 1;
@@ -15,6 +15,9 @@ pub const MOST_PARCELS: usize = 1;
 /// Most datagrams in one send.
 pub const MOST_SEGMENTS: usize = 1;
 
+/// A datagram that there is no room for is cut, and its length is not known.
+pub const TELLS_LENGTHS: bool = false;
+
 /// Takes one datagram into the first `each` bytes of `room`.
 ///
 /// # Errors
@@ -23,7 +26,7 @@ pub fn receive_datagrams(
     socket: BorrowedFd<'_>,
     room: &mut [u8],
     each: usize,
-    _control: bool,
+    _manner: Manner,
     arrivals: &mut [Arrival],
 ) -> io::Result<usize> {
     let (Some(arrival), Some(room)) = (arrivals.first_mut(), room.get_mut(..each)) else { return Ok(0) };
@@ -92,4 +95,20 @@ pub fn tell_drops(_socket: BorrowedFd<'_>) -> io::Result<()> {
 /// Not here.
 pub fn drops_so_far(_socket: BorrowedFd<'_>) -> Option<u32> {
     None
+}
+
+/// Not here: an unconnected socket is not told.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub fn keep_refusals(_socket: BorrowedFd<'_>, _ipv6: bool) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Not here: nothing was kept.
+///
+/// # Errors
+/// Always `WouldBlock`.
+pub fn take_refusal(_socket: BorrowedFd<'_>) -> io::Result<Refusal> {
+    Err(io::ErrorKind::WouldBlock.into())
 }

@@ -23,6 +23,7 @@ mod half_close;
 mod injection;
 mod leaks;
 mod limits;
+mod listen_udp;
 mod manual;
 mod out;
 mod peers;

@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{Near, Outgoing};
-use crate::command::reaping::Reaping;
 use crate::command::messages::Messages;
+use crate::command::reaping::Reaping;
 use crate::command::surroundings::variables_of;
 use crate::endpoint::{Descriptors, Transport, process};
 use crate::error::{Error, Op};

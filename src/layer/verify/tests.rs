@@ -258,7 +258,7 @@ fn each_failure_says_what_it_is() {
     let digest = |bytes: &[u8]| *blake3::hash(bytes).as_bytes();
     let mut other = GREETING;
     other[VERSION_AT] = 9;
-    let begun = "transfer failed after 3 B";
+    let (begun, refused) = ("receiving failed after 3 B", "sending failed after 3 B");
     let cases: Vec<(Vec<u8>, String)> = vec![
         (b"SSH-2.0".to_vec(), "nothing was transferred: the peer does not use --verify".into()),
         (vec![], "nothing was transferred: the peer ended without the greeting of --verify".into()),
@@ -298,19 +298,19 @@ fn each_failure_says_what_it_is() {
         ),
         (
             greeted(&frame::receipt(Verdict::NotWritten, 3, "no space left on device")),
-            format!("{begun}: the receiver could not write: no space left on device"),
+            format!("{refused}: the receiver could not write: no space left on device"),
         ),
         (
             greeted(&frame::receipt(Verdict::Corrupt, 3, "")),
-            format!("{begun}: the receiver found that what arrived is not what was sent"),
+            format!("{refused}: the receiver found that what arrived is not what was sent"),
         ),
         (
             greeted(&frame::receipt(Verdict::Truncated, 3, "")),
-            format!("{begun}: the receiver found the stream cut short"),
+            format!("{refused}: the receiver found the stream cut short"),
         ),
         (
             greeted(&frame::end(0, &digest(b""))),
-            "transfer failed after 0 B: the peer ended without confirming that everything arrived".into(),
+            "sending failed after 0 B: the peer ended without confirming that everything arrived".into(),
         ),
     ];
     for (wire, line) in cases {
@@ -328,7 +328,7 @@ fn a_receipt_with_another_count_is_no_confirmation() {
     sender.close_plain();
     drain(&mut sender, &mut Vec::new());
     let (_, failure) = feed(&mut sender, &frame::receipt(Verdict::Good, 3, ""), false);
-    let line = "transfer failed after 3 B: the receiver has 3 bytes, 4 were sent";
+    let line = "sending failed after 3 B: the receiver has 3 bytes, 4 were sent";
     assert_eq!(line_and_status(failure).0, line);
     assert!(sender.receipts().unwrap().awaited);
 }
@@ -373,7 +373,7 @@ fn a_sink_that_failed_is_told_before_the_stream_has_ended() {
     drain(&mut receiver, &mut told);
     let (_, failure) = feed(&mut side(600), &[&GREETING[..], &told].concat(), false);
     let (line, _) = line_and_status(failure);
-    assert!(line.starts_with("transfer failed after 3 B: the receiver could not write: no space left on device\\n"));
+    assert!(line.starts_with("sending failed after 3 B: the receiver could not write: no space left on device\\n"));
     assert!(told.len() <= LEAST_BUFFER, "a reason is cut");
 }
 

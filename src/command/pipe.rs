@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
-use super::announce::write_note;
+use super::announce::{rehearse_note, write_note};
 use super::entry::Entry;
 use super::link::{Joint, Link, far_end};
 use super::mover::Mover;
@@ -23,9 +23,9 @@ use super::reporting::Reporting;
 use crate::endpoint::access::Access as Lists;
 use crate::endpoint::open::Opened;
 use crate::endpoint::{Descriptors, Transport};
-use crate::error::{Error, Op};
+use crate::error::{Cause, Error, Op};
 use crate::event::Event;
-use crate::outcome::{Ended, Outcome};
+use crate::outcome::{Ended, ExitStatus, Outcome};
 use crate::plan::address::Kind;
 use crate::plan::pipe::Pipe;
 use crate::plan::{AfterPeerEof, DEFAULT_GRACE, Flow, Local};
@@ -54,6 +54,9 @@ pub(super) fn pipe(plan: &Pipe, reporting: &Reporting) -> Result<Box<dyn Task>, 
         refuse_one_file(entries[0].address(), sink.address())?;
         entries[1..].iter().try_for_each(|other| refuse_twice(other.address(), sink.address()))?;
         entries.push(sink);
+    }
+    if let Some(path) = plan.hash.as_ref().and_then(|hash| hash.file.as_deref()) {
+        rehearse_note("--hash-file", path)?;
     }
     let joint = Joint::new(plan.transfer.clone(), Local::Stdio, DEFAULT_GRACE, observer);
     let inspection = Inspection::new(plan, Arc::clone(&joint.meter));
@@ -294,11 +297,16 @@ impl Piping {
     fn report(&mut self, mut outcome: Outcome) -> Park {
         let whole = matches!(&self.stage, Stage::Moving(link) if link.has_delivered_everything());
         self.stage = Stage::Over;
-        if whole
-            && matches!(outcome.ended, Ended::Clean)
-            && let Err(error) = self.tell_digest()
-        {
-            outcome.ended = Ended::Failed(error);
+        match (&outcome.ended, whole) {
+            (Ended::Clean, true) => {
+                if let Err(error) = self.tell_digest() {
+                    outcome.ended = Ended::Failed(error);
+                }
+            }
+            (Ended::Clean, false) if self.plan.hash.is_some() => {
+                outcome.ended = Ended::Failed(self.no_digest(&outcome))
+            }
+            _ => {}
         }
         let [bytes_out, bytes_in] = outcome.bytes;
         let elapsed = outcome.elapsed;
@@ -307,6 +315,16 @@ impl Piping {
             false => Event::Piped { bytes: bytes_out, records: self.records(), elapsed },
         });
         Park::Done(outcome)
+    }
+
+    /// `--hash`, where every sink is a program that has read enough.
+    fn no_digest(&self, outcome: &Outcome) -> Error {
+        let bytes = outcome.bytes[0];
+        let sentence = match self.plan.sinks.len() {
+            1 => format!("the sink took only {bytes} bytes"),
+            _ => "no sink took everything".into(),
+        };
+        Error::begun("no digest", Cause::Said(sentence)).with_status(ExitStatus::LocalIo)
     }
 
     /// `--hash`: one line for each file that was written, or for what has no name.

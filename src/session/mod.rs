@@ -251,6 +251,7 @@ impl Session {
         // a bucket that has nothing now names the instant; next_deadline asks it again
         let most = self.allowance(direction, now).min(*budget);
         self.hold_settling(turn, direction);
+        let drops = self.drops(direction);
         let tap = self.tap.as_ref().and_then(|tap| tap.on(direction));
         let Context { policy, pools, .. } = &self.context;
         let terms = Terms { pools, splice: policy.splice, block: policy.block, most, tap };
@@ -258,9 +259,9 @@ impl Session {
         let pump = &mut self.pumps[direction];
         let route = pump.route();
         let run = match direction {
-            OUTWARD if self.enough[1] => pump.discard(turn, local, &terms),
+            OUTWARD if drops => pump.discard(turn, local, &terms),
             OUTWARD => pump.run(turn, local, peer, &terms),
-            _ if policy.flow == Flow::SendOnly || self.enough[LOCAL] => pump.discard(turn, peer, &terms),
+            _ if drops => pump.discard(turn, peer, &terms),
             _ => pump.run(turn, peer, local, &terms),
         };
         let changed = pump.route().filter(|_| pump.route() != route);
@@ -397,11 +398,14 @@ impl Session {
     }
 
     fn finish_if_over(&mut self, now: Instant) {
-        let inward = self.context.policy.flow == Flow::SendOnly || self.enough[LOCAL] || self.pumps[INWARD].is_over();
-        let outward = self.enough[1] || self.pumps[OUTWARD].is_over();
-        if outward && inward {
+        if [OUTWARD, INWARD].into_iter().all(|direction| self.drops(direction) || self.pumps[direction].is_over()) {
             self.conclude(Manner::Orderly, now);
         }
+    }
+
+    /// Nobody wants what comes in this direction: it is read and dropped.
+    fn drops(&self, direction: usize) -> bool {
+        self.enough[1 - direction] || direction == INWARD && self.context.policy.flow == Flow::SendOnly
     }
 
     /// The source of a direction failed: for a peer it is a cut, for a file or pipe of ours a read error.

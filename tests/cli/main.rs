@@ -27,6 +27,7 @@ mod out;
 mod peers;
 mod pipe;
 mod pipe_usage;
+mod pipe_verify;
 mod programs;
 mod readme;
 mod scripts;

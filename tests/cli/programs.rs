@@ -153,7 +153,9 @@ fn the_last_output_of_a_program_is_complete() {
 #[test]
 fn a_client_that_stops_reading_gets_what_a_program_left() {
     const MANY: usize = 900_000;
-    let server = haul(["listen", "127.0.0.1:0", "-c", &format!("head -c {MANY} /dev/zero")]).spawn();
+    // neither socket may hold it all
+    let words = ["listen", "--sndbuf", "4096", "127.0.0.1:0", "-c", &format!("head -c {MANY} /dev/zero")];
+    let server = haul(words).spawn();
     let mut peer = Peer::connect_with(server.address(), Some(4096));
     peer.receive(1);
     poll_until("the program's end", || children(&server).is_empty().then_some(()));

@@ -30,6 +30,7 @@ mod peers;
 mod pipe;
 mod pipe_reports;
 mod pipe_usage;
+mod pipe_verify;
 mod programs;
 mod readme;
 mod scripts;

@@ -630,18 +630,6 @@ fn verified_pipes_say_so_to_each_other() {
     }
 }
 
-#[test]
-fn a_verified_sender_learns_that_the_far_disk_is_full() {
-    for more in [&["/dev/full"][..], &["--buffer", "1M", "/dev/full"], &["/dev/full", "null:"]] {
-        let receiving = pipe(&[&["--verify", "tcp,listen:127.0.0.1:0"][..], more].concat()).spawn();
-        let to = format!("tcp:{}", receiving.address());
-        let sending = pipe(&["--verify", "text:something", &to]).run();
-        assert!(matches!(sending.status.code(), Some(4 | 5)), "{more:?}: {}", sending.status);
-        sending.one_error();
-        receiving.wait().code(5);
-    }
-}
-
 // Who may connect cannot be told of a Unix socket that is handed over: that shows only once it is open.
 #[test]
 fn lists_mean_nothing_on_an_inherited_unix_listener() {

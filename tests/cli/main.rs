@@ -28,6 +28,7 @@ mod manual;
 mod out;
 mod peers;
 mod pipe;
+mod pipe_opening;
 mod pipe_reports;
 mod pipe_usage;
 mod pipe_verify;

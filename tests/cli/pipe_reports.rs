@@ -137,6 +137,8 @@ fn a_digest_that_is_not_there_is_no_success() {
     let o = home.path().join("o").display().to_string();
     let ended = pipe(&["--hash", "sha256", &large, "exec:true", &o]).run();
     assert!(ended.code(0).stderr.ends_with(&format!("  {o}\n")), "{}", ended.stderr);
+    let ended = pipe(&["-v", &large, "exec:true", &o]).run();
+    assert!(ended.code(0).stderr.contains("haul: true read no further after "), "{}", ended.stderr);
 }
 
 #[test]

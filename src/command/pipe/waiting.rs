@@ -35,13 +35,14 @@ impl Piping {
         let overdue = spread.take_overdue();
         for id in &overdue {
             let Some(at) = self.pending.iter().position(|(_, pending)| pending == id) else { continue };
-            let entry = &mut self.entries[self.pending.remove(at).0];
+            let entry = &mut self.entries[self.pending[at].0];
             let limit = humantime::format_duration(spread::PATIENCE);
-            let error = entry.unopened(Cause::Said(format!("it held the others back for {limit}")));
+            // one that has opened meanwhile is attached in the next turn
+            let sentence = format!("it held the others back for {limit}");
+            let Some(error) = entry.unopened(Cause::Said(sentence)) else { continue };
             entry.abandon(turn);
-            if let Some(error) = error {
-                spread.failed_to_open(*id, error.with_status(ExitStatus::Network), turn.now());
-            }
+            self.pending.remove(at);
+            spread.failed_to_open(*id, error.with_status(ExitStatus::Network), turn.now());
         }
         !overdue.is_empty()
     }
@@ -52,11 +53,9 @@ impl Piping {
             Ended::Failed(error) if error.status() == ExitStatus::TimeLimit => {
                 let pending = self.pending.iter().map(|(index, _)| &self.entries[*index]);
                 let names: Vec<String> = pending.filter(|entry| !entry.is_open()).map(Entry::name).collect();
-                let cause = match names.is_empty() {
-                    true => error.cause().to_string(),
-                    false => format!("{}; not open: {}", error.cause(), names.join(", ")),
-                };
-                Ended::Failed(error.with_cause(Cause::Said(cause)).with_status(ExitStatus::TimeLimit))
+                let sentence = format!("{}; not open: {}", error.cause(), names.join(", "));
+                let named = |error: Error| error.with_cause(Cause::Said(sentence)).with_status(ExitStatus::TimeLimit);
+                Ended::Failed(if names.is_empty() { error } else { named(error) })
             }
             ended => ended,
         };

@@ -116,6 +116,13 @@ impl Joint {
         self.sends() || !self.transfer.banner.is_empty()
     }
 
+    /// Whether the connection is read, and whether it is written: greetings and receipts go both ways whatever the
+    /// payload does.
+    pub(super) fn ways(&self) -> (bool, bool) {
+        let verify = self.transfer.verify;
+        (verify || self.transfer.flow != Flow::SendOnly, verify || self.writes())
+    }
+
     /// True if there are line ends to convert on the way to the peer (`-C`).
     pub(super) fn converts(&self) -> bool {
         self.transfer.crlf && self.writes()

@@ -98,6 +98,10 @@ impl Session {
                 more |= self.judge_source(status, silent, now);
                 continue;
             }
+            if self.take_verdict(turn, index, status, silent) {
+                // whatever the source makes of that is no news
+                self.finish(Ended::Program(status), Manner::Orderly, now);
+            }
             if self.pumps[index].is_over() || silent {
                 self.enough[index] |= self.context.policy.one_way && !self.pumps[OUTWARD].is_over();
                 self.conclude(Manner::Orderly, now);

@@ -41,4 +41,5 @@ mod then;
 mod transfer;
 mod unix_paths;
 mod verify;
+mod verify_ends;
 mod whole;

@@ -9,6 +9,7 @@ mod dialogue;
 mod entry;
 mod errand;
 mod gate;
+mod joint;
 mod late;
 mod link;
 mod mover;

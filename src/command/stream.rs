@@ -8,7 +8,8 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::announce::announce;
 use super::approach::Approach;
-use super::link::{Joint, Link};
+use super::joint::Joint;
+use super::link::Link;
 use super::patience::Patience;
 use super::progress::Ticker;
 use super::reporting::Reporting;

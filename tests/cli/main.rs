@@ -27,6 +27,8 @@ mod manual;
 mod out;
 mod peers;
 mod pipe;
+mod pipe_seen;
+mod pipe_sinks;
 mod pipe_usage;
 mod programs;
 mod readme;

@@ -1,7 +1,7 @@
 //! One side of a session: a transport with its layers, seen as plain bytes.
 
 mod layered;
-mod receipts;
+pub(super) mod receipts;
 
 use std::io;
 use std::time::Instant;

@@ -92,6 +92,10 @@ impl Linger {
         }
         end.look_for_cut();
         if end.is_cut() || end.is_mute() {
+            let reason = if farewell.resets { None } else { end.last_words(turn, Some(farewell.pools)) };
+            if let Some(error) = reason {
+                return Lingering::Failed(Fault::Layer(error));
+            }
             // a reset that comes before the queue was seen to be empty has thrown away what was in it
             self.lost = end.is_mute() || self.unsent.map_or(farewell.sent, |unsent| unsent > fin(end));
             return Lingering::Over;

@@ -87,7 +87,7 @@ impl Session {
         }
         self.pumps.iter_mut().for_each(Pump::break_off);
         let settled = self.settle(turn);
-        self.tell_why();
+        self.tell_why(turn);
         if settled {
             self.close_local(turn);
         }

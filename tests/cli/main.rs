@@ -30,6 +30,7 @@ mod pipe;
 mod pipe_seen;
 mod pipe_sinks;
 mod pipe_usage;
+mod pipe_verify;
 mod programs;
 mod readme;
 mod screen;

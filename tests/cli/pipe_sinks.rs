@@ -157,15 +157,3 @@ fn verified_pipes_say_so_to_each_other() {
         assert_same("to both", &fs::read(out).unwrap(), &content);
     }
 }
-
-#[test]
-fn a_verified_sender_learns_that_the_far_disk_is_full() {
-    for more in [&["/dev/full"][..], &["--buffer", "1M", "/dev/full"], &["/dev/full", "null:"]] {
-        let receiving = pipe(&[&["--verify", "tcp,listen:127.0.0.1:0"][..], more].concat()).spawn();
-        let to = format!("tcp:{}", receiving.address());
-        let sending = pipe(&["--verify", "text:something", &to]).run();
-        assert!(matches!(sending.status.code(), Some(4 | 5)), "{more:?}: {}", sending.status);
-        sending.one_error();
-        receiving.wait().code(5);
-    }
-}

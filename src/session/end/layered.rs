@@ -61,6 +61,10 @@ impl End {
         let step = Step::of(self.transport.read(turn, stack.wire_spare()));
         match step {
             Step::Moved(count) => stack.wire_received(count),
+            // a stream under receipts that was cut did not end
+            Step::Eof if self.cut && stack.receipts().is_some() => {
+                return Step::Failed(Fault::Io(io::ErrorKind::ConnectionReset.into()));
+            }
             Step::Eof => {
                 self.wire_ended = true;
                 stack.wire_ended();

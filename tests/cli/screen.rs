@@ -17,8 +17,6 @@ fn half_way(columns: u16) -> Option<(Screen, File)> {
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     // short enough for one row of a narrow screen
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_haul"), screen.home().join("haul")).unwrap();
-    screen.enter(&format!("cd {}; clear", screen.home().display()));
-    screen.shows("an empty screen", |lines| lines == ["$"]);
     screen.enter(&format!("./haul pipe --progress --size {SIZE} <f >/dev/null"));
     let mut source = OpenOptions::new().write(true).open(&fifo).unwrap();
     source.write_all(&vec![7; HALF]).unwrap();

@@ -13,13 +13,14 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// A shell with the prompt `$ ` in so many columns, ten rows high; `None` where there is no tmux.
+    /// A shell with the prompt `$ ` in so many columns, ten rows high, in [`Screen::home`]; `None` where there is no tmux.
     #[track_caller]
     pub fn open(columns: u16) -> Option<Screen> {
         let screen = Screen { tmux: require("tmux")?, home: scratch() };
         let columns = columns.to_string();
+        let home = screen.home.path().to_str().unwrap();
         let shell = "exec env -u TMUX PS1='$ ' ENV= LC_ALL=C sh";
-        screen.tell(&["-f", "/dev/null", "new-session", "-d", "-x", &columns, "-y", "10", shell]);
+        screen.tell(&["-f", "/dev/null", "new-session", "-d", "-c", home, "-x", &columns, "-y", "10", shell]);
         screen.shows("a prompt", |lines| lines == ["$"]);
         Some(screen)
     }

@@ -3,12 +3,12 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::copy::{STDOUT, inherited};
 use crate::endpoint::accept::Acceptor;
-use crate::endpoint::printed;
 use crate::endpoint::udp::Bound;
+use crate::endpoint::{printed, whole};
 use crate::error::{Error, Op};
 use crate::outcome::ExitStatus;
 use crate::plan::Announce;
@@ -88,7 +88,7 @@ pub(super) fn write_note(flag: &str, path: &Path, bytes: &[u8]) -> Result<(), Er
         Some(number) => sys::duplicate(number).and_then(|fd| File::from(fd).write_all(bytes)),
         // to rename over a device or a FIFO would replace it for everybody
         None if path.metadata().is_ok_and(|there| !there.is_file()) => write_through(path, bytes),
-        None => write_whole(&resolved(path), bytes),
+        None => whole::write(path, bytes),
     };
     written.map_err(|error| {
         let misnamed = matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EBADF));
@@ -106,30 +106,3 @@ fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) => Err(error),
     }
 }
-
-/// Writes a file so that nobody ever sees half of it: beside the target, then renamed over it.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
-    let beside = PathBuf::from(beside);
-    let written = File::create_new(&beside).and_then(|mut file| file.write_all(bytes));
-    let done = written.and_then(|()| std::fs::rename(&beside, path));
-    if done.is_err() {
-        // it may never have been made
-        let _ = std::fs::remove_file(&beside);
-    }
-    done
-}
-
-/// Where symbolic links lead to, also where nothing is there yet: what is renamed over is their target.
-fn resolved(path: &Path) -> PathBuf {
-    let mut path = path.to_path_buf();
-    for _ in 0..LINKS {
-        let Ok(target) = std::fs::read_link(&path) else { break };
-        path = path.parent().unwrap_or(Path::new("")).join(target);
-    }
-    path
-}
-
-/// Links that the kernel follows in one name (path_resolution(7)).
-const LINKS: usize = 40;

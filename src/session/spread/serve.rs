@@ -9,6 +9,7 @@ use crate::error::{Cause, Error, Op};
 use crate::event::Event;
 use crate::outcome::{Ended, ExitStatus};
 use crate::reactor::Turn;
+use crate::session::end::receipts::why;
 use crate::session::end::{End, Fault, Step};
 use crate::session::parting::{headline, peer_failed};
 use crate::units::Size;
@@ -113,9 +114,15 @@ impl Spread {
         }
         match self.supply {
             Supply::Open | Supply::Held => return false,
-            Supply::Cut => sink.stage = Stage::Leaving(Leaving::new(true, turn.now())),
+            Supply::Cut => {
+                end.excuse(turn, || why(self.ended.as_ref()));
+                sink.stage = Stage::Leaving(Leaving::new(true, turn.now()));
+            }
             Supply::Ended => match end.close_write(turn) {
-                Step::Eof => sink.stage = Stage::Leaving(Leaving::new(false, turn.now())),
+                Step::Eof => {
+                    self.moved_at = turn.now();
+                    sink.stage = Stage::Leaving(Leaving::new(false, turn.now()));
+                }
                 Step::Blocked | Step::Moved(_) => return false,
                 Step::Failed(fault) => self.sink_failed(turn, index, fault),
             },
@@ -134,12 +141,16 @@ impl Spread {
 
     /// A sink failed: it is closed, and the others go on.
     pub(super) fn sink_failed(&mut self, turn: &mut Turn, index: usize, fault: Fault) {
-        let Some(end) = &self.sinks[index].end else { return };
+        let (pools, is_promised) = (&self.context.pools, self.is_promised());
+        let Some(end) = &mut self.sinks[index].end else { return };
         let kind = match &fault {
             Fault::Io(error) => Some(error.kind()),
             Fault::Layer(_) => None,
         };
-        if end.is_program() && kind == Some(ErrorKind::BrokenPipe) {
+        // nothing that it sends is wanted but the reason
+        let reason = kind.and_then(|_| end.last_words(turn, Some(pools)));
+        let fault = reason.map_or(fault, Fault::Layer);
+        if end.is_program() && kind == Some(ErrorKind::BrokenPipe) && !is_promised {
             return self.sink_has_enough(turn, index);
         }
         let is_local = !end.is_peer() && !end.is_program();
@@ -155,6 +166,9 @@ impl Spread {
     /// Closes a sink with everything that is still due to it, and says why.
     pub(super) fn drop_sink(&mut self, turn: &mut Turn, index: usize, error: Error) {
         self.sinks[index].has_failed = true;
+        if let Some(end) = &mut self.sinks[index].end {
+            end.excuse(turn, || error.cause().to_string());
+        }
         self.close_end(turn, index, true);
         self.report(error, turn.now());
     }
@@ -168,12 +182,15 @@ impl Spread {
     /// Takes note of a sink's failure: it is told at once, or, if it is the only one, as the failure of the whole.
     pub(super) fn report(&mut self, error: Error, now: Instant) {
         self.has_news = true;
+        if self.ended.is_none() {
+            self.unwritten.get_or_insert_with(|| error.cause().to_string());
+        }
         if self.sinks.len() == 1 {
             return self.conclude(Ended::Failed(error), now);
         }
         self.context.observer.observe(&Event::Error { session: None, reason: error.line() });
         let worst = *self.worst.get_or_insert(error.status());
-        if self.live().next().is_none() && self.supply < Supply::Ended {
+        if self.live().next().is_none() && self.supply != Supply::Ended {
             self.conclude(Ended::Told(worst), now);
         }
     }

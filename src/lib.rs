@@ -34,8 +34,10 @@
 //! - **Session**: two ends and two pumps. **Parting**: its last part: deliver, linger, close or reset.
 //! - **Settling**: what a written file needs before it counts as written: fsync, and a whole file its name.
 //! - **Tap**: looks at the bytes of a session on their way, for a copy; it changes none.
-//! - **Hub**: many clients around one standard input and output. **Link**: a session and the wait for its programs.
-//!   **Spread**: one source, many sinks, and a ring of memory between them.
+//! - **Receipt**: what a verified peer says of all that it was sent: on its sink, or why not.
+//! - **Hub**: many clients around one standard input and output. **Link**: what moves bytes and the wait for its programs.
+//!   **Spread**: one source, many sinks. **Ring**: the memory between them. **Mover**: a session or a spread.
+//! - **Entry**: one endpoint on its way to being open: gone to, waited at, started, or there at once.
 //!   **Gate**: who may come in, and how many at once. **Errand**: the command of `--then`.
 //! - **Run**: datagrams of one length between the same two, which the kernel handles as one. **Flow**: one peer of a
 //!   datagram socket. **Stamp**: what `--seq` puts before a payload.

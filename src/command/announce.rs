@@ -3,14 +3,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::copy::{STDOUT, inherited};
 use crate::endpoint::accept::Acceptor;
-use crate::endpoint::identity::resolved;
-use crate::endpoint::printed;
 use crate::endpoint::rehearsal::rehearse;
 use crate::endpoint::udp::Bound;
+use crate::endpoint::{printed, whole};
 use crate::error::{Error, Op};
 use crate::outcome::ExitStatus;
 use crate::plan::Announce;
@@ -83,7 +82,7 @@ pub(super) fn write_note(flag: &str, path: &Path, bytes: &[u8]) -> Result<(), Er
         Some(number) => sys::duplicate(number).and_then(|fd| File::from(fd).write_all(bytes)),
         // to rename over a device or a FIFO would replace it for everybody
         None if path.metadata().is_ok_and(|there| !there.is_file()) => write_through(path, bytes),
-        None => write_whole(&resolved(path), bytes),
+        None => whole::write(path, bytes),
     };
     written.map_err(|error| {
         let misnamed = matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EBADF));
@@ -106,7 +105,7 @@ pub(super) fn rehearse_note(flag: &str, path: &Path) -> Result<(), Error> {
         None => {
             // a regular file is made beside its target, as a whole one is
             let options = Options { atomic: path.is_file(), ..Options::default() };
-            let target = resolved(path);
+            let target = whole::resolved(path).unwrap_or_else(|_| path.to_path_buf());
             let failed = rehearse(&Address { options, ..Address::from(Kind::File(target.clone())) }, false, true);
             failed.map_err(|error| error.with_spelling(&target.to_string_lossy(), path.as_os_str().as_encoded_bytes()))
         }
@@ -127,18 +126,4 @@ fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Err(io::Error::other("nobody reads from it")),
         Err(error) => Err(error),
     }
-}
-
-/// Writes a file so that nobody ever sees half of it: beside the target, then renamed over it.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
-    let beside = PathBuf::from(beside);
-    let written = File::create_new(&beside).and_then(|mut file| file.write_all(bytes));
-    let done = written.and_then(|()| std::fs::rename(&beside, path));
-    if done.is_err() {
-        // it may never have been made
-        let _ = std::fs::remove_file(&beside);
-    }
-    done
 }

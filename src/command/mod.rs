@@ -12,6 +12,7 @@ mod entry;
 mod errand;
 mod exchange;
 mod gate;
+mod joint;
 mod late;
 mod line;
 mod link;

@@ -18,7 +18,8 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::announce::rehearse_note;
 use super::entry::Entry;
-use super::link::{Joint, Link, far_end};
+use super::joint::{Joint, far_end};
+use super::link::Link;
 use super::mover::Mover;
 use super::progress::Ticker;
 use super::reporting::Reporting;

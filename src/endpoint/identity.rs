@@ -1,10 +1,11 @@
 //! Which file a name stands for: names that must be different files are compared by this.
 
 use std::ffi::OsString;
-use std::fs::{self, File, Metadata};
+use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::whole;
 use crate::plan::address::{Address, Kind};
 use crate::sys::{self, Access};
 
@@ -31,7 +32,7 @@ impl Identity {
         if let Ok(there) = path.metadata() {
             return of(&there, true);
         }
-        let path = resolved(path);
+        let path = whole::resolved(path).ok()?;
         let name = path.file_name()?.to_os_string();
         let directory = parent(&path).metadata().ok()?;
         let node = Node::Absent { device: directory.dev(), inode: directory.ino(), name };
@@ -73,16 +74,6 @@ fn of(there: &Metadata, pipes: bool) -> Option<Identity> {
     counts.then(|| Identity { node, length: if kind.is_file() { there.len() } else { 0 } })
 }
 
-/// Where symbolic links lead to, also where nothing is there yet.
-pub fn resolved(path: &Path) -> PathBuf {
-    let mut path = path.to_path_buf();
-    for _ in 0..LINKS {
-        let Ok(target) = fs::read_link(&path) else { break };
-        path = parent(&path).join(target);
-    }
-    path
-}
-
 /// The directory that a path is in.
 pub(super) fn parent(path: &Path) -> &Path {
     match path.parent() {
@@ -91,11 +82,9 @@ pub(super) fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Links that the kernel follows in one name (path_resolution(7)).
-const LINKS: usize = 40;
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;

@@ -23,10 +23,10 @@
 //!
 //! - data frames, then one *end*, or one *abort* if its source failed. After either, no more data.
 //! - one *receipt* for it: verdict 0 once an end came that agreed with what arrived and every byte is on the receiver's
-//!   sink (written, and settled where that was asked); 1 if length or digest did not agree or the frames made no sense;
-//!   2 if the wire ended before the end frame; 3 if the sink failed, with the reason as text; 4 if the receiver was
-//!   ended by something else, with the reason. The count is what arrived, for verdict 3 what is on the sink. A bad
-//!   receipt may come before the end of its stream.
+//!   sink (written, settled where that was asked, and taken by a program that has exited with status 0); 1 if length or
+//!   digest did not agree or the frames made no sense; 2 if the wire ended before the end frame; 3 if the sink failed,
+//!   with the reason as text; 4 if the receiver was ended by something else, with the reason. The count is what arrived,
+//!   for verdict 3 what is on the sink. A bad receipt may come before the end of its stream.
 //!
 //! A stream is over for its sender when the good receipt has come, with the count that was sent, and not before; for
 //! its receiver when the end frame agreed. The wire may end when both streams are over and both receipts are said. All

@@ -61,9 +61,16 @@ fn listening_descriptor(fd: i32, plan: &Listen) -> Option<&'static str> {
 fn peer_descriptor(fd: i32, plan: &Connect) -> Option<&'static str> {
     match fd {
         _ if plan.report.events == Some(EventSink::Fd(fd)) => Some("--events go to the same descriptor"),
+        0 | 1 if has_own_streams(plan) => None,
         0..=2 => Some("the standard streams are the other side already"),
         _ => None,
     }
+}
+
+/// True where the standard streams are free to be the connection, as at the far side of ssh: a program is joined to it,
+/// or a file takes what comes.
+fn has_own_streams(plan: &Connect) -> bool {
+    plan.local != Local::Stdio || plan.transfer.out.is_some()
 }
 
 /// Refuses what cannot be connected to; decides the direction of a file and of a FIFO.
@@ -100,7 +107,7 @@ pub(super) fn connect(plan: &mut Connect) -> Result<(), Error> {
             plan.transfer.flow = Flow::SendOnly;
             Ok(())
         }
-        Kind::Stdio => {
+        Kind::Stdio if !has_own_streams(plan) => {
             no("standard input and output are the other side already", "a host and a port, or a path".into())
         }
         _ => Ok(()),

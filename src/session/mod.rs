@@ -45,6 +45,7 @@ use limits::Bucket;
 use parting::{Manner, Parting};
 use policy::{AfterPeerEof, Flow, Policy};
 use pump::Pump;
+use receipts::Verdict;
 use tap::Tap;
 
 /// What a session needs besides its ends.
@@ -87,6 +88,8 @@ pub struct Session {
     forsaken: Option<usize>,
     /// When each direction moved last.
     flowed_at: [Option<Instant>; 2],
+    /// What the programs at the ends say of what they were given under receipts.
+    verdicts: [Verdict; 2],
     /// The programs of ends that are closed.
     children: [Option<Child>; 2],
 }
@@ -122,6 +125,7 @@ impl Session {
             enough: [false, false],
             forsaken: None,
             flowed_at: [None, None],
+            verdicts: [Verdict::Open; 2],
             children: [None, None],
             context,
         }
@@ -160,8 +164,8 @@ impl Session {
         for end in self.ends.iter_mut().flatten() {
             end.tick(now);
         }
-        if self.is_settling() {
-            // it is the disk that is busy
+        if self.is_settling() || self.awaits_verdict() {
+            // it is the disk, or a program, that is busy
             self.moved_at = now;
         }
         if self.parting.is_none() {
@@ -233,7 +237,7 @@ impl Session {
         let (flow, after, hint) = (policy.flow, policy.after_peer_eof, policy.hint);
         if direction == OUTWARD {
             self.quiet_since = Some(now);
-            if flow == Flow::SendOnly {
+            if flow == Flow::SendOnly && !self.awaits_verdict() {
                 return self.finish(Ended::Clean, Manner::Orderly, now);
             }
         } else if flow != Flow::SendOnly && !self.pumps[OUTWARD].is_over() {
@@ -260,7 +264,8 @@ impl Session {
     }
 
     fn finish_if_over(&mut self, now: Instant) {
-        if [OUTWARD, INWARD].into_iter().all(|direction| self.drops(direction) || self.pumps[direction].is_over()) {
+        let is_over = |direction| self.drops(direction) || self.pumps[direction].is_over();
+        if [OUTWARD, INWARD].into_iter().all(is_over) && !self.awaits_verdict() {
             self.conclude(Manner::Orderly, now);
         }
     }
@@ -306,7 +311,7 @@ impl Session {
         let error = self.explain(direction, false, fault);
         let reason = self.reason_given(turn, 1 - direction);
         self.fail(reason.unwrap_or(error));
-        if !self.is_peer(1 - direction) {
+        if !self.is_wire(1 - direction) {
             return self.conclude(Manner::Aborted, now);
         }
         self.forsaken = Some(1 - direction);
@@ -324,13 +329,14 @@ impl Session {
     fn is_reader_gone(&self, direction: usize, fault: &end::Fault) -> bool {
         let end::Fault::Io(error) = fault else { return false };
         let gone = matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset);
-        gone && !self.is_peer(1 - direction) && !self.is_program(1 - direction)
+        gone && !self.is_wire(1 - direction) && !self.is_program(1 - direction)
     }
 
     /// A program that does not read what is left for it has read all that it wanted.
     fn has_read_enough(&self, direction: usize, fault: &end::Fault) -> bool {
-        // whoever sends under receipts was promised that everything is taken
-        self.is_program(1 - direction) && is_broken_pipe(fault) && !self.is_verified(direction)
+        // under receipts everything has to be taken
+        let verified = self.is_verified(direction) || self.is_verified(1 - direction);
+        self.is_program(1 - direction) && is_broken_pipe(fault) && !verified
     }
 
     fn is_program(&self, end: usize) -> bool {
@@ -339,6 +345,11 @@ impl Session {
 
     fn is_peer(&self, end: usize) -> bool {
         self.ends[end].as_ref().is_some_and(End::is_peer)
+    }
+
+    /// True where somebody at the other side may still say why nothing can be written any more.
+    fn is_wire(&self, end: usize) -> bool {
+        self.is_peer(end) || self.is_verified(end)
     }
 
     fn outcome(&mut self, ended: Ended, now: Instant) -> Outcome {

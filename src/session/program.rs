@@ -99,6 +99,11 @@ impl Session {
                 more |= self.judge_source(status, silent, now);
                 continue;
             }
+            if self.take_verdict(turn, index, status, silent) {
+                // whatever the source makes of that is no news
+                self.finish(Ended::Program(status), Manner::Orderly, now);
+                continue;
+            }
             if !self.pumps[index].is_over() && !silent {
                 continue;
             }

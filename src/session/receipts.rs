@@ -1,7 +1,8 @@
 //! What a session tells a verified end about the other side, and hears from it (`--verify`).
 //!
 //! The peer of an end with receipts is told once what became of everything that it sent: when the other end has taken
-//! it all and was closed, or could not. Its own receipts may come long after its end, so the wire is read for them.
+//! it all and was closed, or could not; a program has taken it when it has exited with status 0. Its own receipts may
+//! come long after its end, so the wire is read for them.
 
 use super::Session;
 use super::end::receipts::{why, why_not};
@@ -11,6 +12,18 @@ use crate::error::Error;
 use crate::outcome::ExitStatus;
 use crate::reactor::Turn;
 
+/// What a program says, by its exit status, of what it was given under receipts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nobody waits for it.
+    #[default]
+    Open,
+    /// It was given everything, and the source waits.
+    Awaited,
+    /// The exit status.
+    Given(u8),
+}
+
 impl Session {
     pub(super) fn is_verified(&self, index: usize) -> bool {
         self.ends[index].as_ref().is_some_and(|end| end.is_verified())
@@ -19,9 +32,38 @@ impl Session {
     /// Everything that the source of `direction` sent is on its sink: the source may know.
     pub(super) fn confirm(&mut self, turn: &mut Turn, direction: usize) {
         let count = self.pumps[direction].delivered();
+        if self.is_verified(direction) && self.is_program(1 - direction) {
+            // what it makes of its input is known when it has ended
+            if self.verdicts[1 - direction] == Verdict::Open {
+                self.verdicts[1 - direction] = Verdict::Awaited;
+                return;
+            }
+        }
         if let Some(source) = &mut self.ends[direction] {
             source.answer(turn, Ok(count));
         }
+    }
+
+    /// True while a verified source waits for a program to say, by its status, that it has taken everything.
+    pub(super) fn awaits_verdict(&self) -> bool {
+        self.verdicts.contains(&Verdict::Awaited)
+    }
+
+    /// The program at one end has exited: a verified source at the other one may know, after what the program said.
+    /// True if it was told now that the program failed.
+    pub(super) fn take_verdict(&mut self, turn: &mut Turn, index: usize, status: u8, silent: bool) -> bool {
+        let (source, count) = (1 - index, self.pumps[1 - index].delivered());
+        let before = self.verdicts[index];
+        let has_said_all = silent || self.pumps[index].is_drained();
+        if !self.is_verified(source) || matches!(before, Verdict::Given(_)) || (status != 0 && !has_said_all) {
+            return false;
+        }
+        self.verdicts[index] = Verdict::Given(status);
+        if let Some(source) = self.ends[source].as_mut().filter(|_| before == Verdict::Awaited || status != 0) {
+            let failed = || (count, format!("its program exited with status {status}"));
+            source.answer(turn, if status == 0 { Ok(count) } else { Err(failed()) });
+        }
+        status != 0 && self.failure.is_none()
     }
 
     /// The sink of `direction` failed: the source has to know.

@@ -1,7 +1,7 @@
 //! The platform: the only `unsafe` and the only `cfg(target_os)` of the crate.
 //!
 //! Every platform file exports the same names; one that cannot do a thing answers `ErrorKind::Unsupported`, and the
-//! caller has a plain way. `unix.rs` is shared. The cargo feature `portable` selects `portable.rs` on Linux too, so
+//! caller has a plain way. `unix.rs` and `process.rs` are shared. The cargo feature `portable` selects `portable.rs` on Linux too, so
 //! that the fallbacks are tested where they are developed. The contract:
 //!
 //! | name | meaning |
@@ -66,8 +66,10 @@ mod groups_portable;
 pub use groups_portable::*;
 
 mod datagram;
+mod process;
 mod unix;
 pub use datagram::{Arrival, Manner, Parcel, Peer, Refusal, UnixName};
+pub use process::*;
 pub use unix::*;
 
 /// Which way a descriptor is used.

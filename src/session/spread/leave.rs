@@ -11,7 +11,7 @@ use crate::outcome::{Ended, ExitStatus, Outcome};
 use crate::reactor::Turn;
 use crate::session::end::End;
 use crate::session::end::receipts::why;
-use crate::session::linger::{Farewell, Lingering, fin};
+use crate::session::linger::{Farewell, Lingering, Rest, fin};
 use crate::session::parting::{headline, reset_by};
 
 impl Spread {
@@ -100,7 +100,7 @@ impl Spread {
         let sink = &mut self.sinks[index];
         let (Some(end), Stage::Leaving(leaving)) = (&mut sink.end, &mut sink.stage) else { return false };
         let (orderly, resets, sent) = (!leaving.resets, leaving.resets, sink.at > 0);
-        let farewell = Farewell { pools: &self.context.pools, orderly, resets, sent, drops: true };
+        let farewell = Farewell { pools: &self.context.pools, orderly, resets, sent, rest: Rest::Unwanted };
         let lingering = leaving.look(end, turn, &farewell, self.context.policy.linger);
         let is_lost = leaving.linger.is_lost();
         match lingering {
@@ -172,7 +172,7 @@ impl Spread {
         let orderly = is_well && self.supply == Supply::Ended && !self.is_stopped;
         let leaving = self.parting.get_or_insert_with(|| Leaving::new(!orderly, turn.now()));
         let (resets, sent) = (leaving.resets, source.has_layers());
-        let farewell = Farewell { pools: &self.context.pools, orderly: !resets, resets, sent, drops: false };
+        let farewell = Farewell { pools: &self.context.pools, orderly: !resets, resets, sent, rest: Rest::Judged };
         match leaving.look(source, turn, &farewell, self.context.policy.linger) {
             Lingering::Over => {}
             Lingering::Failed(fault) => {

@@ -177,7 +177,7 @@ Register-ArgumentCompleter -Native -CommandName 'haul' -ScriptBlock {
             [CompletionResult]::new('--hash', '--hash', [CompletionResultType]::ParameterName, 'Print a digest of everything that passed at the end, in the form of b3sum and sha256sum, on standard error')
             [CompletionResult]::new('--hash-file', '--hash-file', [CompletionResultType]::ParameterName, 'Write the line of --hash to FILE instead')
             [CompletionResult]::new('--buffer', '--buffer', [CompletionResultType]::ParameterName, 'Hold SIZE bytes, 1 to 1Gi, between the source and a sink that is not ready or not open yet [default: chosen for the kind of endpoint]')
-            [CompletionResult]::new('--watchdog', '--watchdog', [CompletionResultType]::ParameterName, 'End with status 3 when nothing has moved for T [default: no limit]')
+            [CompletionResult]::new('--watchdog', '--watchdog', [CompletionResultType]::ParameterName, 'End with status 3 when nothing has moved for T, also while endpoints are being opened [default: no limit]')
             [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'End with status 3 when an endpoint is not open after T; of one that listens, when nobody has connected [default: no limit]')
             [CompletionResult]::new('--size', '--size', [CompletionResultType]::ParameterName, 'How many bytes will come, for the time that --progress shows as left [default: the size of a file]')
             [CompletionResult]::new('--max-time', '--max-time', [CompletionResultType]::ParameterName, 'End with status 3 when the transfer has taken T; the connection is reset [default: no limit]')

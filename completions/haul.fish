@@ -186,12 +186,12 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l mptcp -d 'Use mult
 complete -c haul -n "__fish_haul_using_subcommand connect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l stop-at -d 'Take the source for ended after SIZE bytes; that is success [default: at its own end]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l on-slow -d 'What becomes of a sink that holds the others back [default: wait]' -r -f -a "wait\t'everybody waits for it'
-drop\t'it is closed and reported, status 1, and the others go on'"
+drop\t'it is closed and reported, status 1, and the others go on; also one that is not open yet'"
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l hash -d 'Print a digest of everything that passed at the end, in the form of b3sum and sha256sum, on standard error' -r -f -a "blake3\t''
 sha256\t''"
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l hash-file -d 'Write the line of --hash to FILE instead' -r -F
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l buffer -d 'Hold SIZE bytes, 1 to 1Gi, between the source and a sink that is not ready or not open yet [default: chosen for the kind of endpoint]' -r
-complete -c haul -n "__fish_haul_using_subcommand pipe" -l watchdog -d 'End with status 3 when nothing has moved for T [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l watchdog -d 'End with status 3 when nothing has moved for T, also while endpoints are being opened [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l connect-timeout -d 'End with status 3 when an endpoint is not open after T; of one that listens, when nobody has connected [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l size -d 'How many bytes will come, for the time that --progress shows as left [default: the size of a file]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l max-time -d 'End with status 3 when the transfer has taken T; the connection is reset [default: no limit]' -r

@@ -7,11 +7,13 @@ use std::path::Path;
 
 use super::copy::{STDOUT, inherited};
 use crate::endpoint::accept::Acceptor;
+use crate::endpoint::rehearsal::rehearse;
 use crate::endpoint::udp::Bound;
 use crate::endpoint::{printed, whole};
 use crate::error::{Error, Op};
 use crate::outcome::ExitStatus;
 use crate::plan::Announce;
+use crate::plan::address::{Address, Kind, Options};
 use crate::sys;
 
 /// Where something was really bound, as a client on this machine can use it.
@@ -76,15 +78,7 @@ fn reachable(place: &Place<'_>) -> String {
 pub(super) fn write_note(flag: &str, path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let name = path.as_os_str().as_encoded_bytes();
     let written = match inherited(path) {
-        Some(STDOUT) => {
-            let object = [flag.as_bytes(), b" ", name].concat();
-            let no = Error::said(Op::Use, object, "standard output carries the payload");
-            return Err(no.with_advice(if flag == "--port-file" {
-                "--ready-fd N, with another descriptor"
-            } else {
-                "a file"
-            }));
-        }
+        Some(STDOUT) => return Err(refuse_stdout(flag, path)),
         Some(number) => sys::duplicate(number).and_then(|fd| File::from(fd).write_all(bytes)),
         // to rename over a device or a FIFO would replace it for everybody
         None if path.metadata().is_ok_and(|there| !there.is_file()) => write_through(path, bytes),
@@ -95,6 +89,33 @@ pub(super) fn write_note(flag: &str, path: &Path, bytes: &[u8]) -> Result<(), Er
         let error = Error::new(Op::Write, name, error);
         if misnamed { error.with_status(ExitStatus::Usage) } else { error }
     })
+}
+
+/// Looks whether [`write_note`] could write there, without touching anything.
+///
+/// # Errors
+/// What it would say, as far as that can be known beforehand.
+pub(super) fn rehearse_note(flag: &str, path: &Path) -> Result<(), Error> {
+    match inherited(path) {
+        Some(STDOUT) => Err(refuse_stdout(flag, path)),
+        Some(number) => {
+            let open = sys::duplicate(number);
+            open.map(drop).map_err(|error| Error::new(Op::Open, path.as_os_str().as_encoded_bytes(), error))
+        }
+        None => {
+            // a regular file is made beside its target, as a whole one is
+            let options = Options { atomic: path.is_file(), ..Options::default() };
+            let target = whole::resolved(path).unwrap_or_else(|_| path.to_path_buf());
+            let failed = rehearse(&Address { options, ..Address::from(Kind::File(target.clone())) }, false, true);
+            failed.map_err(|error| error.with_spelling(&target.to_string_lossy(), path.as_os_str().as_encoded_bytes()))
+        }
+    }
+}
+
+fn refuse_stdout(flag: &str, path: &Path) -> Error {
+    let object = [flag.as_bytes(), b" ", path.as_os_str().as_encoded_bytes()].concat();
+    let no = Error::said(Op::Use, object, "standard output carries the payload");
+    no.with_advice(if flag == "--port-file" { "--ready-fd N, with another descriptor" } else { "a file" })
 }
 
 /// A FIFO without a reader is an error: the listener would otherwise wait for one unannounced.

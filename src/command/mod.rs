@@ -7,6 +7,7 @@ mod client;
 mod connect_udp;
 mod copy;
 mod dialogue;
+mod distinct;
 mod entry;
 mod errand;
 mod exchange;
@@ -46,6 +47,9 @@ use reporting::Reporting;
 pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
     crate::sys::raise_descriptor_limit();
     crate::sys::heed(signal_hook::consts::SIGCHLD);
+    // a file that may not grow any more is an error of that file alone
+    crate::sys::ignore(signal_hook::consts::SIGXFSZ);
+    distinct::check(&plan)?;
     match plan {
         Plan::Listen(plan) => {
             let reporting = Reporting::open(&plan.report, plan.at.asks_for_free_port())?;

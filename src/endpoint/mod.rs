@@ -8,6 +8,7 @@ pub mod descriptor;
 pub mod dial;
 pub mod fifo;
 pub mod file;
+pub mod identity;
 pub mod knock;
 pub mod open;
 pub mod options;

@@ -272,7 +272,10 @@ impl Place {
 }
 
 /// Follows symbolic links, also where nothing is at their end: what is replaced is their target.
-fn resolved(path: &Path) -> io::Result<PathBuf> {
+///
+/// # Errors
+/// ELOOP.
+pub fn resolved(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..LINKS {
         match std::fs::read_link(&path) {

@@ -3,11 +3,14 @@
 //! A console shares its [`Outlet`] with the progress bar, which keeps line and bar apart. Errors of standard error
 //! are nobody's business: there is no place left to tell them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::amount::Amount;
 use super::outlet::{Loss, Outlet};
 use super::summary::{Passage, Summary};
+use crate::error::Cause;
 use crate::escape::Escaped;
 use crate::event::{Event, LossReport, Observer, Traffic};
 
@@ -29,12 +32,14 @@ pub struct Show {
 pub struct Console {
     out: Outlet,
     show: Show,
+    /// There is a result to tell, and there was no room for all of it.
+    results: Arc<[AtomicBool; 2]>,
 }
 
 impl Console {
     /// Lines go to `out`, as `show` has it.
     pub fn new(out: Outlet, show: Show) -> Self {
-        Console { out, show }
+        Console { out, show, results: Arc::default() }
     }
 
     /// Totals that were asked for (SIGUSR1), whether or not `--stats` was given: a [`Summary`], a [`Passage`].
@@ -46,7 +51,14 @@ impl Console {
 
     /// A line that was asked for as the result of the run: as it is, with `--quiet` too. It carries its own newline.
     pub fn result(&self, line: &[u8]) {
-        self.out.line(|dropped| [gap(dropped), line.to_vec()].concat());
+        let [is_told, is_lost] = &*self.results;
+        let mut is_queued = false;
+        self.out.line(|dropped| {
+            is_queued = true;
+            [gap(dropped), line.to_vec()].concat()
+        });
+        is_told.store(true, Relaxed);
+        is_lost.fetch_or(!is_queued, Relaxed);
     }
 
     /// Tells an event that was asked for, whatever is shown otherwise.
@@ -56,10 +68,23 @@ impl Console {
         }
     }
 
+    /// True if there was a result to tell.
+    pub fn has_result(&self) -> bool {
+        self.results[0].load(Relaxed)
+    }
+
     /// Writes what is queued, at most for `wait`, and takes no more; afterwards standard error may be written to
-    /// directly.
-    pub fn finish(&self, wait: Duration) -> Loss {
-        self.out.finish(wait, gap)
+    /// directly. A result that did not get through is the error of it.
+    pub fn finish(&self, wait: Duration) -> Result<Loss, Cause> {
+        let [is_told, is_lost] = &*self.results;
+        let is_told = is_told.load(Relaxed);
+        let is_slow = is_told && (!self.out.flush(wait) || is_lost.load(Relaxed));
+        let loss = self.out.finish(wait, gap);
+        match loss.failure {
+            Some(error) if is_told => Err(error.into()),
+            _ if is_slow => Err(Cause::Said("it is not read".into())),
+            failure => Ok(Loss { failure, ..loss }),
+        }
     }
 
     fn say(&self, sentence: &str) {
@@ -230,7 +255,7 @@ mod tests {
         for event in everything() {
             console.observe(&event);
         }
-        console.finish(WAIT);
+        console.finish(WAIT).unwrap();
         assert!(seen.writes().iter().all(|write| write.ends_with('\n')), "one write a line");
         seen.text()
     }
@@ -277,7 +302,7 @@ mod tests {
         let console = Console::new(Outlet::new(seen.clone()), Show::default());
         console
             .observe(&Event::Error { session: Some(7), reason: "bad name \u{1b}[2J\nhaul: all is well\u{9b}".into() });
-        console.finish(WAIT);
+        console.finish(WAIT).unwrap();
         assert_eq!(seen.text(), "haul: session 7: bad name \\x1b[2J\\nhaul: all is well\\u{9b}\n");
     }
 
@@ -292,7 +317,7 @@ mod tests {
         assert!(out.flush(WAIT));
         console.observe(&Event::Error { session: None, reason: "oh".into() });
         view.finish(start + Duration::from_millis(150), 1);
-        console.finish(WAIT);
+        console.finish(WAIT).unwrap();
         let writes = seen.writes();
         let frame = &writes[0];
         assert_eq!(writes[1], format!("\r\x1b[Khaul: oh\n{frame}"));
@@ -307,7 +332,7 @@ mod tests {
         for event in everything() {
             console.observe(&event);
         }
-        console.finish(WAIT);
+        console.finish(WAIT).unwrap();
         assert_eq!(gap(0), b"");
         assert_eq!(gap(1), b"haul: 1 line was dropped here because standard error was not read\n");
     }

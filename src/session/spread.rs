@@ -33,7 +33,7 @@
 //! - *A program that has read enough* is no failure: its status will tell. But a source that was promised that everything
 //!   is taken (`--verify`) is told that it was not, and the sink has failed.
 //! - *Under receipts* the source hears what became of what it sent when every sink is closed; a sink that is reset, why.
-//! - *`--on-slow drop`*: see `time`. A sink that is still being opened is not judged: its opening has a limit of its own.
+//! - *`--on-slow drop`*: see `time`.
 //!
 //! # What is counted
 //!
@@ -146,6 +146,8 @@ pub struct Spread {
     /// How long others have waited for slow sinks, and since when they do so again.
     waited: Duration,
     waiting_since: Option<Instant>,
+    /// Sinks that have held the others back although they are not even open.
+    overdue: Vec<SinkId>,
     /// The first thing that concerns all; it decides the outcome.
     ended: Option<Ended>,
     /// The status of the first sink that failed on its own.
@@ -188,6 +190,7 @@ impl Spread {
             until: None,
             waited: Duration::ZERO,
             waiting_since: None,
+            overdue: Vec::new(),
             ended: None,
             worst: None,
             unwritten: None,
@@ -248,6 +251,11 @@ impl Spread {
         let Some(sink) = self.sinks.get_mut(id.0).filter(|sink| matches!(sink.stage, Stage::Expected)) else { return };
         (sink.stage, sink.has_failed) = (Stage::Gone, true);
         self.report(error, now);
+    }
+
+    /// Sinks that were expected for too long (`--on-slow drop`), each to be given up by [`Spread::failed_to_open`].
+    pub fn take_overdue(&mut self) -> Vec<SinkId> {
+        std::mem::take(&mut self.overdue)
     }
 
     /// Does everything possible now.

@@ -27,6 +27,12 @@ pub fn heed(number: i32) {
     }
 }
 
+/// Ignores a signal whose cause is an error of some call as well; children get its default back.
+pub fn ignore(number: i32) {
+    // SAFETY: signal takes numbers only; SIG_IGN is a disposition for every signal but two, which it refuses.
+    unsafe { libc::signal(number, libc::SIG_IGN) };
+}
+
 /// Ends (or stops) the process by a signal's default action, as if no handler had ever been there.
 pub fn raise_default(number: i32) {
     // SAFETY: an all-zero sigaction with SIG_DFL is valid; raise(3) and sigprocmask(2) take values and local pointers.

@@ -29,6 +29,8 @@ mod manual;
 mod out;
 mod peers;
 mod pipe;
+mod pipe_opening;
+mod pipe_reports;
 mod pipe_seen;
 mod pipe_sinks;
 mod pipe_usage;

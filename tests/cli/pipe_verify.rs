@@ -80,7 +80,8 @@ fn a_digest_is_told_only_of_what_was_taken() {
         let from = file_with(home.path(), "in", &bytes(43, size));
         let words = ["--buffer", "1M", "--hash", "sha256", from.to_str().unwrap(), TEN];
         for _ in 0..3 {
-            pipe(&words).run().ok();
+            let line = pipe(&words).run().code(5).one_error();
+            assert!(line.starts_with("haul: no digest: the sink took only "), "{line}");
         }
     }
     let words = ["--buffer", "1M", "--hash", "sha256", "text:abc", "sh:cat >/dev/null"];

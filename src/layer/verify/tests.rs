@@ -262,7 +262,7 @@ fn a_receipt_with_another_count_is_no_confirmation() {
     sender.close_plain();
     drain(&mut sender, &mut Vec::new());
     let (_, failure) = feed(&mut sender, &frame::receipt(Verdict::Good, 3, ""), false);
-    let line = "transfer failed after 3 B: the receiver has 3 bytes, 4 were sent";
+    let line = "sending failed after 3 B: the receiver has 3 bytes, 4 were sent";
     assert_eq!(line_and_status(failure).0, line);
     assert!(sender.receipts().unwrap().awaited);
 }
@@ -307,7 +307,7 @@ fn a_sink_that_failed_is_told_before_the_stream_has_ended() {
     drain(&mut receiver, &mut told);
     let (_, failure) = feed(&mut side(600), &[&GREETING[..], &told].concat(), false);
     let (line, _) = line_and_status(failure);
-    assert!(line.starts_with("transfer failed after 3 B: the receiver could not write: no space left on device\\n"));
+    assert!(line.starts_with("sending failed after 3 B: the receiver could not write: no space left on device\\n"));
     assert!(told.len() <= LEAST_BUFFER, "a reason is cut");
 }
 

@@ -175,7 +175,14 @@ impl Spread {
 
     /// A program has read all that it wanted, and its status will tell whether that was right.
     pub(super) fn sink_has_enough(&mut self, turn: &mut Turn, index: usize) {
-        self.sinks[index].has_failed = true;
+        // what it has counts; what it does not want is not waited for
+        self.count();
+        let sink = &mut self.sinks[index];
+        sink.has_failed = true;
+        if sink.at < self.taken || self.supply == Supply::Open {
+            let text = format!("{} read no further after {}", sink.name(), Size(sink.at).told());
+            self.context.observer.observe(&Event::Note { verbosity: 1, text });
+        }
         self.close_end(turn, index, true);
     }
 
@@ -200,7 +207,7 @@ impl Spread {
         let sink = &self.sinks[index];
         match self.sinks.len() {
             1 => headline([sink.at, 0]),
-            _ => format!("{} stopped after {}", sink.name(), Size(sink.at).human()),
+            _ => format!("{} stopped after {}", sink.name(), Size(sink.at).told()),
         }
     }
 
@@ -210,7 +217,10 @@ impl Spread {
         let is_peer = sink.end.as_ref().is_some_and(End::is_peer);
         match (fault, self.sinks.len()) {
             (Fault::Layer(error), 1) => error,
-            (Fault::Layer(error), _) => Error::begun(headline, Cause::Said(error.line())).with_status(error.status()),
+            // how far it came is told once, and by its own count
+            (Fault::Layer(error), _) => {
+                Error::begun(headline, Cause::Said(error.cause().to_string())).with_status(error.status())
+            }
             (Fault::Io(error), 1) if is_peer => self.as_cut(index, peer_failed(headline, &sink.name(), error)),
             (Fault::Io(error), 1) => Error::new(Op::Write, sink.name(), error),
             (Fault::Io(error), _) if is_peer && is_reset(&error) => {

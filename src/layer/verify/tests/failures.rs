@@ -26,7 +26,7 @@ fn check(cases: Vec<(Vec<u8>, String)>) {
 fn each_failure_of_a_stream_says_what_it_is() {
     let mut other = GREETING;
     other[VERSION_AT] = 9;
-    let begun = "transfer failed after 3 B";
+    let begun = "receiving failed after 3 B";
     let cases: Vec<(Vec<u8>, String)> = vec![
         (b"SSH-2.0".to_vec(), "nothing was transferred: the peer does not use --verify".into()),
         (vec![], "nothing was transferred: the peer ended without the greeting of --verify".into()),
@@ -70,7 +70,7 @@ fn each_failure_of_a_stream_says_what_it_is() {
 
 #[test]
 fn each_receipt_that_is_not_good_says_what_it_is() {
-    let begun = "transfer failed after 3 B";
+    let begun = "sending failed after 3 B";
     check(vec![
         (
             greeted(&frame::receipt(Verdict::NotWritten, 3, "no space left on device")),
@@ -86,7 +86,7 @@ fn each_receipt_that_is_not_good_says_what_it_is() {
         ),
         (
             greeted(&frame::end(0, &digest(b""))),
-            "transfer failed after 0 B: the peer ended without confirming that everything arrived".into(),
+            "sending failed after 0 B: the peer ended without confirming that everything arrived".into(),
         ),
     ]);
 }

@@ -4,6 +4,7 @@
 //! socket without a receiver) ends it: whatever else it sent would be refused, too. As long as nothing was answered the
 //! next address of the name is tried first, with everything from the start if that is still known.
 
+mod ending;
 mod near;
 mod outgoing;
 mod program;
@@ -15,21 +16,21 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
-use super::line::said;
+use super::arrival;
 use super::messages::Step;
 use super::progress::Ticker;
 use super::reporting::Reporting;
 use crate::datagram::Inbox;
 use crate::error::{Cause, Error, Op};
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, Traffic};
 use crate::meter::Meter;
-use crate::outcome::{Ended, ExitStatus, Outcome};
+use crate::outcome::{Ended, ExitStatus};
 use crate::plan::Report;
 use crate::reactor::{Park, Task, Turn};
-use crate::report::summary::reason;
-use crate::report::{Console, ProgressView, Summary};
+use crate::report::{Console, ProgressView};
 use crate::session::limits::soonest;
 use crate::units::Size;
+use ending::Closing;
 pub(super) use near::Near;
 use outgoing::Halt;
 pub(super) use outgoing::Outgoing;
@@ -56,13 +57,15 @@ pub(super) struct Exchange {
     /// The program in place of standard input and output.
     helper: Option<Helper>,
     terms: Terms,
-    /// Datagrams received, and their bytes.
-    received: [u64; 2],
+    /// What was received; what was sent is known to `out`.
+    came: Traffic,
     /// When the latest one came.
     heard_at: Option<Instant>,
     started: Option<Instant>,
     /// Somebody wants to hear of each one.
     talks: bool,
+    /// Totals are asked for.
+    tells_totals: bool,
     /// The end of what is sent was told.
     told_end: bool,
     closing: Option<Closing>,
@@ -72,13 +75,6 @@ pub(super) struct Exchange {
     meter: Arc<Meter>,
     observer: Rc<dyn Observer>,
     console: Console,
-}
-
-/// How it ended, while the last answers go out.
-struct Closing {
-    ended: Ended,
-    /// Until then at the latest.
-    until: Option<Instant>,
 }
 
 impl Exchange {
@@ -97,10 +93,11 @@ impl Exchange {
             near,
             helper: None,
             terms,
-            received: [0, 0],
+            came: Traffic::default(),
             heard_at: None,
             started: None,
-            talks: report.verbosity > 0 || report.events.is_some(),
+            talks: report.verbosity > 0,
+            tells_totals: report.stats,
             told_end: false,
             closing: None,
             progress: reporting.progress(size),
@@ -117,7 +114,7 @@ impl Exchange {
     }
 
     fn is_answered(&self) -> bool {
-        self.terms.replies.is_some_and(|replies| self.received[0] >= replies)
+        self.terms.replies.is_some_and(|replies| self.came.received >= replies)
     }
 
     /// Somebody said that nobody listens there.
@@ -132,7 +129,7 @@ impl Exchange {
         if self.is_answered() {
             return Ok(());
         }
-        self.out.refused(turn, error, self.received[0] > 0).map_err(Ended::Failed)?;
+        self.out.refused(turn, error, self.came.received > 0).map_err(Ended::Failed)?;
         turn.wake(turn.id());
         Ok(())
     }
@@ -161,15 +158,17 @@ impl Exchange {
         self.out.answered();
         self.heard_at = Some(turn.now());
         for datagram in self.inbox.datagrams() {
-            if self.terms.replies.is_some_and(|replies| self.received[0] >= replies) {
+            if self.terms.replies.is_some_and(|replies| self.came.received >= replies) {
                 break;
             }
             self.near.push(datagram.payload)?;
-            let bytes = datagram.payload.len() as u64;
-            self.received = [self.received[0] + 1, self.received[1] + bytes];
-            self.meter.add(1, bytes);
+            let bytes = datagram.payload.len();
+            self.came.received += 1;
+            self.came.bytes_in += bytes as u64;
+            self.came.truncated += u64::from(datagram.truncated);
+            self.meter.add(1, bytes as u64);
             if datagram.truncated || self.talks {
-                self.observer.observe(&said(&datagram));
+                self.observer.observe(&arrival::said(datagram.from, 1, bytes, datagram.truncated));
             }
         }
         Ok(())
@@ -191,7 +190,7 @@ impl Exchange {
             (_, true) => format!("no datagram for {}", told(self.terms.idle)),
             _ => return None,
         };
-        let (sent, received) = (Size(self.out.sent()[1]).human(), Size(self.received[1]).human());
+        let (sent, received) = (Size(self.out.sent()[1]).human(), Size(self.came.bytes_in).human());
         let headline = format!("exchange stopped after {sent} sent and {received} received");
         Some(Error::begun(headline, Cause::Said(sentence)).with_status(ExitStatus::TimeLimit))
     }
@@ -223,15 +222,15 @@ impl Exchange {
             return None;
         }
         let Some(replies) = self.terms.replies else { return Some(Ended::Clean) };
-        let counts = [self.out.sent()[0], self.received[0]];
+        let counts = [self.out.sent()[0], self.came.received];
         Some(Ended::Failed(self.out.line().late(self.terms.wait, replies, counts)))
     }
 
     fn work(&mut self, turn: &mut Turn) -> Result<Step, Ended> {
         turn.deadline(None);
-        let before = self.out.sent()[1];
         let sent = self.out.send(turn);
-        self.meter.add(0, self.out.sent()[1] - before);
+        // what is sent again to another address is no more than before
+        self.meter.add(0, self.out.sent()[1].saturating_sub(self.meter.delivered(0)));
         let sending = match sent {
             Ok(step) => step,
             Err(Halt::Refused(error)) => {
@@ -254,84 +253,9 @@ impl Exchange {
     fn signal(&mut self, turn: &mut Turn) -> Option<i32> {
         let signals = turn.signals();
         if signals & 1 << SIGUSR1 != 0 {
-            self.console.summary(&self.summary(turn.now()));
+            self.console.tell(&self.totals(turn.now()));
         }
         [SIGINT, SIGTERM, SIGHUP].into_iter().find(|number| signals & 1 << number != 0)
-    }
-
-    /// Begins the end. What a failure leaves unwritten is given up after a while; a success has its time.
-    fn close(&mut self, turn: &mut Turn, ended: Ended) {
-        let now = turn.now();
-        let until = match ended {
-            Ended::Clean => self.limits()[0],
-            _ => Some(now + GRACE),
-        };
-        if let (Some(helper), false) = (&mut self.helper, matches!(ended, Ended::Clean)) {
-            helper.hurry(now);
-        }
-        self.closing = Some(Closing { ended, until });
-    }
-
-    /// A signal while the last answers go out.
-    fn interrupt(&mut self, turn: &mut Turn, number: i32) {
-        let now = turn.now();
-        if let Some(helper) = &mut self.helper {
-            helper.hurry(now);
-        }
-        if let Some(closing) = &mut self.closing {
-            *closing = Closing { ended: Ended::Signal(number), until: Some(now) };
-        }
-    }
-
-    /// Lets the last answers out, waits for the program, then tells how it ended.
-    fn wind_up(&mut self, turn: &mut Turn) -> Park {
-        let now = turn.now();
-        let Some(Closing { ended, until }) = self.closing.take() else { return Park::Wait };
-        turn.deadline(None);
-        let late = until.is_some_and(|until| until <= now);
-        let printed = match self.near.flush(turn) {
-            Ok(false) if !late => {
-                turn.deadline(until);
-                self.closing = Some(Closing { ended, until });
-                return Park::Wait;
-            }
-            Ok(false) if matches!(ended, Ended::Clean) => {
-                let _ = self.near.close(turn);
-                self.passed_limit(now).map_or(Ok(()), |error| Err(Ended::Failed(error)))
-            }
-            Ok(_) => self.near.close(turn),
-            Err(ended) => Err(ended),
-        };
-        let mut ended = match (printed, ended) {
-            (Err(failure), Ended::Clean) => failure,
-            (_, ended) => ended,
-        };
-        self.out.end(turn);
-        if let Some(helper) = &mut self.helper {
-            let Some(status) = helper.reap(turn) else {
-                self.closing = Some(Closing { ended, until });
-                return Park::Wait;
-            };
-            if matches!(ended, Ended::Clean) && status != 0 {
-                ended = Ended::Program(status);
-            }
-        }
-        self.report(now, ended)
-    }
-
-    fn report(&self, now: Instant, ended: Ended) -> Park {
-        let Summary { bytes_in, bytes_out, elapsed, .. } = self.summary(now);
-        if self.started.is_some() {
-            let reason = reason(&ended);
-            self.observer.observe(&Event::Closed { session: 1, bytes_in, bytes_out, elapsed, reason });
-            self.observer.observe(&Event::Stats { bytes_in, bytes_out, elapsed });
-        }
-        Park::Done(Outcome { ended, bytes: [bytes_out, bytes_in], elapsed })
-    }
-
-    fn summary(&self, now: Instant) -> Summary {
-        let elapsed = self.started.map_or(Duration::ZERO, |started| now.saturating_duration_since(started));
-        Summary { bytes_in: self.received[1], bytes_out: self.out.sent()[1], elapsed, reason: None }
     }
 }
 
@@ -370,6 +294,3 @@ impl Task for Exchange {
 
 /// Calls of each kind in one turn before others have theirs.
 const ROUNDS: usize = 16;
-
-/// How long what is left may go on after a failure or a signal.
-const GRACE: Duration = Duration::from_millis(500);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::datagram::{Datagram, DatagramSocket, Outbox, Peer};
+use crate::datagram::{DatagramSocket, Outbox, Peer};
 use crate::endpoint::udp::{Course, Pointed};
 use crate::error::{Cause, Error, Op};
 use crate::event::Event;
@@ -67,15 +67,5 @@ impl Line {
     /// The most bytes of a datagram.
     pub(super) fn limit(&self) -> usize {
         self.pointed.most.0
-    }
-}
-
-/// What `-v` and the events tell of an answer.
-pub(super) fn said(datagram: &Datagram<'_>) -> Event {
-    let Datagram { payload, from, truncated } = datagram;
-    let (bytes, from) = (payload.len(), if **from == Peer::Unnamed { "the peer".into() } else { from.to_string() });
-    match truncated {
-        true => Event::Note { verbosity: 0, text: format!("{bytes} bytes from {from}, and more that did not fit") },
-        false => Event::Note { verbosity: 1, text: format!("{bytes} bytes from {from}") },
     }
 }

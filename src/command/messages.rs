@@ -148,25 +148,23 @@ impl Messages {
         }
     }
 
-    /// The payload that [`Messages::next`] gave and those behind it, where they have one length, at most `most`.
-    pub(super) fn block(&self, most: u64) -> Option<(&[u8], usize)> {
+    /// The length of each payload, where they all have one and may be taken by [`Messages::fill`].
+    pub(super) fn size(&self) -> Option<usize> {
         let Messages::Stream(stream) = self else { return None };
-        // what is to be remembered goes one by one
-        let size = stream.splitter.size().filter(|_| stream.memory.is_none())?;
-        let filled = stream.buffer.filled();
-        let count = (filled.len() / size).min(usize::try_from(most).unwrap_or(usize::MAX));
-        (count > 1).then(|| (&filled[..count * size], size))
+        // what is to be remembered goes one by one, and so does a shorter one at the end
+        stream.splitter.size().filter(|_| stream.memory.is_none() && !stream.ended)
     }
 
-    /// So many of a block are done with.
-    pub(super) fn take_block(&mut self, count: usize, size: usize) {
-        if let Messages::Stream(stream) = self
-            && count > 0
-        {
-            // the first of them was asked for
-            stream.found = None;
-            stream.splitter.skipped(count as u64 - 1, ((count - 1) * size) as u64);
-            stream.buffer.consume(count * size);
+    /// Fills `space`, of whole payloads of one [`Messages::size`], with as many as one read gives: how many there are
+    /// now at its head, which are done with. 0 if only [`Messages::next`] can tell what comes: an event has to happen
+    /// first, or it is the end.
+    ///
+    /// # Errors
+    /// Reading failed.
+    pub(super) fn fill(&mut self, turn: &mut Turn, space: &mut [u8]) -> Result<usize, Error> {
+        match self {
+            Messages::Stream(stream) => stream.fill(turn, space),
+            Messages::Same(_) | Messages::Nothing => Ok(0),
         }
     }
 
@@ -234,6 +232,35 @@ impl Stream {
         }
         let Some(Message { start, length, .. }) = self.found else { return Ok(Next::Over) };
         Ok(Next::Payload(&self.buffer.filled()[start..start + length]))
+    }
+
+    /// What was read ahead, then one read straight to where the payloads are wanted.
+    fn fill(&mut self, turn: &mut Turn, space: &mut [u8]) -> Result<usize, Error> {
+        let Some(size) = self.splitter.size() else { return Ok(0) };
+        // a part of a payload at the end would come before what is still ahead
+        let whole = space.len() / size * size;
+        let space = &mut space[..whole];
+        let ahead = self.buffer.len().min(space.len());
+        space[..ahead].copy_from_slice(&self.buffer.filled()[..ahead]);
+        self.buffer.consume(ahead);
+        let mut filled = ahead;
+        if filled < size && filled < space.len() {
+            match self.from.read(turn, &mut space[filled..]) {
+                Ok(0) => self.ended = true,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(Error::new(Op::Read, &self.name, error)),
+            }
+        }
+        let count = filled / size;
+        // what is over begins a payload of which the rest has to come, so there is room for it
+        self.buffer.push(&space[count * size..filled]);
+        if count > 0 {
+            // the first of them may have been asked for
+            let asked = u64::from(self.found.take().is_some());
+            self.splitter.skipped(count as u64 - asked, (count * size) as u64 - asked * size as u64);
+        }
+        Ok(count)
     }
 
     /// One read; false if nothing can be known before an event.
@@ -314,68 +341,4 @@ const PAGE: usize = 4096;
 const LONGEST_PAGE: usize = 64 * 1024;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::endpoint::testing::drive;
-    use crate::endpoint::{Descriptors, file};
-    use crate::plan::address::Options;
-
-    /// Runs `body` on the messages of a file, within the loop.
-    fn with_file<T: 'static>(
-        content: &[u8],
-        split: Split,
-        mut body: impl FnMut(&mut Messages, &mut Turn) -> T + 'static,
-    ) -> T {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("f");
-        std::fs::write(&path, content).unwrap();
-        let from: Descriptors = file::open(&path, &Options::default(), true, false).unwrap();
-        let mut messages = Messages::stream(Transport::Descriptors(from), "f".into(), Some(split), 65_507);
-        drive(move |turn| {
-            messages.start(turn).unwrap();
-            Ok(body(&mut messages, turn))
-        })
-    }
-
-    /// Takes `count` payloads, or fewer if there are no more.
-    fn take(messages: &mut Messages, turn: &mut Turn, count: usize) -> Vec<Vec<u8>> {
-        let mut all = Vec::new();
-        while all.len() < count {
-            let Next::Payload(payload) = messages.next(turn).unwrap() else { break };
-            all.push(payload.to_vec());
-            messages.take();
-        }
-        all
-    }
-
-    #[test]
-    fn what_is_remembered_is_given_again_and_the_rest_follows() {
-        with_file(b"a\n\nc\nd\ne", Split::Line, |messages, turn| {
-            messages.remember();
-            assert_eq!(take(messages, turn, 3), [&b"a"[..], b"", b"c"]);
-            assert!(messages.rewind());
-            assert_eq!(take(messages, turn, 2), [&b"a"[..], b""]);
-            assert!(messages.rewind());
-            assert_eq!(take(messages, turn, 9), [&b"a"[..], b"", b"c", b"d", b"e"]);
-            assert_eq!(messages.next(turn).unwrap(), Next::Over);
-            messages.close(turn);
-            assert!(messages.rewind());
-            assert_eq!(take(messages, turn, 9), [&b"a"[..], b"", b"c", b"d", b"e"]);
-            messages.forget();
-            assert!(!messages.rewind());
-        });
-    }
-
-    #[test]
-    fn much_is_not_remembered_and_nothing_is_lost_by_that() {
-        let content: Vec<u8> = (0..400_000u32).map(|at| (at / 1000) as u8).collect();
-        let expected = content.clone();
-        with_file(&content, Split::Size(1000), move |messages, turn| {
-            messages.remember();
-            assert!(messages.block(64).is_none());
-            let all = take(messages, turn, 1000);
-            assert_eq!(all.concat(), expected);
-            assert!(!messages.rewind());
-        });
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 mod announce;
 mod approach;
+mod arrival;
 mod check;
 mod client;
 mod connect_udp;

@@ -59,6 +59,14 @@ impl Run {
         self.size * (self.count - 1) + self.last
     }
 
+    /// True if `other` may become a part of it.
+    fn takes(&self, other: &Run) -> bool {
+        let goes_on = self.size > 0 && self.last == self.size && self.to == other.to;
+        // a single shorter datagram may end a run
+        let ends = other.count == 1 && other.last > 0 && other.size < self.size;
+        goes_on && (other.size == self.size || ends)
+    }
+
     fn most_in_a_piece(&self, segments: usize, longest: usize) -> usize {
         if self.size == 0 || self.size > longest { 1 } else { segments.min(PIECE / self.size).max(1) }
     }
@@ -144,18 +152,19 @@ impl Outbox {
         self.commit(to, payload.len(), payload.len())
     }
 
-    /// Puts datagrams of `size` bytes at the end, as many of those in `block` as are best sent together; how many. What
-    /// is left of `block` behind the last whole one is not looked at. 0 if there is no room: flush first.
-    #[must_use]
-    pub fn push_block(&mut self, to: Option<&Peer>, block: &[u8], size: usize) -> usize {
-        let run = Run { to: None, size, count: 1, last: size };
+    /// Room for datagrams of `size` bytes to this receiver, for as many as are best sent together, at most `most`: to be
+    /// filled from its beginning, and [committed](Outbox::commit) as far as it is. `None` if there is no room: flush first.
+    pub fn block(&mut self, to: Option<&Peer>, size: usize, most: u64) -> Option<&mut [u8]> {
+        let size = size.max(1);
+        let run = Run { to: to.copied(), size, count: 1, last: size };
         let piece = run.most_in_a_piece(self.segments, self.longest);
-        let Some(space) = self.space(size) else { return 0 };
-        let most = space.len().min(block.len()).checked_div(size).unwrap_or(0);
-        let count = if most > piece { most / piece * piece } else { most };
-        let length = count * size;
-        space[..length].copy_from_slice(&block[..length]);
-        if count > 0 && self.commit(to, length, size) { count } else { 0 }
+        let before = self.runs.back().filter(|last| last.takes(&run)).map_or(0, |last| last.count);
+        let space = self.space(size)?;
+        let fit = (space.len() / size).min(usize::try_from(most).unwrap_or(usize::MAX));
+        // the last piece is to be a whole one, too
+        let whole = ((before + fit) / piece * piece).saturating_sub(before);
+        let count = if whole > 0 { whole } else { fit };
+        Some(&mut space[..count * size])
     }
 
     /// At least `least` free bytes to write payloads into, all there are; [`Outbox::commit`] makes datagrams of them.
@@ -209,15 +218,10 @@ impl Outbox {
 
     /// Adds a run to the one at the end, if that changes the bounds of no datagram.
     fn joins_last(&mut self, run: &Run) -> bool {
-        let Some(last) = self.runs.back_mut() else { return false };
-        let goes_on = last.size > 0 && last.last == last.size && last.to == run.to;
-        // a single shorter datagram may end a run
-        let fits = run.size == last.size || (run.count == 1 && run.last > 0 && run.size < last.size);
-        if goes_on && fits {
-            last.count += run.count;
-            last.last = run.last;
-        }
-        goes_on && fits
+        let Some(last) = self.runs.back_mut().filter(|last| last.takes(run)) else { return false };
+        last.count += run.count;
+        last.last = run.last;
+        true
     }
 
     /// Queues once more, without copying, at most `most` of the datagrams that the last flush sent. 0 if that was not

@@ -267,11 +267,38 @@ fn a_signal_is_raised_again_and_totals_are_told() {
     running.stdout_reaches(5);
     all.join().unwrap();
     running.signal(Signal::USR1);
-    running.stderr_line("haul: received 5 B, sent 1 B in ");
+    running.stderr_line("haul: received 1 datagram, 5 B, sent 1 datagram, 1 B in ");
     running.signal(Signal::TERM);
     let ended = running.wait();
     ended.killed_by(Signal::TERM);
-    assert_eq!(ended.stderr.matches("haul: received 5 B, sent 1 B in ").count(), 2, "{}", ended.stderr);
+    assert_eq!(
+        ended.stderr.matches("haul: received 1 datagram, 5 B, sent 1 datagram, 1 B in ").count(),
+        2,
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn the_time_limit_holds_for_a_program_that_does_not_end() {
+    let (socket, name) = socket();
+    let all = answer(&socket, 1);
+    let flags = ["-W", "1", "--max-time", "1s", "-c", "printf x; trap '' PIPE; while :; do sleep 0.1; done"];
+    let ended = connect(&name, &flags).run();
+    all.join().unwrap();
+    assert!(ended.code(3).stderr.contains("time limit of 1s reached"), "{}", ended.stderr);
+}
+
+#[test]
+fn v_tells_one_byte_and_who_sent_it() {
+    let (socket, name) = socket();
+    let answering = std::thread::spawn(move || {
+        let (_, from) = socket.recv_from(&mut [0; 10]).unwrap();
+        socket.send_to(b"x", from).unwrap();
+    });
+    let ended = connect(&name, &["-v", "-W", "1"]).stdin(Input::Bytes(b"hello".to_vec())).run();
+    answering.join().unwrap();
+    assert!(ended.code(0).stderr.contains(&format!("haul: 1 byte from {name}\n")), "{}", ended.stderr);
 }
 
 #[test]
@@ -345,6 +372,7 @@ fn events_tell_the_whole_story() {
     };
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(story(&text), ["connected", "eof", "closed", "stats"], "{text}");
+    assert!(text.contains(r#""datagrams_in":1,"datagrams_out":1"#), "{text}");
     assert!(text.contains(r#""bytes_in":7,"bytes_out":3"#) && text.contains(r#""reason":"clean""#), "{text}");
     drop(socket);
     let path = home.path().join("refused");

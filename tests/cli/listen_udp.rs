@@ -465,7 +465,7 @@ fn what_is_dropped_here_is_told_apart_from_what_the_network_lost() {
 #[test]
 fn send_udp_and_listen_agree_on_stamps() {
     let (running, at) = start(program(&["--seq", "--stats"], &[]));
-    haul(["send-udp", "--seq", "--count", "100", "--pps", "5000", "-w", "0", &at.to_string(), "payload"]).run().ok();
+    haul(["send-udp", "--seq", "--count", "100", "--pps", "5000", "-w", "0", &at.to_string(), "payload"]).run().code(0);
     let told = running.stderr_line("haul: 127.0.0.1:");
     assert!(told.contains(": sent 100, received 100, lost 0 (0.00 %), reordered 0, duplicated 0, jitter "), "{told}");
     assert_eq!(running.stdout_reaches(700).len(), 700);

@@ -150,7 +150,8 @@ fn the_pace_is_right_to_2_percent() {
 fn stamps_are_numbered_and_the_end_tells_how_many() {
     let (socket, name) = socket();
     let all = collect(&socket, 4);
-    send(&name, &["--seq", "--count", "3", "payload"]).run().ok();
+    let told = send(&name, &["--seq", "--count", "3", "payload"]).run().code(0).stderr.clone();
+    assert_eq!(told, "haul: 3 datagrams were sent\n");
     let all = all.join().unwrap();
     for (number, datagram) in all.iter().enumerate() {
         assert_eq!(datagram[..5], *b"hseq\x01");
@@ -159,6 +160,33 @@ fn stamps_are_numbered_and_the_end_tells_how_many() {
         assert_eq!(datagram[8..16], all[0][8..16], "one session");
         assert_eq!(&datagram[32..], if number == 3 { &b""[..] } else { b"payload" });
     }
+}
+
+#[test]
+fn an_end_finds_room_behind_a_full_queue_and_stamps_are_no_payload() {
+    let (socket, name) = socket();
+    let home = scratch();
+    // two full pieces of 62 datagrams: nothing more is queued before they are out
+    let path = file_with(home.path(), "data", &[7; 124_000]);
+    let heard = socket.try_clone().unwrap();
+    let ending = std::thread::spawn(move || while receive(&heard)[5] != 1 {});
+    let flags = ["--seq", "--split", "1000", "--file", path.to_str().unwrap(), "-w", "0", "--stats", "--progress=line"];
+    let ended = send(&name, &flags).run();
+    ending.join().unwrap();
+    let told = &ended.code(0).stderr;
+    assert!(told.contains("sent 124 datagrams, 121 KiB in "), "{told}");
+    assert!(told.contains("haul: 121 KiB in "), "{told}");
+}
+
+#[test]
+fn a_sender_of_stamps_that_is_stopped_tells_how_many_it_sent() {
+    let (socket, name) = socket();
+    let running = send(&name, &["--seq", "-i", "10s", "--count", "5", "payload"]).spawn();
+    assert_eq!(receive(&socket).len(), 39);
+    running.signal(Signal::TERM);
+    let end = receive(&socket);
+    assert_eq!((end.len(), end[5], &end[16..24]), (32, 1, &1u64.to_be_bytes()[..]));
+    assert!(running.wait().stderr.contains("haul: 1 datagram was sent\n"));
 }
 
 #[test]

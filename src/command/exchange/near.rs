@@ -28,12 +28,14 @@ pub(in crate::command) struct Input {
     waiting: Vec<u8>,
     /// How long each waiting datagram is, but for what was written of the first. Invariant: they add up to `waiting`.
     lengths: VecDeque<usize>,
+    /// Datagrams that it did not take any more.
+    unread: u64,
 }
 
 impl Near {
     /// The standard input of a program called `name`.
     pub(super) fn program(to: Transport, name: String) -> Self {
-        Near::Program(Input { to: Some(to), name, waiting: Vec::new(), lengths: VecDeque::new() })
+        Near::Program(Input { to: Some(to), name, waiting: Vec::new(), lengths: VecDeque::new(), unread: 0 })
     }
 
     /// Registers it with the reactor.
@@ -70,9 +72,18 @@ impl Near {
                 input.waiting.extend_from_slice(payload);
                 input.lengths.push_back(payload.len());
             }
-            Near::Program(_) | Near::Nothing => {}
+            Near::Program(input) => input.unread += u64::from(input.to.is_none()),
+            Near::Nothing => {}
         }
         Ok(())
+    }
+
+    /// Datagrams that a program did not take any more.
+    pub(super) fn unread(&self) -> u64 {
+        match self {
+            Near::Program(input) => input.unread,
+            Near::Output(..) | Near::Nothing => 0,
+        }
     }
 
     /// True while so much waits that nothing should be added.
@@ -101,16 +112,15 @@ impl Near {
     /// # Errors
     /// What a file says of data that could not be written.
     pub(super) fn close(&mut self, turn: &mut Turn) -> Result<(), Ended> {
+        if let Near::Program(input) = self {
+            input.close(turn);
+            return Ok(());
+        }
         match std::mem::replace(self, Near::Nothing) {
             Near::Output(mut printer, _) => {
                 // a datagram's output is never synced, so this is no wait
                 printer.drop_rest();
                 printer.finish(turn).map(|_| ())
-            }
-            Near::Program(Input { to: Some(to), .. }) => {
-                // a pipe has nothing to tell when it is closed
-                let _ = to.close(turn, false);
-                Ok(())
             }
             Near::Program(_) | Near::Nothing => Ok(()),
         }
@@ -134,11 +144,7 @@ impl Input {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break Ok(false),
                 // it has read enough; what it writes is sent nevertheless
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                    if let Some(to) = self.to.take() {
-                        let _ = to.close(turn, false);
-                    }
-                    self.waiting.clear();
-                    self.lengths.clear();
+                    self.close(turn);
                     return Ok(true);
                 }
                 Err(error) => break Err(Ended::Failed(Error::new(Op::Write, &self.name, error))),
@@ -146,5 +152,16 @@ impl Input {
         };
         self.waiting.drain(..written);
         result
+    }
+
+    /// Gives it no more; what waits is dropped, and counted.
+    fn close(&mut self, turn: &mut Turn) {
+        if let Some(to) = self.to.take() {
+            // a pipe has nothing to tell when it is closed
+            let _ = to.close(turn, false);
+        }
+        self.unread += self.lengths.len() as u64;
+        self.waiting.clear();
+        self.lengths.clear();
     }
 }

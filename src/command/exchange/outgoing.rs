@@ -51,8 +51,14 @@ pub(in crate::command) struct Outgoing {
     sent_at: Option<Instant>,
     /// When the kernel took one last.
     moved_at: Option<Instant>,
-    /// Datagrams that the kernel took from us, and their bytes.
-    sent: [u64; 2],
+    /// Datagrams that the kernel took from us, stamps of the end among them, and their bytes, stamps among them.
+    taken: [u64; 2],
+    /// Datagrams that it did not take, on their way to an address that was given up.
+    failed: u64,
+    /// Stamps of the end: how many are still to be queued, when the next is due, and how many were.
+    ends_left: u64,
+    end_due: Option<Instant>,
+    ends: u64,
     started: Option<Instant>,
     observer: Rc<dyn Observer>,
 }
@@ -82,7 +88,11 @@ impl Outgoing {
             over: false,
             sent_at: None,
             moved_at: None,
-            sent: [0, 0],
+            taken: [0, 0],
+            failed: 0,
+            ends_left: 0,
+            end_due: None,
+            ends: 0,
             started: None,
             observer,
         }
@@ -114,9 +124,18 @@ impl Outgoing {
         &self.line
     }
 
-    /// Datagrams sent, and their bytes.
+    /// Datagrams sent, and the bytes of their payloads: stamps are none, and those that tell the end no datagrams.
     pub(super) fn sent(&self) -> [u64; 2] {
-        self.sent
+        let [datagrams, bytes] = self.taken;
+        let stamps = if self.session.is_some() { datagrams * STAMP as u64 } else { 0 };
+        // they are the last in the queue
+        let ends = self.ends.saturating_sub(self.outbox.len() as u64);
+        [datagrams.saturating_sub(ends), bytes.saturating_sub(stamps)]
+    }
+
+    /// Datagrams that could not be sent.
+    pub(super) fn unsent(&self) -> u64 {
+        self.failed + self.outbox.failed()
     }
 
     /// When everything had been given to the kernel, once it has.
@@ -139,9 +158,15 @@ impl Outgoing {
         self.messages.forget();
     }
 
+    /// True if each datagram begins with a stamp.
+    pub(super) fn is_stamped(&self) -> bool {
+        self.session.is_some()
+    }
+
     /// Queues and sends what may go now.
     pub(super) fn send(&mut self, turn: &mut Turn) -> Result<Step, Halt> {
         for _ in 0..ROUNDS {
+            self.tell_end(turn);
             let waits = self.flush(turn)?;
             if self.over || waits {
                 return Ok(Step::Wait);
@@ -163,51 +188,54 @@ impl Outgoing {
     fn queue(&mut self, turn: &mut Turn) -> Result<Option<Step>, Error> {
         let now = turn.now();
         loop {
-            let length = match self.messages.next(turn)? {
-                Next::Payload(payload) => payload.len(),
-                Next::Later => return Ok(Some(Step::Wait)),
-                Next::Over => {
-                    self.end(turn);
-                    return Ok(Some(Step::Wait));
-                }
-            };
-            let pace = self.pace.get_or_insert_with(|| Pace::new(now, self.limits));
-            let most = match pace.ready(now, length) {
-                Ready::Now(most) => most,
-                Ready::At(at) => {
-                    turn.deadline_at_most(at);
-                    return Ok(Some(Step::Wait));
-                }
-                Ready::Over => {
-                    self.end(turn);
-                    return Ok(Some(Step::Wait));
-                }
-            };
-            let count = match self.session {
-                None if matches!(self.messages, Messages::Same(_)) => {
-                    self.outbox.again(usize::try_from(most).unwrap_or(usize::MAX)) as u64
-                }
-                _ => 0,
-            };
-            let count = match (count, self.session, self.messages.block(most)) {
-                (0, None, Some((block, size))) => {
-                    let count = self.outbox.push_block(self.line.to.as_ref(), block, size);
-                    if count == 0 {
-                        return Ok(None);
+            // payloads of one size are read where they are sent from, once there was a first one
+            let size = self.messages.size().filter(|_| self.session.is_none() && self.pace.is_some());
+            let length = match size {
+                Some(size) => size,
+                None => match self.messages.next(turn)? {
+                    Next::Payload(payload) => payload.len(),
+                    Next::Later => return Ok(Some(Step::Wait)),
+                    Next::Over => {
+                        self.end(turn);
+                        return Ok(Some(Step::Wait));
                     }
-                    self.messages.take_block(count, size);
-                    count as u64
-                }
-                _ => count,
+                },
             };
-            if count > 0 {
-                pace.sent(count, count * length as u64);
-                continue;
-            }
-            if !self.push(now, turn)? {
+            let Some(most) = self.allowed(turn, length) else { return Ok(Some(Step::Wait)) };
+            let count = match size {
+                Some(size) => {
+                    let Some(space) = self.outbox.block(self.line.to.as_ref(), size, most) else { return Ok(None) };
+                    let count = self.messages.fill(turn, space)?;
+                    if count == 0 && self.messages.next(turn)? == Next::Later {
+                        return Ok(Some(Step::Wait));
+                    }
+                    if count > 0 && !self.outbox.commit(self.line.to.as_ref(), count * size, size) {
+                        return Err(Error::said(Op::Transfer, &self.line.pointed.peer, "too many datagrams wait"));
+                    }
+                    count
+                }
+                None if self.session.is_none() && matches!(self.messages, Messages::Same(_)) => {
+                    self.outbox.again(usize::try_from(most).unwrap_or(usize::MAX))
+                }
+                None => 0,
+            };
+            if let (Some(pace), 1..) = (&mut self.pace, count) {
+                pace.sent(count as u64, count as u64 * length as u64);
+            } else if size.is_none() && !self.push(now, turn)? {
                 return Ok(None);
             }
         }
+    }
+
+    /// How many of `length` bytes may go now; `None` before the deadline, or after the last one.
+    fn allowed(&mut self, turn: &mut Turn, length: usize) -> Option<u64> {
+        let now = turn.now();
+        match self.pace.get_or_insert_with(|| Pace::new(now, self.limits)).ready(now, length) {
+            Ready::Now(most) => return Some(most),
+            Ready::At(at) => turn.deadline_at_most(at),
+            Ready::Over => self.end(turn),
+        }
+        None
     }
 
     /// Puts the next payload into the outbox; false if that is full.
@@ -251,27 +279,61 @@ impl Outgoing {
             return;
         }
         self.messages.close(turn);
-        if let Some(session) = self.session {
-            let stamp = Stamp { session, sequence: self.stamped, sent_at: self.clock(turn.now()), is_end: true };
-            for _ in 0..ENDS {
-                // an end that finds no room is one that got lost
-                let _ = self.outbox.push(self.line.to.as_ref(), &stamp.encode());
-            }
+        if self.session.is_some() {
+            (self.ends_left, self.end_due) = (ENDS, Some(turn.now()));
+            self.tell_end(turn);
         }
+    }
+
+    /// Queues a stamp that tells the end, if one is due. Without room it waits, as everything does.
+    fn tell_end(&mut self, turn: &mut Turn) {
+        let (Some(session), Some(due), 1..) = (self.session, self.end_due, self.ends_left) else { return };
+        let now = turn.now();
+        if due <= now {
+            let stamp = Stamp { session, sequence: self.stamped, sent_at: self.clock(now), is_end: true };
+            if !self.outbox.push(self.line.to.as_ref(), &stamp.encode()) {
+                return;
+            }
+            self.ends += 1;
+            self.ends_left -= 1;
+            self.end_due = Some(now + END_PAUSE);
+        }
+        if let (Some(at), 1..) = (self.end_due, self.ends_left) {
+            turn.deadline_at_most(at);
+        }
+    }
+
+    /// Nothing more is waited for. Where nobody was told the end of the stamps, it is told now: what the kernel did not
+    /// take until now is not sent.
+    pub(super) fn give_up(&mut self, turn: &mut Turn) {
+        self.end(turn);
+        if self.session.is_none() || self.ends_left == 0 && self.outbox.is_empty() {
+            return;
+        }
+        let waiting = self.outbox.len() as u64;
+        let ends = self.ends.min(waiting);
+        self.stamped -= waiting - ends;
+        self.ends -= ends;
+        self.failed += self.outbox.failed();
+        self.outbox = self.line.outbox();
+        (self.ends_left, self.end_due) = (1, Some(turn.now()));
+        self.tell_end(turn);
+        // whoever cannot be told is told by nobody
+        let _ = self.flush(turn);
     }
 
     /// Gives the kernel what waits; true if it takes no more.
     fn flush(&mut self, turn: &mut Turn) -> Result<bool, Halt> {
         loop {
             let flushed = self.line.socket.flush(turn, &mut self.outbox);
-            self.sent[0] += flushed.datagrams;
-            self.sent[1] += flushed.bytes;
+            self.taken[0] += flushed.datagrams;
+            self.taken[1] += flushed.bytes;
             if flushed.datagrams > 0 {
                 self.moved_at = Some(turn.now());
             }
             match flushed.stop {
                 Stop::Empty => {
-                    if self.over && self.sent_at.is_none() {
+                    if self.over && self.ends_left == 0 && self.sent_at.is_none() {
                         self.sent_at = Some(turn.now());
                     }
                     return Ok(false);
@@ -308,11 +370,17 @@ impl Outgoing {
         line.start(turn)?;
         self.observer.observe(&line.connected());
         std::mem::replace(&mut self.line, line).socket.close(turn);
+        self.failed += self.outbox.failed();
         self.outbox = self.line.outbox();
-        (self.over, self.sent_at, self.stamped, self.pace, self.sent) = (false, None, 0, None, [0, 0]);
+        (self.over, self.sent_at, self.stamped, self.pace, self.taken) = (false, None, 0, None, [0, 0]);
+        (self.ends_left, self.end_due, self.ends) = (0, None, 0);
         Ok(())
     }
 }
 
-/// Stamps that tell the end: a datagram may get lost.
-const ENDS: usize = 3;
+/// Stamps that tell the end: a datagram may get lost, and what it was that lost one takes the next as well if that comes
+/// at once.
+const ENDS: u64 = 3;
+
+/// From one of them to the next.
+const END_PAUSE: Duration = Duration::from_millis(10);

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::peers::shown;
 use crate::datagram::Peer;
 use crate::datagram::sequence::{Account, Came, Report, Stamp};
+use crate::endpoint::printed;
 use crate::event::{Event, LossReport, Observer};
 
 /// What the stamps of one sender tell.
@@ -52,7 +52,7 @@ impl Books {
         // a sender of which nothing is known sends no stamps
         if self.told != Some(report) && report.sent > 0 {
             self.told = Some(report);
-            observer.observe(&Event::Loss { peer: Some(shown(peer)), interval: None, loss: loss(&report) });
+            observer.observe(&Event::Loss { peer: Some(printed::peer(peer)), interval: None, loss: loss(&report) });
         }
     }
 
@@ -62,7 +62,7 @@ impl Books {
         let part = report.since(&self.before);
         self.before = report;
         if part.sent > 0 || part.received > 0 {
-            observer.observe(&Event::Loss { peer: Some(shown(peer)), interval: Some(span), loss: loss(&part) });
+            observer.observe(&Event::Loss { peer: Some(printed::peer(peer)), interval: Some(span), loss: loss(&part) });
         }
     }
 

@@ -4,11 +4,11 @@ use std::io;
 
 use signal_hook::consts::SIGCHLD;
 
-use super::peers::shown;
 use super::programs::Surroundings;
 use super::{INTERVAL, Joined, ROUNDS, Server, Step};
 use crate::command::messages::Next;
 use crate::datagram::{Peer, Stop};
+use crate::endpoint::printed;
 use crate::error::sentence;
 use crate::event::Event;
 use crate::outcome::Ended;
@@ -100,7 +100,7 @@ impl Server {
             known = true;
             self.traffic.unsent += 1;
             if self.peers.is_news(&refusal.to) {
-                let reason = format!("cannot answer {}: {}", shown(&refusal.to), sentence(&refusal.error));
+                let reason = format!("cannot answer {}: {}", printed::peer(&refusal.to), sentence(&refusal.error));
                 self.observer.observe(&Event::Error { session: None, reason });
             }
         }

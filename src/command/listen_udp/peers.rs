@@ -87,7 +87,7 @@ impl Peers {
                     self.see_off(now, &peer, visit, "made room for another peer");
                 }
                 self.seen = number;
-                let (protocol, peer, local) = (self.protocol, shown(from), self.local.clone());
+                let (protocol, peer, local) = (self.protocol, printed::peer(from), self.local.clone());
                 self.observer.observe(&Event::Accepted { session: number, protocol, peer, local });
                 Some(Admitted { id, number, is_new: true })
             }
@@ -100,7 +100,7 @@ impl Peers {
     }
 
     fn note(&self, from: &Peer, why: &str) {
-        let text = format!("refused {}: {why}", shown(from));
+        let text = format!("refused {}: {why}", printed::peer(from));
         self.observer.observe(&Event::Note { verbosity: 1, text });
     }
 
@@ -214,15 +214,6 @@ impl Peers {
     /// A line is wrong; the lists are then what they were.
     pub(super) fn reload(&mut self) -> Result<(), Error> {
         self.access.reload()
-    }
-}
-
-/// A peer as people read it: one that came in over IPv4 through a socket of both families is an IPv4 address.
-pub(super) fn shown(peer: &Peer) -> String {
-    match peer {
-        Peer::Ip(address) => printed::inet(address),
-        Peer::Unnamed => printed::UNNAMED.into(),
-        name => name.to_string(),
     }
 }
 

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use super::super::reaping::Reaping;
 use super::super::surroundings::variables_of;
-use super::peers::{Peers, shown};
+use super::peers::Peers;
 use crate::datagram::{Outbox, Peer};
-use crate::endpoint::{Descriptors, Transport, process};
+use crate::endpoint::{Descriptors, Transport, printed, process};
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer, Traffic};
 use crate::plan::address::Program;
@@ -111,7 +111,7 @@ impl Programs {
     }
 
     fn try_start(&mut self, turn: &mut Turn, peer: &Peer, number: u64, place: (&str, &str)) -> Result<(), Error> {
-        let variables = variables_of(place.0, place.1, &shown(peer));
+        let variables = variables_of(place.0, place.1, &printed::peer(peer));
         let (pipes, mut child) = process::start(&self.program, &variables)?;
         let name = String::from_utf8_lossy(child.name()).into_owned();
         let mut pipes = Transport::Descriptors(pipes);

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::super::arrival;
 use super::account::{Books, Read};
-use super::peers::shown;
 use super::{INTERVAL, Joined, Server, Ticker};
-use crate::datagram::Peer;
 use crate::event::Event;
 use crate::outcome::Ended;
 use crate::reactor::Turn;
@@ -42,7 +41,7 @@ impl Server {
                 let (count, length) = run.first(left);
                 output.joined(turn, &run.bytes[..length.min(run.bytes.len())])?;
                 if self.talks {
-                    observer.observe(&said(run.from, count, length, false));
+                    observer.observe(&arrival::said(run.from, count, length, false));
                 }
                 left -= count;
                 traffic.received += count;
@@ -77,7 +76,7 @@ impl Server {
                 visit.bytes[0] += payload.len() as u64;
                 traffic.truncated += u64::from(datagram.truncated);
                 if datagram.truncated || self.talks {
-                    observer.observe(&said(run.from, 1, payload.len(), datagram.truncated));
+                    observer.observe(&arrival::said(run.from, 1, payload.len(), datagram.truncated));
                 }
                 match joined {
                     Joined::Output(output) => output.datagram(payload),
@@ -143,16 +142,4 @@ impl Server {
     pub(super) fn totals(&self, now: Instant) -> Event {
         Event::Datagrams { traffic: self.traffic, elapsed: now.saturating_duration_since(self.started) }
     }
-}
-
-/// What `-v` tells of datagrams: one, or several that came joined; their payloads have so many bytes. One that was cut
-/// is told always.
-fn said(from: &Peer, count: u64, bytes: usize, truncated: bool) -> Event {
-    let (from, byte) = (shown(from), if bytes == 1 { "byte" } else { "bytes" });
-    let text = match (truncated, count) {
-        (true, _) => format!("{bytes} {byte} from {from}, and more that did not fit"),
-        (false, 1) => format!("{bytes} {byte} from {from}"),
-        (false, _) => format!("{count} datagrams, {bytes} bytes, from {from}"),
-    };
-    Event::Note { verbosity: u8::from(!truncated), text }
 }

@@ -220,14 +220,29 @@ fn a_block_goes_in_whole_pieces() {
     let block: Vec<u8> = (0..20_050u32).map(|at| (at / 100) as u8).collect();
     let (mut outbox, mut inbox, mut at) = (Outbox::new(true), Inbox::new(), 0);
     while block.len() - at >= 100 {
-        let count = outbox.push_block(None, &block[at..], 100);
-        assert!(count > 0 && (count.is_multiple_of(sys::MOST_SEGMENTS) || count < 64), "{count}");
+        let space = outbox.block(None, 100, u64::MAX).unwrap();
+        let length = space.len().min((block.len() - at) / 100 * 100);
+        assert!(space.len().is_multiple_of(100 * sys::MOST_SEGMENTS), "{}", space.len());
+        space[..length].copy_from_slice(&block[at..at + length]);
+        assert!(outbox.commit(None, length, 100));
         assert!(matches!(outbox.flush(sender.as_fd()).stop, Stop::Empty));
-        let expected: Vec<Vec<u8>> = block[at..at + count * 100].chunks(100).map(<[u8]>::to_vec).collect();
-        assert_eq!(receive(&mut inbox, &receiver, count), expected);
-        at += count * 100;
+        let expected: Vec<Vec<u8>> = block[at..at + length].chunks(100).map(<[u8]>::to_vec).collect();
+        assert_eq!(receive(&mut inbox, &receiver, length / 100), expected);
+        at += length;
     }
-    assert_eq!(outbox.push_block(None, b"short", 6), 0);
+}
+
+#[test]
+fn a_block_behind_a_part_of_a_piece_completes_it_and_keeps_to_what_may_go() {
+    let mut outbox = Outbox::new(true);
+    assert!(outbox.push(None, &[1; 100]));
+    let length = outbox.block(None, 100, u64::MAX).map(|space| space.len()).unwrap();
+    assert!((length / 100 + 1).is_multiple_of(sys::MOST_SEGMENTS), "{length}");
+    assert_eq!(outbox.block(None, 100, 7).map(|space| space.len()), Some(700));
+    // another receiver's piece begins with the block
+    let other = Peer::Ip("127.0.0.1:9".parse().unwrap());
+    let length = outbox.block(Some(&other), 100, u64::MAX).map(|space| space.len()).unwrap();
+    assert!((length / 100).is_multiple_of(sys::MOST_SEGMENTS), "{length}");
 }
 
 /// What a kernel with these moods does with the parcels; `taken` is what goes over the wire.

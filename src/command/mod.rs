@@ -31,6 +31,7 @@ mod stream;
 mod surroundings;
 mod talk;
 mod window;
+mod writes;
 
 use crate::error::{Error, Op};
 use crate::outcome::{ExitStatus, Outcome};

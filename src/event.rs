@@ -134,8 +134,9 @@ pub struct Traffic {
 impl Traffic {
     /// The numbers of what was lost, in words for people, none that is zero.
     pub fn losses(&self) -> Vec<String> {
+        let packets = if self.dropped == 1 { "packet" } else { "packets" };
         [
-            (self.dropped, "dropped because they were not read fast enough"),
+            (self.dropped, &*format!("{packets} dropped because they were not read fast enough")),
             (self.refused, "not allowed"),
             (self.beyond, "from too many peers"),
             (self.unread, "not taken by a program"),

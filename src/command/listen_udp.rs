@@ -25,6 +25,7 @@ use super::gate::possible;
 use super::messages::Messages;
 use super::progress::Ticker;
 use super::reporting::Reporting;
+use super::writes;
 use crate::datagram::flows::Limits;
 use crate::datagram::{DatagramSocket, Inbox, Outbox};
 use crate::endpoint::access::Access;
@@ -83,9 +84,11 @@ pub(super) fn listen(plan: &ListenUdp, reporting: &Reporting) -> Result<Box<dyn 
             (true, Some(Framing::Len16)) => Inbox::unix(usize::from(u16::MAX)),
             (true, _) => Inbox::unix(UNIX),
         },
-        outbox: Outbox::with_room_for(limit(plan), !unix),
+        outbox: Outbox::with_room_for(limit(plan) + writes::ROOM, !unix),
         errand: None,
         status: 0,
+        stuck_since: None,
+        retry_at: None,
         traffic: Traffic::default(),
         drops: 0,
         failures: 0,
@@ -159,6 +162,9 @@ struct Server {
     /// The command of `--then`, and its status.
     errand: Option<Errand>,
     status: u8,
+    /// Since when the first answer has no room at a peer, where no event tells when it has; and when it is tried again.
+    stuck_since: Option<Instant>,
+    retry_at: Option<Instant>,
     traffic: Traffic,
     /// The kernel's count of dropped packets before what was received last.
     drops: u32,
@@ -208,7 +214,7 @@ impl Server {
         let ip = bound.local.map(|local| local.ip());
         policy::programs_and_the_bound(&plan.at, ip, policy::runs_program(&plan.local), &plan.serving)?;
         let fd = bound.fd.try_clone().map_err(|error| Error::new(Op::Open, "the socket", error))?;
-        let mut socket = if ip.is_some() { DatagramSocket::ip(fd) } else { DatagramSocket::unix(fd) };
+        let mut socket = if ip.is_some() { DatagramSocket::ip(fd) } else { DatagramSocket::unix_to_many(fd) };
         // where what is lost is counted, each datagram that is dropped here has to count as one
         socket.prepare(plan.stamped);
         socket.hear_refusals(ip.is_some_and(|ip| ip.is_ipv6()));
@@ -326,7 +332,7 @@ impl Task for Server {
             Ok((_, true)) => return Park::Done(self.finish(turn, None)),
             Err(ended) => return Park::Done(self.finish(turn, Some(ended))),
         };
-        turn.deadline(self.deadline());
+        turn.deadline(self.deadline(turn.now()));
         if step == Step::Again { Park::Again } else { Park::Wait }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::io;
 
+use super::writes;
 use crate::buffer::Buffer;
 use crate::datagram::pace;
 use crate::datagram::split::{Message, Rule, Splitter};
@@ -64,8 +65,8 @@ enum Pieces {
     Any,
     /// A message, of so many bytes at most.
     Message(usize),
-    /// What one write put there, or a page of it: with `more`, the rest of it follows at once.
-    Write { more: bool },
+    /// What one write put there.
+    Write,
 }
 
 /// Messages that were taken, to be given again.
@@ -106,12 +107,12 @@ impl Messages {
 
     /// What a program writes, as it was started for messages: each write is one.
     pub(super) fn writes(from: Transport, name: String, limit: usize) -> Self {
-        Messages::taken_apart(from, name, (Rule::Read, Pieces::Write { more: false }), limit)
+        Messages::taken_apart(from, name, (Rule::Read, Pieces::Write), limit)
     }
 
     fn taken_apart(from: Transport, name: String, (rule, pieces): (Rule, Pieces), limit: usize) -> Self {
         let splitter = Splitter::new(rule, limit);
-        let buffer = Buffer::new(splitter.room().max(BUFFER) + LONGEST_PAGE);
+        let buffer = Buffer::new(splitter.room().max(BUFFER) + writes::ROOM);
         let (found, ended, memory) = (None, false, None);
         Messages::Stream(Box::new(Stream { from, name, splitter, buffer, pieces, limit, found, ended, memory }))
     }
@@ -213,15 +214,13 @@ impl Stream {
     fn next(&mut self, turn: &mut Turn) -> Result<Next<'_>, Error> {
         let again = self.memory.as_ref().is_some_and(Memory::has_next);
         while !again && self.found.is_none() {
-            if !matches!(self.pieces, Pieces::Write { more: true }) {
-                let found = self.splitter.next(self.buffer.filled(), self.ended);
-                self.found = found.map_err(|unfit| Error::said(Op::Use, &self.name, unfit.to_string()))?;
-                if self.found.is_some() {
-                    break;
-                }
-                if self.ended {
-                    return Ok(Next::Over);
-                }
+            let found = self.splitter.next(self.buffer.filled(), self.ended);
+            self.found = found.map_err(|unfit| Error::said(Op::Use, &self.name, unfit.to_string()))?;
+            if self.found.is_some() {
+                break;
+            }
+            if self.ended {
+                return Ok(Next::Over);
             }
             if !self.read(turn)? {
                 return Ok(Next::Later);
@@ -269,27 +268,18 @@ impl Stream {
             // a whole read must fit where each is a datagram, and a whole message elsewhere
             Pieces::Message(most) => (most, most),
             Pieces::Any => (usize::MAX, self.splitter.room() - self.buffer.len()),
-            Pieces::Write { .. } => (usize::MAX, LONGEST_PAGE),
+            Pieces::Write => (usize::MAX, self.limit + writes::ROOM),
         };
         self.buffer.spare(room.max(1));
-        let result = self.from.read(turn, self.buffer.spare(most));
-        let count = match &result {
-            Ok(count) => *count,
-            Err(_) => 0,
-        };
-        let more = match &mut self.pieces {
-            Pieces::Write { more } => {
-                let before = *more;
-                // the pages of one write are all there by the time that the first can be read
-                *more = count > 0 && count.is_multiple_of(PAGE) && self.buffer.len() + count < self.limit;
-                before
-            }
-            _ => false,
+        let space = self.buffer.spare(most);
+        let result = match self.pieces {
+            Pieces::Write => writes::one_write(&mut self.from, turn, space, self.limit),
+            Pieces::Any | Pieces::Message(_) => self.from.read(turn, space),
         };
         match result {
             Ok(0) => self.ended = true,
             Ok(count) => self.buffer.fill(count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(more),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
             Err(error) => return Err(Error::new(Op::Read, &self.name, error)),
         }
         Ok(true)
@@ -335,10 +325,6 @@ const BUFFER: usize = 128 * 1024;
 
 /// Messages that are remembered.
 const REMEMBERED: usize = 1024;
-
-/// What every page is a multiple of, and none is longer than: a write that is longer is cut into pages.
-const PAGE: usize = 4096;
-const LONGEST_PAGE: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -33,6 +33,7 @@ mod stream;
 mod surroundings;
 mod talk;
 mod window;
+mod writes;
 
 use crate::error::{Error, Op};
 use crate::outcome::{ExitStatus, Outcome};

@@ -239,6 +239,16 @@ impl Outbox {
         count
     }
 
+    /// Takes out the datagram at the head, which counts as failed; false if nothing waits.
+    pub fn give_up_first(&mut self) -> bool {
+        let Some(run) = self.runs.front() else { return false };
+        let length = if run.count == 1 { run.last } else { run.size };
+        self.last = None;
+        self.failed += 1;
+        self.take_out(1, length);
+        true
+    }
+
     /// Gives the kernel what it takes.
     pub fn flush(&mut self, socket: BorrowedFd<'_>) -> Flushed {
         self.flush_by(|parcels| sys::send_parcels(socket, parcels))
@@ -334,12 +344,7 @@ impl Outbox {
             return Some(Stop::Refused(error));
         }
         self.refusals = 0;
-        self.failed += 1;
-        if let Some(run) = self.runs.front() {
-            let length = if run.count == 1 { run.last } else { run.size };
-            self.last = None;
-            self.take_out(1, length);
-        }
+        self.give_up_first();
         Some(Stop::Failed(error))
     }
 

@@ -132,10 +132,11 @@ impl Report {
 
     /// Adds another account, say of another peer; the jitter is the greater one.
     pub fn add(&mut self, other: &Report) {
-        self.sent += other.sent;
+        // what a sender says of itself may be anything
+        self.sent = self.sent.saturating_add(other.sent);
         self.received += other.received;
         self.bytes += other.bytes;
-        self.lost += other.lost;
+        self.lost = self.lost.saturating_add(other.lost);
         self.dropped_here += other.dropped_here;
         self.reordered += other.reordered;
         self.duplicated += other.duplicated;
@@ -338,7 +339,7 @@ impl Account {
     fn smooth(&mut self, transit: u64) {
         if let Some(before) = self.transit.replace(transit) {
             let change = (transit.wrapping_sub(before) as i64).unsigned_abs();
-            self.jitter16 = (self.jitter16 - (self.jitter16 + 8) / 16).saturating_add(change);
+            self.jitter16 = (self.jitter16 - self.jitter16.saturating_add(8) / 16).saturating_add(change);
         }
     }
 

@@ -16,17 +16,31 @@ pub struct DatagramSocket {
     /// `None` before `start` and after `close`.
     slot: Option<Slot>,
     unix: bool,
+    /// No event tells that there is room again.
+    untold: bool,
 }
 
 impl DatagramSocket {
     /// Takes a socket of IP datagrams that is ready for use.
     pub fn ip(fd: OwnedFd) -> Self {
-        DatagramSocket { fd, slot: None, unix: false }
+        DatagramSocket { fd, slot: None, unix: false, untold: false }
     }
 
     /// Takes a socket of Unix datagrams that is ready for use.
     pub fn unix(fd: OwnedFd) -> Self {
-        DatagramSocket { fd, slot: None, unix: true }
+        DatagramSocket { fd, slot: None, unix: true, untold: false }
+    }
+
+    /// Takes a socket of Unix datagrams that is connected to nobody. One that is sent to has a queue of its own, of which
+    /// the kernel tells nothing here (unix(7) sockets are waited for by who is connected to them): a flush that was
+    /// stopped by [`Stop::Full`] is to be tried again after a while.
+    pub fn unix_to_many(fd: OwnedFd) -> Self {
+        DatagramSocket { fd, slot: None, unix: true, untold: true }
+    }
+
+    /// True if no event follows on [`Stop::Full`].
+    pub fn is_untold(&self) -> bool {
+        self.untold
     }
 
     /// True for a socket of Unix datagrams.
@@ -111,7 +125,7 @@ impl DatagramSocket {
             return Flushed { datagrams: 0, bytes: 0, stop: Stop::Full };
         }
         let flushed = outbox.flush(self.fd.as_fd());
-        if let (Stop::Full, Some(slot)) = (&flushed.stop, self.slot) {
+        if let (Stop::Full, Some(slot), false) = (&flushed.stop, self.slot, self.untold) {
             turn.write_would_block(slot);
         }
         flushed

@@ -1,7 +1,8 @@
 //! Datagram sockets, opened by plan: bound to listen, groups joined, or pointed at a peer. Moving datagrams is the
 //! business of others; what is given out is a descriptor, non-blocking, and what there is to know about it.
 //!
-//! Names are looked up here, before there is a loop.
+//! Names are looked up here, before there is a loop and before any signal is caught: ^C still ends haul at once while a
+//! lookup hangs, and no limit of time counts it.
 
 mod bound;
 mod course;

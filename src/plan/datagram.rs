@@ -276,7 +276,7 @@ pub(super) fn listen(plan: &ListenUdp) -> Result<Vec<Advice>, Error> {
         return Err(clash("-d", "a program", why, "it without -d"));
     }
     if program && plan.framing.is_some() {
-        let why = "each write of the program is a datagram, and each read of it gives one";
+        let why = "each write of the program is a datagram, and what it reads has no bounds";
         return Err(clash("--split", "a program", why, "it without --split"));
     }
     let mut odd = Vec::new();

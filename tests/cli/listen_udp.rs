@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 
-use crate::harness::{DEADLINE, Input, Program, Running, Sink, file_with, haul, poll_until, require, scratch};
+use crate::harness::{DEADLINE, Input, Program, Running, Sink, file_with, haul, poll_until, proc, require, scratch};
 
 /// A listener on the loopback with these flags, and before the endpoint nothing else.
 fn program(flags: &[&str], command: &[&str]) -> Program {
@@ -151,6 +151,17 @@ fn a_long_datagram_passes_a_program_in_one_piece() {
         }
         assert!(answer == payload, "{length} bytes");
     }
+}
+
+#[test]
+fn each_write_of_a_program_is_an_answer() {
+    let talk =
+        "read line; printf one; printf two; head -c 20000 /dev/zero | dd bs=20000 iflag=fullblock status=none; sleep 5";
+    let (_running, at) = start(program(&[], &["sh", "-c", talk]));
+    let socket = peer(at);
+    socket.send(b"go\n").unwrap();
+    assert_eq!([receive(&socket), receive(&socket)], [b"one", b"two"]);
+    assert_eq!(receive(&socket).len(), 20_000);
 }
 
 #[test]
@@ -353,7 +364,7 @@ fn what_the_kernel_drops_is_counted() {
     let line = ended.code(0).stderr.lines().find(|line| line.contains("haul: received ")).unwrap().to_string();
     let words: Vec<&str> = line.split(' ').collect();
     let received: u64 = words[2].parse().unwrap();
-    let (lost, _) = line.split_once("; ").unwrap().1.split_once(" dropped because they were not read").unwrap();
+    let (lost, _) = line.split_once("; ").unwrap().1.split_once(" packet").unwrap();
     assert_eq!(received + lost.parse::<u64>().unwrap(), 100, "{line}");
 }
 
@@ -542,6 +553,44 @@ fn a_unix_socket_is_served_and_answered() {
     assert_eq!(&buffer[..count], b"hello");
     running.wait().code(0);
     assert!(!path.exists(), "the socket's file stays");
+}
+
+#[test]
+fn a_unix_peer_that_does_not_read_holds_up_nobody() {
+    let home = scratch();
+    let at = home.path().join("at");
+    let flags = ["listen", "-u", "--stats", "-U", at.to_str().unwrap(), "--split", "line"];
+    let mut running = haul(flags).stdin(Input::Piped).spawn();
+    poll_until("the socket", || at.exists().then_some(()));
+    let bind = |name: &str| {
+        let socket = UnixDatagram::bind(home.path().join(name)).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        socket.send_to(b"x", &at).unwrap();
+        socket
+    };
+    let _deaf = bind("deaf");
+    running.stdout_reaches(2);
+    running.say("one line\n".repeat(100).as_bytes());
+    proc::wait_until_idle(running.pid());
+    let other = bind("other");
+    running.stdout_reaches(4);
+    running.say(b"for another\n");
+    let mut buffer = [0; 100];
+    let count = other.recv(&mut buffer).unwrap();
+    assert!(buffer[..count].ends_with(b"line") || &buffer[..count] == b"for another");
+    running.signal(Signal::TERM);
+    let ended = running.wait();
+    assert!(ended.stderr.contains("not sent or refused"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_command_that_ignores_signals_is_waited_for_without_effort() {
+    let then = ["--then", "trap '' HUP TERM; while :; do sleep 0.2; done"];
+    let (running, _) = start(program(&["--grace", "1s", "-k", then[0], then[1]], &[]));
+    running.signal(Signal::TERM);
+    poll_until("the end of it", || (proc::state(running.pid()) == 'Z').then_some(()));
+    let ticks: u64 = proc::effort(running.pid())[..2].iter().sum();
+    assert!(ticks < 30, "{ticks} ticks");
 }
 
 #[test]

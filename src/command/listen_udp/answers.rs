@@ -1,6 +1,7 @@
 //! What goes back: standard input to whoever was heard last, what programs say to the peer of each.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::SIGCHLD;
 
@@ -76,12 +77,17 @@ impl Server {
             let flushed = line.socket.flush(turn, &mut self.outbox);
             self.traffic.sent += flushed.datagrams;
             self.traffic.bytes_out += flushed.bytes;
+            self.retry_at = None;
             if flushed.datagrams > 0 {
+                self.stuck_since = None;
                 self.moved_at = turn.now();
                 self.meter.add(0, flushed.bytes);
             }
             match flushed.stop {
                 Stop::Empty => return false,
+                Stop::Full if line.socket.is_untold() && self.is_stuck(turn.now()) => {
+                    self.traffic.unsent += u64::from(self.outbox.give_up_first());
+                }
                 Stop::Full => return true,
                 Stop::Refused(error) => self.refused(turn, &error),
                 Stop::Failed(error) => {
@@ -90,6 +96,14 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// The queue of a peer is full: true once it has been for so long that others need not wait any more.
+    fn is_stuck(&mut self, now: Instant) -> bool {
+        let since = *self.stuck_since.get_or_insert(now);
+        let stuck = since + PATIENCE <= now;
+        self.retry_at = (!stuck).then_some(now + RETRY);
+        stuck
     }
 
     /// Answers did not get through, which concerns their peers alone; told once for each of them, and once a second
@@ -111,3 +125,9 @@ impl Server {
         }
     }
 }
+
+/// How long a Unix peer may keep the others waiting by not reading.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// From one try to the next where no event tells that there is room.
+const RETRY: Duration = Duration::from_millis(5);

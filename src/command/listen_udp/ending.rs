@@ -114,7 +114,7 @@ impl Server {
         Ok(self.ending.is_some() && !self.drains && done && sent && self.errand.is_none())
     }
 
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         let open = self.ending.is_none();
         let idle = self.plan.idle.filter(|_| open).map(|limit| self.moved_at + limit);
         let whole = self.plan.max_time.filter(|_| open).map(|limit| self.started + limit);
@@ -124,8 +124,9 @@ impl Server {
         };
         let errand = self.errand.as_ref().and_then(Errand::deadline);
         let first = self.opened_by.filter(|_| open);
-        let last = self.ending_by.filter(|_| !matches!(self.joined, Joined::Programs(_)));
-        soonest([idle, whole, programs, errand, first, last, self.report_at, self.peers.deadline()])
+        // once it has passed, only a command may still be waited for
+        let last = self.ending_by.filter(|at| *at > now);
+        soonest([idle, whole, programs, errand, first, last, self.report_at, self.retry_at, self.peers.deadline()])
     }
 
     pub(super) fn finish(&mut self, turn: &mut Turn, failed: Option<Ended>) -> Outcome {

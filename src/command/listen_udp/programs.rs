@@ -1,5 +1,5 @@
-//! A program for each peer: its datagrams are writes to the program's standard input, and what a read of the program's
-//! standard output gives is a datagram to it.
+//! A program for each peer: its datagrams are writes to the program's standard input, and each write of the program is a
+//! datagram to it.
 //!
 //! A program that does not read loses what its pipe and a short queue have no room for; that is counted and concerns
 //! nobody else. A session ends with its program. One that ends earlier (silence, the end of haul) closes the program's
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::super::reaping::Reaping;
 use super::super::surroundings::variables_of;
+use super::super::writes;
 use super::peers::Peers;
 use crate::datagram::{Outbox, Peer};
 use crate::endpoint::{Descriptors, Transport, printed, process};
@@ -112,7 +113,7 @@ impl Programs {
 
     fn try_start(&mut self, turn: &mut Turn, peer: &Peer, number: u64, place: (&str, &str)) -> Result<(), Error> {
         let variables = variables_of(place.0, place.1, &printed::peer(peer));
-        let (pipes, mut child) = process::start(&self.program, &variables)?;
+        let (pipes, mut child) = process::start_for_messages(&self.program, &variables)?;
         let name = String::from_utf8_lossy(child.name()).into_owned();
         let mut pipes = Transport::Descriptors(pipes);
         let started = pipes.start(turn).and_then(|()| child.watch(turn));
@@ -268,7 +269,10 @@ impl Programs {
 
     /// When one of them wants its next turn.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        soonest(self.timed.iter().filter_map(|number| self.running.get(number)).map(Running::deadline))
+        // one that waits for the socket has its turn after that, whatever the time
+        let waiting = |running: &&Running| !running.queued;
+        let timed = self.timed.iter().filter_map(|number| self.running.get(number)).filter(waiting);
+        soonest(timed.map(Running::deadline))
     }
 }
 
@@ -324,8 +328,8 @@ impl Running {
             if self.ended {
                 return Step::Wait;
             }
-            let Some(space) = around.outbox.space(limit) else { return Step::Full };
-            match self.pipes.read(turn, &mut space[..limit]) {
+            let Some(space) = around.outbox.space(limit + writes::ROOM) else { return Step::Full };
+            match writes::one_write(&mut self.pipes, turn, space, limit) {
                 Ok(0) => {
                     self.ended = true;
                     self.pipes.close_read(turn);
@@ -335,7 +339,7 @@ impl Running {
                     if self.peer == Peer::Unnamed {
                         // a Unix socket without a name cannot be sent to
                         around.traffic.unsent += 1;
-                    } else if around.outbox.commit(Some(&self.peer), count, count) {
+                    } else if around.outbox.commit(Some(&self.peer), count, limit) {
                         around.peers.answered(turn.now(), &self.peer, number, count as u64);
                     }
                 }

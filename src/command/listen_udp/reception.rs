@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::super::arrival;
 use super::account::{Books, Read};
 use super::{INTERVAL, Joined, Server, Ticker};
-use crate::event::Event;
+use crate::event::{Event, Traffic};
 use crate::outcome::Ended;
 use crate::reactor::Turn;
 
@@ -124,8 +124,8 @@ impl Server {
         self.count_drops();
         self.told_drops = self.traffic.dropped;
         if self.told_drops > before {
-            let text = format!("{} packets dropped because they were not read fast enough", self.told_drops - before);
-            self.observer.observe(&Event::Note { verbosity: 1, text });
+            let news = Traffic { dropped: self.told_drops - before, ..Traffic::default() };
+            self.observer.observe(&Event::Note { verbosity: 1, text: news.losses().concat() });
         }
         let (span, observer) = (now.saturating_duration_since(since), &*self.observer);
         self.peers.books(|peer, books| books.tell_interval(observer, peer, span));

@@ -225,3 +225,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn times_and_counts_that_cannot_be_are_no_failure() {
+    let mut account = Account::new();
+    for sequence in 0..100 {
+        let sent_at = if sequence % 2 == 0 { 0 } else { 1 << 63 };
+        account.came(&Stamp { session: 1, sequence, sent_at, is_end: false }, 1, 0);
+    }
+    assert_eq!(account.report().received, 100);
+    let far = Report { sent: u64::MAX - 1, lost: u64::MAX - 1, ..Report::default() };
+    let mut sum = far;
+    sum.add(&far);
+    assert_eq!((sum.sent, sum.lost), (u64::MAX, u64::MAX));
+}

@@ -98,7 +98,7 @@ fn what_datagrams_have_no_use_for_is_refused() {
         ),
         (
             "-u --split line -e cat 127.0.0.1 1",
-            "cannot use --split with a program: each write of the program is a datagram, and each read of it gives one",
+            "cannot use --split with a program: each write of the program is a datagram, and what it reads has no bounds",
         ),
         ("-u --deny ::1 -U /s", "cannot use --deny with unix,dgram:/s: who sends there has no address"),
         ("-u tcp:9000", "cannot use -u with tcp:9000: that carries no datagrams"),

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Compares haul with the tools of its kind that are installed, on this machine, and prints a table in Markdown.
+# Compares haul with the tools of its kind that are installed, on this machine, and prints tables in Markdown.
 #
 #   benches/compare.sh [-s MIB] [-r REPETITIONS] [-d DIRECTORY]
 #
 # A file of MIB (1024) goes through a loopback connection, a tool at both ends; REPETITIONS (5) each, the tools taking
-# turns, and the median counts. The files live in DIRECTORY (/dev/shm where that is, and has the room). Needs no root.
+# turns, and the median counts. The second table is of haul pipe and what else stands between two programs, the third
+# of --verify and the same without it. The files live in DIRECTORY (/dev/shm where that is, and has the room). Needs no root.
 # haul is $HAUL, or target/release/haul, which is built where it is missing. A transfer that takes over 30 s is given up.
 # The congestion control decides what loopback can do; the first line of the output names it.
 set -euo pipefail
 export LC_ALL=C
 
-usage() { sed -n '2,9s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,10s/^# \{0,1\}//p' "$0"; }
 
 mebibytes=1024 repetitions=5 place=
 while getopts 's:r:d:h' option; do
@@ -60,6 +61,13 @@ if command -v nc > /dev/null && nc -h 2>&1 | grep -q OpenBSD; then tools+=(nc); 
 if command -v ncat > /dev/null; then tools+=(ncat); fi
 if command -v socat > /dev/null; then tools+=(socat 'socat -b1M'); fi
 
+# What stands in a pipeline, and says how far it is; cat, which only copies, is the bare minimum through user space.
+pipes=(haul 'haul --hash' cat)
+if command -v pv > /dev/null; then pipes+=(pv); fi
+if command -v mbuffer > /dev/null; then pipes+=(mbuffer); fi
+
+proofs=(haul 'haul --verify')
+
 # Puts the command line of a tool in a role, for the port or the path $where, into the array `line`.
 command_of() {
     local socat=(socat)
@@ -69,6 +77,15 @@ command_of() {
         haul/receive) line=("$HAUL" listen 127.0.0.1 "$where") ;;
         haul/send-unix) line=("$HAUL" connect -U "$where") ;;
         haul/receive-unix) line=("$HAUL" listen -U "$where") ;;
+        'haul --verify/send') line=("$HAUL" connect --verify 127.0.0.1 "$where") ;;
+        'haul --verify/receive') line=("$HAUL" listen --verify 127.0.0.1 "$where") ;;
+        'haul --verify/send-unix') line=("$HAUL" connect --verify -U "$where") ;;
+        'haul --verify/receive-unix') line=("$HAUL" listen --verify -U "$where") ;;
+        haul/pass) line=("$HAUL" pipe --progress=bar) ;;
+        'haul --hash/pass') line=("$HAUL" pipe --progress=bar --hash blake3) ;;
+        cat/pass) line=(cat) ;;
+        pv/pass) line=(pv -f) ;;
+        mbuffer/pass) line=(mbuffer) ;;
         haul/leave) line=("$HAUL" --version) ;;
         nc/send) line=(nc -N 127.0.0.1 "$where") ;;
         nc/receive) line=(nc -l 127.0.0.1 "$where") ;;
@@ -154,6 +171,21 @@ transfer() {
     if [[ -f $destination ]]; then cmp -s "$work/data" "$destination"; fi
 }
 
+# passes TOOL SINK DESTINATION: cat, the tool, and the destination, with another cat before it where SINK says so; leaves
+# the seconds in $took, or fails.
+passes() {
+    local tool=$1 sink=$2 destination=$3 begin ok=1
+    command_of "$tool" pass
+    begin=$EPOCHREALTIME
+    case $sink in
+        itself) (limited) < <(exec cat "$work/data") > "$destination" 2> "$work/errors" || ok= ;;
+        cat) (limited) < <(exec cat "$work/data") 2> "$work/errors" | cat > "$destination" || ok= ;;
+    esac
+    took=$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }')
+    [[ -n $ok ]] || return 1
+    if [[ -f $destination ]]; then cmp -s "$work/data" "$destination"; fi
+}
+
 stop() {
     kill "$1" 2> /dev/null || :
     wait "$1" 2> /dev/null || :
@@ -176,6 +208,9 @@ measure() {
         tcp-file) transfer "$1" '' file "$work/arrived" ;;
         tcp-pipe) transfer "$1" '' pipe /dev/null ;;
         unix) transfer "$1" -unix file /dev/null ;;
+        pass) passes "$1" itself /dev/null ;;
+        pass-cat) passes "$1" cat /dev/null ;;
+        pass-file) passes "$1" itself "$work/arrived" ;;
         leave) starts "$1" ;;
     esac
 }
@@ -184,13 +219,15 @@ measure() {
 
 median() { printf '%s\n' "$@" | sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 
-jobs=(tcp tcp-file tcp-pipe unix leave)
 title() {
     case $1 in
         tcp) echo 'file → TCP → /dev/null' ;;
         tcp-file) echo 'file → TCP → file' ;;
         tcp-pipe) echo 'cat file \| → TCP → /dev/null' ;;
         unix) echo 'file → Unix socket → /dev/null' ;;
+        pass) echo 'cat file \| tool > /dev/null' ;;
+        pass-cat) echo 'cat file \| tool \| cat > /dev/null' ;;
+        pass-file) echo 'cat file \| tool > file' ;;
         leave) echo 'start and leave' ;;
     esac
 }
@@ -216,34 +253,43 @@ cell() {
 
 head -c "$((mebibytes * 1048576))" /dev/urandom > "$work/data"
 
-machine
-echo
-printf '| job |'; printf ' %s |' "${tools[@]}"; echo
-printf '| --- |'; for _ in "${tools[@]}"; do printf ' --- |'; done; echo
-
-for job in "${jobs[@]}"; do
-    declare -A figures=() problems=()
-    for ((round = 0; round < repetitions; round++)); do
-        for ((turn = 0; turn < ${#tools[@]}; turn++)); do
-            tool=${tools[(round + turn) % ${#tools[@]}]}
-            if [[ -n ${problems[$tool]:-} ]]; then continue; fi
-            # a port may have been taken in between: one failure is tried again, two end it
-            if measure "$tool" "$job" || measure "$tool" "$job"; then
-                figures[$tool]+="$took "
-            else
-                problems[$tool]=yes
-            fi
+# table JOB...: a row for each job, a column for each of the $tools; they take turns.
+table() {
+    local job tool round turn of_haul
+    printf '| job |'; printf ' %s |' "${tools[@]}"; echo
+    printf '| --- |'; for _ in "${tools[@]}"; do printf ' --- |'; done; echo
+    for job in "$@"; do
+        local -A figures=() problems=()
+        for ((round = 0; round < repetitions; round++)); do
+            for ((turn = 0; turn < ${#tools[@]}; turn++)); do
+                tool=${tools[(round + turn) % ${#tools[@]}]}
+                if [[ -n ${problems[$tool]:-} ]]; then continue; fi
+                # a port may have been taken in between: one failure is tried again, two end it
+                if measure "$tool" "$job" || measure "$tool" "$job"; then
+                    figures[$tool]+="$took "
+                else
+                    problems[$tool]=yes
+                fi
+            done
         done
-    done
-    of_haul=
-    # shellcheck disable=SC2086 # a list of numbers
-    if [[ -n ${figures[haul]:-} ]]; then of_haul=$(median ${figures[haul]}); fi
-    printf '| %s |' "$(title "$job")"
-    for tool in "${tools[@]}"; do
-        # shellcheck disable=SC2086
-        printf ' %s |' "$(cell "$job" "$tool" ${figures[$tool]:-})"
+        of_haul=
+        # shellcheck disable=SC2086 # a list of numbers
+        if [[ -n ${figures[haul]:-} ]]; then of_haul=$(median ${figures[haul]}); fi
+        printf '| %s |' "$(title "$job")"
+        for tool in "${tools[@]}"; do
+            # shellcheck disable=SC2086
+            printf ' %s |' "$(cell "$job" "$tool" ${figures[$tool]:-})"
+        done
+        echo
     done
     echo
-done
+}
+
+machine
 echo
+table tcp tcp-file tcp-pipe unix leave
+tools=("${pipes[@]}")
+table pass pass-cat pass-file
+tools=("${proofs[@]}")
+table tcp tcp-file unix
 echo 'In brackets: the speed as a share of that of haul. A dash: the tool has no such job, or failed twice.'

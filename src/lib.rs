@@ -21,6 +21,7 @@
 //! | [`endpoint`] | opening things: dial, accept, files, FIFOs, descriptors, stand-ins | `plan::address`, `reactor`, `sys` |
 //! | [`layer`] | sans-IO filters between application bytes and wire bytes | nothing |
 //! | [`session`] | moving bytes between two ends, and how that ends | `endpoint`, `layer`, `plan`, `reactor`, `sys` |
+//! | [`datagram`] | message-shaped traffic: batches, flows, pace, what was lost | `endpoint`, `layer`, `reactor`, `sys` |
 //! | [`reactor`] | the event loop: tasks, turns, latches, deadlines, signals | `sys` |
 //! | [`report`] | numbers and events out: lines, NDJSON, progress | nothing |
 //! | [`sys`] | the platform; the only `unsafe` | nothing |
@@ -33,9 +34,13 @@
 //! - **Session**: two ends and two pumps. **Parting**: its last part: deliver, linger, close or reset.
 //! - **Settling**: what a written file needs before it counts as written: fsync, and a whole file its name.
 //! - **Tap**: looks at the bytes of a session on their way, for a copy; it changes none.
-//! - **Hub**: many clients around one standard input and output. **Link**: a session and the wait for its programs.
-//!   **Spread**: one source, many sinks, and a ring of memory between them.
+//! - **Receipt**: what a verified peer says of all that it was sent: on its sink, or why not.
+//! - **Hub**: many clients around one standard input and output. **Link**: what moves bytes and the wait for its programs.
+//!   **Spread**: one source, many sinks. **Ring**: the memory between them. **Mover**: a session or a spread.
+//! - **Entry**: one endpoint on its way to being open: gone to, waited at, started, or there at once.
 //!   **Gate**: who may come in, and how many at once. **Errand**: the command of `--then`.
+//! - **Run**: datagrams of one length between the same two, which the kernel handles as one. **Flow**: one peer of a
+//!   datagram socket. **Stamp**: what `--seq` puts before a payload.
 //! - **Task**: something with turns. **Turn**: its view of the reactor. **Latch**: readiness, remembered.
 //! - **Cut**: a connection that ended without an end of file.
 //!
@@ -69,6 +74,7 @@
 pub mod buffer;
 pub mod cli;
 pub mod command;
+pub mod datagram;
 pub mod endpoint;
 pub mod error;
 pub mod escape;

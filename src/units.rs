@@ -74,6 +74,16 @@ impl Size {
     }
 }
 
+impl Size {
+    /// For a person who goes on from there: `512 B`, `1.20 MiB (1258291 bytes)`.
+    pub fn told(self) -> String {
+        match self.0 {
+            0..1024 => self.human(),
+            exact => format!("{} ({exact} bytes)", self.human()),
+        }
+    }
+}
+
 impl FromStr for Rate {
     type Err = BadQuantity;
 

@@ -21,7 +21,8 @@ use crate::units::Size;
 ///
 /// With no words it stands between two programs: a | haul pipe | b. The source and each sink can be standard input or
 /// output (-), a file, a FIFO, a connection, a listener for one connection (the option listen) or a program. Every sink
-/// gets every byte; one that fails ends only itself, with a line that says how far it came, and status 1.
+/// gets every byte; one that fails ends only itself, with a line that says how far it came. The status is then 1 if it was
+/// a connection, and 5 if it was a file or a reader on this machine; of several that failed the first decides.
 #[derive(Debug, clap::Parser)]
 #[command(
     name = "pipe",
@@ -89,6 +90,9 @@ struct Stream {
     on_slow: Option<OnSlow>,
 
     /// Print a digest of everything that passed at the end, in the form of b3sum and sha256sum, on standard error.
+    ///
+    /// Where there is none although nothing failed, since every sink is a program that read no further, or since standard
+    /// error took no line, the status is 5.
     #[arg(long, value_name = "NAME", value_parser = HASH)]
     hash: Option<Algorithm>,
 
@@ -106,7 +110,7 @@ struct Stream {
 
 const ON_SLOW: Choice<OnSlow> = Choice(&[
     ("wait", OnSlow::Wait, "everybody waits for it"),
-    ("drop", OnSlow::Drop, "it is closed and reported, status 1, and the others go on"),
+    ("drop", OnSlow::Drop, "it is closed and reported, status 1, and the others go on; also one that is not open yet"),
 ]);
 
 const HASH: Choice<Algorithm> = Choice(&[("blake3", Algorithm::Blake3, ""), ("sha256", Algorithm::Sha256, "")]);
@@ -114,11 +118,13 @@ const HASH: Choice<Algorithm> = Choice(&[("blake3", Algorithm::Blake3, ""), ("sh
 /// What is counted, and how long anything may take.
 #[derive(Debug, clap::Args)]
 struct Watch {
-    /// End with status 3 when nothing has moved for T [default: no limit]
+    /// End with status 3 when nothing has moved for T, also while endpoints are being opened [default: no limit]
     #[arg(long, value_name = "T", value_parser = value::limit(), help_heading = "Limits")]
     watchdog: Option<Duration>,
 
     /// End with status 3 when an endpoint is not open after T; of one that listens, when nobody has connected [default: no limit]
+    ///
+    /// With --buffer, and with --on-slow drop among several sinks, a sink that is not open in time ends only itself.
     #[arg(long, value_name = "T", value_parser = value::limit(), help_heading = "Limits")]
     connect_timeout: Option<Duration>,
 

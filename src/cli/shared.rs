@@ -180,9 +180,9 @@ pub(super) struct Proof {
     /// Verify with the haul at the other end, which needs --verify too, that every byte has arrived; if not, status 4
     ///
     /// The stream is framed, with its length and its BLAKE3 digest, and the receiver reports back when everything is
-    /// written. So the sender's status 0 means that the receiver has every byte where it was to go. What was cut short
-    /// or changed on the way, and a peer without --verify, end with status 4; a disk that is full, at either side, with
-    /// status 5.
+    /// written, and a program that takes it has exited with status 0. So the sender's status 0 means that the receiver
+    /// has every byte where it was to go. What was cut short or changed on the way, what the receiver could not write,
+    /// and a peer without --verify, end with status 4. The side whose own disk is full ends with status 5.
     #[arg(long)]
     verify: bool,
 

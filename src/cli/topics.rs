@@ -21,6 +21,7 @@ pub(super) fn names() -> Choice<&'static str> {
         ("listen", "listen", ""),
         ("connect", "connect", ""),
         ("pipe", "pipe", ""),
+        ("send-udp", "send-udp", ""),
         ("relay", "relay", ""),
         ("endpoints", "endpoints", ""),
         ("exit", "exit", ""),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::patience::Patience;
 use crate::endpoint::open::{Opened, Opening};
 use crate::endpoint::printed;
-use crate::error::Error;
+use crate::error::{Cause, Error, Op};
 use crate::escape::Escaped;
 use crate::event::{Event, Observer};
 use crate::plan::address::Address;
@@ -80,6 +80,14 @@ impl Approach {
         match &self.stage {
             Stage::Trying(opening, limit) => soonest([opening.deadline(), limit.map(|(at, _)| at)]),
             Stage::Pausing(at) => Some(*at),
+        }
+    }
+
+    /// That it is not open, and why it is not waited for any longer.
+    pub(super) fn unopened(&self, cause: impl Into<Cause>) -> Error {
+        match &self.stage {
+            Stage::Trying(opening, _) => opening.timed_out(Duration::ZERO).with_cause(cause),
+            Stage::Pausing(_) => Error::new(Op::Connect, printed::object(&self.address, "localhost"), cause),
         }
     }
 

@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::link::{Joint, Link};
+use super::joint::Joint;
+use super::link::Link;
 use crate::endpoint::open::Opened;
 use crate::error::{Cause, Error};
 use crate::event::Event;

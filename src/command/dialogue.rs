@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::approach::Approach;
-use super::link::{Joint, Link, far_end, layers};
+use super::joint::{Joint, far_end, layers};
+use super::link::Link;
 use super::patience::Patience;
 use super::printer::Printer;
 use super::proxy::introduce_ourselves;

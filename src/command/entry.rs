@@ -74,6 +74,19 @@ impl Entry {
         &self.address
     }
 
+    /// How messages call it.
+    pub(super) fn name(&self) -> String {
+        match &self.address.kind {
+            Kind::File(path) | Kind::Fifo(path) => Escaped(path.as_os_str().as_encoded_bytes()).to_string(),
+            _ => Escaped(self.typed.to_string().as_bytes()).to_string(),
+        }
+    }
+
+    /// True once it is open, also after it was taken.
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self.stage, Stage::Accepting(_) | Stage::Opening(_))
+    }
+
     /// True if opening it does something that cannot be undone: a file is emptied, a program runs. Such are opened last.
     pub(super) fn leaves_traces(&self) -> bool {
         match &self.address.kind {
@@ -147,9 +160,7 @@ impl Entry {
             if let (Some(at), Some(limit)) = (self.opened_by, self.limit)
                 && at <= turn.now()
             {
-                // the address that was bound says more than the port 0 that was typed
-                let object = format!("{} {}", acceptor.protocol(), acceptor.address());
-                return Err(Error::new(Op::Accept, object, Cause::TimedOut(limit)));
+                return self.unopened(Cause::TimedOut(limit)).map_or(Ok(false), Err);
             }
         }
         Ok(false)
@@ -160,6 +171,18 @@ impl Entry {
         match &self.stage {
             Stage::Accepting(acceptor) => soonest([acceptor.deadline(), self.opened_by]),
             Stage::Opening(approach) => approach.deadline(),
+            Stage::Idle | Stage::Open(_) => None,
+        }
+    }
+
+    /// That it is not open, and why it is not waited for any longer; `None` if it is, or has not begun.
+    pub(super) fn unopened(&self, cause: impl Into<Cause>) -> Option<Error> {
+        match &self.stage {
+            // the address that was bound says more than the port 0 that was typed
+            Stage::Accepting(acceptor) => {
+                Some(Error::new(Op::Accept, format!("{} {}", acceptor.protocol(), acceptor.address()), cause))
+            }
+            Stage::Opening(approach) => Some(approach.unopened(cause)),
             Stage::Idle | Stage::Open(_) => None,
         }
     }

@@ -2,15 +2,23 @@
 
 mod announce;
 mod approach;
+mod arrival;
 mod check;
 mod client;
+mod connect_udp;
 mod copy;
 mod dialogue;
+mod distinct;
 mod entry;
 mod errand;
+mod exchange;
 mod gate;
+mod joint;
 mod late;
+mod line;
 mod link;
+mod listen_udp;
+mod messages;
 mod mover;
 mod patience;
 mod pipe;
@@ -21,11 +29,13 @@ mod proxy;
 mod reaping;
 mod relay;
 mod reporting;
+mod send_udp;
 mod serve;
 mod stream;
 mod surroundings;
 mod talk;
 mod window;
+mod writes;
 
 use crate::error::{Error, Op};
 use crate::outcome::{ExitStatus, Outcome};
@@ -41,6 +51,9 @@ use reporting::Reporting;
 pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
     crate::sys::raise_descriptor_limit();
     crate::sys::heed(signal_hook::consts::SIGCHLD);
+    // a file that may not grow any more is an error of that file alone
+    crate::sys::ignore(signal_hook::consts::SIGXFSZ);
+    distinct::check(&plan)?;
     match plan {
         Plan::Listen(plan) => {
             let reporting = Reporting::open(&plan.report, plan.at.asks_for_free_port())?;
@@ -61,6 +74,23 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
                 true => stream::connect(&plan, &reporting),
                 false => dialogue::dialogue(&plan, &reporting),
             };
+            drive(task, reporting)
+        }
+        Plan::SendUdp(plan) => {
+            let reporting = Reporting::open(&plan.report, false)?.with_payload(&plan.report, true);
+            let task = send_udp::send(&plan, &reporting);
+            drive(task, reporting)
+        }
+        Plan::ListenUdp(plan) => {
+            let reporting = Reporting::open(&plan.report, plan.at.asks_for_free_port())?;
+            let reporting = reporting.with_payload(&plan.report, plan.local == Local::Stdio);
+            let task = listen_udp::listen(&plan, &reporting);
+            drive(task, reporting)
+        }
+        Plan::ConnectUdp(plan) => {
+            let written = plan.local == Local::Stdio;
+            let reporting = Reporting::open(&plan.report, false)?.with_payload(&plan.report, written);
+            let task = connect_udp::connect(&plan, &reporting);
             drive(task, reporting)
         }
         Plan::Check(plan) => {

@@ -1,22 +1,25 @@
 //! `pipe`: one source, its sinks, and what is seen on the way.
 //!
 //! What can fail is tried before what cannot be undone: connections, the source, and FIFOs first, all at once; then the
-//! programs are started and the files that are written are emptied. With `--buffer` the source is not kept waiting for
-//! that: once it is open it is read into the ring, and a sink that cannot be opened then ends only itself.
+//! programs are started and the files that are written are emptied. With `--buffer`, and with `--on-slow drop` among
+//! several sinks, the source is not kept waiting for that: once it is open it is read into the ring, and a sink that cannot
+//! be opened, or under `--on-slow drop` not in time, ends only itself.
 
 mod clash;
+mod digest;
 mod inspection;
+mod waiting;
 
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
-use super::announce::write_note;
+use super::announce::rehearse_note;
 use super::entry::Entry;
-use super::link::{Joint, Link, far_end};
+use super::joint::{Joint, far_end};
+use super::link::Link;
 use super::mover::Mover;
 use super::progress::Ticker;
 use super::reporting::Reporting;
@@ -26,7 +29,6 @@ use crate::endpoint::{Descriptors, Transport};
 use crate::error::{Error, Op};
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
-use crate::plan::address::Kind;
 use crate::plan::pipe::Pipe;
 use crate::plan::{AfterPeerEof, DEFAULT_GRACE, Flow, Local};
 use crate::reactor::{Park, Task, Turn};
@@ -55,6 +57,9 @@ pub(super) fn pipe(plan: &Pipe, reporting: &Reporting) -> Result<Box<dyn Task>, 
         entries[1..].iter().try_for_each(|other| refuse_twice(other.address(), sink.address()))?;
         entries.push(sink);
     }
+    if let Some(path) = plan.hash.as_ref().and_then(|hash| hash.file.as_deref()) {
+        rehearse_note("--hash-file", path)?;
+    }
     let joint = Joint::new(plan.transfer.clone(), Local::Stdio, DEFAULT_GRACE, observer);
     let inspection = Inspection::new(plan, Arc::clone(&joint.meter));
     Ok(Box::new(Piping {
@@ -66,6 +71,7 @@ pub(super) fn pipe(plan: &Pipe, reporting: &Reporting) -> Result<Box<dyn Task>, 
         console: reporting.console(),
         progress: reporting.progress(None),
         stage: Stage::Opening { late: false },
+        began: None,
         started: None,
         stopping: false,
     }))
@@ -83,6 +89,8 @@ struct Piping {
     console: Console,
     progress: Option<ProgressView>,
     stage: Stage,
+    /// When opening began, and when moving.
+    began: Option<Instant>,
     started: Option<Instant>,
     stopping: bool,
 }
@@ -111,10 +119,10 @@ impl Piping {
     /// Does what can be done about opening; true once all is open.
     fn open(&mut self, turn: &mut Turn, late: bool) -> Result<bool, Error> {
         let mut open = true;
-        let buffered = self.is_buffered();
+        let early = self.begins_early();
         for (index, entry) in self.entries.iter_mut().enumerate() {
-            // with a ring only the source is waited for
-            if index == 0 || !buffered {
+            // where others are attached later only the source is waited for
+            if index == 0 || !early {
                 open &= entry.turn(turn)? || entry.leaves_traces() && !late;
             }
         }
@@ -294,11 +302,16 @@ impl Piping {
     fn report(&mut self, mut outcome: Outcome) -> Park {
         let whole = matches!(&self.stage, Stage::Moving(link) if link.has_delivered_everything());
         self.stage = Stage::Over;
-        if whole
-            && matches!(outcome.ended, Ended::Clean)
-            && let Err(error) = self.tell_digest()
-        {
-            outcome.ended = Ended::Failed(error);
+        match (&outcome.ended, whole) {
+            (Ended::Clean, true) => {
+                if let Err(error) = self.tell_digest() {
+                    outcome.ended = Ended::Failed(error);
+                }
+            }
+            (Ended::Clean, false) if self.plan.hash.is_some() => {
+                outcome.ended = Ended::Failed(self.no_digest(&outcome))
+            }
+            _ => {}
         }
         let [bytes_out, bytes_in] = outcome.bytes;
         let elapsed = outcome.elapsed;
@@ -308,35 +321,13 @@ impl Piping {
         });
         Park::Done(outcome)
     }
-
-    /// `--hash`: one line for each file that was written, or for what has no name.
-    fn tell_digest(&self) -> Result<(), Error> {
-        let (Some(hash), Some(inspection)) = (&self.plan.hash, &self.inspection) else { return Ok(()) };
-        let Some(digest) = inspection.digest() else { return Ok(()) };
-        let files = self.entries[1..].iter().filter_map(|sink| match &sink.address().kind {
-            Kind::File(path) => Some(path.clone()),
-            _ => None,
-        });
-        let mut names: Vec<PathBuf> = files.collect();
-        if names.is_empty() {
-            names.push("-".into());
-        }
-        let lines: Vec<u8> =
-            names.iter().flat_map(|name| inspection::line(&digest, name.as_os_str().as_encoded_bytes())).collect();
-        match &hash.file {
-            Some(path) => write_note("--hash-file", path, &lines),
-            None => {
-                self.console.result(&lines);
-                Ok(())
-            }
-        }
-    }
 }
 
 impl Task for Piping {
     fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let failed = |error| Error::new(Op::Use, "signals", error);
         turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCONT]).map_err(failed)?;
+        self.began = Some(turn.now());
         let begun = self.begin(turn, false);
         if begun.is_err() {
             self.entries.iter_mut().for_each(|entry| entry.abandon(turn));
@@ -351,10 +342,14 @@ impl Task for Piping {
         if let Stage::Opening { late } = self.stage {
             let opened = match self.open(turn, late) {
                 Ok(true) => self.join(turn),
-                Ok(false) => {
-                    turn.deadline(soonest(self.entries.iter().map(Entry::deadline)));
-                    return Park::Wait;
-                }
+                Ok(false) => match self.overdue(turn.now()) {
+                    Some(error) => Err(error),
+                    None => {
+                        let own = self.entries.iter().map(Entry::deadline);
+                        turn.deadline(soonest(own.chain([self.watched_until()])));
+                        return Park::Wait;
+                    }
+                },
                 Err(error) => Err(error),
             };
             if let Err(error) = opened {
@@ -365,9 +360,11 @@ impl Task for Piping {
         let Stage::Moving(link) = &mut self.stage else { return Park::Wait };
         match link.turn(turn) {
             Park::Done(outcome) => {
+                let outcome = self.name_the_unopened(outcome);
                 self.entries.iter_mut().for_each(|entry| entry.abandon(turn));
                 self.report(outcome)
             }
+            _ if self.give_up_overdue(turn) => Park::Again,
             park => {
                 if let Some(at) = soonest(self.pending.iter().map(|(index, _)| self.entries[*index].deadline())) {
                     turn.deadline_at_most(at);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::copy::Copier;
 use super::late;
-use crate::error::{Error, Op};
+use crate::error::{Cause, Error, Op};
 use crate::event::{Event, Observer};
 use crate::outcome::{Ended, ExitStatus, Outcome};
 use crate::plan::{EventSink, Progress, Report, Transfer};
@@ -110,7 +110,7 @@ impl Reporting {
     }
 
     /// Lets everything out, and gives the outcome of it all: a success that lost a part of its copy or of its events is
-    /// none. What standard error loses has nowhere to be told.
+    /// none. What standard error loses has nowhere to be told, but a result that was to stand there is missed.
     pub(super) fn finish(self, mut outcome: anyhow::Result<Outcome>) -> anyhow::Result<Outcome> {
         let reason = match &outcome {
             Err(error) => Some(error.downcast_ref::<Error>().map_or_else(|| format!("{error:#}"), Error::line)),
@@ -129,7 +129,22 @@ impl Reporting {
             outcome.ended = Ended::Told(ExitStatus::LocalIo);
         }
         let logged = self.log.map_or_else(Loss::default, |log| log.finish(FINISH, log_gap));
-        self.console.finish(FINISH);
+        let told = match self.console.finish(FINISH) {
+            Ok(_) if self.console.has_result() && sys::was_closed_at_start(2) => {
+                Err(Cause::Said("it is closed".into()))
+            }
+            told => told,
+        };
+        if let (Ok(outcome), Err(cause)) = (&mut outcome, told)
+            && outcome.status() == ExitStatus::Success
+        {
+            // where it should stand there is nobody to hear it
+            if let Some(events) = &self.events {
+                let reason = Error::new(Op::Write, "standard error", cause).line();
+                events.observe(&Event::Error { session: None, reason });
+            }
+            outcome.ended = Ended::Told(ExitStatus::LocalIo);
+        }
         if let (Some(error), Ok(_)) = (logged.failure, &outcome) {
             return Err(Error::new(Op::Write, "the log", error).into());
         }

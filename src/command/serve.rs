@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use super::client::{Client, Closing, stopped};
 use super::errand::Errand;
 use super::gate::{Gate, possible};
-use super::link::{Joint, far_end};
+use super::joint::{Joint, far_end};
 use super::progress::Ticker;
 use super::reporting::Reporting;
 use super::stream::bind;
@@ -350,7 +350,7 @@ impl Task for Server {
                 Local::Program(_) => Output::Inherited,
                 Local::Stdio => Output::StandardError,
             };
-            let mut errand = Errand::run(text, &acceptor, output, self.plan.serving.grace)?;
+            let mut errand = Errand::run(text, &(&acceptor).into(), output, self.plan.serving.grace)?;
             errand.start(turn)?;
             self.errand = Some(errand);
         }

@@ -8,7 +8,8 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::announce::announce;
 use super::approach::Approach;
-use super::link::{Joint, Link};
+use super::joint::Joint;
+use super::link::Link;
 use super::patience::Patience;
 use super::progress::Ticker;
 use super::proxy::introduce_ourselves;
@@ -94,13 +95,18 @@ pub(super) fn accept_permitted(
 /// A bare path may turn out to be a FIFO, which goes one way: into it when connecting, out of it when listening.
 ///
 /// # Errors
-/// A banner for something that is only read.
+/// A banner for something that is only read; receipts where only one way leads.
 fn one_way(address: &Address, transfer: &Transfer, flow: Flow) -> Result<Transfer, Error> {
     let mut transfer = transfer.clone();
     let is_fifo = match &address.kind {
         Kind::Path(path) => matches!(file::find(path), Ok(Found::Fifo)),
         kind => matches!(kind, Kind::Fifo(_)),
     };
+    if is_fifo && transfer.verify {
+        let error =
+            Error::said(Op::Use, format!("--verify with {address}"), "a FIFO goes one way, and receipts go the other");
+        return Err(error.with_advice("fd:N/M with two FIFOs, or a Unix socket"));
+    }
     if is_fifo && transfer.flow == Flow::Both && transfer.stdin {
         transfer.flow = flow;
     }
@@ -173,8 +179,7 @@ impl Bridge {
     }
 
     fn approach(&self, address: &Address, patience: Patience) -> Result<Approach, Error> {
-        let ways = (self.joint.transfer.flow != Flow::SendOnly, self.joint.writes());
-        Approach::new(address, ways, patience, Rc::clone(&self.joint.observer))
+        Approach::new(address, self.joint.ways(), patience, Rc::clone(&self.joint.observer))
     }
 
     /// Waits for the connection, or for the dial; `Some` when this turn is over.

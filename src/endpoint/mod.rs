@@ -8,6 +8,7 @@ pub mod descriptor;
 pub mod dial;
 pub mod fifo;
 pub mod file;
+pub mod identity;
 pub mod knock;
 pub mod open;
 pub mod options;
@@ -24,6 +25,7 @@ pub mod stdio;
 pub mod synthetic;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod udp;
 pub mod unix_path;
 pub mod whole;
 

@@ -10,7 +10,7 @@ use socket2::SockAddr;
 
 use crate::escape::Escaped;
 use crate::plan::address::{Address, Host, HostPort, Kind, UnixName};
-use crate::sys;
+use crate::sys::{self, Peer};
 
 /// Any socket's address. What has no name (the usual client of a Unix socket) is `unnamed`.
 pub fn name(address: &SockAddr) -> String {
@@ -47,6 +47,15 @@ pub fn inet(address: &SocketAddr) -> String {
             format!("[{}%{}]:{}", v6.ip(), Escaped(scope.as_bytes()), v6.port())
         }
         address => address.to_string(),
+    }
+}
+
+/// A peer of datagrams.
+pub fn peer(peer: &Peer) -> String {
+    match peer {
+        Peer::Ip(address) => inet(address),
+        Peer::Unnamed => UNNAMED.into(),
+        name @ Peer::Unix(_) => name.to_string(),
     }
 }
 

@@ -1,19 +1,17 @@
 //! Whether opening would work, found out without touching anything: before the first file is emptied and the first
 //! program runs, everything that can be known to fail has been told.
 
-use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::Access as Rights;
 
 use super::file::{self, Found};
+use super::identity::parent;
 use super::{open, process};
 use crate::error::{Error, Op};
 use crate::plan::address::{Address, Kind};
-use crate::sys::{self, Access};
 
 /// Looks whether an address could be opened to be read, written, or both.
 ///
@@ -50,25 +48,6 @@ pub fn rehearse(address: &Address, reads: bool, writes: bool) -> Result<(), Erro
         }
     }
     Ok(())
-}
-
-/// The regular file that an address stands for, by device and inode, and its length; `None` for anything else.
-pub fn identity(address: &Address, access: Access) -> Option<(u64, u64, u64)> {
-    let inherited = |number: i32| File::from(sys::duplicate(number).ok()?).metadata().ok();
-    let there: Metadata = match &address.kind {
-        Kind::File(path) => path.metadata().ok()?,
-        Kind::Stdio => inherited(i32::from(access == Access::Write))?,
-        Kind::Fd { read, write } => inherited(if access == Access::Read { *read } else { *write })?,
-        _ => return None,
-    };
-    there.is_file().then(|| (there.dev(), there.ino(), there.len()))
-}
-
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }
 
 fn may(path: &Path, rights: Rights) -> io::Result<()> {
@@ -110,17 +89,5 @@ mod tests {
         assert_eq!(fs::read(&there).unwrap(), b"kept");
         let program = Address::parse(OsStr::new("exec:no-such-program-anywhere x")).unwrap();
         assert!(rehearse(&program, true, false).unwrap_err().line().ends_with("no such file or directory"));
-    }
-
-    #[test]
-    fn one_file_by_two_names_is_one_file() {
-        let home = tempfile::tempdir().unwrap();
-        let (a, b, c) = (home.path().join("a"), home.path().join("b"), home.path().join("c"));
-        fs::write(&a, "x").unwrap();
-        fs::write(&c, "x").unwrap();
-        std::os::unix::fs::symlink(&a, &b).unwrap();
-        let of = |path: &Path| identity(&address(path), Access::Read);
-        assert!(of(&a).is_some() && of(&a) == of(&b) && of(&a) != of(&c));
-        assert_eq!(of(home.path()), None);
     }
 }

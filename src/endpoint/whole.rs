@@ -12,7 +12,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -38,7 +38,25 @@ pub fn create(path: &Path) -> Result<Descriptor, Error> {
     create_by(path, Place::unnamed)
 }
 
-/// The same; where `unnamed` makes no file, one with a name beside the target is made.
+/// Writes a few bytes as a whole file at once, without waiting for the disk: nobody ever sees half of them.
+///
+/// # Errors
+/// What stands there may not be written, or its directory; whatever writing says. Nothing is left then.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let place = Place::of(path)?;
+    let old = place.writable()?;
+    let (fd, beside) = place.make(old.as_ref(), Place::unnamed)?;
+    let whole = Whole { place, beside, replaces: old.is_some(), stage: Mutex::new(Stage::Written) };
+    let kept = old.map_or(Ok(()), |old| keep(&fd, &old));
+    let written = kept.and_then(|()| File::from(fd.try_clone()?).write_all(bytes));
+    let done = written.and_then(|()| whole.publish(fd.as_fd()));
+    if done.is_err() {
+        whole.abandon();
+    }
+    done
+}
+
+/// As [`create`]; where `unnamed` makes no file, one with a name beside the target is made.
 fn create_by(path: &Path, unnamed: fn(&Place, Mode) -> io::Result<OwnedFd>) -> Result<Descriptor, Error> {
     let name = path.as_os_str().as_bytes();
     let failed = |error: io::Error| {
@@ -254,7 +272,10 @@ impl Place {
 }
 
 /// Follows symbolic links, also where nothing is at their end: what is replaced is their target.
-fn resolved(path: &Path) -> io::Result<PathBuf> {
+///
+/// # Errors
+/// ELOOP.
+pub fn resolved(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..LINKS {
         match std::fs::read_link(&path) {

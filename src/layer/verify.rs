@@ -23,10 +23,10 @@
 //!
 //! - data frames, then one *end*, or one *abort* if its source failed. After either, no more data.
 //! - one *receipt* for it: verdict 0 once an end came that agreed with what arrived and every byte is on the receiver's
-//!   sink (written, and settled where that was asked); 1 if length or digest did not agree or the frames made no sense;
-//!   2 if the wire ended before the end frame; 3 if the sink failed, with the reason as text; 4 if the receiver was
-//!   ended by something else, with the reason. The count is what arrived, for verdict 3 what is on the sink. A bad
-//!   receipt may come before the end of its stream.
+//!   sink (written, settled where that was asked, and taken by a program that has exited with status 0); 1 if length or
+//!   digest did not agree or the frames made no sense; 2 if the wire ended before the end frame; 3 if the sink failed,
+//!   with the reason as text; 4 if the receiver was ended by something else, with the reason. The count is what arrived,
+//!   for verdict 3 what is on the sink. A bad receipt may come before the end of its stream.
 //!
 //! A stream is over for its sender when the good receipt has come, with the count that was sent, and not before; for
 //! its receiver when the end frame agreed. The wire may end when both streams are over and both receipts are said. All
@@ -116,10 +116,10 @@ impl Verify {
         Error::begun("nothing was transferred", Cause::Said(said.into())).with_status(ExitStatus::Verify)
     }
 
-    /// A failure of a transfer that had begun, and after how much.
-    fn fail(&mut self, bytes: u64, said: impl Into<String>) -> Error {
+    /// A failure of one direction that had begun, and after how much of it.
+    fn fail(&mut self, direction: Direction, bytes: u64, said: impl Into<String>) -> Error {
         self.failed = true;
-        let headline = format!("transfer failed after {}", Size(bytes).human());
+        let headline = format!("{} failed after {}", direction.word(), Size(bytes).human());
         Error::begun(headline, Cause::Said(said.into())).with_status(ExitStatus::Verify)
     }
 
@@ -127,7 +127,7 @@ impl Verify {
     fn reject(&mut self, verdict: Verdict, said: impl Into<String>) -> Error {
         let total = self.receiving.total;
         self.receiving.receipt.get_or_insert((verdict, total, String::new()));
-        self.fail(total, said)
+        self.fail(Direction::Receiving, total, said)
     }
 
     fn misfit(&mut self, misfit: Misfit) -> Error {
@@ -152,7 +152,7 @@ impl Verify {
             Frame::End(total, digest) => self.take_end(total, &digest)?,
             Frame::Abort(why) => {
                 let total = self.receiving.total;
-                return Err(self.fail(total, because("the peer stopped", &why)));
+                return Err(self.fail(Direction::Receiving, total, because("the peer stopped", &why)));
             }
             Frame::Receipt(verdict, count, why) => self.take_receipt(verdict, count, &why)?,
         }
@@ -188,7 +188,7 @@ impl Verify {
             Verdict::NotWritten => because("the receiver could not write", why),
             Verdict::Stopped => because("the peer stopped", why),
         };
-        Err(self.fail(count, said))
+        Err(self.fail(Direction::Sending, count, said))
     }
 
     /// What the end of the wire means at this place.
@@ -205,7 +205,11 @@ impl Verify {
         }
         if !self.sending.confirmed {
             let total = self.sending.total;
-            return Err(self.fail(total, "the peer ended without confirming that everything arrived"));
+            return Err(self.fail(
+                Direction::Sending,
+                total,
+                "the peer ended without confirming that everything arrived",
+            ));
         }
         Ok(())
     }
@@ -237,6 +241,22 @@ impl Verify {
         self.sending.say_end(wire, self.failed);
         if stopped {
             self.receiving.say_receipt(wire);
+        }
+    }
+}
+
+/// Which of the two streams a failure is about: each side has one of either kind.
+#[derive(Clone, Copy)]
+enum Direction {
+    Sending,
+    Receiving,
+}
+
+impl Direction {
+    fn word(self) -> &'static str {
+        match self {
+            Direction::Sending => "sending",
+            Direction::Receiving => "receiving",
         }
     }
 }
@@ -274,7 +294,7 @@ impl Layer for Verify {
 
     fn encode(&mut self, plain: &[u8], wire: &mut Buffer) -> Result<usize, Error> {
         if self.failed && self.sending.missing == 0 {
-            return Err(self.fail(self.sending.total, "the stream has failed"));
+            return Err(self.fail(Direction::Sending, self.sending.total, "the stream has failed"));
         }
         if self.state() == LayerState::Handshaking {
             return Ok(0);

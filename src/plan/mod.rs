@@ -2,11 +2,13 @@
 
 pub mod address;
 pub mod advice;
+pub mod datagram;
 pub mod dialogue;
 mod explain;
 pub mod pipe;
 pub mod policy;
 mod proof;
+mod proxy;
 pub mod relay;
 mod role;
 pub mod serving;
@@ -18,6 +20,8 @@ use crate::units::{Rate, Size};
 pub use address::AccessList;
 use address::{Address, Program};
 use advice::Advice;
+use datagram::{ConnectUdp, ListenUdp, SendUdp};
+pub use proxy::ProxyVersion;
 pub use relay::Relay;
 
 /// `--linger` where it is not given.
@@ -37,6 +41,12 @@ pub enum Plan {
     Check(Check),
     /// `haul pipe`: one source, one or several sinks.
     Pipe(pipe::Pipe),
+    /// `haul send-udp`: send datagrams.
+    SendUdp(SendUdp),
+    /// `haul listen -u`: serve whoever sends datagrams.
+    ListenUdp(ListenUdp),
+    /// `haul connect -u`: exchange datagrams with one peer.
+    ConnectUdp(ConnectUdp),
     /// `haul relay`: join what comes to listeners to their targets.
     Relay(Box<Relay>),
 }
@@ -242,24 +252,6 @@ pub struct Transfer {
     pub out: Option<PathBuf>,
     /// `--fsync`: a file that was written is on the disk before it counts as written.
     pub fsync: bool,
-}
-
-/// `--proxy-send`: the version of the PROXY header that tells a target whom a connection is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProxyVersion {
-    /// One line of text.
-    V1,
-    /// Binary.
-    V2,
-}
-
-impl std::fmt::Display for ProxyVersion {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            ProxyVersion::V1 => "v1",
-            ProxyVersion::V2 => "v2",
-        })
-    }
 }
 
 /// Which directions carry payload.

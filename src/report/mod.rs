@@ -70,7 +70,7 @@ mod tests {
         let writer = EventWriter::new(Outlet::new(json.clone()));
         let all = Observers::new().with(console.clone()).with(writer.clone());
         all.observe(&Event::Error { session: None, reason: "the net is torn".into() });
-        console.finish(WAIT);
+        console.finish(WAIT).unwrap();
         writer.finish(WAIT);
         assert_eq!(text.text(), "haul: the net is torn\n");
         assert!(json.text().contains("the net is torn"));

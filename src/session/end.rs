@@ -1,6 +1,7 @@
 //! One side of a session: a transport with its layers, seen as plain bytes.
 
-mod receipts;
+mod layered;
+pub(super) mod receipts;
 
 use std::io;
 use std::time::Instant;
@@ -215,75 +216,6 @@ impl End {
         step
     }
 
-    fn read_through_layers(&mut self, turn: &mut Turn, buffer: &mut Buffer, most: usize) -> Step {
-        loop {
-            let Some(stack) = &mut self.stack else { return Step::Blocked };
-            stack.decode();
-            let plain = stack.plain();
-            if !plain.is_empty() {
-                let count = plain.len().min(most).min(buffer.spare(most).len());
-                buffer.push(&plain.filled()[..count]);
-                plain.consume(count);
-                return if count == 0 { Step::Blocked } else { Step::Moved(count) };
-            }
-            if let Some(error) = stack.take_failure() {
-                return Step::Failed(Fault::Layer(error));
-            }
-            if stack.is_failed() {
-                return Step::Blocked; // that was told; whatever comes now is no end of file
-            }
-            if stack.is_plain_ended() {
-                return Step::Eof;
-            }
-            if stack.is_bare() {
-                self.stack = None;
-                return self.read_bare(turn, buffer, most);
-            }
-            if self.wire_ended {
-                if stack.is_handshaking() {
-                    return Step::Failed(Fault::Io(io::ErrorKind::UnexpectedEof.into()));
-                }
-                if stack.is_leaving() {
-                    return Step::Blocked; // until its last words are written
-                }
-                // a layer that has not said otherwise leaves the end of file to the transport
-                return Step::Eof;
-            }
-            if stack.wire_spare().is_empty() {
-                // a layer takes nothing before it has said something; a read of no bytes would look like the end
-                return Step::Blocked;
-            }
-            if let Some(step) = self.read_raw(turn, buffer, most) {
-                return step;
-            }
-            match self.read_wire(turn) {
-                Step::Moved(_) | Step::Eof => {}
-                other => return other,
-            }
-        }
-    }
-
-    /// Gives the layers what the transport has, or its end.
-    fn read_wire(&mut self, turn: &mut Turn) -> Step {
-        let Some(stack) = &mut self.stack else { return Step::Blocked };
-        let step = Step::of(self.transport.read(turn, stack.wire_spare()));
-        match step {
-            Step::Moved(count) => stack.wire_received(count),
-            Step::Eof => {
-                self.wire_ended = true;
-                stack.wire_ended();
-            }
-            other => return other,
-        }
-        self.stirred = true;
-        step
-    }
-
-    /// True once after a layer was given something that it may answer.
-    pub fn take_stirred(&mut self) -> bool {
-        std::mem::take(&mut self.stirred)
-    }
-
     /// Drops received bytes without looking at them.
     pub fn discard(&mut self, turn: &mut Turn, most: usize) -> Step {
         let step = Step::of(self.transport.discard(turn, most));
@@ -319,39 +251,6 @@ impl End {
             }
         };
         self.judge(step)
-    }
-
-    /// Writes what the layers have to say. `Moved` when everything or something went.
-    pub fn flush(&mut self, turn: &mut Turn) -> Step {
-        let Some(stack) = &mut self.stack else { return Step::Blocked };
-        let mut moved = 0;
-        loop {
-            if let Err(error) = stack.flush() {
-                return Step::Failed(Fault::Layer(error));
-            }
-            let Some(wire) = stack.outgoing().filter(|wire| !wire.is_empty()) else { break };
-            if self.write_closed || self.mute {
-                // an answer to what came after our end has no way out any more
-                wire.clear();
-                continue;
-            }
-            match self.transport.write(turn, wire.filled()) {
-                Ok(0) => break,
-                Ok(count) => {
-                    wire.consume(count);
-                    moved += count;
-                    // with its last words gone a layer may leave, and what it left be read
-                    self.stirred = true;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => {
-                    (self.mute, self.stirred) = (true, true);
-                    let step = Step::Failed(error.into());
-                    return self.judge(step);
-                }
-            }
-        }
-        if moved > 0 { Step::Moved(moved) } else { Step::Blocked }
     }
 
     /// True once the end of our bytes was passed on.

@@ -41,8 +41,19 @@ pub(super) struct Farewell<'a> {
     pub(super) resets: bool,
     /// Something was sent that may be lost.
     pub(super) sent: bool,
-    /// Nobody here wants what the peer sends: it counts as delivered when it is dropped (`--send-only`).
-    pub(super) drops: bool,
+    /// What it means for the peer that bytes of it are dropped.
+    pub(super) rest: Rest,
+}
+
+/// What becomes of bytes that a peer under receipts sends when the session is parting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Nobody here wants them: they count as delivered when they are dropped (`--send-only`).
+    Unwanted,
+    /// Their sink has ended after so many: there must be no more.
+    Homeless(u64),
+    /// A receipt is said already, or will not be.
+    Judged,
 }
 
 impl Linger {
@@ -66,7 +77,7 @@ impl Linger {
                     return Lingering::Failed(fault);
                 }
                 // the wire may still be wanted, to say that everything that comes was dropped
-                let waits = farewell.drops && end.owes_receipt() && !end.is_read_ended();
+                let waits = farewell.rest != Rest::Judged && end.owes_receipt() && !end.is_read_ended();
                 let step = if waits { end.close_write(turn) } else { end.close_write_for_good(turn) };
                 closed = !waits && !matches!(step, Step::Blocked);
             } else {
@@ -81,6 +92,10 @@ impl Linger {
         }
         end.look_for_cut();
         if end.is_cut() || end.is_mute() {
+            let reason = if farewell.resets { None } else { end.last_words(turn, Some(farewell.pools)) };
+            if let Some(error) = reason {
+                return Lingering::Failed(Fault::Layer(error));
+            }
             // a reset that comes before the queue was seen to be empty has thrown away what was in it
             self.lost = end.is_mute() || self.unsent.map_or(farewell.sent, |unsent| unsent > fin(end));
             return Lingering::Over;
@@ -113,13 +128,20 @@ fn discard_input(end: &mut End, turn: &mut Turn, farewell: &Farewell) -> Result<
     let mut buffer = farewell.pools.buffer();
     for _ in 0..DISCARDS {
         match end.read(turn, &mut buffer, usize::MAX) {
-            Step::Moved(_) => buffer.clear(),
-            Step::Eof if farewell.drops => {
-                end.delivered(Ok(0));
+            Step::Moved(_) => {
+                buffer.clear();
+                if let Rest::Homeless(count) = farewell.rest {
+                    end.delivered(Err((count, "its program has ended".into())));
+                }
+            }
+            Step::Eof => {
+                if farewell.rest != Rest::Judged {
+                    end.delivered(Ok(0));
+                }
                 return Ok(false);
             }
             Step::Failed(fault) if end.is_unconfirmed() => return Err(fault),
-            Step::Blocked | Step::Eof | Step::Failed(_) => return Ok(false),
+            Step::Blocked | Step::Failed(_) => return Ok(false),
         }
     }
     Ok(true)

@@ -12,6 +12,7 @@
 pub mod carrier;
 mod clock;
 pub mod end;
+mod flow;
 pub mod hub;
 pub mod limits;
 mod linger;
@@ -40,11 +41,12 @@ use crate::outcome::{Ended, ExitStatus, Outcome};
 use crate::reactor::{Park, Turn};
 use carrier::Pools;
 use clock::HINT;
-use end::{End, Step};
+use end::End;
 use limits::Bucket;
 use parting::{Manner, Parting};
 use policy::{AfterPeerEof, Flow, Policy};
-use pump::{Pump, Run, Stop, Terms};
+use pump::Pump;
+use receipts::Verdict;
 use share::Share;
 use tap::Tap;
 
@@ -95,6 +97,8 @@ pub struct Session {
     forsaken: Option<usize>,
     /// When each direction moved last.
     flowed_at: [Option<Instant>; 2],
+    /// What the programs at the ends say of what they were given under receipts.
+    verdicts: [Verdict; 2],
     /// The programs of ends that are closed.
     children: [Option<Box<Child>>; 2],
 }
@@ -132,6 +136,7 @@ impl Session {
             enough: [false, false],
             forsaken: None,
             flowed_at: [None, None],
+            verdicts: [Verdict::Open; 2],
             children: [None, None],
             context,
         }
@@ -182,8 +187,8 @@ impl Session {
         for end in self.ends.iter_mut().flatten() {
             end.tick(now);
         }
-        if self.is_settling() {
-            // it is the disk that is busy
+        if self.is_settling() || self.awaits_verdict() {
+            // it is the disk, or a program, that is busy
             self.moved_at = now;
         }
         if self.parting.is_none() {
@@ -224,122 +229,6 @@ impl Session {
         [self.pumps[0].delivered(), self.pumps[1].delivered()]
     }
 
-    /// Runs both pumps until nothing moves or their budgets are spent; true if there is more to do at once.
-    fn pump_all(&mut self, turn: &mut Turn) -> bool {
-        let mut budgets = [self.context.policy.budget; 2];
-        loop {
-            let mut moved = self.flush_layers(turn);
-            for (direction, budget) in budgets.iter_mut().enumerate() {
-                moved |= self.pump_one(turn, direction, budget);
-            }
-            for end in self.ends.iter_mut().flatten() {
-                moved |= end.take_stirred();
-            }
-            if self.parting.is_some() {
-                return false;
-            }
-            if budgets.contains(&0) {
-                return true;
-            }
-            if !moved {
-                return false;
-            }
-        }
-    }
-
-    /// A peer that takes nothing any more need not say that it is done: what it sent before is there, or lost.
-    fn leave_forsaken(&mut self, turn: &Turn) {
-        let Some(index) = self.forsaken else { return };
-        let Some(end) = &self.ends[index] else { return };
-        if !self.pumps[index].is_carrying() && !end.has_layers() && !end.transport().can_read(turn) {
-            self.conclude(Manner::Reset, turn.now());
-        }
-    }
-
-    fn flush_layers(&mut self, turn: &mut Turn) -> bool {
-        let mut moved = false;
-        for end in self.ends.iter_mut().flatten() {
-            // a failure here comes again when a pump touches the end, and is judged there
-            moved |= matches!(end.flush(turn), Step::Moved(_));
-        }
-        moved | self.attend_receipts(turn)
-    }
-
-    /// Runs one pump; true if it made any progress.
-    fn pump_one(&mut self, turn: &mut Turn, direction: usize, budget: &mut u64) -> bool {
-        let now = turn.now();
-        if self.pumps[direction].is_over() || *budget == 0 || self.parting.is_some() {
-            return false;
-        }
-        // a bucket that has nothing now names the instant; next_deadline asks it again
-        let most = self.allowance(direction, now).min(*budget);
-        self.hold_settling(turn, direction);
-        let tap = self.tap.as_ref().and_then(|tap| tap.on(direction));
-        let Context { policy, pools, .. } = &self.context;
-        let terms = Terms { pools, splice: policy.splice, block: policy.block, most, tap };
-        let [Some(local), Some(peer)] = &mut self.ends else { return false };
-        let pump = &mut self.pumps[direction];
-        let route = pump.route();
-        let run = match direction {
-            OUTWARD if self.enough[1] => pump.discard(turn, local, &terms),
-            OUTWARD => pump.run(turn, local, peer, &terms),
-            _ if policy.flow == Flow::SendOnly || self.enough[LOCAL] => pump.discard(turn, peer, &terms),
-            _ => pump.run(turn, peer, local, &terms),
-        };
-        let changed = pump.route().filter(|_| pump.route() != route);
-        *budget -= run.taken.min(*budget);
-        if let Some(share) = &mut self.share {
-            share.take(direction, run.taken);
-        }
-        if let Some(route) = changed {
-            self.tell_route(direction, route);
-        }
-        self.account(turn, direction, run)
-    }
-
-    /// Books what a run did and draws the consequences; true if it made any progress.
-    fn account(&mut self, turn: &mut Turn, direction: usize, run: Run) -> bool {
-        let now = turn.now();
-        self.taken[direction] += run.taken;
-        let stopped = direction == OUTWARD && run.taken > 0 && self.has_stopped_source();
-        if stopped {
-            self.pumps[OUTWARD].hold_end(false);
-            self.pumps[OUTWARD].end_source();
-        }
-        if let Some(buckets) = &mut self.buckets {
-            buckets[direction].take(run.taken);
-        }
-        if run.taken > 0 || run.delivered > 0 {
-            self.moved_at = now;
-            self.flowed_at[direction] = Some(now);
-            self.context.meter.add(direction, run.delivered);
-        }
-        let over = match run.stop {
-            Stop::Blocked | Stop::Spent => false,
-            Stop::Ended => {
-                self.direction_ended(turn, direction);
-                true
-            }
-            Stop::SourceFailed(fault) => {
-                self.source_failed(turn, direction, fault);
-                true
-            }
-            Stop::SinkFailed(fault) => {
-                self.sink_failed(turn, direction, fault);
-                true
-            }
-        };
-        if self.received_enough() {
-            self.conclude(Manner::Reset, now);
-        }
-        over || run.taken > 0 || run.delivered > 0
-    }
-
-    /// `--stop-at`: as much was taken from the local end as was asked for, and nobody reads the rest.
-    fn has_stopped_source(&self) -> bool {
-        self.context.policy.stop_at.is_some_and(|most| self.taken[OUTWARD] >= most)
-    }
-
     /// True for a source that was read no further although it may have had more, where that is no failure: as many bytes
     /// as were asked for had come, or a program that is the sink had read enough.
     pub fn has_enough_of(&self, end: usize) -> bool {
@@ -349,35 +238,6 @@ impl Session {
     /// True once everything from the local end was delivered and its end passed on.
     pub fn has_delivered_everything(&self) -> bool {
         self.quiet_since.is_some()
-    }
-
-    /// `--max-bytes`: everything allowed was taken from the peer and delivered.
-    fn received_enough(&self) -> bool {
-        self.parting.is_none()
-            && self.context.policy.max_bytes.is_some_and(|most| self.pumps[INWARD].delivered() >= most)
-    }
-
-    /// Bytes that may be taken now in this direction.
-    fn allowance(&mut self, direction: usize, now: Instant) -> u64 {
-        let by_rate = match &mut self.buckets {
-            Some(buckets) => buckets[direction].allowance(now).unwrap_or(0),
-            None => u64::MAX,
-        };
-        let by_rate = match &mut self.share {
-            Some(share) if by_rate > 0 => by_rate.min(share.allowance(direction, now).unwrap_or(0)),
-            _ => by_rate,
-        };
-        let Policy { max_bytes, stop_at, flow, .. } = &*self.context.policy;
-        match *max_bytes {
-            _ if direction == OUTWARD && stop_at.is_some() => {
-                by_rate.min(stop_at.unwrap_or(u64::MAX).saturating_sub(self.taken[OUTWARD]))
-            }
-            // what is only dropped does not count as received
-            Some(most) if direction == INWARD && *flow != Flow::SendOnly => {
-                by_rate.min(most.saturating_sub(self.taken[direction]))
-            }
-            _ => by_rate,
-        }
     }
 
     /// Everything in this direction was delivered and its end passed on.
@@ -401,7 +261,7 @@ impl Session {
         let (flow, after, hint) = (policy.flow, policy.after_peer_eof, policy.hint);
         if direction == OUTWARD {
             self.quiet_since = Some(now);
-            if flow == Flow::SendOnly {
+            if flow == Flow::SendOnly && !self.awaits_verdict() {
                 return self.finish(Ended::Clean, Manner::Orderly, now);
             }
         } else if flow != Flow::SendOnly && !self.pumps[OUTWARD].is_over() {
@@ -428,11 +288,15 @@ impl Session {
     }
 
     fn finish_if_over(&mut self, now: Instant) {
-        let inward = self.context.policy.flow == Flow::SendOnly || self.enough[LOCAL] || self.pumps[INWARD].is_over();
-        let outward = self.enough[1] || self.pumps[OUTWARD].is_over();
-        if outward && inward {
+        let is_over = |direction| self.drops(direction) || self.pumps[direction].is_over();
+        if [OUTWARD, INWARD].into_iter().all(is_over) && !self.awaits_verdict() {
             self.conclude(Manner::Orderly, now);
         }
+    }
+
+    /// Nobody wants what comes in this direction: it is read and dropped.
+    fn drops(&self, direction: usize) -> bool {
+        self.enough[1 - direction] || direction == INWARD && self.context.policy.flow == Flow::SendOnly
     }
 
     /// The source of a direction failed: for a peer it is a cut, for a file or pipe of ours a read error.
@@ -471,7 +335,7 @@ impl Session {
         let error = self.explain(direction, false, fault);
         let reason = self.reason_given(turn, 1 - direction);
         self.fail(reason.unwrap_or(error));
-        if !self.is_peer(1 - direction) {
+        if !self.is_wire(1 - direction) {
             return self.conclude(Manner::Aborted, now);
         }
         self.forsaken = Some(1 - direction);
@@ -489,13 +353,14 @@ impl Session {
     fn is_reader_gone(&self, direction: usize, fault: &end::Fault) -> bool {
         let end::Fault::Io(error) = fault else { return false };
         let gone = matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset);
-        gone && !self.is_peer(1 - direction) && !self.is_program(1 - direction)
+        gone && !self.is_wire(1 - direction) && !self.is_program(1 - direction)
     }
 
     /// A program that does not read what is left for it has read all that it wanted.
     fn has_read_enough(&self, direction: usize, fault: &end::Fault) -> bool {
-        // whoever sends under receipts was promised that everything is taken
-        self.is_program(1 - direction) && is_broken_pipe(fault) && !self.is_verified(direction)
+        // under receipts everything has to be taken
+        let verified = self.is_verified(direction) || self.is_verified(1 - direction);
+        self.is_program(1 - direction) && is_broken_pipe(fault) && !verified
     }
 
     fn is_program(&self, end: usize) -> bool {
@@ -506,10 +371,9 @@ impl Session {
         self.ends[end].as_ref().is_some_and(End::is_peer)
     }
 
-    fn tell_route(&self, direction: usize, route: pump::Route) {
-        let name = |end: usize, reading: bool| self.ends[end].as_ref().map(|end| end.name(reading)).unwrap_or_default();
-        let text = format!("{} to {}: {}", name(direction, true), name(1 - direction, false), route.describe());
-        self.context.observer.observe(&Event::Note { verbosity: 1, text });
+    /// True where somebody at the other side may still say why nothing can be written any more.
+    fn is_wire(&self, end: usize) -> bool {
+        self.is_peer(end) || self.is_verified(end)
     }
 
     fn outcome(&mut self, ended: Ended, now: Instant) -> Outcome {

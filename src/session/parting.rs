@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::end::{End, Fault, Side};
 use super::limits::soonest;
-use super::linger::{FIRST_LOOK, Farewell, LOOK_AGAIN, Linger, Lingering, fin};
+use super::linger::{FIRST_LOOK, Farewell, LOOK_AGAIN, Linger, Lingering, Rest, fin};
 use super::pump::{Pump, Stop, Terms};
+use super::receipts::Verdict;
 use super::{INWARD, LOCAL, OUTWARD, Session};
 use crate::error::{Cause, Error, Op};
 use crate::outcome::Ended;
@@ -86,7 +87,7 @@ impl Session {
         }
         self.pumps.iter_mut().for_each(Pump::break_off);
         let settled = self.settle(turn);
-        self.tell_why();
+        self.tell_why(turn);
         if settled {
             self.close_local(turn);
         }
@@ -232,18 +233,19 @@ impl Session {
         }
     }
 
-    /// Waits for a peer's send queue to be empty, as long as that is worth waiting for.
+    /// Waits for a peer's send queue to be empty, as long as that is worth waiting for, and for the last receipts of
+    /// whatever is verified.
     fn linger(&mut self, turn: &mut Turn, index: usize) -> Lingering {
         let now = turn.now();
         let sent = self.pumps[1 - index].delivered() > 0;
+        let rest = self.rest_of(index);
         let (Some(end), Some(parting)) = (&mut self.ends[index], &mut self.parting) else { return Lingering::Over };
-        if !end.is_peer() {
+        if !end.is_peer() && !end.is_verified() {
             return Lingering::Over;
         }
         let orderly = parting.manner == Manner::Orderly && self.context.policy.shutdown;
         let resets = parting.manner != Manner::Orderly;
-        let drops = index != LOCAL && self.context.policy.flow == Flow::SendOnly;
-        let farewell = Farewell { pools: &self.context.pools, orderly, resets, sent, drops };
+        let farewell = Farewell { pools: &self.context.pools, orderly, resets, sent, rest };
         match parting.lingers[index].look(end, turn, &farewell) {
             Lingering::Over => Lingering::Over,
             Lingering::Failed(fault) => {
@@ -253,6 +255,18 @@ impl Session {
             }
             _ if self.is_grace_over(index, now) => Lingering::Over,
             lingering => lingering,
+        }
+    }
+
+    /// What becomes of bytes that this end still sends.
+    fn rest_of(&self, index: usize) -> Rest {
+        let delivered = self.pumps[index].delivered();
+        let ended = self.verdicts[1 - index] == Verdict::Given(0);
+        match () {
+            () if index != LOCAL && self.context.policy.flow == Flow::SendOnly => Rest::Unwanted,
+            // all that was taken has reached it, before it ended well
+            () if ended && self.is_clean() && self.taken[index] == delivered => Rest::Homeless(delivered),
+            () => Rest::Judged,
         }
     }
 
@@ -291,7 +305,7 @@ impl Session {
         let name = self.ends[index].as_ref().map(|end| end.name(at_source)).unwrap_or_default();
         match fault {
             Fault::Layer(error) => error,
-            Fault::Io(error) if !self.is_peer(index) => {
+            Fault::Io(error) if !self.is_wire(index) => {
                 Error::new(if at_source { Op::Read } else { Op::Write }, name, error)
             }
             Fault::Io(error) => {

@@ -93,15 +93,30 @@ impl Session {
             // what waits for a slow sink is no silence
             let waiting = readable || self.pumps[index].is_carrying();
             let silent = !waiting && program.silent_at(moved_at).is_some_and(|at| at <= now);
+            let given_up_at = program.silent_at(self.flowed_at[OUTWARD]);
             let status = program.status(turn).unwrap_or_default();
             if self.context.policy.one_way && index == LOCAL {
                 more |= self.judge_source(status, silent, now);
                 continue;
             }
-            if self.pumps[index].is_over() || silent {
-                self.enough[index] |= self.context.policy.one_way && !self.pumps[OUTWARD].is_over();
-                self.conclude(Manner::Orderly, now);
+            if self.take_verdict(turn, index, status, silent) {
+                // whatever the source makes of that is no news
+                self.finish(Ended::Program(status), Manner::Orderly, now);
+                continue;
             }
+            if !self.pumps[index].is_over() && !silent {
+                continue;
+            }
+            let leaves_early = self.context.policy.one_way && !self.pumps[OUTWARD].is_over();
+            if leaves_early && self.is_verified(LOCAL) {
+                // whoever sends under receipts was promised that everything is taken: what comes next, or the end, tells
+                if given_up_at.is_some_and(|at| at <= now) {
+                    self.sink_failed(turn, OUTWARD, io::Error::from(io::ErrorKind::BrokenPipe).into());
+                }
+                continue;
+            }
+            self.enough[index] |= leaves_early;
+            self.conclude(Manner::Orderly, now);
         }
         more
     }
@@ -125,10 +140,15 @@ impl Session {
     /// When the silence of an exited program has lasted long enough.
     pub(super) fn silence_deadline(&mut self, now: Instant) -> Option<Instant> {
         let flowed_at = self.flowed_at;
-        let silent = |end: &mut Option<End>, moved_at| end.as_mut()?.program()?.silent_at(moved_at);
-        let [local, peer] = &mut self.ends;
+        // what a program has to say, and what it has yet to take
+        let silences = self
+            .ends
+            .iter_mut()
+            .flatten()
+            .filter_map(End::program)
+            .flat_map(|program| flowed_at.map(|moved_at| program.silent_at(moved_at)));
         // what was no silence when it was due waits for a sink: an event tells when that goes on
-        soonest([silent(local, flowed_at[0]), silent(peer, flowed_at[1])].map(|at| at.filter(|at| *at > now)))
+        soonest(silences.map(|at| at.filter(|at| *at > now)))
     }
 
     /// The programs of a session that is over, to be waited for.

@@ -155,9 +155,15 @@ impl Pump {
         self.held = held;
     }
 
+    /// True once the source has ended and nothing of it is in transit; its end may still have to be passed on, or
+    /// confirmed.
+    pub fn is_drained(&self) -> bool {
+        matches!(self.state, State::Closing | State::Done) && !self.is_carrying()
+    }
+
     /// True while everything is delivered and only the end is being held back.
     pub fn holds_end(&self) -> bool {
-        self.held && self.state == State::Closing && !self.is_carrying()
+        self.held && self.state == State::Closing && self.is_drained()
     }
 
     /// Takes nothing more; what is in transit is still delivered, but no end of file follows it.

@@ -1,14 +1,28 @@
 //! What a session tells a verified end about the other side, and hears from it (`--verify`).
 //!
 //! The peer of an end with receipts is told once what became of everything that it sent: when the other end has taken
-//! it all and was closed, or could not. Its own receipts may come long after its end, so the wire is read for them.
+//! it all and was closed, or could not; a program has taken it when it has exited with status 0. Its own receipts may
+//! come long after its end, so the wire is read for them.
 
-use super::end::{Fault, Step};
+use super::Session;
+use super::end::receipts::{why, why_not};
+use super::end::{End, Fault, Step};
 use super::parting::Manner;
-use super::{OUTWARD, Session};
-use crate::error::{Cause, Error, sentence};
-use crate::outcome::{Ended, ExitStatus};
+use crate::error::Error;
+use crate::outcome::ExitStatus;
 use crate::reactor::Turn;
+
+/// What a program says, by its exit status, of what it was given under receipts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nobody waits for it.
+    #[default]
+    Open,
+    /// It was given everything, and the source waits.
+    Awaited,
+    /// The exit status.
+    Given(u8),
+}
 
 impl Session {
     pub(super) fn is_verified(&self, index: usize) -> bool {
@@ -18,25 +32,45 @@ impl Session {
     /// Everything that the source of `direction` sent is on its sink: the source may know.
     pub(super) fn confirm(&mut self, turn: &mut Turn, direction: usize) {
         let count = self.pumps[direction].delivered();
-        if let Some(source) = self.ends[direction].as_mut().filter(|end| end.is_verified()) {
-            source.delivered(Ok(count));
-            source.flush(turn);
+        if self.is_verified(direction) && self.is_program(1 - direction) {
+            // what it makes of its input is known when it has ended
+            if self.verdicts[1 - direction] == Verdict::Open {
+                self.verdicts[1 - direction] = Verdict::Awaited;
+                return;
+            }
         }
+        if let Some(source) = &mut self.ends[direction] {
+            source.answer(turn, Ok(count));
+        }
+    }
+
+    /// True while a verified source waits for a program to say, by its status, that it has taken everything.
+    pub(super) fn awaits_verdict(&self) -> bool {
+        self.verdicts.contains(&Verdict::Awaited)
+    }
+
+    /// The program at one end has exited: a verified source at the other one may know, after what the program said.
+    /// True if it was told now that the program failed.
+    pub(super) fn take_verdict(&mut self, turn: &mut Turn, index: usize, status: u8, silent: bool) -> bool {
+        let (source, count) = (1 - index, self.pumps[1 - index].delivered());
+        let before = self.verdicts[index];
+        let has_said_all = silent || self.pumps[index].is_drained();
+        if !self.is_verified(source) || matches!(before, Verdict::Given(_)) || (status != 0 && !has_said_all) {
+            return false;
+        }
+        self.verdicts[index] = Verdict::Given(status);
+        if let Some(source) = self.ends[source].as_mut().filter(|_| before == Verdict::Awaited || status != 0) {
+            let failed = || (count, format!("its program exited with status {status}"));
+            source.answer(turn, if status == 0 { Ok(count) } else { Err(failed()) });
+        }
+        status != 0 && self.failure.is_none()
     }
 
     /// The sink of `direction` failed: the source has to know.
     pub(super) fn confess(&mut self, turn: &mut Turn, direction: usize, fault: &Fault) {
-        if !self.is_verified(direction) {
-            return;
-        }
-        let why = match fault {
-            Fault::Io(error) => sentence(error),
-            Fault::Layer(error) => error.cause().to_string(),
-        };
         let count = self.pumps[direction].delivered();
-        if let Some(source) = &mut self.ends[direction] {
-            source.delivered(Err((count, why)));
-            source.flush(turn);
+        if let Some(source) = self.ends[direction].as_mut().filter(|source| source.is_verified()) {
+            source.answer(turn, Err((count, why_not(fault))));
         }
     }
 
@@ -60,27 +94,20 @@ impl Session {
         moved
     }
 
-    /// Why nothing can be written to a verified end any more, if its peer said so before it went away.
+    /// Why nothing can be written to a verified end any more, if its peer said so before it went away. What it sent before
+    /// is read by its pump, which then comes upon its words, unless it is dropped anyway.
     pub(super) fn reason_given(&mut self, turn: &mut Turn, index: usize) -> Option<Error> {
-        let is_read = self.pumps[index].is_over();
-        let end = self.ends[index].as_mut().filter(|end| is_read && end.is_unconfirmed())?;
-        // what came together with the bad news may not have been announced yet
-        end.transport().slots().for_each(|slot| turn.arm(slot));
-        end.last_words(turn)
+        let drops = self.drops(index);
+        let is_read = self.pumps[index].is_over() || drops;
+        let end = self.ends[index].as_mut().filter(|_| is_read)?;
+        end.last_words(turn, drops.then_some(&self.context.pools))
     }
 
     /// A session that parts before its own end tells verified peers why, in so far as they are still to hear it.
-    pub(super) fn tell_why(&mut self) {
+    pub(super) fn tell_why(&mut self, turn: &mut Turn) {
         let Some(parting) = self.parting.as_ref().filter(|parting| parting.manner != Manner::Orderly) else { return };
-        let why = match &parting.ended {
-            // paths and names of this machine are not for the peer
-            Some(Ended::Failed(error)) => error.cause().to_string(),
-            Some(Ended::Signal(_)) => "interrupted".into(),
-            Some(Ended::ReaderGone) => "nobody reads its output".into(),
-            Some(Ended::Clean | Ended::Told(_) | Ended::Program(_)) | None => "it had enough".into(),
-        };
-        for end in self.ends.iter_mut().flatten().filter(|end| end.is_verified()) {
-            end.stopped(why.clone());
+        for end in self.ends.iter_mut().flatten() {
+            end.excuse(turn, || why(parting.ended.as_ref()));
         }
     }
 
@@ -89,10 +116,8 @@ impl Session {
         let Some(parting) = &self.parting else { return };
         let sent = self.pumps[1 - index].delivered();
         let matters = parting.manner == Manner::Orderly || sent > 0;
-        if let Some(end) = self.ends[index].as_ref().filter(|end| matters && end.is_unconfirmed()) {
-            let said = format!("{} did not confirm that everything arrived", end.name(index == OUTWARD));
-            let error = Error::begun(self.headline(), Cause::Said(said)).with_status(ExitStatus::Verify);
-            self.blame(error);
+        if let Some(cause) = self.ends[index].as_ref().filter(|_| matters).and_then(End::unconfirmed) {
+            self.blame(Error::begun(self.headline(), cause).with_status(ExitStatus::Verify));
         }
     }
 }

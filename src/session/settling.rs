@@ -20,7 +20,8 @@ impl Session {
         self.ends.iter_mut().flatten().for_each(End::give_up_settling);
     }
 
-    /// What a program writes is whole only if the program says so, by its exit status.
+    /// What a program writes is whole only if the program says so: by its exit status, or by the end of a verified stream,
+    /// which it has not got a receipt for while it runs.
     pub(super) fn hold_settling(&mut self, turn: &mut Turn, direction: usize) {
         let enough = self.has_enough_of(direction);
         let [Some(local), Some(peer)] = &mut self.ends else { return };
@@ -28,7 +29,7 @@ impl Session {
         if !sink.transport().is_whole() {
             return;
         }
-        if enough {
+        if enough || source.is_verified() {
             return sink.hold_settling(false);
         }
         let Some(program) = source.program() else { return };

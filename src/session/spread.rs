@@ -30,8 +30,10 @@
 //!   how far, and the status is that of the first such failure in the end. A reader of standard output that has left is
 //!   one of these. When no sink is left the source is read no further. The only sink's failure is the whole's, as
 //!   in a [`super::Session`], and so is a reader of standard output that has left.
-//! - *A program that has read enough* is no failure: its status will tell.
-//! - *`--on-slow drop`*: see `time`. A sink that is still being opened is not judged: its opening has a limit of its own.
+//! - *A program that has read enough* is no failure: its status will tell. But a source that was promised that everything
+//!   is taken (`--verify`) is told that it was not, and the sink has failed.
+//! - *Under receipts* the source hears what became of what it sent when every sink is closed; a sink that is reset, why.
+//! - *`--on-slow drop`*: see `time`.
 //!
 //! # What is counted
 //!
@@ -91,7 +93,7 @@ pub struct Context {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SinkId(usize);
 
-/// How it stands with the source. It only ever moves down this list, and never from one of the last two to the other.
+/// How it stands with the source. It only ever moves down this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Supply {
     /// There may be more.
@@ -100,7 +102,7 @@ enum Supply {
     Held,
     /// It has ended.
     Ended,
-    /// It was left before its end, or failed.
+    /// It was left before its end, or failed, or what was taken of it already was lost.
     Cut,
 }
 
@@ -144,10 +146,14 @@ pub struct Spread {
     /// How long others have waited for slow sinks, and since when they do so again.
     waited: Duration,
     waiting_since: Option<Instant>,
+    /// Sinks that have held the others back although they are not even open.
+    overdue: Vec<SinkId>,
     /// The first thing that concerns all; it decides the outcome.
     ended: Option<Ended>,
     /// The status of the first sink that failed on its own.
     worst: Option<ExitStatus>,
+    /// Why the first sink took no more, unless something that concerns all came before that.
+    unwritten: Option<String>,
     /// Something changed that another turn should look at.
     has_news: bool,
     is_end_told: bool,
@@ -184,8 +190,10 @@ impl Spread {
             until: None,
             waited: Duration::ZERO,
             waiting_since: None,
+            overdue: Vec::new(),
             ended: None,
             worst: None,
+            unwritten: None,
             has_news: false,
             is_end_told: false,
             is_confirmed: false,
@@ -245,10 +253,19 @@ impl Spread {
         self.report(error, now);
     }
 
+    /// Sinks that were expected for too long (`--on-slow drop`), each to be given up by [`Spread::failed_to_open`].
+    pub fn take_overdue(&mut self) -> Vec<SinkId> {
+        std::mem::take(&mut self.overdue)
+    }
+
     /// Does everything possible now.
     pub fn turn(&mut self, turn: &mut Turn) -> Park {
         let now = turn.now();
         self.ends().for_each(|end| end.tick(now));
+        if self.is_settling() {
+            // it is the disk that is busy
+            self.moved_at = now;
+        }
         let mut is_busy = self.move_all(turn);
         self.check_programs(turn);
         self.check_time(turn);
@@ -296,9 +313,9 @@ impl Spread {
         self.is_stopped || self.is_sated
     }
 
-    /// True once every sink that has not failed has everything that was to come from the source.
+    /// True once every sink that has not failed, and there is one, has everything that was to come from the source.
     pub fn has_delivered_everything(&self) -> bool {
-        self.supply == Supply::Ended && !self.is_sated
+        self.supply == Supply::Ended && self.sinks.iter().any(|sink| !sink.has_failed)
     }
 
     /// The programs of ends that are closed, to be waited for: `None` for the source's. To be called when it is over.
@@ -310,6 +327,11 @@ impl Spread {
     pub fn has_programs(&self) -> bool {
         let ends = self.source.iter().chain(self.sinks.iter().filter_map(|sink| sink.end.as_ref()));
         ends.into_iter().any(End::is_program) || !self.children.is_empty()
+    }
+
+    /// True while a file of ours is on its way to the disk.
+    pub(super) fn is_settling(&mut self) -> bool {
+        self.ends().any(|end| end.transport().is_settling())
     }
 
     /// Ends the programs of a spread that could not begin.

@@ -1,8 +1,6 @@
-//! `haul pipe`: one source, one sink, whatever they are; what is learnt on the way, and what the end says.
+//! `haul pipe`: one source, one sink, whatever they are, and what the end says.
 
 use std::fs;
-use std::io::{Read, Seek};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,22 +9,17 @@ use rustix::process::Signal;
 
 use crate::data::{FEW_SIZES, assert_same, bytes};
 use crate::harness::{
-    Ended, Ending, Input, Listener, Peer, Program, Running, Sink, create, fifo, file_with, haul, open, require, scratch,
+    Ending, Input, Listener, Peer, Program, Running, Sink, create, fifo, file_with, haul, open, require, scratch,
 };
 
-fn pipe<S: AsRef<str>>(words: &[S]) -> Program {
+/// A `haul pipe` with these words.
+pub fn pipe<S: AsRef<str>>(words: &[S]) -> Program {
     haul(std::iter::once("pipe").chain(words.iter().map(AsRef::as_ref)))
 }
 
-fn word(path: &Path) -> String {
+/// A path as a word.
+pub fn word(path: &Path) -> String {
     path.display().to_string()
-}
-
-/// What is left to be read where a shared description stands.
-fn rest(mut file: fs::File) -> Vec<u8> {
-    let mut left = Vec::new();
-    file.read_to_end(&mut left).unwrap();
-    left
 }
 
 #[test]
@@ -218,69 +211,6 @@ fn a_signal_resets_a_network_sink() {
     assert_eq!(peer.receive_all(), (vec![], Ending::Reset));
 }
 
-// The group's next reader finds what pipe has left: exactly the rest, in a file and in a pipe.
-#[test]
-fn stop_at_takes_not_one_byte_more() {
-    let home = scratch();
-    let content = bytes(7, 300_000);
-    for n in [1, 4096, 70_000, 299_999, 300_000] {
-        let file: OwnedFd = open(&file_with(home.path(), "in", &content));
-        let ended = pipe(&["--stop-at", &n.to_string()]).stdin(Input::Fd(file.try_clone().unwrap())).run();
-        ended.ok();
-        assert_same("the head", &ended.stdout, &content[..n]);
-        assert_same("the rest", &rest(file.into()), &content[n..]);
-
-        let file: OwnedFd = open(&file_with(home.path(), "in", &content));
-        let out = home.path().join("out");
-        let counted = pipe(&["--stop-at", &n.to_string(), "--lines", "-", &word(&out)]);
-        counted.stdin(Input::Fd(file.try_clone().unwrap())).run().ok();
-        assert_same("the head, seen", &fs::read(&out).unwrap(), &content[..n]);
-        assert_same("the rest, seen", &rest(file.into()), &content[n..]);
-    }
-    let (mut reader, mut writer) = std::io::pipe().unwrap();
-    std::io::Write::write_all(&mut writer, b"headtail").unwrap();
-    drop(writer);
-    let ended = pipe(&["--stop-at", "4"]).stdin(Input::Fd(reader.try_clone().unwrap().into())).run();
-    assert_eq!(ended.ok().stdout, b"head");
-    let mut tail = Vec::new();
-    reader.read_to_end(&mut tail).unwrap();
-    assert_eq!(tail, b"tail");
-}
-
-#[test]
-fn stop_at_gives_a_network_sink_its_normal_end_and_outlives_an_endless_source() {
-    let listener = Listener::tcp();
-    let running =
-        pipe(&["--stop-at".into(), "1M".into(), "zero:".into(), format!("tcp:{}", listener.address())]).spawn();
-    let mut peer = listener.accept();
-    assert_eq!(peer.receive_all(), (vec![0; 1_000_000], Ending::Eof));
-    running.wait().ok();
-    // a program that would go on for ever is told to end, and how it takes that says nothing
-    let ended = pipe(&["--stop-at", "6", "sh:echo hello; exec sleep 1000"]).run();
-    assert_eq!(ended.ok().stdout, b"hello\n");
-}
-
-#[test]
-fn the_watchdog_bites_when_nothing_moves_and_only_then() {
-    let listener = Listener::tcp();
-    let words = ["--watchdog".into(), "300ms".into(), "-".into(), format!("tcp:{}", listener.address())];
-    let mut running = pipe(&words).stdin(Input::Piped).spawn();
-    let mut peer = listener.accept();
-    running.say(b"x");
-    assert_eq!(peer.receive(1), b"x");
-    let ended = running.wait();
-    assert_eq!(ended.code(3).one_error(), "haul: transfer stopped after 1 B: nothing moved for 300ms");
-    assert_eq!(peer.receive_all(), (vec![], Ending::Reset), "an end of file would be a lie");
-}
-
-#[test]
-fn the_rate_is_kept() {
-    let started = Instant::now();
-    pipe(&["-L", "1M", "--stop-at", "700k", "zero:", "null:"]).run().ok();
-    let took = started.elapsed();
-    assert!(took >= Duration::from_millis(640), "{took:?}");
-}
-
 #[test]
 fn programs_stand_at_either_side_and_their_status_counts() {
     let home = scratch();
@@ -329,114 +259,6 @@ fn the_output_of_an_ended_program_waits_for_a_slow_sink() {
     running.wait().code(0);
 }
 
-#[test]
-fn a_digest_is_printed_of_what_came_through_whole_and_of_nothing_else() {
-    let Some(sum) = require("sha256sum") else { return };
-    let home = scratch();
-    let content = bytes(13, 2_000_001);
-    let from = file_with(home.path(), "in", &content);
-    let odd = home.path().join("odd\nname\\");
-    let ended = pipe(&["--quiet", "--hash", "sha256", &word(&from), odd.to_str().unwrap()]).run();
-    ended.code(0);
-    let theirs = Program::new(&sum, [&odd]).run();
-    assert_eq!(ended.stderr.as_bytes(), theirs.stdout, "in a form that sha256sum -c reads");
-    let note = file_with(home.path(), "sums", b"old");
-    let words = ["--hash", "sha256", "--hash-file", &word(&note), &word(&from), "null:"];
-    pipe(&words).run().ok();
-    let line = fs::read(&note).unwrap();
-    assert!(line.ends_with(b"  -\n") && line[..64] == theirs.stdout[1..65]);
-    fs::write(&note, "old").unwrap();
-    let failing = ["--hash", "sha256", "--hash-file", &word(&note), "sh:echo x; exit 3", "null:"];
-    pipe(&failing).run().code(3);
-    assert_eq!(fs::read(&note).unwrap(), b"old", "no digest of what failed");
-    let ended = pipe(&["--hash", "blake3", "sh:echo x; exit 3", "null:"]).run();
-    assert_eq!(ended.code(3).stderr, "");
-    let ended = pipe(&["--hash", "blake3", "text:", "null:"]).run();
-    assert_eq!(ended.stderr, "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262  -\n");
-    let ended = pipe(&["--hash", "blake3", "--hash-file", "/dev/full", "text:", "null:"]).run();
-    ended.code(5).one_error();
-}
-
-fn events(ended: &Ended, path: &Path) -> String {
-    ended.code(0);
-    fs::read_to_string(path).unwrap()
-}
-
-#[test]
-fn records_are_counted_beside_bytes() {
-    let home = scratch();
-    let lines = file_with(home.path(), "in", "line\n".repeat(1000).as_bytes());
-    let log = home.path().join("events");
-    let ended = pipe(&["--lines", "--stats", "--events", &word(&log), &word(&lines), "null:"]).run();
-    assert!(
-        ended.stderr.contains("haul: 4.88 KiB in ") && ended.stderr.contains(", 1000 records ("),
-        "{}",
-        ended.stderr
-    );
-    let events = events(&ended, &log);
-    let stats = events.lines().find(|line| line.contains("\"stats\"")).unwrap();
-    for field in ["\"bytes_in\":5000,", "\"bytes_out\":5000,", "\"records\":1000,", "\"records_per_sec\":"] {
-        assert!(stats.contains(field), "{field} in {stats}");
-    }
-    let nul = pipe(&["-0", "--stats"]).stdin(Input::Bytes(b"a\0b\0c\n".to_vec())).run();
-    assert!(nul.stderr.contains(", 2 records ("), "{}", nul.stderr);
-    let plain = pipe(&["--stats"]).stdin(Input::Bytes(b"a\n".to_vec())).run();
-    assert!(plain.stderr.starts_with("haul: 2 B in ") && !plain.stderr.contains("record"), "{}", plain.stderr);
-}
-
-#[test]
-fn a_signal_asks_for_the_totals_so_far() {
-    let mut running = pipe(&["--lines"]).stdin(Input::Piped).spawn();
-    running.say(b"one\ntwo\n");
-    running.stdout_reaches(8);
-    running.signal(Signal::USR1);
-    let line = running.stderr_line("haul: 8 B in ");
-    assert!(line.contains(", 2 records ("), "{line}");
-    running.end_stdin();
-    running.wait().code(0);
-}
-
-#[test]
-fn progress_knows_the_size_of_a_file_from_where_it_stands() {
-    let home = scratch();
-    let path = file_with(home.path(), "in", &vec![b'\n'; 3_000_000]);
-    let last = |ended: Ended| {
-        ended.code(0);
-        ended.stderr.lines().last().unwrap_or_default().to_string()
-    };
-    let json = ["--progress=json", "--lines", &word(&path), "null:"];
-    let object = last(pipe(&json).run());
-    for field in ["\"bytes\":3000000,", "\"records\":3000000,", "\"total_bytes\":3000000,", "\"percent\":100.0"] {
-        assert!(object.contains(field), "{field} in {object}");
-    }
-    let mut file = fs::File::open(&path).unwrap();
-    file.seek(std::io::SeekFrom::Start(1_000_000)).unwrap();
-    let object = last(pipe(&["--progress=json", "-", "null:"]).stdin(Input::Fd(file.into())).run());
-    assert!(object.contains("\"total_bytes\":2000000,"), "{object}");
-    let at = format!("file,offset=2M:{}", path.display());
-    let object = last(pipe(&["--progress=json", &at, "null:"]).run());
-    assert!(object.contains("\"total_bytes\":1000000,"), "{object}");
-    let object = last(pipe(&["--progress=json", "--stop-at", "5", &word(&path), "null:"]).run());
-    assert!(object.contains("\"total_bytes\":5,"), "{object}");
-    let sized = ["--progress=json", "--size", "20", "text:0123456789", "null:"];
-    let object = last(pipe(&sized).run());
-    assert!(object.contains("\"total_bytes\":20,") && object.contains("\"percent\":50.0"), "{object}");
-}
-
-#[test]
-fn the_path_that_the_bytes_take_is_told() {
-    let home = scratch();
-    let path = file_with(home.path(), "in", &bytes(1, 500_000));
-    let out = home.path().join("out");
-    let told = |program: Program| program.run().code(0).stderr.clone();
-    assert!(told(pipe(&["-v", &word(&path), &word(&out)])).contains(": copy_file_range\n"));
-    assert!(told(pipe(&["-v", "--lines", &word(&path), &word(&out)])).contains(": read and write\n"));
-    let appended = format!("file,append:{}", out.display());
-    assert!(told(pipe(&["-v", &word(&path), &appended])).contains(": read and write\n"));
-    assert_eq!(fs::read(&out).unwrap().len(), 1_000_000);
-    assert!(told(pipe(&["-v"]).stdin(Input::Bytes(bytes(1, 500_000)))).contains(": splice, straight\n"));
-}
-
 // The reader of standard output that goes away ends it as it ends cat: silently.
 #[test]
 fn a_reader_that_has_enough_is_no_failure() {
@@ -456,13 +278,6 @@ fn a_fifo_brings_two_of_them_together() {
     let ended = reading.wait();
     ended.ok();
     assert_same("through the fifo", &ended.stdout, &content);
-}
-
-#[test]
-fn a_full_disk_is_status_5_and_names_the_file() {
-    let ended = pipe(&["zero:", "/dev/full"]).run();
-    let line = ended.code(5).one_error();
-    assert_eq!(line, "haul: cannot write /dev/full: no space left on device");
 }
 
 // The accept list of a listening endpoint is kept: who is not on it does not count.
@@ -486,160 +301,6 @@ fn the_children_of_a_group_share_one_input() {
     shell.arg("-c").arg(script).stdin(Stdio::from(open(&file_with(home.path(), "in", b"headtail"))));
     assert_eq!(shell.output().unwrap().stdout, b"tail");
     assert_eq!(fs::read(out).unwrap(), b"head");
-}
-
-// A whole file takes its name only when everything went well; until then, and after anything else, the old one stands.
-#[test]
-fn a_file_that_is_written_whole_is_there_or_the_old_one_is() {
-    let home = scratch();
-    let out = file_with(home.path(), "out", b"old");
-    let whole = format!("file,atomic:{}", out.display());
-    for (source, status) in [("sh:echo half; exit 3", 3), ("sh:echo half; kill -9 $$", 137)] {
-        pipe(&[source, &whole]).run().code(status);
-        assert_eq!(fs::read(&out).unwrap(), b"old");
-    }
-    let running = pipe(&["sh:echo half; exec sleep 1000", &whole]).spawn();
-    running.signal(Signal::TERM);
-    running.wait().killed_by(Signal::TERM);
-    assert_eq!(fs::read(&out).unwrap(), b"old");
-    pipe(&["sh:echo all", &whole]).run().ok();
-    assert_eq!(fs::read(&out).unwrap(), b"all\n");
-    pipe(&["--fsync", "--stop-at", "6", "sh:echo hello; exec sleep 1000", &whole]).run().ok();
-    assert_eq!(fs::read(&out).unwrap(), b"hello\n");
-    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "nothing is left beside it");
-}
-
-#[test]
-fn every_sink_gets_every_byte() {
-    let home = scratch();
-    let content = bytes(23, 5_000_000);
-    let from = file_with(home.path(), "in", &content);
-    let (a, b) = (home.path().join("a"), home.path().join("b"));
-    let listener = Listener::tcp();
-    let words = [
-        word(&from),
-        word(&a),
-        "-".into(),
-        format!("tcp:{}", listener.address()),
-        format!("file,atomic:{}", b.display()),
-    ];
-    let running = pipe(&[&["--hash".to_string(), "sha256".into(), "--fsync".into()][..], &words].concat()).spawn();
-    let mut peer = listener.accept();
-    let (got, ending) = peer.receive_all();
-    assert_eq!(ending, Ending::Eof);
-    assert_same("by tcp", &got, &content);
-    let ended = running.wait();
-    ended.code(0);
-    assert_same("standard output", &ended.stdout, &content);
-    for path in [&a, &b] {
-        assert_same("a file", &fs::read(path).unwrap(), &content);
-    }
-    let names: Vec<_> = ended.stderr.lines().map(|line| line[66..].to_string()).collect();
-    assert_eq!(names, [word(&a), word(&b)]);
-}
-
-#[test]
-fn a_dead_sink_ends_only_itself() {
-    let home = scratch();
-    let content = bytes(29, 3_000_000);
-    let out = home.path().join("out");
-    let listener = Listener::tcp();
-    let words = ["-".to_string(), word(&out), format!("tcp:{}", listener.address())];
-    let running = pipe(&words).stdin(Input::Bytes(content.clone())).spawn();
-    let peer = listener.accept();
-    peer.reset();
-    let ended = running.wait();
-    let line = ended.code(1).one_error();
-    assert!(line.starts_with(&format!("haul: {} stopped after ", listener.address())), "{line}");
-    assert_same("the other one", &fs::read(&out).unwrap(), &content);
-    let ended = pipe(&["text:all", "/dev/full", "sh:cat; exit 0", &word(&out)]).run();
-    assert!(ended.code(5).one_error().starts_with("haul: /dev/full stopped after 0 B"), "{}", ended.stderr);
-    assert_eq!((&ended.stdout[..], &fs::read(&out).unwrap()[..]), (&b"all"[..], &b"all"[..]));
-}
-
-#[test]
-fn two_sinks_that_are_one_file_are_refused() {
-    let home = scratch();
-    let (a, b) = (file_with(home.path(), "a", b"old"), home.path().join("b"));
-    std::os::unix::fs::symlink(&a, &b).unwrap();
-    let ended = pipe(&["text:new", &word(&a), &word(&b)]).run();
-    assert!(ended.code(2).one_error().ends_with("b: two sinks are this one file"), "{}", ended.stderr);
-    assert_eq!(fs::read(&a).unwrap(), b"old");
-}
-
-// A tape goes on while the other end is not there yet: the ring takes what it can, and the sink gets it all later.
-#[test]
-fn a_ring_is_filled_before_its_sink_is_open() {
-    let (_home, path) = fifo();
-    let mut running = pipe(&["--buffer", "1M", "-", &word(&path)]).stdin(Input::Piped).spawn();
-    let content = bytes(31, 900_000);
-    // far more than a pipe holds: this comes back only because haul reads
-    running.say(&content);
-    let mut reader = fs::File::open(&path).unwrap();
-    running.end_stdin();
-    let mut got = Vec::new();
-    reader.read_to_end(&mut got).unwrap();
-    assert_same("through the ring", &got, &content);
-    running.wait().ok();
-}
-
-#[test]
-fn a_sink_that_cannot_be_opened_ends_only_itself_where_there_is_a_ring() {
-    let home = scratch();
-    let out = home.path().join("out");
-    let (_guard, refusing) = crate::harness::peer::refusing_address();
-    let refusing = format!("tcp:{refusing}");
-    let ended = pipe(&["--buffer", "1M", "text:all", &refusing, &word(&out)]).run();
-    assert!(ended.code(1).one_error().ends_with(": connection refused"), "{}", ended.stderr);
-    assert_eq!(fs::read(&out).unwrap(), b"all");
-    let ended = pipe(&["text:all", &refusing, &word(&home.path().join("new"))]).run();
-    assert!(ended.code(1).one_error().ends_with(": connection refused"), "{}", ended.stderr);
-    assert!(!home.path().join("new").exists());
-}
-
-#[test]
-fn a_signal_while_a_sink_is_still_opening_ends_it() {
-    let (_home, path) = fifo();
-    let mut running = pipe(&["--buffer", "1M", "-v", "--lines", "-", &word(&path)]).stdin(Input::Piped).spawn();
-    running.say(&bytes(1, 900_000));
-    running.signal(Signal::TERM);
-    running.wait().killed_by(Signal::TERM);
-}
-
-// Under --verify the sender's success means that the receiver has it all: with one sink, with several, and with a ring.
-#[test]
-fn verified_pipes_say_so_to_each_other() {
-    let home = scratch();
-    let content = bytes(37, 3_000_000);
-    let from = file_with(home.path(), "in", &content);
-    let (a, b) = (home.path().join("a"), home.path().join("b"));
-    for sinks in [vec![word(&a)], vec!["--buffer".into(), "1M".into(), word(&a)], vec![word(&a), word(&b)]] {
-        let words = [&["--verify".to_string(), "--fsync".into(), "tcp,listen:127.0.0.1:0".into()][..], &sinks].concat();
-        let receiving = pipe(&words).spawn();
-        let to = format!("tcp:{}", receiving.address());
-        pipe(&["--verify".to_string(), word(&from), to]).run().ok();
-        receiving.wait().ok();
-        assert_same("verified", &fs::read(&a).unwrap(), &content);
-    }
-    let receivers = [&a, &b].map(|out| pipe(&["--verify", "tcp,listen:127.0.0.1:0", &word(out)]).spawn());
-    let to = receivers.each_ref().map(|receiver| format!("tcp:{}", receiver.address()));
-    pipe(&["--verify", &word(&from), &to[0], &to[1]]).run().ok();
-    for (receiver, out) in receivers.into_iter().zip([&a, &b]) {
-        receiver.wait().ok();
-        assert_same("to both", &fs::read(out).unwrap(), &content);
-    }
-}
-
-#[test]
-fn a_verified_sender_learns_that_the_far_disk_is_full() {
-    for more in [&["/dev/full"][..], &["--buffer", "1M", "/dev/full"], &["/dev/full", "null:"]] {
-        let receiving = pipe(&[&["--verify", "tcp,listen:127.0.0.1:0"][..], more].concat()).spawn();
-        let to = format!("tcp:{}", receiving.address());
-        let sending = pipe(&["--verify", "text:something", &to]).run();
-        assert!(matches!(sending.status.code(), Some(4 | 5)), "{more:?}: {}", sending.status);
-        sending.one_error();
-        receiving.wait().code(5);
-    }
 }
 
 // Who may connect cannot be told of a Unix socket that is handed over: that shows only once it is open.

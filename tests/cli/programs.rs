@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -145,6 +146,24 @@ fn the_last_output_of_a_program_is_complete() {
         assert_eq!(ending, Ending::Eof);
     }
     stop(server);
+}
+
+// Nor is that lost which a program left in its pipe for a client that reads nothing for longer than a dead program's
+// silence is waited for.
+#[test]
+fn a_client_that_stops_reading_gets_what_a_program_left() {
+    const MANY: usize = 900_000;
+    // neither socket may hold it all
+    let words = ["listen", "--sndbuf", "4096", "127.0.0.1:0", "-c", &format!("head -c {MANY} /dev/zero")];
+    let server = haul(words).spawn();
+    let mut peer = Peer::connect_with(server.address(), Some(4096));
+    peer.receive(1);
+    poll_until("the program's end", || children(&server).is_empty().then_some(()));
+    let ended = Instant::now();
+    poll_until("more than a second of silence", || (ended.elapsed() > Duration::from_millis(1500)).then_some(()));
+    let (rest, ending) = peer.receive_all();
+    assert_eq!((1 + rest.len(), ending), (MANY, Ending::Eof));
+    server.wait().ok();
 }
 
 // A process that outlives the program with its output in hand does not keep the client waiting.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 
 use serde_json::Value;
 
@@ -320,6 +320,19 @@ fn a_port_file_may_be_the_name_of_a_descriptor() {
     assert_eq!(haul.stdout_reaches(port.len() + 1), format!("{port}\n").into_bytes());
     drop(Peer::connect(haul.address()));
     haul.wait().ok();
+}
+
+// What replaces a file is nobody else's to read than that was.
+#[test]
+fn a_port_file_that_is_written_again_stays_as_private_as_it_was() {
+    let home = scratch();
+    let file = file_with(home.path(), "port", b"old");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let haul = haul(["listen", "--port-file", file.to_str().unwrap(), "127.0.0.1:0"]).spawn();
+    let port = format!("{}\n", haul.address().port());
+    assert_eq!(fs::read_to_string(&file).unwrap(), port);
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "nothing is left beside it");
 }
 
 // A symbolic link stays one: its target is what is replaced, or made.

@@ -98,7 +98,7 @@ fn a_full_disk_is_status_5_there_and_4_here() {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let (receiver, sender) = pair((Input::Null, Sink::Fd(full.into())), (Input::Bytes(payload), Sink::Captured));
         let sender = sender.wait();
-        let line = "haul: transfer failed after 0 B: the receiver could not write: no space left on device";
+        let line = "haul: sending failed after 0 B: the receiver could not write: no space left on device";
         assert_eq!(sender.code(4).one_error(), line);
         let receiver = receiver.wait();
         let line = "haul: cannot write standard output: no space left on device";
@@ -243,11 +243,11 @@ fn rubbish_and_other_versions_are_refused() {
         ),
         (
             &[0xf1, b'h', b'a', b'u', b'l', b'V', 1, 0, 1, 0xff, 0xff, 0xff, 0xff],
-            "transfer failed after 0 B: the peer broke the protocol of --verify: a data frame of more than 1 MiB",
+            "receiving failed after 0 B: the peer broke the protocol of --verify: a data frame of more than 1 MiB",
         ),
         (
             &[0xf1, b'h', b'a', b'u', b'l', b'V', 1, 0, 99, 0, 0, 0, 1],
-            "transfer failed after 0 B: the peer broke the protocol of --verify: an unknown frame",
+            "receiving failed after 0 B: the peer broke the protocol of --verify: an unknown frame",
         ),
     ];
     for (wire, wanted) in cases {

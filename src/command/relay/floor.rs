@@ -10,7 +10,7 @@ use super::names::{Keeper, NameId, Names};
 use super::scales::Scales;
 use crate::command::client::Closing;
 use crate::command::copy::Copier;
-use crate::command::link::Joint;
+use crate::command::joint::Joint;
 use crate::command::reporting::{Everybody, Reporting};
 use crate::endpoint::{open, printed, process};
 use crate::error::{Error, Op};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::floor::{Floor, Goal, Place};
 use super::scales::Weight;
-use crate::command::link::{Joint, far_end, program_end};
+use crate::command::joint::{Joint, far_end, program_end};
 use crate::command::proxy::introduce;
 use crate::endpoint::dial::Dial;
 use crate::endpoint::open::{Opened, Opening};

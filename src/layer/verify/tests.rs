@@ -1,5 +1,7 @@
 //! The stream, its end and its receipts, over every chunking and with everything broken that can break.
 
+mod failures;
+
 use proptest::prelude::*;
 
 use super::super::crlf::Crlf;
@@ -252,74 +254,6 @@ fn a_stream_with_bytes_left_out_or_put_in_never_gives_a_clean_end() {
 }
 
 #[test]
-fn each_failure_says_what_it_is() {
-    let greeted = |rest: &[u8]| [&GREETING[..], rest].concat();
-    let data = |bytes: &[u8]| [&frame::header(frame::DATA, bytes.len())[..], bytes].concat();
-    let digest = |bytes: &[u8]| *blake3::hash(bytes).as_bytes();
-    let mut other = GREETING;
-    other[VERSION_AT] = 9;
-    let begun = "transfer failed after 3 B";
-    let cases: Vec<(Vec<u8>, String)> = vec![
-        (b"SSH-2.0".to_vec(), "nothing was transferred: the peer does not use --verify".into()),
-        (vec![], "nothing was transferred: the peer ended without the greeting of --verify".into()),
-        (
-            GREETING[..4].to_vec(),
-            "nothing was transferred: stream cut short: the peer ended within its greeting".into(),
-        ),
-        (other.to_vec(), "nothing was transferred: the peer speaks version 9 of --verify, this is version 1".into()),
-        (greeted(&data(b"abc")), format!("{begun}: stream cut short: the peer ended without saying that it was done")),
-        (
-            greeted(&[data(b"abc"), frame::end(3, &digest(b"abx"))].concat()),
-            format!("{begun}: digest mismatch: what arrived is not what was sent"),
-        ),
-        (
-            greeted(&[data(b"abc"), frame::end(4, &digest(b"abc"))].concat()),
-            format!("{begun}: stream cut short: 3 bytes arrived, 4 were sent"),
-        ),
-        (
-            greeted(&[data(b"abc"), frame::abort("input/output\x1berror")].concat()),
-            format!("{begun}: the peer stopped: input/output\\x1berror"),
-        ),
-        (
-            greeted(&[data(b"abc"), frame::end(3, &digest(b"abc")), data(b"d")].concat()),
-            format!("{begun}: the peer broke the protocol of --verify: something follows the end"),
-        ),
-        (
-            greeted(&[data(b"abc"), frame::header(frame::DATA, LONGEST_DATA + 1).to_vec()].concat()),
-            format!("{begun}: the peer broke the protocol of --verify: a data frame of more than 1 MiB"),
-        ),
-        (
-            greeted(&[data(b"abc"), frame::header(frame::DATA, 0).to_vec()].concat()),
-            format!("{begun}: the peer broke the protocol of --verify: an empty data frame"),
-        ),
-        (
-            greeted(&[data(b"abc"), frame::receipt(Verdict::Good, 0, "")].concat()),
-            format!("{begun}: the peer broke the protocol of --verify: a receipt for nothing"),
-        ),
-        (
-            greeted(&frame::receipt(Verdict::NotWritten, 3, "no space left on device")),
-            format!("{begun}: the receiver could not write: no space left on device"),
-        ),
-        (
-            greeted(&frame::receipt(Verdict::Corrupt, 3, "")),
-            format!("{begun}: the receiver found that what arrived is not what was sent"),
-        ),
-        (
-            greeted(&frame::receipt(Verdict::Truncated, 3, "")),
-            format!("{begun}: the receiver found the stream cut short"),
-        ),
-        (
-            greeted(&frame::end(0, &digest(b""))),
-            "transfer failed after 0 B: the peer ended without confirming that everything arrived".into(),
-        ),
-    ];
-    for (wire, line) in cases {
-        let (_, failure) = feed(&mut side(600), &wire, true);
-        assert_eq!(line_and_status(failure), (line, ExitStatus::Verify));
-    }
-}
-
-#[test]
 fn a_receipt_with_another_count_is_no_confirmation() {
     let mut sender = side(600);
     assert!(feed(&mut sender, &GREETING, false).1.is_none());
@@ -328,7 +262,7 @@ fn a_receipt_with_another_count_is_no_confirmation() {
     sender.close_plain();
     drain(&mut sender, &mut Vec::new());
     let (_, failure) = feed(&mut sender, &frame::receipt(Verdict::Good, 3, ""), false);
-    let line = "transfer failed after 3 B: the receiver has 3 bytes, 4 were sent";
+    let line = "sending failed after 3 B: the receiver has 3 bytes, 4 were sent";
     assert_eq!(line_and_status(failure).0, line);
     assert!(sender.receipts().unwrap().awaited);
 }
@@ -373,7 +307,7 @@ fn a_sink_that_failed_is_told_before_the_stream_has_ended() {
     drain(&mut receiver, &mut told);
     let (_, failure) = feed(&mut side(600), &[&GREETING[..], &told].concat(), false);
     let (line, _) = line_and_status(failure);
-    assert!(line.starts_with("transfer failed after 3 B: the receiver could not write: no space left on device\\n"));
+    assert!(line.starts_with("sending failed after 3 B: the receiver could not write: no space left on device\\n"));
     assert!(told.len() <= LEAST_BUFFER, "a reason is cut");
 }
 

@@ -46,7 +46,7 @@ pub(in crate::plan) fn explain(plan: &Relay, f: &mut fmt::Formatter<'_>) -> fmt:
         }
         None => {}
     }
-    serving(&plan.serving, f)?;
+    serving(&plan.serving, "connections", f)?;
     if let Some(version) = plan.proxy_send {
         writeln!(f, "tell each target its client in a PROXY header {version}")?;
     }

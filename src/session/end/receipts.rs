@@ -2,13 +2,37 @@
 //!
 //! An end with receipts is verified: its own direction is over only when the peer has confirmed it
 //! ([`End::close_write`] answers `Blocked` until then), and the wire is read for that beyond the peer's own end.
+//!
+//! Whoever moves bytes uses the same words: [`End::answer`] and [`End::excuse`] towards the peer, [`why`] and
+//! [`why_not`] for the reasons, [`End::last_words`], [`End::unconfirmed`] and [`End::as_cut`] for what the peer did.
 
 use super::{End, Fault, Step};
 use crate::buffer::Buffer;
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, sentence};
 use crate::layer::{Note, Receipts};
-use crate::outcome::ExitStatus;
+use crate::outcome::{Ended, ExitStatus};
 use crate::reactor::Turn;
+use crate::session::carrier::Pools;
+
+/// Why there is an end before the end, as a verified peer is told it. Paths and names of this machine are not for it.
+pub(in crate::session) fn why(ended: Option<&Ended>) -> String {
+    match ended {
+        Some(Ended::Failed(error)) => error.cause().to_string(),
+        Some(Ended::Signal(_)) => "interrupted".into(),
+        Some(Ended::ReaderGone) => "nobody reads its output".into(),
+        Some(Ended::Program(status)) => format!("its program exited with status {status}"),
+        Some(Ended::Told(_)) => "not everything could be written".into(),
+        Some(Ended::Clean) | None => "it had enough".into(),
+    }
+}
+
+/// Why a sink took no more, as the verified peer is told that sent it.
+pub(in crate::session) fn why_not(fault: &Fault) -> String {
+    match fault {
+        Fault::Io(error) => sentence(error),
+        Fault::Layer(error) => error.cause().to_string(),
+    }
+}
 
 impl End {
     /// How it stands with receipts, where a layer has them.
@@ -36,9 +60,20 @@ impl End {
         self.note(&Note::Delivered(result));
     }
 
-    /// Tells the peer that the session ends before its own end, and why.
-    pub fn stopped(&mut self, why: String) {
-        self.note(&Note::Stopped(why));
+    /// The same at once, if the peer is verified. The first answer or excuse counts.
+    pub fn answer(&mut self, turn: &mut Turn, result: Result<u64, (u64, String)>) {
+        if self.is_verified() {
+            self.delivered(result);
+            self.flush(turn);
+        }
+    }
+
+    /// Tells a verified peer at once that there is an end before the end, and why, in so far as it is still to hear it.
+    pub fn excuse(&mut self, turn: &mut Turn, why: impl FnOnce() -> String) {
+        if self.is_verified() {
+            self.note(&Note::Stopped(why()));
+            self.flush(turn);
+        }
     }
 
     fn note(&mut self, note: &Note) {
@@ -71,12 +106,34 @@ impl End {
         if moved > 0 { Step::Moved(moved) } else { Step::Blocked }
     }
 
-    /// The same, once writing has failed: why, if the peer said so before it went away.
-    pub fn last_words(&mut self, turn: &mut Turn) -> Option<Error> {
+    /// The same, once writing has failed: why, if the peer said so before it went away. What it sent before that is in
+    /// the way: with `pools` it is dropped, without them nobody may be waiting for any.
+    pub fn last_words(&mut self, turn: &mut Turn, pools: Option<&Pools>) -> Option<Error> {
+        if !self.is_unconfirmed() {
+            return None;
+        }
+        // what came together with the bad news may not have been announced yet
+        self.transport.slots().for_each(|slot| turn.arm(slot));
+        if let Some(pools) = pools {
+            let mut buffer = pools.buffer();
+            for _ in 0..LAST_READS {
+                match self.read(turn, &mut buffer, usize::MAX) {
+                    Step::Moved(_) => buffer.clear(),
+                    Step::Failed(Fault::Layer(error)) => return Some(error),
+                    Step::Failed(Fault::Io(_)) | Step::Eof | Step::Blocked => break,
+                }
+            }
+        }
         match self.attend(turn) {
             Step::Failed(Fault::Layer(error)) => Some(error),
             _ => None,
         }
+    }
+
+    /// What is to be said of a peer that has not confirmed what it was sent.
+    pub fn unconfirmed(&self) -> Option<Cause> {
+        let said = || format!("{} did not confirm that everything arrived", self.name(true));
+        self.is_unconfirmed().then(|| Cause::Said(said()))
     }
 
     /// What a failure of this end's socket is for a person: under receipts, a stream that was cut short.
@@ -142,6 +199,9 @@ impl End {
 
 /// A frame's header: what follows a frame that is read to its end.
 const AHEAD: usize = 5;
+
+/// Reads for the last words of a peer that is gone: what its socket can hold.
+const LAST_READS: usize = 1024;
 
 /// Fewer bytes are read together with what follows them.
 const LEAST_RAW: usize = 16 * 1024;

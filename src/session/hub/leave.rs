@@ -8,7 +8,7 @@ use crate::error::{Cause, Error};
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
 use crate::reactor::Turn;
-use crate::session::linger::{FIRST_LOOK, Farewell, LOOK_AGAIN, Linger, Lingering, fin};
+use crate::session::linger::{FIRST_LOOK, Farewell, LOOK_AGAIN, Linger, Lingering, Rest, fin};
 use crate::session::parting::{headline, reset_by};
 
 impl Hub {
@@ -38,7 +38,7 @@ impl Hub {
         let Some(leaving) = leaving else { return };
         let orderly = !leaving.reset && policy.shutdown;
         let resets = leaving.reset;
-        let farewell = Farewell { pools: &self.context.pools, orderly, resets, sent: bytes[0] > 0, drops: false };
+        let farewell = Farewell { pools: &self.context.pools, orderly, resets, sent: bytes[0] > 0, rest: Rest::Judged };
         let given_up = leaving.until.is_some_and(|until| until <= now);
         let idle = |linger: &Linger| linger.progress_at() + policy.linger <= now;
         if given_up || matches!(leaving.linger.look(end, turn, &farewell), Lingering::Over) || idle(&leaving.linger) {

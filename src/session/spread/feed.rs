@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use super::{Spread, Supply};
-use crate::error::{Error, Op};
+use crate::error::{Cause, Error, Op};
 use crate::event::Event;
-use crate::outcome::Ended;
+use crate::outcome::{Ended, ExitStatus};
 use crate::reactor::Turn;
 use crate::session::end::{End, Fault, Step};
 use crate::session::parting::{headline, peer_failed};
@@ -37,14 +37,13 @@ impl Spread {
         let owed = self.taken - self.ring.end();
         let most = owed.saturating_add(self.allowance(turn.now(), *budget));
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(self.context.policy.block);
-        if most == 0 || !self.ring.has_room() {
+        if most == 0 || self.live().next().is_none() {
             return false;
         }
         if self.trunk.is_some() {
             return self.empty_trunk(turn, most);
         }
-        let Some(source) = &mut self.source else { return false };
-        let tail = self.ring.tail();
+        let (Some(source), Some(tail)) = (&mut self.source, self.ring.tail()) else { return false };
         match source.read(turn, tail, most) {
             Step::Moved(count) => {
                 if let Some(tap) = &self.tap {
@@ -55,6 +54,11 @@ impl Spread {
                 self.took(fresh, budget, turn.now());
             }
             Step::Blocked => return false,
+            Step::Eof if owed > 0 => {
+                let gone = Cause::Said(format!("another reader took {owed} bytes that were due to every sink"));
+                let error = Error::begun(headline([self.taken, 0]), gone).with_status(ExitStatus::LocalIo);
+                self.source_failed(Fault::Layer(error), turn.now());
+            }
             Step::Eof => self.source_ended(),
             Step::Failed(fault) => self.source_failed(fault, turn.now()),
         }
@@ -63,8 +67,7 @@ impl Spread {
 
     /// Takes bytes out of our own kernel pipe into memory.
     fn empty_trunk(&mut self, turn: &mut Turn, most: usize) -> bool {
-        let Some(mut trunk) = self.trunk.take() else { return false };
-        let tail = self.ring.tail();
+        let (Some(tail), Some(mut trunk)) = (self.ring.tail(), self.trunk.take()) else { return false };
         match trunk.read(tail.spare(most)) {
             Ok(count) => tail.fill(count),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
@@ -104,10 +107,25 @@ impl Spread {
         let name = source.name(true);
         let error = match fault {
             Fault::Layer(error) => error,
-            Fault::Io(error) if source.is_peer() => peer_failed(headline([self.taken, 0]), &name, error),
+            Fault::Io(error) if source.is_peer() => source.as_cut(peer_failed(headline([self.taken, 0]), &name, error)),
             Fault::Io(error) => Error::new(Op::Read, name, error),
         };
         self.conclude(Ended::Failed(error), now);
+        self.give_up_owed(now);
+    }
+
+    /// What some sinks have by tee and the others do not will not be read for them any more: nobody may wait for it, and
+    /// nobody who lacks it may take what he has for everything.
+    fn give_up_owed(&mut self, now: Instant) {
+        let end = self.ring.end();
+        if self.trunk.is_some() || self.taken <= end {
+            return;
+        }
+        (self.taken, self.supply) = (end, Supply::Cut);
+        self.cut_at.get_or_insert(now);
+        for sink in &mut self.sinks {
+            sink.at = sink.at.min(end);
+        }
     }
 
     /// A program whose output is all there is: an end that failed is not passed on as if it were the end of the data. One

@@ -1,5 +1,6 @@
 //! How a spread ends: the sinks that have got everything linger and are closed, then the source.
 
+use std::io::{self, ErrorKind};
 use std::time::Instant;
 
 use super::sink::{Leaving, Stage};
@@ -9,7 +10,8 @@ use crate::event::Event;
 use crate::outcome::{Ended, ExitStatus, Outcome};
 use crate::reactor::Turn;
 use crate::session::end::End;
-use crate::session::linger::{Farewell, Lingering, fin};
+use crate::session::end::receipts::why;
+use crate::session::linger::{Farewell, Lingering, Rest, fin};
 use crate::session::parting::{headline, reset_by};
 
 impl Spread {
@@ -23,9 +25,22 @@ impl Spread {
         self.has_news = true;
     }
 
+    /// Where nobody is left to be given anything, not one more byte of the source is taken, and its end is none.
+    fn leave_unless_wanted(&mut self, now: Instant) {
+        if self.live().next().is_none() && self.supply < Supply::Ended {
+            (self.supply, self.cut_at) = (Supply::Cut, Some(now));
+        }
+    }
+
+    /// The source was promised that whatever it sends is taken.
+    pub(super) fn is_promised(&self) -> bool {
+        self.source.as_ref().is_some_and(End::is_verified)
+    }
+
     /// Programs at the ends: one that has exited counts as ended once its output is through.
     pub(super) fn check_programs(&mut self, turn: &mut Turn) {
         self.check_source_program(turn);
+        let is_promised = self.is_promised();
         for index in 0..self.sinks.len() {
             let sink = &mut self.sinks[index];
             let (Some(end), true) = (&mut sink.end, matches!(sink.stage, Stage::Open)) else { continue };
@@ -36,18 +51,19 @@ impl Spread {
             // something that it started may hold the pipe and take nothing for ever
             let is_stuck = sink.at < self.taken;
             let is_over = program.silent_at(Some(sink.moved_at)).is_some_and(|at| at <= turn.now());
-            if sink.is_silent || is_stuck && is_over {
-                self.sink_has_enough(turn, index);
+            match is_promised {
+                // what comes next, or the end, tells whether it has everything; but not for ever
+                true if is_over => self.sink_failed(turn, index, io::Error::from(ErrorKind::BrokenPipe).into()),
+                false if sink.is_silent || is_stuck && is_over => self.sink_has_enough(turn, index),
+                _ => {}
             }
         }
     }
 
     /// Draws the consequences of what this turn has found.
     pub(super) fn settle(&mut self, turn: &mut Turn) {
-        if self.live().next().is_none() && self.supply < Supply::Ended {
-            (self.supply, self.cut_at) = (Supply::Cut, Some(turn.now()));
-            self.is_sated = self.ended.is_none();
-        }
+        self.leave_unless_wanted(turn.now());
+        self.is_sated = self.supply == Supply::Cut && self.ended.is_none();
         if self.supply < Supply::Ended {
             return;
         }
@@ -84,7 +100,7 @@ impl Spread {
         let sink = &mut self.sinks[index];
         let (Some(end), Stage::Leaving(leaving)) = (&mut sink.end, &mut sink.stage) else { return false };
         let (orderly, resets, sent) = (!leaving.resets, leaving.resets, sink.at > 0);
-        let farewell = Farewell { pools: &self.context.pools, orderly, resets, sent, drops: true };
+        let farewell = Farewell { pools: &self.context.pools, orderly, resets, sent, rest: Rest::Unwanted };
         let lingering = leaving.look(end, turn, &farewell, self.context.policy.linger);
         let is_lost = leaving.linger.is_lost();
         match lingering {
@@ -103,10 +119,10 @@ impl Spread {
         let (unsent, name) = (end.unsent().saturating_sub(fin(end)), end.name(true));
         let cause = match (is_lost, unsent) {
             (true, _) => reset_by(&name),
-            (false, 0) if end.is_unconfirmed() => {
-                Cause::Said(format!("{name} did not confirm that everything arrived"))
-            }
-            (false, 0) => return self.close_end(turn, index, false),
+            (false, 0) => match end.unconfirmed() {
+                Some(cause) => cause,
+                None => return self.close_end(turn, index, false),
+            },
             (false, unsent) => {
                 let limit = humantime::format_duration(self.context.policy.linger);
                 Cause::Said(format!("{name} did not acknowledge {unsent} bytes within {limit}"))
@@ -124,7 +140,13 @@ impl Spread {
         let sink = &mut self.sinks[index];
         sink.stage = Stage::Gone;
         self.has_news = true;
-        let Some(mut end) = sink.end.take() else { return };
+        let end = sink.end.take();
+        self.leave_unless_wanted(turn.now());
+        let Some(mut end) = end else { return };
+        if resets {
+            end.excuse(turn, || why(self.ended.as_ref()));
+        }
+        let sink = &mut self.sinks[index];
         if let Some(program) = end.take_program() {
             self.children.push((Some(SinkId(index)), program.into_child(turn)));
         }
@@ -150,7 +172,7 @@ impl Spread {
         let orderly = is_well && self.supply == Supply::Ended && !self.is_stopped;
         let leaving = self.parting.get_or_insert_with(|| Leaving::new(!orderly, turn.now()));
         let (resets, sent) = (leaving.resets, source.has_layers());
-        let farewell = Farewell { pools: &self.context.pools, orderly: !resets, resets, sent, drops: false };
+        let farewell = Farewell { pools: &self.context.pools, orderly: !resets, resets, sent, rest: Rest::Judged };
         match leaving.look(source, turn, &farewell, self.context.policy.linger) {
             Lingering::Over => {}
             Lingering::Failed(fault) => {
@@ -161,12 +183,13 @@ impl Spread {
             Lingering::Waiting => return false,
             Lingering::Busy => return true,
         }
-        let (is_lost, name) = (!resets && sent && leaving.linger.is_lost(), source.name(true));
-        self.close_source(turn, resets);
+        let is_lost = !resets && sent && leaving.linger.is_lost();
         if is_lost {
             // what a layer had to say about the end did not arrive
-            self.conclude(Ended::Failed(Error::begun(headline(self.bytes()), reset_by(&name))), turn.now());
+            let error = source.as_cut(Error::begun(headline([self.counted, 0]), reset_by(&source.name(true))));
+            self.conclude(Ended::Failed(error), turn.now());
         }
+        self.close_source(turn, resets);
         false
     }
 
@@ -175,18 +198,14 @@ impl Spread {
         if std::mem::replace(&mut self.is_confirmed, true) {
             return;
         }
-        let why = match &self.ended {
-            Some(Ended::Failed(error)) => Some(error.cause().to_string()),
-            Some(Ended::Signal(_)) => Some("interrupted".into()),
-            Some(_) => Some("it had enough".into()),
-            None if self.worst.is_some() => Some("a sink failed".into()),
-            None if self.supply != Supply::Ended || self.has_enough() => Some("it had enough".into()),
-            None => None,
-        };
+        let has_all =
+            self.supply == Supply::Ended && !self.is_stopped && self.sinks.iter().all(|sink| !sink.has_failed);
         let count = self.counted;
-        if let Some(source) = self.source.as_mut().filter(|source| source.is_verified()) {
-            source.delivered(why.map_or(Ok(count), |why| Err((count, why))));
-            source.flush(turn);
+        let Some(source) = &mut self.source else { return };
+        match &self.unwritten {
+            Some(why) => source.answer(turn, Err((count, why.clone()))),
+            None if has_all && self.ended.is_none() => source.answer(turn, Ok(count)),
+            None => source.excuse(turn, || why(self.ended.as_ref())),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::error::{Cause, Error, Op};
 use crate::event::Event;
 use crate::outcome::{Ended, ExitStatus};
 use crate::reactor::Turn;
+use crate::session::end::receipts::why;
 use crate::session::end::{End, Fault, Step};
 use crate::session::parting::{headline, peer_failed};
 use crate::units::Size;
@@ -113,9 +114,15 @@ impl Spread {
         }
         match self.supply {
             Supply::Open | Supply::Held => return false,
-            Supply::Cut => sink.stage = Stage::Leaving(Leaving::new(true, turn.now())),
+            Supply::Cut => {
+                end.excuse(turn, || why(self.ended.as_ref()));
+                sink.stage = Stage::Leaving(Leaving::new(true, turn.now()));
+            }
             Supply::Ended => match end.close_write(turn) {
-                Step::Eof => sink.stage = Stage::Leaving(Leaving::new(false, turn.now())),
+                Step::Eof => {
+                    self.moved_at = turn.now();
+                    sink.stage = Stage::Leaving(Leaving::new(false, turn.now()));
+                }
                 Step::Blocked | Step::Moved(_) => return false,
                 Step::Failed(fault) => self.sink_failed(turn, index, fault),
             },
@@ -134,12 +141,16 @@ impl Spread {
 
     /// A sink failed: it is closed, and the others go on.
     pub(super) fn sink_failed(&mut self, turn: &mut Turn, index: usize, fault: Fault) {
-        let Some(end) = &self.sinks[index].end else { return };
+        let (pools, is_promised) = (&self.context.pools, self.is_promised());
+        let Some(end) = &mut self.sinks[index].end else { return };
         let kind = match &fault {
             Fault::Io(error) => Some(error.kind()),
             Fault::Layer(_) => None,
         };
-        if end.is_program() && kind == Some(ErrorKind::BrokenPipe) {
+        // nothing that it sends is wanted but the reason
+        let reason = kind.and_then(|_| end.last_words(turn, Some(pools)));
+        let fault = reason.map_or(fault, Fault::Layer);
+        if end.is_program() && kind == Some(ErrorKind::BrokenPipe) && !is_promised {
             return self.sink_has_enough(turn, index);
         }
         let is_local = !end.is_peer() && !end.is_program();
@@ -155,25 +166,38 @@ impl Spread {
     /// Closes a sink with everything that is still due to it, and says why.
     pub(super) fn drop_sink(&mut self, turn: &mut Turn, index: usize, error: Error) {
         self.sinks[index].has_failed = true;
+        if let Some(end) = &mut self.sinks[index].end {
+            end.excuse(turn, || error.cause().to_string());
+        }
         self.close_end(turn, index, true);
         self.report(error, turn.now());
     }
 
     /// A program has read all that it wanted, and its status will tell whether that was right.
     pub(super) fn sink_has_enough(&mut self, turn: &mut Turn, index: usize) {
-        self.sinks[index].has_failed = true;
+        // what it has counts; what it does not want is not waited for
+        self.count();
+        let sink = &mut self.sinks[index];
+        sink.has_failed = true;
+        if sink.at < self.taken || self.supply == Supply::Open {
+            let text = format!("{} read no further after {}", sink.name(), Size(sink.at).told());
+            self.context.observer.observe(&Event::Note { verbosity: 1, text });
+        }
         self.close_end(turn, index, true);
     }
 
     /// Takes note of a sink's failure: it is told at once, or, if it is the only one, as the failure of the whole.
     pub(super) fn report(&mut self, error: Error, now: Instant) {
         self.has_news = true;
+        if self.ended.is_none() {
+            self.unwritten.get_or_insert_with(|| error.cause().to_string());
+        }
         if self.sinks.len() == 1 {
             return self.conclude(Ended::Failed(error), now);
         }
         self.context.observer.observe(&Event::Error { session: None, reason: error.line() });
         let worst = *self.worst.get_or_insert(error.status());
-        if self.live().next().is_none() && self.supply < Supply::Ended {
+        if self.live().next().is_none() && self.supply != Supply::Ended {
             self.conclude(Ended::Told(worst), now);
         }
     }
@@ -183,7 +207,7 @@ impl Spread {
         let sink = &self.sinks[index];
         match self.sinks.len() {
             1 => headline([sink.at, 0]),
-            _ => format!("{} stopped after {}", sink.name(), Size(sink.at).human()),
+            _ => format!("{} stopped after {}", sink.name(), Size(sink.at).told()),
         }
     }
 
@@ -193,7 +217,10 @@ impl Spread {
         let is_peer = sink.end.as_ref().is_some_and(End::is_peer);
         match (fault, self.sinks.len()) {
             (Fault::Layer(error), 1) => error,
-            (Fault::Layer(error), _) => Error::begun(headline, Cause::Said(error.line())).with_status(error.status()),
+            // how far it came is told once, and by its own count
+            (Fault::Layer(error), _) => {
+                Error::begun(headline, Cause::Said(error.cause().to_string())).with_status(error.status())
+            }
             (Fault::Io(error), 1) if is_peer => self.as_cut(index, peer_failed(headline, &sink.name(), error)),
             (Fault::Io(error), 1) => Error::new(Op::Write, sink.name(), error),
             (Fault::Io(error), _) if is_peer && is_reset(&error) => {

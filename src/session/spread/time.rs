@@ -5,12 +5,13 @@
 //! A sink holds the others back while the ring is full because of it, and another sink has taken everything there is.
 //! The time in which that is so is added up until the ring is half empty again. When it comes to [`PATIENCE`], the
 //! sinks that keep the oldest block of the ring from going are closed by a reset. So one that is only late now and then
-//! is left alone, and so is everybody while all of them are slow, or the source is.
+//! is left alone, and so is everybody while all of them are slow, or the source is. A sink that is not open yet is judged
+//! as one that takes nothing; whoever opens it is told ([`Spread::take_overdue`]).
 
 use std::time::{Duration, Instant};
 
 use super::sink::{Sink, Stage};
-use super::{Spread, Supply};
+use super::{SinkId, Spread, Supply};
 use crate::error::{Cause, Error};
 use crate::outcome::{Ended, ExitStatus};
 use crate::plan::pipe::OnSlow;
@@ -73,7 +74,7 @@ impl Spread {
             self.waited += now.saturating_duration_since(since);
         }
         let is_due = self.supply == Supply::Open && !self.ring.has_room();
-        let is_judged = is_due && self.live().all(Sink::is_open) && self.live().any(|sink| sink.at >= self.taken);
+        let is_judged = is_due && self.live().any(|sink| sink.is_open() && sink.at >= self.taken);
         if !is_judged {
             return;
         }
@@ -84,7 +85,12 @@ impl Spread {
         self.waited = Duration::ZERO;
         for index in 0..self.sinks.len() {
             let sink = &self.sinks[index];
-            if sink.is_open() && self.ring.is_held_by(sink.at) {
+            if !self.ring.is_held_by(sink.at) {
+                continue;
+            }
+            if matches!(sink.stage, Stage::Expected) {
+                self.overdue.push(SinkId(index));
+            } else if sink.is_open() {
                 let limit = humantime::format_duration(PATIENCE);
                 let cause = Cause::Said(format!("it held the others back for {limit}"));
                 let error = Error::begun(self.how_far(index), cause).with_status(ExitStatus::Network);

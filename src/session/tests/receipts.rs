@@ -125,7 +125,7 @@ fn a_sink_that_fails_is_told_to_the_sender_and_is_status_5_here() {
     assert!(driver.was_reset(1));
     let (_, ended, failure) = as_heard(&driver, false);
     let failure = failure.expect("told");
-    assert!(failure.starts_with("transfer failed after 3 B: the receiver could not write: "), "{failure}");
+    assert!(failure.starts_with("sending failed after 3 B: the receiver could not write: "), "{failure}");
     assert!(!ended);
 }
 
@@ -141,7 +141,7 @@ fn a_bad_receipt_is_status_4_and_names_the_cause() {
         let mut driver = drive(Plot::local(vec![data("payload"), Read::End], vec![]), peer(reads, vec![]), plain());
         let outcome = driver.finish();
         assert_eq!(summary(&outcome), ("failed", 4));
-        let wanted = "transfer failed after 7 B: the receiver could not write: no space left on device";
+        let wanted = "sending failed after 7 B: the receiver could not write: no space left on device";
         assert_eq!(line(&outcome), wanted);
     }
 }
@@ -208,7 +208,7 @@ fn a_signal_or_a_source_that_fails_never_says_the_end() {
         let (plain, ended, failure) = as_heard(&driver, false);
         assert_eq!((plain.as_str(), ended), ("half", false));
         let failure = failure.expect("told");
-        assert!(failure.starts_with("transfer failed after 4 B: the peer stopped: "), "{failure}");
+        assert!(failure.starts_with("receiving failed after 4 B: the peer stopped: "), "{failure}");
     }
 }
 

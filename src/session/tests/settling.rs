@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::descriptors::{descriptor, drop_nothing, file_of, file_with, local_end, run, socket_end};
@@ -63,6 +63,38 @@ fn peer() -> (End, TcpStream) {
     (socket_end(near.into(), Family::Tcp, None), far)
 }
 
+/// A disk that is done once it has been at work for this long, by the clock of the session.
+struct SlowDisk {
+    session: Session,
+    release: Sender<()>,
+    takes: Duration,
+    since: Option<Instant>,
+}
+
+impl Task for SlowDisk {
+    fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        self.session.start(turn)
+    }
+
+    fn turn(&mut self, turn: &mut Turn) -> Park {
+        let park = self.session.turn(turn);
+        if self.session.is_settling() && *self.since.get_or_insert(turn.now()) + self.takes <= turn.now() {
+            let _ = self.release.send(());
+        }
+        park
+    }
+}
+
+fn context(policy: Policy) -> Context {
+    Context {
+        number: 1,
+        policy: policy.into(),
+        pools: Pools::new(64 * 1024, 256 * 1024),
+        meter: Arc::new(Meter::default()),
+        observer: Rc::new(Log::default()),
+    }
+}
+
 /// Stops its session as soon as the disk is at work for it.
 struct Stopper(Session);
 
@@ -82,13 +114,7 @@ impl Task for Stopper {
 }
 
 fn run_until_settling(local: End, peer: End) -> Outcome {
-    let context = Context {
-        number: 1,
-        policy: Policy { max_time: Some(Duration::from_secs(20)), ..receiving() }.into(),
-        pools: Pools::new(64 * 1024, 256 * 1024),
-        meter: Arc::new(Meter::default()),
-        observer: Rc::new(Log::default()),
-    };
+    let context = context(Policy { max_time: Some(Duration::from_secs(20)), ..receiving() });
     let session = Session::new(local, peer, context, Instant::now());
     Reactor::new().unwrap().run(Box::new(Stopper(session))).unwrap()
 }
@@ -151,13 +177,7 @@ fn a_time_limit_leaves_the_old_file_even_while_the_disk_is_at_work() {
         let far = if closes { None } else { Some(far) };
         let (release, released) = channel::<()>();
         let writer = home.writer().synced_by(move |_| released.recv().map_err(|_| io::ErrorKind::Other.into()));
-        let context = Context {
-            number: 1,
-            policy: Policy { max_time: Some(Duration::from_millis(100)), ..receiving() }.into(),
-            pools: Pools::new(64 * 1024, 256 * 1024),
-            meter: Arc::new(Meter::default()),
-            observer: Rc::new(Log::default()),
-        };
+        let context = context(Policy { max_time: Some(Duration::from_millis(100)), ..receiving() });
         let session = Session::new(local_end(None, Some(writer)), end, context, Instant::now());
         let outcome = Reactor::new().unwrap().run(Box::new(super::descriptors::Alone(session))).unwrap();
         assert_eq!(summary(&outcome), ("failed", 3));
@@ -206,12 +226,17 @@ fn a_slow_disk_is_no_silence_of_the_peer() {
     let (home, (end, far)) = (Home::new(), peer());
     drop(far);
     // several times the limit, as nothing else moves
-    let slow = |file: &File| {
-        std::thread::sleep(Duration::from_millis(300));
-        file.sync_all()
-    };
-    let policy = Policy { idle: Some(Duration::from_millis(60)), ..receiving() };
-    let outcome = run(local_end(None, Some(home.writer().synced_by(slow))), end, policy);
+    let idle = Duration::from_millis(60);
+    let (release, released) = channel();
+    let slow = move |file: &File| released.recv().map_err(io::Error::other).and_then(|()| file.sync_all());
+    let session = Session::new(
+        local_end(None, Some(home.writer().synced_by(slow))),
+        end,
+        context(Policy { idle: Some(idle), max_time: Some(Duration::from_secs(20)), ..receiving() }),
+        Instant::now(),
+    );
+    let task = SlowDisk { session, release, takes: idle * 4, since: None };
+    let outcome = Reactor::new().unwrap().run(Box::new(task)).unwrap();
     assert_eq!(summary(&outcome), ("clean", 0));
     assert_eq!(home.content(), "");
 }

@@ -1,5 +1,6 @@
 //! Spreads over scripts with a clock of their own, and over real descriptors.
 
+mod awkward;
 mod property;
 mod real;
 mod rules;

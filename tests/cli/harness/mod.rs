@@ -10,6 +10,7 @@ pub mod link;
 pub mod peer;
 pub mod proc;
 pub mod pty;
+pub mod tmux;
 pub mod tool;
 
 pub use child::{Input, Program, Running, Sink, haul};

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io::{self, Read};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::super::descriptors::{
@@ -23,6 +24,7 @@ use crate::plan::pipe::OnSlow;
 use crate::reactor::{Park, Reactor, Task, Turn};
 use crate::session::carrier::Pools;
 use crate::session::end::{End, Side};
+use crate::session::limits::soonest;
 use crate::session::policy::Policy;
 use crate::session::spread::{Context, SinkId, Spread};
 use crate::sys::{self, Access};
@@ -34,6 +36,8 @@ struct Alone {
     first: Vec<(SinkId, End)>,
     late: Vec<(SinkId, End)>,
     watched: SinkId,
+    /// Dropped at this time.
+    release: Option<(Instant, Sender<()>)>,
     /// The programs that were left at the end.
     programs: Rc<RefCell<Programs>>,
 }
@@ -47,6 +51,10 @@ impl Task for Alone {
 
     fn turn(&mut self, turn: &mut Turn) -> Park {
         let park = self.spread.turn(turn);
+        self.release.take_if(|(at, _)| *at <= turn.now());
+        if let (Park::Wait, Some((at, _))) = (&park, &self.release) {
+            turn.deadline(soonest([self.spread.deadline(turn.now()), Some(*at)]));
+        }
         let children = self.spread.take_children().into_iter();
         self.programs.borrow_mut().extend(children.map(|(sink, child)| (sink.is_none(), child)));
         if self.spread.delivered(self.watched) < 100_000 || self.late.is_empty() {
@@ -64,11 +72,20 @@ struct Terms {
     stop_at: Option<u64>,
     /// Sinks from this one on are attached only when the first has taken something.
     late_from: usize,
+    /// To be dropped when the silence of a program that has exited at once has had its say.
+    release: Option<Sender<()>>,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Terms { policy: drop_nothing(), on_slow: OnSlow::Wait, buffer: None, stop_at: None, late_from: usize::MAX }
+        Terms {
+            policy: drop_nothing(),
+            on_slow: OnSlow::Wait,
+            buffer: None,
+            stop_at: None,
+            late_from: usize::MAX,
+            release: None,
+        }
     }
 }
 
@@ -101,7 +118,8 @@ fn run_with_programs(source: End, sinks: Vec<End>, terms: Terms) -> (Outcome, Ve
     let late = first.split_off(terms.late_from.min(first.len()));
     let watched = first[0].0;
     let programs = Rc::default();
-    let task = Alone { spread, first, late, watched, programs: Rc::clone(&programs) };
+    let release = terms.release.map(|release| (Instant::now() + Duration::from_millis(1500), release));
+    let task = Alone { spread, first, late, watched, release, programs: Rc::clone(&programs) };
     let outcome = Reactor::new().unwrap().run(Box::new(task)).unwrap();
     let told = log.0.borrow();
     let routes = told.iter().filter_map(|event| match event {
@@ -363,16 +381,21 @@ fn what_a_program_says_is_dropped_and_does_not_hold_it_up() {
 #[test]
 fn a_program_that_has_exited_is_read_to_its_end_however_long_a_sink_stalls() {
     for buffer in [None, Some(10_000)] {
-        let ((reader, writer), output) = (io::pipe().unwrap(), tempfile::tempfile().unwrap());
-        let mut command = std::process::Command::new("sh");
-        command.args(["-c", "sleep 1.5; cat"]).stdin(reader).stdout(output.try_clone().unwrap());
-        let mut slow = command.spawn().unwrap();
-        drop(command);
+        let ((reader, writer), (release, released)) = (io::pipe().unwrap(), channel());
+        let slow = Far::spawn(reader, move |far| {
+            let mut heard = Vec::new();
+            let _ = released.recv();
+            far.read_to_end(&mut heard).unwrap();
+            heard
+        });
         let ends = vec![local_end(None, Some(descriptor(writer, Access::Write)))];
         // a pipe full of it is still to be read when the program is gone
-        let (outcome, ..) = run(program("head -c 120000 /dev/zero"), ends, Terms { buffer, ..Terms::default() });
+        let (outcome, ..) = run(
+            program("head -c 120000 /dev/zero"),
+            ends,
+            Terms { buffer, release: Some(release), ..Terms::default() },
+        );
         assert_eq!((outcome.status().code(), outcome.bytes), (0, [120_000, 0]), "{buffer:?} {outcome:?}");
-        assert!(slow.wait().unwrap().success());
-        assert_eq!(output.metadata().unwrap().len(), 120_000);
+        assert_eq!(slow.join().len(), 120_000);
     }
 }

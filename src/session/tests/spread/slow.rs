@@ -48,7 +48,6 @@ fn nobody_is_dropped_while_nobody_waits() {
         (vec![data("few"), Read::Block, Read::Block], vec![greedy(), stuck()], OnSlow::Drop),
         (long(1000), vec![stuck()], OnSlow::Drop),
         (long(1000), vec![greedy(), stuck()], OnSlow::Wait),
-        (long(1000), vec![greedy(), greedy().late()], OnSlow::Drop),
     ];
     for (source, sinks, on_slow) in cases {
         let mut stage = Stage::new(Part::says(source), sinks, rules(on_slow));
@@ -58,6 +57,20 @@ fn nobody_is_dropped_while_nobody_waits() {
             stage.rest();
         }
         assert!(stage.complaints().is_empty());
+    }
+}
+
+#[test]
+fn a_sink_that_is_not_open_holds_the_others_back_as_well() {
+    for (on_slow, is_overdue) in [(OnSlow::Drop, true), (OnSlow::Wait, false)] {
+        let sinks = vec![greedy(), greedy().late()];
+        let mut stage = Stage::new(Part::says(long(1000)), sinks, Rules { on_slow, ..Rules::default() });
+        stage.rest();
+        assert!(stage.spread.take_overdue().is_empty(), "it has its time");
+        stage.bench.now += Duration::from_secs(2);
+        stage.rest();
+        assert_eq!(!stage.spread.take_overdue().is_empty(), is_overdue);
+        assert!(stage.complaints().is_empty(), "whoever opens it knows what to say");
     }
 }
 

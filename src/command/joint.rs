@@ -1,0 +1,341 @@
+//! What the connections of one command have in common, and how each is joined to its local side.
+
+use std::os::unix::ffi::OsStrExt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::copy::Copier;
+use super::link::Link;
+use super::mover::Mover;
+use super::surroundings::variables;
+use crate::endpoint::open::Opened;
+use crate::endpoint::process;
+use crate::endpoint::{Transport, printed, stdio};
+use crate::error::Error;
+use crate::escape::Escaped;
+use crate::event::Observer;
+use crate::layer::Layer;
+use crate::layer::crlf::Crlf;
+use crate::layer::stack::Stack;
+use crate::layer::verify::Verify;
+use crate::meter::Meter;
+use crate::plan::address::Program;
+use crate::plan::{Flow, Local, Transfer};
+use crate::reactor::Turn;
+use crate::session::carrier::Pools;
+use crate::session::end::{End, Side};
+use crate::session::policy::Policy;
+use crate::session::share::{Common, Share};
+use crate::session::tap::Tap;
+use crate::session::{Context, Session};
+use crate::sys;
+
+/// What every link of one command has in common.
+#[derive(Clone)]
+pub(super) struct Joint {
+    /// How bytes move and how it ends.
+    pub(super) transfer: Transfer,
+    /// What is joined to each connection.
+    pub(super) local: Local,
+    /// Where carriers come from.
+    pub(super) pools: Rc<Pools>,
+    /// Counts what is delivered.
+    pub(super) meter: Arc<Meter>,
+    /// Hears of everything.
+    pub(super) observer: Rc<dyn Observer>,
+    /// Who copies what passes (`-o`).
+    pub(super) copier: Option<Copier>,
+    /// How long a program may take between SIGHUP, SIGTERM and SIGKILL.
+    pub(super) grace: Duration,
+    /// There is one link and no other: nobody waits while it takes a long turn.
+    alone: bool,
+    /// Somebody at a terminal may be told what is waited for.
+    hint: bool,
+    /// Longest silence of one direction after the other has ended.
+    half_close: Option<Duration>,
+    /// The rules of each session, where there are many sessions.
+    shared: Option<Rc<Policy>>,
+    /// The rate that all links share.
+    total: Option<Arc<Common>>,
+}
+
+impl Joint {
+    /// What a plan says, with pools of their own.
+    pub(super) fn new(transfer: Transfer, local: Local, grace: Duration, observer: Rc<dyn Observer>) -> Self {
+        let size = |default| transfer.buffer.map_or(default, |size| size.0 as usize);
+        let pools = Pools::new(size(BUFFER), size(PIPE));
+        let hint = local == Local::Stdio && sys::stderr_columns().is_some();
+        Joint {
+            transfer,
+            local,
+            pools,
+            meter: Arc::new(Meter::default()),
+            observer,
+            copier: None,
+            grace,
+            alone: true,
+            hint,
+            half_close: None,
+            shared: None,
+            total: None,
+        }
+    }
+
+    /// The same between two peers, for many at once.
+    pub(super) fn for_relay(self, half_close: Duration, total: Option<Arc<Common>>, meter: Arc<Meter>) -> Self {
+        let size = |default| self.transfer.buffer.map_or(default, |size| size.0 as usize);
+        let pools = Pools::new(size(BUFFER), size(RELAY_PIPE));
+        Joint { pools, meter, alone: false, hint: false, half_close: Some(half_close), total, ..self }
+    }
+
+    /// The same, with what passes copied.
+    pub(super) fn with_copier(self, copier: Option<Copier>) -> Self {
+        Joint { copier, ..self }
+    }
+
+    /// The same, for many links at once.
+    pub(super) fn for_many(self) -> Self {
+        Joint { alone: false, ..self }
+    }
+
+    /// The same with other rules for how bytes move.
+    pub(super) fn with_transfer(&self, transfer: Transfer) -> Self {
+        let joint = Joint { transfer, ..self.clone() };
+        Joint { shared: Some(joint.policy().into()), ..joint }
+    }
+
+    /// The rules of each session.
+    pub(super) fn policy(&self) -> Policy {
+        let transfer = &self.transfer;
+        Policy {
+            flow: transfer.flow,
+            stdin: transfer.stdin,
+            shutdown: transfer.shutdown,
+            after_peer_eof: transfer.after_peer_eof,
+            quit_after: transfer.quit_after,
+            linger: transfer.linger,
+            grace: GRACE,
+            idle: transfer.idle,
+            max_time: transfer.max_time,
+            max_bytes: transfer.max_bytes,
+            stop_at: None,
+            one_way: false,
+            rate: transfer.rate,
+            block: transfer.block.map_or(BLOCK, |size| size.0 as usize),
+            budget: if self.alone { LONG_TURN } else { TURN },
+            splice: transfer.splice,
+            widen: transfer.splice && transfer.buffer.is_none(),
+            hint: self.hint,
+        }
+    }
+
+    /// What a session needs besides its ends.
+    pub(super) fn context(&self, number: u64) -> Context {
+        Context {
+            number,
+            policy: self.shared.clone().unwrap_or_else(|| self.policy().into()),
+            pools: Rc::clone(&self.pools),
+            meter: Arc::clone(&self.meter),
+            observer: Rc::clone(&self.observer),
+        }
+    }
+
+    /// True if bytes from the local side go to the peer.
+    pub(super) fn sends(&self) -> bool {
+        self.transfer.flow != Flow::ReceiveOnly && self.transfer.stdin
+    }
+
+    /// True if bytes from the peer go to the local side.
+    pub(super) fn receives(&self) -> bool {
+        self.transfer.flow != Flow::SendOnly
+    }
+
+    /// True if anything goes to the peer, be it only a banner.
+    pub(super) fn writes(&self) -> bool {
+        self.sends() || !self.transfer.banner.is_empty()
+    }
+
+    /// Whether the connection is read, and whether it is written: greetings and receipts go both ways whatever the
+    /// payload does.
+    pub(super) fn ways(&self) -> (bool, bool) {
+        let verify = self.transfer.verify;
+        (verify || self.transfer.flow != Flow::SendOnly, verify || self.writes())
+    }
+
+    /// True if there are line ends to convert on the way to the peer (`-C`).
+    pub(super) fn converts(&self) -> bool {
+        self.transfer.crlf && self.writes()
+    }
+
+    /// What stands between the bytes of a connection that comes up now and its wire; `None` for nothing.
+    pub(super) fn layers(&self, now: Instant) -> Option<Stack> {
+        layers(self.converts(), self.transfer.verify.then_some(now))
+    }
+
+    /// Standard input and output, as far as this plan uses them; `None` where a program stands there.
+    ///
+    /// # Errors
+    /// Standard input is a directory; the file of `--out` cannot be made.
+    pub(super) fn open_stdio(&self) -> Result<Option<Transport>, Error> {
+        match self.local {
+            Local::Stdio => self.open_local(self.sends(), self.transfer.flow != Flow::SendOnly).map(Some),
+            Local::Program(_) => Ok(None),
+        }
+    }
+
+    /// Standard input and output, or what stands in its place (`--out`).
+    ///
+    /// # Errors
+    /// As [`Joint::open_stdio`].
+    pub(super) fn open_local(&self, reads: bool, writes: bool) -> Result<Transport, Error> {
+        let mut local = match &self.transfer.out {
+            Some(path) if writes => stdio::open_with_out(reads, path)?,
+            _ => stdio::open(reads, writes)?,
+        };
+        if self.transfer.fsync {
+            local.sync_before_close();
+        }
+        Ok(local)
+    }
+
+    /// That as an end.
+    pub(super) fn local_end(&self, transport: Transport) -> End {
+        let reading = "standard input".into();
+        let writing = match &self.transfer.out {
+            Some(path) => Escaped(path.as_os_str().as_bytes()).to_string(),
+            None => "standard output".into(),
+        };
+        End::new(transport, Side::Local { reading, writing }, None)
+    }
+
+    /// A session that was begun, with the wait for its programs.
+    pub(super) fn link(&self, session: Session, number: u64) -> Link {
+        self.link_of(Mover::Session(Box::new(session)), number)
+    }
+
+    /// The same for whatever moves bytes.
+    pub(super) fn link_of(&self, mover: Mover, number: u64) -> Link {
+        Link::new(mover, number, self.grace, Rc::clone(&self.observer))
+    }
+
+    /// Joins a connection to standard input and output, or to a program started for it.
+    ///
+    /// # Errors
+    /// The program cannot be started, or epoll refuses.
+    pub(super) fn join(
+        &self,
+        turn: &mut Turn,
+        opened: Opened,
+        stdio: Option<Transport>,
+        number: u64,
+    ) -> Result<Link, Error> {
+        let near = match (&self.local, stdio) {
+            (Local::Program(program), _) => match program_end(program, &opened) {
+                Ok(near) => near,
+                Err(error) => {
+                    // a FIN would be an empty answer
+                    let _ = opened.transport.close(turn, true);
+                    return Err(error);
+                }
+            },
+            (Local::Stdio, stdio) => self.local_end(stdio.unwrap_or(Transport::Descriptors(Default::default()))),
+        };
+        let mut opened = opened;
+        if self.transfer.fsync {
+            opened.transport.sync_before_close();
+        }
+        let tap = self.copier.as_ref().map(|copier| copier.tap(number));
+        self.join_ends(turn, near, far_end(opened, self.layers(turn.now())), number, tap)
+    }
+
+    /// Joins a connection to whatever it is for.
+    ///
+    /// # Errors
+    /// epoll refuses.
+    pub(super) fn join_ends(
+        &self,
+        turn: &mut Turn,
+        near: End,
+        far: End,
+        number: u64,
+        tap: Option<Tap>,
+    ) -> Result<Link, Error> {
+        let session = Session::new(near, far, self.context(number), turn.now());
+        let share = self.total.clone().map(Share::new);
+        let session = session.with_share(share).with_half_close(self.half_close);
+        let mut session = session.with_tap(tap).with_banner(&self.transfer.banner);
+        if let Err(error) = session.start(turn) {
+            session.kill_programs();
+            return Err(error);
+        }
+        Ok(self.link(session, number))
+    }
+}
+
+/// A program that is started for a connection.
+///
+/// # Errors
+/// It cannot be started.
+pub(super) fn program_end(program: &Program, opened: &Opened) -> Result<End, Error> {
+    let (both, child) = process::start(program, &variables(opened))?;
+    let name = String::from_utf8_lossy(child.name()).into_owned();
+    Ok(End::new(Transport::Descriptors(both), Side::Program(name), None).with_program(child))
+}
+
+/// What stands on a connection: line ends that are converted, receipts from the time that they are waited for.
+pub(super) fn layers(crlf: bool, verify: Option<Instant>) -> Option<Stack> {
+    let mut layers: Vec<Box<dyn Layer>> = Vec::new();
+    if crlf {
+        layers.push(Box::new(Crlf::new()));
+    }
+    if let Some(now) = verify {
+        layers.push(Box::new(Verify::new(now)));
+    }
+    (!layers.is_empty()).then(|| Stack::new(layers, LAYER_BUFFER))
+}
+
+/// The end that was opened or accepted, with what stands on it.
+pub(super) fn far_end(opened: Opened, stack: Option<Stack>) -> End {
+    let Opened { transport, peer, local, cut, child, .. } = opened;
+    // the usual client of a Unix socket has no name: what it came to has
+    let peer = if peer == printed::UNNAMED { format!("a client of {local}") } else { peer };
+    let side = match (transport.is_remote(), &child) {
+        (true, _) => Side::Peer(peer),
+        (false, Some(_)) => Side::Program(peer),
+        (false, None) => Side::Local { reading: peer.clone(), writing: peer },
+    };
+    let mut far = End::new(transport, side, stack);
+    if let Some(child) = child {
+        far = far.with_program(child);
+    }
+    if cut.is_some() {
+        far.mark_cut();
+    }
+    far
+}
+
+/// Bytes in a buffer of ours: beyond this reads gain nothing.
+const BUFFER: usize = 256 * 1024;
+
+/// Bytes in a kernel pipe of ours: what an unprivileged process may have.
+const PIPE: usize = 1 << 20;
+
+/// The same between peers: many are leased when many sinks are slow, and all together have a limit (pipe(7),
+/// /proc/sys/fs/pipe-user-pages-soft).
+const RELAY_PIPE: usize = 256 * 1024;
+
+/// Bytes at each seam of a layer: what one call of a layer that copies moves.
+const LAYER_BUFFER: usize = 16 * 1024;
+
+/// Bytes by one system call.
+const BLOCK: usize = 1 << 20;
+
+/// Bytes that one direction of many sessions moves in one turn: a fraction of a millisecond.
+const TURN: u64 = 1 << 20;
+
+/// The same where nobody else waits: an epoll_wait a mebibyte would cost one part in fifty.
+const LONG_TURN: u64 = 8 << 20;
+
+/// How long a signal lets what is in transit go on.
+const GRACE: Duration = Duration::from_millis(500);

@@ -1,0 +1,64 @@
+//! How long what is not open yet is waited for, and what is told of it.
+
+use std::time::Instant;
+
+use super::{Piping, Stage};
+use crate::command::entry::Entry;
+use crate::error::{Cause, Error};
+use crate::outcome::{Ended, ExitStatus, Outcome};
+use crate::plan::pipe::OnSlow;
+use crate::reactor::Turn;
+use crate::session::spread;
+
+impl Piping {
+    /// True if sinks are attached as they come, and the source does not wait for them.
+    pub(super) fn begins_early(&self) -> bool {
+        self.is_buffered() || self.plan.on_slow == OnSlow::Drop && self.plan.sinks.len() > 1
+    }
+
+    /// `--watchdog`: why nothing has moved for so long, if it has not while something is being opened.
+    pub(super) fn overdue(&self, now: Instant) -> Option<Error> {
+        let limit = self.plan.watchdog.filter(|_| self.watched_until().is_some_and(|until| until <= now))?;
+        let cause = || Cause::Said(format!("nothing moved for {}", humantime::format_duration(limit)));
+        let waited_for = self.entries.iter().find_map(|entry| entry.unopened(cause()));
+        waited_for.map(|error| error.with_status(ExitStatus::TimeLimit))
+    }
+
+    pub(super) fn watched_until(&self) -> Option<Instant> {
+        Some(self.began? + self.plan.watchdog?)
+    }
+
+    /// Gives up the sinks that are not open after they have held the others back for too long; true if there were any.
+    pub(super) fn give_up_overdue(&mut self, turn: &mut Turn) -> bool {
+        let Stage::Moving(link) = &mut self.stage else { return false };
+        let Some(spread) = link.spread() else { return false };
+        let overdue = spread.take_overdue();
+        for id in &overdue {
+            let Some(at) = self.pending.iter().position(|(_, pending)| pending == id) else { continue };
+            let entry = &mut self.entries[self.pending[at].0];
+            let limit = humantime::format_duration(spread::PATIENCE);
+            // one that has opened meanwhile is attached in the next turn
+            let sentence = format!("it held the others back for {limit}");
+            let Some(error) = entry.unopened(Cause::Said(sentence)) else { continue };
+            entry.abandon(turn);
+            self.pending.remove(at);
+            spread.failed_to_open(*id, error.with_status(ExitStatus::Network), turn.now());
+        }
+        !overdue.is_empty()
+    }
+
+    /// A time limit that has passed while a sink was not open yet says which.
+    pub(super) fn name_the_unopened(&self, outcome: Outcome) -> Outcome {
+        let ended = match outcome.ended {
+            Ended::Failed(error) if error.status() == ExitStatus::TimeLimit => {
+                let pending = self.pending.iter().map(|(index, _)| &self.entries[*index]);
+                let names: Vec<String> = pending.filter(|entry| !entry.is_open()).map(Entry::name).collect();
+                let sentence = format!("{}; not open: {}", error.cause(), names.join(", "));
+                let named = |error: Error| error.with_cause(Cause::Said(sentence)).with_status(ExitStatus::TimeLimit);
+                Ended::Failed(if names.is_empty() { error } else { named(error) })
+            }
+            ended => ended,
+        };
+        Outcome { ended, ..outcome }
+    }
+}

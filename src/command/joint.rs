@@ -82,10 +82,17 @@ impl Joint {
         }
     }
 
-    /// The same between two peers, for many at once.
-    pub(super) fn for_relay(self, half_close: Duration, total: Option<Arc<Common>>, meter: Arc<Meter>) -> Self {
+    /// The same between two peers, for many at once, on one of so many threads.
+    pub(super) fn for_relay(
+        self,
+        half_close: Duration,
+        total: Option<Arc<Common>>,
+        meter: Arc<Meter>,
+        shards: usize,
+    ) -> Self {
         let size = |default| self.transfer.buffer.map_or(default, |size| size.0 as usize);
-        let pools = Pools::new(size(BUFFER), size(RELAY_PIPE));
+        let long = if self.transfer.buffer.is_some() { 0 } else { PIPE };
+        let pools = Pools::with_some_long(size(BUFFER), size(RELAY_PIPE), long, shards);
         Joint { pools, meter, alone: false, hint: false, half_close: Some(half_close), total, ..self }
     }
 
@@ -321,8 +328,8 @@ const BUFFER: usize = 256 * 1024;
 /// Bytes in a kernel pipe of ours: what an unprivileged process may have.
 const PIPE: usize = 1 << 20;
 
-/// The same between peers: many are leased when many sinks are slow, and all together have a limit (pipe(7),
-/// /proc/sys/fs/pipe-user-pages-soft).
+/// The same between peers, but for the first few: many are leased when many sinks are slow, and all together have a
+/// limit.
 const RELAY_PIPE: usize = 256 * 1024;
 
 /// Bytes at each seam of a layer: what one call of a layer that copies moves.

@@ -118,7 +118,7 @@ impl Floor {
         let Blueprint { plan, observers, meter, total, scales, log, .. } = blueprint;
         let observer: Rc<dyn Observer> = Rc::new(Everybody(Arc::clone(observers)));
         let joint = Joint::new(plan.transfer.clone(), Local::Stdio, plan.serving.grace, observer);
-        let joint = joint.for_relay(plan.half_close, total.clone(), Arc::clone(meter));
+        let joint = joint.for_relay(plan.half_close, total.clone(), Arc::clone(meter), blueprint.threads);
         let names = Names::new(plan.resolve_every);
         let places =
             plan.pairs.iter().zip(scales).map(|(pair, scales)| Place::of(pair, Arc::clone(scales), &joint, &names));

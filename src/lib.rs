@@ -14,7 +14,7 @@
 //!
 //! | room | what it is | imports of ours besides the vocabulary |
 //! |---|---|---|
-//! | [`error`] [`escape`] [`event`] [`outcome`] [`buffer`] [`meter`] [`units`] | the vocabulary: everybody may use it | each other |
+//! | [`error`] [`escape`] [`event`] [`outcome`] [`buffer`] [`dice`] [`meter`] [`units`] | the vocabulary: everybody may use it | each other |
 //! | [`cli`] | the only folder that knows clap: words in, a [`plan::Plan`] out | `plan` |
 //! | [`plan`] | every decision, validated, as pure data | nothing |
 //! | [`command`] | what a subcommand does; the only place that joins everything | all but `cli` |
@@ -33,6 +33,7 @@
 //! - **Session**: two ends and two pumps. **Parting**: its last part: deliver, linger, close or reset.
 //! - **Settling**: what a written file needs before it counts as written: fsync, and a whole file its name.
 //! - **Tap**: looks at the bytes of a session on their way, for a copy; it changes none.
+//! - **Faults**: seeded mischief in one direction of a session (`--delay`, `--corrupt`, …); without them it keeps zero copy.
 //! - **Hub**: many clients around one standard input and output. **Link**: a session and the wait for its programs.
 //!   **Spread**: one source, many sinks, and a ring of memory between them.
 //!   **Gate**: who may come in, and how many at once. **Errand**: the command of `--then`.
@@ -69,6 +70,7 @@
 pub mod buffer;
 pub mod cli;
 pub mod command;
+pub mod dice;
 pub mod endpoint;
 pub mod error;
 pub mod escape;

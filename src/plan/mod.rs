@@ -4,6 +4,7 @@ pub mod address;
 pub mod advice;
 pub mod dialogue;
 mod explain;
+pub mod faults;
 pub mod pipe;
 pub mod policy;
 mod proof;

@@ -40,6 +40,11 @@ impl Pools {
         self.buffers.lease()
     }
 
+    /// How much a buffer holds.
+    pub fn buffer_size(&self) -> usize {
+        self.buffers.capacity()
+    }
+
     /// Lends an empty kernel pipe.
     ///
     /// # Errors

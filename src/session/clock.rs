@@ -64,6 +64,8 @@ impl Session {
         soonest([
             by_rate[0],
             by_rate[1],
+            self.pumps[0].due(now),
+            self.pumps[1].due(now),
             self.hint_at,
             silence,
             after(self.quiet_since, policy.quit_after),

@@ -12,6 +12,7 @@
 pub mod carrier;
 mod clock;
 pub mod end;
+pub mod faults;
 pub mod hub;
 pub mod limits;
 mod linger;
@@ -265,6 +266,7 @@ impl Session {
         };
         let changed = pump.route().filter(|_| pump.route() != route);
         *budget -= run.taken.min(*budget);
+        self.heed_faults(direction, budget);
         if let Some(route) = changed {
             self.tell_route(direction, route);
         }
@@ -300,6 +302,10 @@ impl Session {
             }
             Stop::SinkFailed(fault) => {
                 self.sink_failed(turn, direction, fault);
+                true
+            }
+            Stop::Reset(way) => {
+                self.reset_by_fault(direction, way, now);
                 true
             }
         };

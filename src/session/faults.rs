@@ -40,8 +40,6 @@ pub struct Faults {
     /// Bytes that reached the sink.
     delivered: u64,
     held: Held,
-    /// When the last thing held is due: nothing overtakes it.
-    last_due: Option<Instant>,
     /// How the source ended, and when that is to be known.
     ending: Option<(Instant, Ending)>,
     /// There is more to be written at once, but it is the turn of others.
@@ -84,7 +82,6 @@ impl Faults {
             taken: 0,
             delivered: 0,
             held: Held::default(),
-            last_due: None,
             ending: None,
             paused: false,
             told: false,
@@ -117,11 +114,9 @@ impl Faults {
         self.ending = Some((due, ending));
     }
 
-    fn due_of(&mut self, now: Instant, place: u64) -> Instant {
-        let due = now + varied(self.dice.derived(JITTER), place, self.way.delay, self.way.jitter);
-        let due = self.last_due.map_or(due, |last| last.max(due));
-        self.last_due = Some(due);
-        due
+    /// What was taken before may be due later: it is a queue, and what would overtake waits.
+    fn due_of(&self, now: Instant, place: u64) -> Instant {
+        now + varied(self.dice.derived(JITTER), place, self.way.delay, self.way.jitter)
     }
 
     /// Gives back room in which nothing was put.

@@ -266,10 +266,10 @@ impl Session {
         };
         let changed = pump.route().filter(|_| pump.route() != route);
         *budget -= run.taken.min(*budget);
-        self.heed_faults(direction, budget);
         if let Some(route) = changed {
             self.tell_route(direction, route);
         }
+        self.heed_faults(direction, budget);
         self.account(turn, direction, run)
     }
 

@@ -43,10 +43,11 @@ impl Held {
             false => buffer.tail() >= (buffer.capacity() / 16).max(1), // little room makes for little reads
         };
         if !self.buffers.back().is_some_and(fits) {
-            if !self.is_empty() && self.memory() + pools.buffer_size() + size_of::<Piece>() > hold {
+            if !self.is_empty() && self.memory() + pools.segment_size() + size_of::<Piece>() > hold {
                 return None;
             }
-            self.buffers.push_back(pools.buffer());
+            // a record has to find room in one
+            self.buffers.push_back(if fresh { pools.buffer() } else { pools.segment() });
         }
         self.buffers.back_mut().map(|lease| &mut **lease)
     }

@@ -128,6 +128,31 @@ fn the_jitter_is_spread_evenly_and_belongs_to_the_place() {
     assert!(varied(dice, 1, days, days) <= 2 * days);
 }
 
+#[test]
+fn a_large_buffer_is_no_reason_to_come_by_fits_and_starts() {
+    // as much may be held as one buffer has: still there is room as soon as something has gone
+    let (pools, now) = (Pools::new(1 << 20, 65536), Instant::now());
+    let mut faults = faults(&way(10, 0), 1, 1, Direction::Up, 1 << 20);
+    while put(&mut faults, &pools, &[7; 60_000], now) > 0 {}
+    assert!(faults.held.memory() > (1 << 20) - 70_000);
+    for _ in 0..100 {
+        let mut gone = 0;
+        while gone < 70_000 {
+            let count = faults.ready(now + ms(10)).unwrap().len();
+            faults.gone(count);
+            gone += count;
+        }
+        let mut taken = 0;
+        loop {
+            match put(&mut faults, &pools, &[7; 60_000], now) {
+                0 => break,
+                count => taken += count,
+            }
+        }
+        assert!(taken > 0 && faults.held.memory() <= 1 << 20);
+    }
+}
+
 proptest! {
     #[test]
     fn every_byte_comes_once_in_order_and_within_the_bounds_of_its_delay(

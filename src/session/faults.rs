@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use super::end::{End, Fault};
 use super::parting::Manner;
 use super::pump::Pump;
-use super::{Session, carrier::Pools};
+use super::{INWARD, Session, carrier::Pools, policy::Flow};
 use crate::buffer::Buffer;
 use crate::dice::Dice;
 use crate::error::{Cause, Error};
@@ -247,6 +247,9 @@ impl Session {
 
     pub(super) fn suffer(&mut self, faults: [Option<Faults>; 2]) {
         for (index, faults) in faults.into_iter().enumerate() {
+            if index == INWARD && self.context.policy.flow == Flow::SendOnly {
+                continue; // what is dropped anyway has nothing to suffer
+            }
             let chops = faults.as_ref().is_some_and(Faults::chops);
             if let Some(sink) = self.ends[1 - index].as_mut().filter(|_| chops) {
                 sink.send_apart();

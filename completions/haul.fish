@@ -28,6 +28,7 @@ complete -c haul -n "__fish_haul_needs_command" -l generate -d 'Print a generate
 man-listen\t'haul-listen(1)'
 man-connect\t'haul-connect(1)'
 man-pipe\t'haul-pipe(1)'
+man-send-udp\t'haul-send-udp(1)'
 complete-bash\t''
 complete-zsh\t''
 complete-fish\t''
@@ -37,6 +38,7 @@ complete -c haul -n "__fish_haul_needs_command" -s V -l version -d 'Print versio
 complete -c haul -n "__fish_haul_needs_command" -f -a "listen" -d 'Accept connections and join them to standard input and output, or to a program'
 complete -c haul -n "__fish_haul_needs_command" -f -a "connect" -d 'Connect to an endpoint and join it to standard input and output, or to a program'
 complete -c haul -n "__fish_haul_needs_command" -f -a "pipe" -d 'Move bytes from one endpoint to one or several others, seen and verified'
+complete -c haul -n "__fish_haul_needs_command" -f -a "send-udp" -d 'Send datagrams: words of the command line, a file, or standard input'
 complete -c haul -n "__fish_haul_needs_command" -f -a "help" -d 'Explain a subcommand, or a topic: endpoints, exit, eof, units'
 complete -c haul -n "__fish_haul_using_subcommand listen" -s p -d 'Listen on this port; 0 takes a free one' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s s -d 'Listen on this address of this machine [default: all of them]' -r
@@ -45,6 +47,12 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -l mode -d 'Permission
 complete -c haul -n "__fish_haul_using_subcommand listen" -l accept-timeout -d 'End with status 3 when the first connection has not come within T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s w -d 'The same as --idle: end with status 3 when no byte has moved either way for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l banner -d 'Send TEXT, C escapes understood, to each peer before anything else [default: nothing]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l split -d 'With -u, tell datagrams apart: line, nul or len16 [default: nothing is put between them]' -r -f -a "line\t'a newline behind each'
+nul\t'a NUL byte behind each'
+len16\t'two bytes of length, the high one first, in front of each'"
+complete -c haul -n "__fish_haul_using_subcommand listen" -s W -d 'With -u, end with status 0 when N datagrams have been received [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l source -d 'With -u and a multicast group, receive only what this host sends to it (SSM) [default: what anybody sends]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l flow-idle -d 'With -u, forget a peer that has been silent for T, and end its program [default: 60s]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l ready-fd -d 'Once listening, write ADDR:PORT and a newline to this descriptor and close it [default: to none]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l port-file -d 'Once listening, write the port, or the path of a Unix socket, to this file [default: to none]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand listen" -s e -d 'Join each connection to this program, split into words as a shell would, but run without one' -r -f -a "(__fish_complete_command)"
@@ -85,6 +93,8 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -l dscp -d 'Mark packe
 complete -c haul -n "__fish_haul_using_subcommand listen" -l ttl -d 'Hops that a packet may take, 1 to 255 [default: the system\'s, mostly 64]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l congestion -d 'Congestion control of this connection, say reno, cubic or bbr [default: the system\'s]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s l -d 'Changes nothing; for habits from other netcats'
+complete -c haul -n "__fish_haul_using_subcommand listen" -s u -d 'Receive datagrams over UDP, or with -U over a Unix socket, from every peer that sends some'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l seq -d 'With -u, read the stamps of send-udp --seq, and report what was lost, reordered and duplicated'
 complete -c haul -n "__fish_haul_using_subcommand listen" -s k -d 'Keep accepting connections, many at once, until stopped; standard input then goes to nobody'
 complete -c haul -n "__fish_haul_using_subcommand listen" -l fan-out -d 'Send standard input to every client; implies -k unless --count is given'
 complete -c haul -n "__fish_haul_using_subcommand listen" -l broker -d 'Send what a client sends to every other client; implies -k unless --count is given'
@@ -116,6 +126,8 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l wait -d 'When noth
 complete -c haul -n "__fish_haul_using_subcommand connect" -l timeout -d 'End with status 3 when an --expect has waited for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s w -d 'Both --connect-timeout and --idle; where those are given too, they win [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l connect-timeout -d 'End with status 3 when looking up the name and connecting have taken T [default: the system\'s limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l split -d 'With -u, take standard input apart: read, line, nul, len16, none, or a SIZE [default: read; line from a terminal]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -s W -d 'With -u, end with status 0 when N datagrams have been received [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l send -d 'Send TEXT, C escapes understood; with --expect, standard input is left alone' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l expect -d 'Wait for a match in what is received; after the last one, end with status 0' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s e -d 'Join each connection to this program, split into words as a shell would, but run without one' -r -f -a "(__fish_complete_command)"
@@ -150,7 +162,8 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l ttl -d 'Hops that 
 complete -c haul -n "__fish_haul_using_subcommand connect" -l congestion -d 'Congestion control of this connection, say reno, cubic or bbr [default: the system\'s]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s z -d 'Only test whether something listens: at all ports and ranges of a host, or at all endpoints, at once'
 complete -c haul -n "__fish_haul_using_subcommand connect" -l any -d 'With -z, succeed when one of them is open [default: all of them]'
-complete -c haul -n "__fish_haul_using_subcommand connect" -s u -d 'With -z, test UDP ports [default: TCP]'
+complete -c haul -n "__fish_haul_using_subcommand connect" -s u -d 'Exchange datagrams, over UDP or with -U over a Unix socket; with -z, test UDP ports [default: TCP]'
+complete -c haul -n "__fish_haul_using_subcommand connect" -l df -d 'With -u, never fragment: a datagram that is too long for the path is an error'
 complete -c haul -n "__fish_haul_using_subcommand connect" -s 4 -d 'Use IPv4 only [default: both families]'
 complete -c haul -n "__fish_haul_using_subcommand connect" -s 6 -d 'Use IPv6 only [default: both families]'
 complete -c haul -n "__fish_haul_using_subcommand connect" -s n -d 'Take addresses and ports as numbers only; nothing is looked up'
@@ -220,4 +233,39 @@ complete -c haul -n "__fish_haul_using_subcommand pipe" -l stats -d 'Print total
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l nodelay -d 'Send small writes at once (TCP_NODELAY) [default: the system collects them]'
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l mptcp -d 'Use multipath TCP where the peer can, TCP where it cannot'
 complete -c haul -n "__fish_haul_using_subcommand pipe" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -s p -d 'Send from this port [default: a free one]' -r
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -s s -d 'Send from this address of this machine [default: the system chooses]' -r
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -s U -d 'Send to the Unix datagram socket at this path; every word is then DATA' -r -F
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -l file -d 'Send this file [default: standard input]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -l data-hex -d 'Send one datagram of these bytes, two hexadecimal digits each; spaces and colons may stand between bytes' -r
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -l split -d 'Take the input apart: read, line, nul, len16, none, or a SIZE [default: read; line from a terminal]' -r
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -l count -d 'Send N datagrams: DATA as often, and of other input no more [default: DATA once, all of other input]' -r
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -s i -d 'Send one datagram every T [default: as fast as it goes]' -r
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -l pps -d 'Send at most N datagrams a second [default: as fast as it goes]' -r
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -s L -d 'Send at most RATE of payload: 10M is bytes a second, 100Mbit bits [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -s W -d 'Wait for N answers, and end with status 3 if they do not come in time [default: as many as come]' -r
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -s w -d 'Wait for answers for T when everything is sent [default: 1s; without -W, 0 if it is not standard input that is sent]' -r
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -l loop -d 'Whether this machine hears what is sent to a group too: on or off [default: on]' -r
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -l iface -d 'Use this network interface only, say eth0' -r
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -l progress -d 'Show progress on standard error [default: off; without HOW a bar, if that is a terminal and does not show the payload too]' -r -f -a "bar\t'a bar, also if it is no terminal'
+line\t'a line a second'
+json\t'a JSON object a second'
+off\t'nothing'"
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -l rcvbuf -d 'Size of the kernel\'s receive buffer in bytes (SO_RCVBUF) [default: as large as the system allows, up to 8Mi]' -r
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -l sndbuf -d 'Size of the kernel\'s send buffer in bytes (SO_SNDBUF) [default: the system\'s]' -r
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -l dscp -d 'Mark packets with this code point: a name such as ef, cs1 or af41, or 0 to 63 [default: 0]' -r
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -l ttl -d 'Hops that a packet may take, 1 to 255; to a group also 0 [default: the system\'s, mostly 64; to a group 1]' -r
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -s u -d 'Changes nothing; for habits from other netcats'
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -l seq -d 'Begin each datagram with a stamp, for a report of what was lost by listen -u --seq'
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -s b -d 'Allow sending to a broadcast address, say 192.0.2.255'
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -l df -d 'Never fragment: a datagram that is too long for the path is an error'
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -s 4 -d 'Use IPv4 only [default: both families]'
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -s 6 -d 'Use IPv6 only [default: both families]'
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -s n -d 'Take addresses and ports as numbers only; nothing is looked up'
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -s v -d 'Say more on standard error; -vv says still more [default: failures, and the address of a free port]'
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -l quiet -d 'Say nothing on standard error but failures'
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -l explain -d 'Print what would be done, a decision a line, and do nothing'
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -l stats -d 'Print totals on standard error at the end'
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c haul -n "__fish_haul_using_subcommand help" -s h -l help -d 'Print help'

@@ -81,6 +81,22 @@ pub enum Event {
         /// Since the start.
         elapsed: Duration,
     },
+    /// Totals where datagrams are moved, instead of [`Event::Stats`].
+    Datagrams {
+        /// What moved, and what was dropped.
+        traffic: Traffic,
+        /// Since the start.
+        elapsed: Duration,
+    },
+    /// What the stamps of one sender's datagrams tell (`--seq`).
+    Loss {
+        /// The sender as printed; `None` for all of them together.
+        peer: Option<String>,
+        /// The time that it is about; `None` for everything up to the end.
+        interval: Option<Duration>,
+        /// The numbers.
+        loss: LossReport,
+    },
     /// A choice of path or another detail that only `-v` tells, as a finished sentence.
     Note {
         /// Shown from this many `-v` on.
@@ -88,6 +104,74 @@ pub enum Event {
         /// The sentence, lower case, no full stop.
         text: String,
     },
+}
+
+/// What became of datagrams, at one socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Datagrams received and passed on.
+    pub received: u64,
+    /// Bytes of their payloads.
+    pub bytes_in: u64,
+    /// Datagrams sent.
+    pub sent: u64,
+    /// Bytes of their payloads.
+    pub bytes_out: u64,
+    /// Packets that the receive buffer had no room for, as far as the kernel tells.
+    pub dropped: u64,
+    /// Datagrams from whom the access lists do not let in.
+    pub refused: u64,
+    /// Datagrams from peers beyond the limits on their number.
+    pub beyond: u64,
+    /// Datagrams that a program had no room for, or did not read any more.
+    pub unread: u64,
+    /// Datagrams that were longer than what there was room for, and were cut.
+    pub truncated: u64,
+    /// Datagrams that could not be sent, or were refused at the other side, as far as is known.
+    pub unsent: u64,
+}
+
+impl Traffic {
+    /// The numbers of what was lost, in words for people, none that is zero.
+    pub fn losses(&self) -> Vec<String> {
+        [
+            (self.dropped, "dropped because they were not read fast enough"),
+            (self.refused, "not allowed"),
+            (self.beyond, "from too many peers"),
+            (self.unread, "not taken by a program"),
+            (self.truncated, "cut short"),
+            (self.unsent, "not sent or refused"),
+        ]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, words)| format!("{count} {words}"))
+        .collect()
+    }
+}
+
+/// What stamps tell of the way of datagrams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LossReport {
+    /// Datagrams sent, as far as is known.
+    pub sent: u64,
+    /// Different datagrams that came.
+    pub received: u64,
+    /// Bytes of their payloads.
+    pub bytes: u64,
+    /// Sent and not received.
+    pub lost: u64,
+    /// Of these, what the receive buffer had no room for.
+    pub dropped_here: u64,
+    /// Came after a later one.
+    pub reordered: u64,
+    /// Came again.
+    pub duplicated: u64,
+    /// Came too late to know.
+    pub late: u64,
+    /// Times that a sender started anew.
+    pub restarts: u64,
+    /// Smoothed difference of transit times (RFC 3550).
+    pub jitter: Duration,
 }
 
 /// Somebody who wants to hear of events. Below `command` nothing prints: it tells an observer.

@@ -21,6 +21,7 @@
 //! | [`endpoint`] | opening things: dial, accept, files, FIFOs, descriptors, stand-ins | `plan::address`, `reactor`, `sys` |
 //! | [`layer`] | sans-IO filters between application bytes and wire bytes | nothing |
 //! | [`session`] | moving bytes between two ends, and how that ends | `endpoint`, `layer`, `plan`, `reactor`, `sys` |
+//! | [`datagram`] | message-shaped traffic: batches, flows, pace, what was lost | `endpoint`, `layer`, `reactor`, `sys` |
 //! | [`reactor`] | the event loop: tasks, turns, latches, deadlines, signals | `sys` |
 //! | [`report`] | numbers and events out: lines, NDJSON, progress | nothing |
 //! | [`sys`] | the platform; the only `unsafe` | nothing |
@@ -37,6 +38,8 @@
 //! - **Hub**: many clients around one standard input and output. **Link**: a session and the wait for its programs.
 //!   **Spread**: one source, many sinks, and a ring of memory between them.
 //!   **Gate**: who may come in, and how many at once. **Errand**: the command of `--then`.
+//! - **Run**: datagrams of one length between the same two, which the kernel handles as one. **Flow**: one peer of a
+//!   datagram socket. **Stamp**: what `--seq` puts before a payload.
 //! - **Task**: something with turns. **Turn**: its view of the reactor. **Latch**: readiness, remembered.
 //! - **Cut**: a connection that ended without an end of file.
 //!
@@ -70,6 +73,7 @@
 pub mod buffer;
 pub mod cli;
 pub mod command;
+pub mod datagram;
 pub mod dice;
 pub mod endpoint;
 pub mod error;

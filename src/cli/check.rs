@@ -4,10 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt;
 
-use super::{endpoint, quoted};
+use super::{datagrams, endpoint, quoted};
 use crate::error::{Error, Op};
 use crate::escape::Escaped;
-use crate::plan::address::{Address, HostPort, Kind};
+use crate::plan::address::{Address, Kind};
 use crate::plan::advice;
 
 #[derive(Debug, clap::Args)]
@@ -24,8 +24,11 @@ pub(super) struct Testing {
     #[arg(long)]
     pub(super) any: bool,
 
-    /// With -z, test UDP ports [default: TCP]
-    #[arg(short = 'u')]
+    /// Exchange datagrams, over UDP or with -U over a Unix socket; with -z, test UDP ports [default: TCP]
+    ///
+    /// Standard input is sent as --split says, and what comes is written to standard output. When standard input has
+    /// ended and nothing has come for -w (1 s), haul ends. A refusal by the peer's machine is told, with status 1.
+    #[arg(short = 'u', help_heading = "Datagrams")]
     pub(super) udp: bool,
 }
 
@@ -34,10 +37,6 @@ impl Testing {
     pub(super) fn need_z(&self) -> Result<(), Error> {
         if self.any {
             return Err(advice::lonely("--any", "-z", "it is about what -z tests", "-z --any"));
-        }
-        if self.udp {
-            let why = "this version of haul only tests UDP ports";
-            return Err(advice::lonely("-u", "-z", why, "haul connect -z -u HOST PORT"));
         }
         Ok(())
     }
@@ -80,7 +79,7 @@ fn one(word: &OsStr, udp: bool) -> Result<Address, Error> {
     if !udp || matches!(address.kind, Kind::Udp(_)) {
         return Ok(address);
     }
-    if HostPort::parse(word).is_err() {
+    if !datagrams::says_nothing(word) {
         return Err(advice::clash("-u", &address.to_string(), "that is no UDP endpoint", "it without -u"));
     }
     Ok(protocol(address, udp))
@@ -190,7 +189,7 @@ mod tests {
     fn u_means_udp_where_nothing_else_is_said() {
         assert_eq!(run("db 53 60-61", true).unwrap(), ["udp:db:53", "udp:db:60", "udp:db:61"]);
         assert_eq!(run("db:53 udp:a:1 ::1/7-8", true).unwrap(), ["udp:db:53", "udp:a:1", "udp:::1/7", "udp:::1/8"]);
-        for line in ["tcp:db:53", "unix:/s", "tcp:db:1-2"] {
+        for line in ["tcp:db:53", "tcp:9000", "mptcp:9000", "tcp:9000-9002", "unix:/s", "tcp:db:1-2"] {
             assert!(run(line, true).unwrap_err().line().starts_with("cannot use -u with "), "{line}");
         }
     }

@@ -1,5 +1,7 @@
 //! `haul connect`: its flags, and the plan they make.
 
+mod udp;
+
 use std::ffi::OsString;
 use std::mem::take;
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use clap::ValueHint;
 
 use super::check::{self, Testing};
+use super::datagrams::{self, Exchange};
 use super::dialogue::Steps;
 use super::program::{Copies, Programs};
 use super::shared::{Buffers, Directions, InTransit, Limits, Moving, Output, Proof, Route, Stops, Tuning};
@@ -14,7 +17,7 @@ use super::{Request, endpoint, quoted, request, value};
 use crate::error::{Error, Op};
 use crate::plan::address::{Address, Host, Options, Program};
 use crate::plan::advice::{self, Advice};
-use crate::plan::{Check, Connect, Local, Plan, Progress};
+use crate::plan::{Check, Connect, Local, Plan, Progress, datagram};
 
 /// Connect to an endpoint and join it to standard input and output, or to a program.
 ///
@@ -78,6 +81,9 @@ pub(super) struct Args {
     testing: Testing,
 
     #[command(flatten)]
+    exchange: Exchange,
+
+    #[command(flatten)]
     steps: Steps,
 
     #[command(flatten)]
@@ -119,6 +125,7 @@ Examples:
   haul connect host 9000 < some.tar     send a file, print the answer
   haul connect -w 5s ::1/9000           give up after 5s of silence
   haul connect -U /run/app.sock         a Unix socket
+  haul connect -u host 9000             datagrams, a line each from a terminal
   haul connect --wait 30s db 5432 -- ./client
                                         wait until it is open, then a program
   haul connect -z --wait 30s db:5432 redis:6379 && run-tests
@@ -141,6 +148,14 @@ impl Args {
             let cause = "one endpoint, or a host and a port, is all that goes here";
             return Err(Error::said(Op::Parse, quoted(word), cause).with_advice("haul help connect"));
         }
+        let (url, first) = (endpoint::url(self.first.as_deref()), self.first.clone());
+        let whole = self.second.is_none() && self.unix.is_none();
+        let to = address(self.first.take(), self.second.take(), self.unix.take())?;
+        let mut to = datagrams::endpoint(first.as_deref().filter(|_| whole), !whole, to, self.testing.udp)?;
+        if datagram::is_datagram(&to) {
+            return self.into_udp(program, to, url);
+        }
+        self.exchange.need_u()?;
         let idle = self.stops.idle;
         if self.wait.is_some() && idle.is_some() && self.connect_timeout.is_some() {
             return Err(advice::clash("-w", "--connect-timeout and --idle", "nothing is left for it", "the other two"));
@@ -148,8 +163,6 @@ impl Args {
         self.stops.idle = idle.or(self.wait);
         let moving = self.moving();
         let mut flags = Options { source: self.source, source_port: self.port, ..Options::default() };
-        let url = endpoint::url(self.first.as_deref());
-        let mut to = address(self.first, self.second, self.unix)?;
         self.route.add_to(&mut flags)?;
         self.tuning.add_to(&mut flags);
         to.overlay(&flags);
@@ -191,6 +204,9 @@ impl Args {
         }
         if !self.steps.0.is_empty() || self.timeout.is_some() {
             return clash("--send, --expect and --timeout");
+        }
+        if self.exchange.need_u().is_err() {
+            return clash("--split, -W and --df");
         }
         let mut flags = Options { source: self.source, source_port: self.port, ..Options::default() };
         let words: Vec<_> = self.first.into_iter().chain(self.second).chain(self.more).collect();
@@ -335,7 +351,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_peer_is_refused() {
-        for line in ["-", "udp:db:53", "tls:db:443", "http://proxy:3128", "fd,listen:3"] {
+        for line in ["-", "udp:db:0", "tls:db:443", "http://proxy:3128", "fd,listen:3"] {
             assert!(refused(line).line().starts_with("cannot connect to "), "{line}");
         }
         assert_eq!(

@@ -27,6 +27,7 @@ pub(super) fn kinds() -> Choice<Kind> {
         ("man-listen", Kind::Man(Some("listen")), "haul-listen(1)"),
         ("man-connect", Kind::Man(Some("connect")), "haul-connect(1)"),
         ("man-pipe", Kind::Man(Some("pipe")), "haul-pipe(1)"),
+        ("man-send-udp", Kind::Man(Some("send-udp")), "haul-send-udp(1)"),
         ("complete-bash", Kind::Complete(Shell::Bash), ""),
         ("complete-zsh", Kind::Complete(Shell::Zsh), ""),
         ("complete-fish", Kind::Complete(Shell::Fish), ""),

@@ -1,18 +1,22 @@
 //! `haul listen`: its flags, and the plan they make.
 
+mod udp;
+
 use std::ffi::OsString;
+use std::mem::take;
 use std::time::Duration;
 
 use clap::ValueHint;
 
 use super::clients::{self, Clients, Gate};
+use super::datagrams::{self, Peers};
 use super::program::{Copies, Programs};
 use super::shared::{Announcing, Buffers, Directions, InTransit, Limits, Moving, Output, Proof, Route, Stops, Tuning};
 use super::value::{self, Bytes, Value};
 use super::{Request, endpoint, request};
 use crate::error::{Error, Op};
 use crate::plan::address::{Address, Host, Kind, Options, Program};
-use crate::plan::{Listen, Plan, Transfer, advice};
+use crate::plan::{Listen, Plan, Transfer, advice, datagram};
 
 /// Accept connections and join them to standard input and output, or to a program.
 ///
@@ -73,6 +77,9 @@ pub(super) struct Args {
     banner: Option<Bytes>,
 
     #[command(flatten)]
+    peers: Peers,
+
+    #[command(flatten)]
     announcing: Announcing,
 
     #[command(flatten)]
@@ -120,6 +127,7 @@ Examples:
   haul listen 9000 > copy.tar             receive a file on port 9000
   haul listen 127.0.0.1 0                 a free port, printed on standard error
   haul listen -U /run/app.sock -w 30s     a Unix socket; end after 30s of silence
+  haul listen -u 9000                     datagrams, of whoever sends some
   haul listen -k --broker 9000            a chat: every client hears the others
   haul listen -k 127.0.0.1 9000 -- cat    an echo server, a program a connection
   haul listen -k -c sha256sum --allow 10.0.0.0/8 9000
@@ -131,32 +139,28 @@ See also: haul help endpoints, exit, eof, units.";
 
 impl Args {
     /// Validates everything that was given.
-    pub(super) fn into_request(self, program: Option<Program>) -> Result<Request, Error> {
+    pub(super) fn into_request(mut self, program: Option<Program>) -> Result<Request, Error> {
         let mut flags = Options { mode: self.mode, ..Options::default() };
-        let url = endpoint::url(self.first.as_deref());
-        let mut at = address(self.first, self.second, self.unix, self.port, self.source)?;
-        self.route.add_to(&mut flags)?;
-        self.tuning.add_to(&mut flags);
-        at.overlay(&flags);
-        let shown = at.clone();
-        let mut stops = self.stops;
-        stops.idle = match (self.wait, stops.idle) {
+        let (url, first) = (endpoint::url(self.first.as_deref()), self.first.clone());
+        let whole = self.second.is_none() && self.unix.is_none() && self.port.is_none();
+        let at = address(self.first.take(), self.second.take(), self.unix.take(), self.port, self.source.take())?;
+        let mut at = datagrams::endpoint(first.as_deref().filter(|_| whole), !whole, at, self.peers.udp)?;
+        if datagram::is_datagram(&at) {
+            return self.into_udp(program, at, url);
+        }
+        self.peers.need_u()?;
+        self.stops.idle = match (self.wait, self.stops.idle) {
             (Some(_), Some(_)) => {
                 return Err(advice::clash("-w", "--idle", "both set the limit on silence", "one of them"));
             }
             (wait, idle) => wait.or(idle),
         };
+        let transfer = self.moving().transfer()?;
+        self.route.add_to(&mut flags)?;
+        self.tuning.add_to(&mut flags);
+        at.overlay(&flags);
+        let shown = at.clone();
         let explain = self.output.explain;
-        let moving = Moving {
-            directions: self.directions,
-            stops,
-            limits: self.limits,
-            copies: self.copies,
-            proof: self.proof,
-            buffers: self.buffers,
-            buffer: self.in_transit.buffer,
-        };
-        let transfer = moving.transfer()?;
         let plan = Plan::Listen(Listen {
             local: self.programs.local(program)?,
             serving: clients::serving(self.clients, self.gate)?,
@@ -167,6 +171,19 @@ impl Args {
             report: self.output.report()?,
         });
         request(plan, &flags, explain).map_err(|error| endpoint::as_typed(error, &shown, url))
+    }
+
+    /// Takes out what says how bytes move and how it ends.
+    fn moving(&mut self) -> Moving {
+        Moving {
+            directions: take(&mut self.directions),
+            stops: take(&mut self.stops),
+            limits: take(&mut self.limits),
+            copies: take(&mut self.copies),
+            proof: take(&mut self.proof),
+            buffers: take(&mut self.buffers),
+            buffer: self.in_transit.buffer,
+        }
     }
 }
 
@@ -198,8 +215,8 @@ fn address(
     };
     match (source, &mut at.kind) {
         (None, _) => {}
-        (Some(host), Kind::Tcp(tcp)) if tcp.host == Host::Unspecified => tcp.host = host,
-        (Some(_), Kind::Tcp(_)) => {
+        (Some(host), Kind::Tcp(at) | Kind::Udp(at)) if at.host == Host::Unspecified => at.host = host,
+        (Some(_), Kind::Tcp(_) | Kind::Udp(_)) => {
             return Err(advice::clash("-s", "an address", "it is given twice", "one of them"));
         }
         (Some(_), _) => return Err(advice::clash("-s", &at.to_string(), "that has no address", "the endpoint alone")),

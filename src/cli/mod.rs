@@ -7,6 +7,7 @@
 mod check;
 mod clients;
 mod connect;
+mod datagrams;
 mod dialogue;
 mod endpoint;
 #[cfg_attr(not(test), expect(dead_code, reason = "a relay takes them"))]
@@ -15,6 +16,7 @@ mod generate;
 mod listen;
 mod pipe;
 mod program;
+mod send_udp;
 mod shared;
 mod topics;
 mod usage;
@@ -43,9 +45,14 @@ pub enum Request {
 /// # Errors
 /// Every mistake that can be seen before anything is opened, as one line with at most one `try:`; the status is 2.
 pub fn plan(mut args: Vec<OsString>) -> Result<Request, Error> {
-    // what stands behind `--` is a program and its arguments, in every subcommand
+    // what stands behind `--` is a program and its arguments, or DATA
     let behind = args.iter().position(|word| word == "--").map(|at| args.split_off(at));
-    let program = program::trailing(behind.as_deref().and_then(|words| words.get(1..)).unwrap_or_default())?;
+    let behind = behind.as_deref().and_then(|words| words.get(1..)).unwrap_or_default();
+    if args.first().is_some_and(|word| word == "send-udp") {
+        // no program has a place here, and DATA may begin with a hyphen
+        return parse("send-udp", &args, |args: send_udp::Args| args.into_request(behind));
+    }
+    let program = program::trailing(behind)?;
     match args.first().map(|word| word.to_str().unwrap_or_default()) {
         None => {
             Err(Error::said(Op::Parse, "an empty command line", "a subcommand is missing").with_advice("haul help"))
@@ -133,6 +140,7 @@ enum Subcommand {
     Listen(Box<listen::Args>),
     Connect(Box<connect::Args>),
     Pipe(Box<pipe::Args>),
+    SendUdp(Box<send_udp::Args>),
     /// Explain a subcommand, or a topic: endpoints, exit, eof, units.
     #[command(override_usage = "haul help [SUBCOMMAND | TOPIC]")]
     Help {
@@ -152,6 +160,7 @@ impl Cli {
             (None, Some(Subcommand::Listen(args))) => args.into_request(None),
             (None, Some(Subcommand::Connect(args))) => args.into_request(None),
             (None, Some(Subcommand::Pipe(args))) => args.into_request(None),
+            (None, Some(Subcommand::SendUdp(args))) => args.into_request(&[]),
             (None, Some(Subcommand::Help { topic: Some(topic) })) => Ok(Request::Print(help(topic))),
             (None, Some(Subcommand::Help { topic: None }) | None) => Ok(Request::Print(help("haul"))),
         }
@@ -164,6 +173,7 @@ fn help(topic: &str) -> String {
         "listen" => listen::Args::command().render_long_help().to_string(),
         "connect" => connect::Args::command().render_long_help().to_string(),
         "pipe" => pipe::Args::command().render_long_help().to_string(),
+        "send-udp" => send_udp::Args::command().render_long_help().to_string(),
         topic => topics::text(topic).map_or_else(|| Cli::command().render_long_help().to_string(), str::to_string),
     }
 }
@@ -190,6 +200,7 @@ mod tests {
         listen::Args::command().debug_assert();
         connect::Args::command().debug_assert();
         pipe::Args::command().debug_assert();
+        send_udp::Args::command().debug_assert();
     }
 
     #[test]
@@ -206,6 +217,7 @@ mod tests {
         assert_eq!(printed("help listen"), printed("listen --help"));
         assert_eq!(printed("help connect"), printed("connect --help"));
         assert_eq!(printed("help pipe"), printed("pipe --help"));
+        assert_eq!(printed("help send-udp"), printed("send-udp --help"));
         assert!(printed("listen -h").len() < printed("listen --help").len());
         assert!(printed("listen --help").contains("Examples:"));
     }
@@ -213,15 +225,18 @@ mod tests {
     #[test]
     fn only_what_works_is_shown() {
         let help = printed("help");
-        assert!(help.contains("listen") && help.contains("connect") && help.contains("pipe"));
-        for later in ["send-udp", "relay", "bench", "tls"] {
+        for now in ["listen", "connect", "pipe", "send-udp"] {
+            assert!(help.contains(now), "{now}");
+        }
+        for later in ["relay", "bench", "tls"] {
             assert!(!help.contains(later), "{later}");
         }
     }
 
     #[test]
     fn every_flag_is_explained() {
-        for command in [Cli::command(), listen::Args::command(), connect::Args::command(), pipe::Args::command()] {
+        let subcommands = [listen::Args::command(), connect::Args::command(), pipe::Args::command()];
+        for command in subcommands.into_iter().chain([Cli::command(), send_udp::Args::command()]) {
             for arg in command.get_arguments() {
                 let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
                 // the derive macro takes the last full stop away
@@ -232,7 +247,8 @@ mod tests {
 
     #[test]
     fn help_fits_100_columns() {
-        for line in ["help", "help listen", "help connect", "help pipe", "listen -h", "connect -h", "pipe -h"] {
+        let long = ["help", "help listen", "help connect", "help pipe", "help send-udp"];
+        for line in long.into_iter().chain(["listen -h", "connect -h", "pipe -h", "send-udp -h"]) {
             let text = printed(line);
             assert!(!text.contains('\x1b'));
             assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");

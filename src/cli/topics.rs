@@ -21,6 +21,7 @@ pub(super) fn names() -> Choice<&'static str> {
         ("listen", "listen", ""),
         ("connect", "connect", ""),
         ("pipe", "pipe", ""),
+        ("send-udp", "send-udp", ""),
         ("endpoints", "endpoints", ""),
         ("exit", "exit", ""),
         ("eof", "eof", ""),

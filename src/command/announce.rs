@@ -7,24 +7,51 @@ use std::path::{Path, PathBuf};
 
 use super::copy::{STDOUT, inherited};
 use crate::endpoint::accept::Acceptor;
+use crate::endpoint::printed;
+use crate::endpoint::udp::Bound;
 use crate::error::{Error, Op};
 use crate::outcome::ExitStatus;
 use crate::plan::Announce;
 use crate::sys;
 
+/// Where something was really bound, as a client on this machine can use it.
+pub(super) struct Place<'a> {
+    /// `None` for Unix sockets.
+    pub(super) port: Option<u16>,
+    /// The host, a Unix socket's path or its name.
+    pub(super) host: String,
+    /// The path of a Unix socket as its raw bytes say.
+    pub(super) path: Option<&'a Path>,
+}
+
+impl<'a> From<&'a Acceptor> for Place<'a> {
+    fn from(acceptor: &'a Acceptor) -> Self {
+        Place { port: acceptor.port(), host: acceptor.hint_address(), path: acceptor.path() }
+    }
+}
+
+impl<'a> From<&'a Bound> for Place<'a> {
+    fn from(bound: &'a Bound) -> Self {
+        let address = bound.reachable();
+        let host = address.map_or_else(|| bound.printed.clone(), |address| printed::host(&address));
+        Place { port: address.map(|address| address.port()), host, path: bound.path() }
+    }
+}
+
 /// Tells the bound address to whoever the plan names.
 ///
 /// # Errors
 /// The descriptor or the file cannot be written; the listener should not go on unannounced.
-pub(super) fn announce(plan: &Announce, acceptor: &Acceptor) -> Result<(), Error> {
+pub(super) fn announce<'a>(plan: &Announce, place: impl Into<Place<'a>>) -> Result<(), Error> {
+    let place = place.into();
     if let Some(path) = &plan.port_file {
-        let text = acceptor.port().map_or_else(|| reachable(acceptor), |port| port.to_string());
+        let text = place.port.map_or_else(|| reachable(&place), |port| port.to_string());
         write_note("--port-file", path, format!("{text}\n").as_bytes())?;
     }
     // last of all: whoever reads it may rely on everything else
     if let Some(number) = plan.ready_fd {
         let object = format!("the ready descriptor fd:{number}");
-        let mut line = reachable(acceptor).into_bytes();
+        let mut line = reachable(&place).into_bytes();
         line.push(b'\n');
         let fd = sys::adopt(number).map_err(|error| Error::new(Op::Open, &object, error))?;
         File::from(fd).write_all(&line).map_err(|error| Error::new(Op::Write, &object, error))?;
@@ -33,13 +60,12 @@ pub(super) fn announce(plan: &Announce, acceptor: &Acceptor) -> Result<(), Error
 }
 
 /// An address that a client on this machine can use as it stands.
-fn reachable(acceptor: &Acceptor) -> String {
-    match acceptor.port() {
-        Some(port) => {
-            let host = acceptor.hint_address();
-            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-        }
-        None => acceptor.path().map_or_else(|| acceptor.address().to_string(), |path| path.display().to_string()),
+fn reachable(place: &Place<'_>) -> String {
+    let host = &place.host;
+    match place.port {
+        Some(port) if host.contains(':') => format!("[{host}]:{port}"),
+        Some(port) => format!("{host}:{port}"),
+        None => place.path.map_or_else(|| host.clone(), |path| path.display().to_string()),
     }
 }
 

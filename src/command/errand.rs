@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
+use super::announce::Place;
 use super::reaping::Reaping;
-use crate::endpoint::accept::Acceptor;
 use crate::endpoint::process::{self, Output};
 use crate::error::{Error, Op};
 use crate::reactor::Turn;
@@ -19,11 +19,11 @@ impl Errand {
     ///
     /// # Errors
     /// There is no shell, or no process left.
-    pub(super) fn run(text: &OsStr, acceptor: &Acceptor, output: Output, grace: Duration) -> Result<Self, Error> {
-        let port = acceptor.port().map_or_else(String::new, |port| port.to_string());
-        let address = match acceptor.path() {
+    pub(super) fn run(text: &OsStr, place: &Place<'_>, output: Output, grace: Duration) -> Result<Self, Error> {
+        let port = place.port.map_or_else(String::new, |port| port.to_string());
+        let address = match place.path {
             Some(path) => path.as_os_str().to_owned(),
-            None => acceptor.hint_address().into(),
+            None => place.host.clone().into(),
         };
         let text = fill_in(text.as_encoded_bytes(), port.as_bytes(), address.as_encoded_bytes());
         let child = process::run_shell(&text, output)?;

@@ -4,13 +4,18 @@ mod announce;
 mod approach;
 mod check;
 mod client;
+mod connect_udp;
 mod copy;
 mod dialogue;
 mod entry;
 mod errand;
+mod exchange;
 mod gate;
 mod late;
+mod line;
 mod link;
+mod listen_udp;
+mod messages;
 mod mover;
 mod patience;
 mod pipe;
@@ -19,6 +24,7 @@ mod probe;
 mod progress;
 mod reaping;
 mod reporting;
+mod send_udp;
 mod serve;
 mod stream;
 mod surroundings;
@@ -59,6 +65,23 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
                 true => stream::connect(&plan, &reporting),
                 false => dialogue::dialogue(&plan, &reporting),
             };
+            drive(task, reporting)
+        }
+        Plan::SendUdp(plan) => {
+            let reporting = Reporting::open(&plan.report, false)?.with_payload(&plan.report, true);
+            let task = send_udp::send(&plan, &reporting);
+            drive(task, reporting)
+        }
+        Plan::ListenUdp(plan) => {
+            let reporting = Reporting::open(&plan.report, plan.at.asks_for_free_port())?;
+            let reporting = reporting.with_payload(&plan.report, plan.local == Local::Stdio);
+            let task = listen_udp::listen(&plan, &reporting);
+            drive(task, reporting)
+        }
+        Plan::ConnectUdp(plan) => {
+            let written = plan.local == Local::Stdio;
+            let reporting = Reporting::open(&plan.report, false)?.with_payload(&plan.report, written);
+            let task = connect_udp::connect(&plan, &reporting);
             drive(task, reporting)
         }
         Plan::Check(plan) => {

@@ -51,6 +51,11 @@ impl Printer {
         self.pending.push(b'\n');
     }
 
+    /// Queues these bytes as they are.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        self.pending.extend_from_slice(bytes);
+    }
+
     /// True while so much is queued that nothing should be added.
     pub(super) fn is_full(&self) -> bool {
         self.pending.len() >= ENOUGH

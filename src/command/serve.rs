@@ -350,7 +350,7 @@ impl Task for Server {
                 Local::Program(_) => Output::Inherited,
                 Local::Stdio => Output::StandardError,
             };
-            let mut errand = Errand::run(text, &acceptor, output, self.plan.serving.grace)?;
+            let mut errand = Errand::run(text, &(&acceptor).into(), output, self.plan.serving.grace)?;
             errand.start(turn)?;
             self.errand = Some(errand);
         }

@@ -4,17 +4,37 @@ use crate::endpoint::open::Opened;
 
 /// The variables for a program that serves or uses this connection.
 pub(super) fn variables(opened: &Opened) -> Vec<(&'static str, String)> {
-    let (local, peer) = (split(&opened.local), split(&opened.peer));
-    let inet = opened.protocol.ends_with("tcp");
+    variables_of(opened.protocol, &opened.local, &opened.peer)
+}
+
+/// The same for what is no connection: datagrams of one peer.
+pub(super) fn variables_of(protocol: &str, local: &str, peer: &str) -> Vec<(&'static str, String)> {
+    let (local, peer) = (split(local), split(peer));
+    let (tcp, udp) = (protocol.ends_with("tcp"), protocol == "udp");
+    let proto = if tcp {
+        "TCP"
+    } else if udp {
+        "UDP"
+    } else {
+        "UNIX"
+    };
     let mut variables = vec![
-        ("HAUL_PROTO", opened.protocol.to_string()),
+        ("HAUL_PROTO", protocol.to_string()),
         ("HAUL_LOCAL_ADDR", local.0.clone()),
         ("HAUL_LOCAL_PORT", local.1.clone()),
         ("HAUL_PEER_ADDR", peer.0.clone()),
         ("HAUL_PEER_PORT", peer.1.clone()),
-        ("PROTO", if inet { "TCP" } else { "UNIX" }.to_string()),
+        ("PROTO", proto.to_string()),
     ];
-    if inet {
+    if udp {
+        // as ipsvd's udpsvd has them
+        variables.extend([
+            ("UDPLOCALIP", local.0),
+            ("UDPLOCALPORT", local.1),
+            ("UDPREMOTEIP", peer.0),
+            ("UDPREMOTEPORT", peer.1),
+        ]);
+    } else if tcp {
         variables.extend([
             ("TCPLOCALIP", local.0),
             ("TCPLOCALPORT", local.1),

@@ -24,6 +24,7 @@ pub mod stdio;
 pub mod synthetic;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod udp;
 pub mod unix_path;
 pub mod whole;
 

@@ -152,7 +152,8 @@ impl<F: AsFd> Setter<'_, F> {
     }
 }
 
-fn told(name: &str, value: impl std::fmt::Display, result: io::Result<()>) -> Result<(), Error> {
+/// Names the option and its value if it was refused.
+pub(super) fn told<T>(name: &str, value: impl std::fmt::Display, result: io::Result<T>) -> Result<T, Error> {
     result.map_err(|error| Error::new(Op::Set, format!("{name}={value}"), error))
 }
 

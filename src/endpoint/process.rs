@@ -51,7 +51,25 @@ pub fn start(program: &Program, variables: &[(&'static str, String)]) -> Result<
     let mut command = command(program);
     command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    spawn(program, command)
+    spawn(program, command, None)
+}
+
+/// The same for a program whose writes are messages: each read gives one write, or a page of it if that was longer. Where
+/// pipes keep no bounds, writes in quick succession come as one.
+///
+/// # Errors
+/// What pipe(2), fork(2) and execve(2) say.
+pub fn start_for_messages(
+    program: &Program,
+    variables: &[(&'static str, String)],
+) -> Result<(Descriptors, Child), Error> {
+    let (ours, theirs) = io::pipe().map_err(|error| failed(program, error))?;
+    // without it, it is a pipe like any other
+    let _ = sys::keep_writes_apart(theirs.as_fd());
+    let mut command = command(program);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    command.stdin(Stdio::piped()).stdout(Stdio::from(OwnedFd::from(theirs)));
+    spawn(program, command, Some(ours.into()))
 }
 
 /// Starts a program whose output is read, or whose input is written, as one side of a pipe. Its other stream is ours, as
@@ -66,7 +84,7 @@ pub fn start_one_way(program: &Program, access: Access) -> Result<(Descriptors, 
         Access::Read => command.stdin(Stdio::inherit()).stdout(Stdio::piped()),
         Access::Write => command.stdin(Stdio::piped()).stdout(Stdio::inherit()),
     };
-    spawn(program, command)
+    spawn(program, command, None)
 }
 
 fn command(program: &Program) -> Command {
@@ -89,7 +107,8 @@ fn command(program: &Program) -> Command {
     command
 }
 
-fn spawn(program: &Program, mut command: Command) -> Result<(Descriptors, Child), Error> {
+/// `output`: our end of the pipe for its output, if that is not one like any other.
+fn spawn(program: &Program, mut command: Command, output: Option<OwnedFd>) -> Result<(Descriptors, Child), Error> {
     command.process_group(0);
     sys::shed_descriptors(&mut command);
     let mut child = command.spawn().map_err(|error| failed(program, error))?;
@@ -98,7 +117,7 @@ fn spawn(program: &Program, mut command: Command) -> Result<(Descriptors, Child)
         sys::set_nonblocking(&fd)?;
         Descriptor::own(fd, access).map(Some)
     };
-    let reader = end(child.stdout.take().map(OwnedFd::from), Access::Read);
+    let reader = end(output.or(child.stdout.take().map(OwnedFd::from)), Access::Read);
     let writer = end(child.stdin.take().map(OwnedFd::from), Access::Write);
     let reader = reader.map_err(|error| failed(program, error))?;
     let writer = writer.map_err(|error| failed(program, error))?;
@@ -106,7 +125,7 @@ fn spawn(program: &Program, mut command: Command) -> Result<(Descriptors, Child)
 }
 
 /// Variables that describe a connection, or are a secret of haul's own.
-const NOT_INHERITED: [&str; 14] = [
+const NOT_INHERITED: [&str; 18] = [
     "HAUL_LOCAL_ADDR",
     "HAUL_LOCAL_PORT",
     "HAUL_PEER_ADDR",
@@ -121,6 +140,10 @@ const NOT_INHERITED: [&str; 14] = [
     "TCPREMOTEINFO",
     "TCPREMOTEIP",
     "TCPREMOTEPORT",
+    "UDPLOCALIP",
+    "UDPLOCALPORT",
+    "UDPREMOTEIP",
+    "UDPREMOTEPORT",
 ];
 
 /// Where the output of [`run_shell`] goes.
@@ -170,6 +193,11 @@ impl Child {
     /// How messages call it.
     pub fn name(&self) -> &[u8] {
         &self.name
+    }
+
+    /// The registration that tells of its end, where there is one.
+    pub fn slot(&self) -> Option<Slot> {
+        self.slot
     }
 
     /// Its process id.

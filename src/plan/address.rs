@@ -152,7 +152,7 @@ pub struct Options {
     pub family: Option<Family>,
     /// `-n`: numeric only, no name look-up.
     pub numeric: bool,
-    /// `-s`: address to bind before connecting.
+    /// `-s`: address to bind before connecting; for a group that is listened on, whose datagrams are wanted (RFC 4607).
     pub source: Option<Host>,
     /// `-p`: port to bind before connecting.
     pub source_port: Option<u16>,
@@ -170,8 +170,14 @@ pub struct Options {
     pub sndbuf: Option<u64>,
     /// `dscp=NAME`: differentiated services code point, 0 to 63.
     pub dscp: Option<u8>,
-    /// `ttl=N`: IP_TTL, IPV6_UNICAST_HOPS.
+    /// `ttl=N`: IP_TTL, IPV6_UNICAST_HOPS, and for a group IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS; 0 only for a group.
     pub ttl: Option<u8>,
+    /// `broadcast`: SO_BROADCAST.
+    pub broadcast: bool,
+    /// `loop`, `loop=off`: IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP.
+    pub loopback: Option<bool>,
+    /// `df`: never fragmented (IP_MTU_DISCOVER, IPV6_MTU_DISCOVER).
+    pub df: bool,
     /// `congestion=CC`: TCP_CONGESTION.
     pub congestion: Option<String>,
     /// `mptcp`: multipath TCP (RFC 8684), with fall-back to TCP.

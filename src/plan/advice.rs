@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use super::address::{Address, Family, Host, Kind, Options, UnixSocket};
+use super::address::{Address, Family, Host, HostPort, Kind, Options, UnixSocket};
+use super::datagram::{ConnectUdp, ListenUdp, SendUdp};
 use super::{AfterPeerEof, Check, Connect, EventSink, Flow, Listen, Local, Plan, Transfer};
-use super::{dialogue, pipe, policy, proof, role, serving};
+use super::{datagram, dialogue, pipe, policy, proof, role, serving};
 use crate::error::{Error, Op};
 
 /// One sentence on a request that is legal but odd, and what to do instead.
@@ -43,6 +44,9 @@ pub fn settle(plan: &mut Plan, flags: &Options) -> Result<(), Error> {
         Plan::Connect(plan) => connect(plan, flags),
         Plan::Check(plan) => check(plan, flags),
         Plan::Pipe(plan) => pipe::settle(plan, flags),
+        Plan::SendUdp(plan) => send_udp(plan, flags),
+        Plan::ListenUdp(plan) => listen_udp(plan, flags),
+        Plan::ConnectUdp(plan) => connect_udp(plan, flags),
     }
 }
 
@@ -95,6 +99,33 @@ fn check(plan: &mut Check, flags: &Options) -> Result<(), Error> {
     Ok(())
 }
 
+fn send_udp(plan: &mut SendUdp, flags: &Options) -> Result<(), Error> {
+    family(&plan.to)?;
+    role::send_to(&plan.to)?;
+    plan.report.advice.extend(unused(flags, std::slice::from_ref(&plan.to)));
+    plan.report.advice.extend(datagram::send(plan)?);
+    Ok(())
+}
+
+fn connect_udp(plan: &mut ConnectUdp, flags: &Options) -> Result<(), Error> {
+    family(&plan.to)?;
+    role::exchange_with(&plan.to)?;
+    plan.report.advice.extend(unused(flags, std::slice::from_ref(&plan.to)));
+    plan.report.advice.extend(datagram::connect(plan)?);
+    Ok(())
+}
+
+fn listen_udp(plan: &mut ListenUdp, flags: &Options) -> Result<(), Error> {
+    role::hear_at(&plan.at)?;
+    family(&plan.at)?;
+    let odd = datagram::listen(plan)?;
+    same_descriptor(plan.announce.ready_fd, plan.report.events.as_ref())?;
+    policy::programs_and_the_world(&plan.at, policy::runs_program(&plan.local), &plan.serving)?;
+    plan.report.advice.extend(unused(flags, std::slice::from_ref(&plan.at)));
+    plan.report.advice.extend(odd);
+    Ok(())
+}
+
 fn directions(transfer: &Transfer, local: &Local) -> Result<(), Error> {
     match transfer.flow {
         _ if !transfer.stdin && policy::runs_program(local) => {
@@ -128,6 +159,7 @@ fn packets(transfer: &Transfer, address: &Address) -> Result<(), Error> {
 /// `-4`, `-6` and `-n` against what the host is written as.
 pub(super) fn family(address: &Address) -> Result<(), Error> {
     let (Kind::Tcp(at) | Kind::Udp(at)) = &address.kind else { return Ok(()) };
+    hops(address, at)?;
     let source = address.options.source.as_ref();
     for (host, shown) in std::iter::once((&at.host, at.to_string())).chain(source.map(|host| (host, host.to_string())))
     {
@@ -153,6 +185,20 @@ pub(super) fn family(address: &Address) -> Result<(), Error> {
     }
 }
 
+/// A hop limit of 0 keeps what is sent to a group on this machine, and anything else from being sent at all.
+fn hops(address: &Address, at: &HostPort) -> Result<(), Error> {
+    let group = matches!(address.kind, Kind::Udp(_)) && datagram::is_group(&at.host) != Some(false);
+    if address.options.ttl == Some(0) && !group {
+        return Err(clash(
+            "--ttl 0",
+            &at.to_string(),
+            "only to a multicast group a packet may have no hop",
+            "1 to 255",
+        ));
+    }
+    Ok(())
+}
+
 pub(super) fn same_descriptor(ready_fd: Option<i32>, events: Option<&EventSink>) -> Result<(), Error> {
     match (ready_fd, events) {
         (Some(ready), Some(EventSink::Fd(events))) if ready == *events => {
@@ -166,7 +212,7 @@ pub(super) fn same_descriptor(ready_fd: Option<i32>, events: Option<&EventSink>)
 /// Flags that name an option which none of these endpoints has.
 pub(super) fn unused(flags: &Options, addresses: &[Address]) -> Vec<Advice> {
     type Given = fn(&Options) -> bool;
-    let table: [(Given, &str); 15] = [
+    let table: [(Given, &str); 18] = [
         (|options| options.family.is_some(), "-4 or -6"),
         (|options| options.numeric, "-n"),
         (|options| options.source.is_some(), "-s"),
@@ -182,6 +228,9 @@ pub(super) fn unused(flags: &Options, addresses: &[Address]) -> Vec<Advice> {
         (|options| options.congestion.is_some(), "--congestion"),
         (|options| options.mptcp, "--mptcp"),
         (|options| options.mode.is_some(), "--mode"),
+        (|options| options.broadcast, "-b"),
+        (|options| options.loopback.is_some(), "--loop"),
+        (|options| options.df, "--df"),
     ];
     let object = match addresses {
         [address] => address.to_string(),

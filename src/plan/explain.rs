@@ -1,5 +1,6 @@
 //! What `--explain` prints: a plan for a person, one decision a line, and only what matters for this one.
 
+mod datagram;
 mod pipe;
 
 use std::fmt;
@@ -20,6 +21,9 @@ impl fmt::Display for Plan {
             Plan::Connect(plan) => connect(plan, f),
             Plan::Check(plan) => check(plan, f),
             Plan::Pipe(plan) => pipe::pipe(plan, f),
+            Plan::SendUdp(plan) => datagram::send(plan, f),
+            Plan::ListenUdp(plan) => datagram::listen(plan, f),
+            Plan::ConnectUdp(plan) => datagram::connect(plan, f),
         }
     }
 }
@@ -37,7 +41,7 @@ fn listen(plan: &Listen, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Kind::Fd { .. } => writeln!(f, "accept {how_many} from the listening socket {at}")?,
         _ => writeln!(f, "listen on {at} and accept {how_many}")?,
     }
-    serving(&plan.serving, f)?;
+    serving(&plan.serving, "connections", f)?;
     limit(f, "give up when nobody has connected for", plan.accept_timeout, 3)?;
     announce(&plan.announce, matches!(plan.at.kind, Kind::Unix(..) | Kind::Path(_)), f)?;
     if let Some(text) = &plan.serving.then {
@@ -77,12 +81,13 @@ fn announce(plan: &Announce, path: bool, f: &mut fmt::Formatter<'_>) -> fmt::Res
     Ok(())
 }
 
-fn serving(plan: &Serving, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// `what` is held: connections, or peers.
+fn serving(plan: &Serving, what: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if let Some(most) = plan.most {
-        writeln!(f, "hold at most {most} connections at once")?;
+        writeln!(f, "hold at most {most} {what} at once")?;
     }
     if let Some(most) = plan.most_per_ip {
-        writeln!(f, "hold at most {most} connections at once from one address")?;
+        writeln!(f, "hold at most {most} {what} at once from one address")?;
     }
     let list = |lists: &[AccessList]| lists.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if !plan.allow.is_empty() {

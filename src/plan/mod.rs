@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod advice;
+pub mod datagram;
 pub mod dialogue;
 mod explain;
 pub mod faults;
@@ -18,6 +19,7 @@ use crate::units::{Rate, Size};
 pub use address::AccessList;
 use address::{Address, Program};
 use advice::Advice;
+use datagram::{ConnectUdp, ListenUdp, SendUdp};
 
 /// `--linger` where it is not given.
 pub const DEFAULT_LINGER: Duration = Duration::from_secs(30);
@@ -36,6 +38,12 @@ pub enum Plan {
     Check(Check),
     /// `haul pipe`: one source, one or several sinks.
     Pipe(pipe::Pipe),
+    /// `haul send-udp`: send datagrams.
+    SendUdp(SendUdp),
+    /// `haul listen -u`: serve whoever sends datagrams.
+    ListenUdp(ListenUdp),
+    /// `haul connect -u`: exchange datagrams with one peer.
+    ConnectUdp(ConnectUdp),
 }
 
 /// `haul listen`.

@@ -2,7 +2,10 @@
 
 pub(super) mod pipe;
 
-use super::address::{Address, Kind, Layer, UnixSocket};
+use std::net::Ipv4Addr;
+
+use super::address::{Address, Host, Kind, Layer, UnixSocket};
+use super::datagram::{is_datagram, is_group};
 use super::{Connect, EventSink, Flow, Listen, Local};
 use crate::error::{Error, Op};
 use crate::outcome::ExitStatus;
@@ -133,6 +136,66 @@ pub(super) fn check(target: &Address) -> Result<(), Error> {
         }
         Kind::Tcp(_) | Kind::Udp(_) | Kind::Unix(..) | Kind::Path(_) => Ok(()),
         _ => no("-z tests where something listens", "a host and a port, or the path of a socket"),
+    }
+}
+
+/// Refuses what datagrams cannot be sent to.
+pub(super) fn send_to(to: &Address) -> Result<(), Error> {
+    let no = |cause: &str, advice: &str| Err(refusal(Op::Connect, to, cause, advice.into()));
+    let options = &to.options;
+    match &to.kind {
+        _ if !is_datagram(to) => no("datagrams go to a UDP port or to a Unix datagram socket", "HOST PORT, or -U PATH"),
+        _ if options.listen => no("the option listen waits for a connection", "haul listen -u"),
+        Kind::Unix(..) if options.mode.is_some() => no("only a listener sets the mode of a socket", "haul listen -u"),
+        Kind::Udp(at) if at.port == 0 => no("port 0 is no port to send to", "the port that the peer listens on"),
+        Kind::Udp(at) if options.loopback.is_some() && is_group(&at.host) == Some(false) => {
+            no("the option loop is about a multicast group, and that is none", "it without --loop")
+        }
+        Kind::Udp(at) => match &at.host {
+            Host::V6(..) if options.broadcast => no("IPv6 has no broadcast", "the group of all nodes, ff02::1%IF/PORT"),
+            Host::V4(Ipv4Addr::BROADCAST) if !options.broadcast => no("that is a broadcast address", "-b"),
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what a connected datagram socket gets no answer from.
+pub(super) fn exchange_with(to: &Address) -> Result<(), Error> {
+    let (cause, advice) = match &to.kind {
+        Kind::Udp(at) if is_group(&at.host) == Some(true) => ("a group", "haul send-udp -W N"),
+        Kind::Udp(at) if to.options.broadcast || at.host == Host::V4(Ipv4Addr::BROADCAST) => {
+            ("a broadcast address", "haul send-udp -b -W N")
+        }
+        _ => return send_to(to),
+    };
+    let cause = format!("{cause} answers from other addresses, which a connected socket does not hear");
+    Err(refusal(Op::Connect, to, &cause, advice.into()))
+}
+
+/// Refuses what no datagrams come in at.
+pub(super) fn hear_at(at: &Address) -> Result<(), Error> {
+    let no = |cause: &str, advice: &str| Err(refusal(Op::Listen, at, cause, advice.into()));
+    let options = &at.options;
+    match (&at.kind, &options.source) {
+        _ if !is_datagram(at) => no("datagrams come in at a UDP port or at a Unix datagram socket", "PORT, or -U PATH"),
+        _ if options.source_port.is_some() => {
+            no("a source port is where datagrams are sent from", "the port to listen on")
+        }
+        (Kind::Udp(place), Some(_)) if is_group(&place.host) == Some(false) => {
+            no("--source picks a sender of a multicast group, and that is no group", "--allow ADDR, for any datagrams")
+        }
+        (Kind::Udp(place), Some(source)) => match (&place.host, source) {
+            (_, source) if is_group(source) == Some(true) => {
+                no("--source is the host that sends, and that is a group", "the address of the sender")
+            }
+            (Host::V4(_), Host::V6(..)) | (Host::V6(..), Host::V4(_)) => {
+                no("the group and its --source are of two families", "both of one family")
+            }
+            _ => Ok(()),
+        },
+        (_, Some(_)) => no("--source picks a sender of a multicast group", "it without --source"),
+        _ => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@ use super::amount::Amount;
 use super::outlet::{Loss, Outlet};
 use super::summary::{Passage, Summary};
 use crate::escape::Escaped;
-use crate::event::{Event, Observer};
+use crate::event::{Event, LossReport, Observer, Traffic};
 
 /// Which events are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +49,13 @@ impl Console {
         self.out.line(|dropped| [gap(dropped), line.to_vec()].concat());
     }
 
+    /// Tells an event that was asked for, whatever is shown otherwise.
+    pub fn tell(&self, event: &Event) {
+        if !self.show.quiet {
+            self.say(&sentence(event));
+        }
+    }
+
     /// Writes what is queued, at most for `wait`, and takes no more; afterwards standard error may be written to
     /// directly.
     pub fn finish(&self, wait: Duration) -> Loss {
@@ -72,6 +79,8 @@ impl Console {
             Event::Accepted { .. } | Event::Connected { .. } | Event::Closed { .. } => verbosity >= 1,
             Event::Eof { .. } => verbosity >= 2,
             Event::Stats { .. } | Event::Piped { .. } => stats,
+            Event::Datagrams { traffic, .. } => stats || verbosity >= 1 && !traffic.losses().is_empty(),
+            Event::Loss { interval, .. } => interval.is_none() || stats || verbosity >= 1,
             Event::Note { verbosity: least, .. } => verbosity >= *least,
         }
     }
@@ -106,8 +115,54 @@ fn sentence(event: &Event) -> String {
         Event::Piped { bytes, records, elapsed } => {
             Passage { bytes: *bytes, records: *records, elapsed: *elapsed }.to_string()
         }
+        Event::Datagrams { traffic, elapsed } => datagrams(traffic, *elapsed),
+        Event::Loss { peer, interval, loss } => {
+            let who = peer.as_deref().unwrap_or("all senders");
+            let when = interval.map_or_else(String::new, |span| format!(" in {:.2} s", span.as_secs_f64()));
+            format!("{who}{when}: {}", account(loss))
+        }
         Event::Note { text, .. } => text.clone(),
     }
+}
+
+/// `received 2 datagrams, 10 B, sent 1 datagram, 5 B in 0.52 s`, and what was lost, if anything was.
+fn datagrams(traffic: &Traffic, elapsed: Duration) -> String {
+    let counted = |count: u64| format!("{count} datagram{}", if count == 1 { "" } else { "s" });
+    let mut line = format!(
+        "received {}, {}, sent {}, {} in {:.2} s",
+        counted(traffic.received),
+        Amount(traffic.bytes_in),
+        counted(traffic.sent),
+        Amount(traffic.bytes_out),
+        elapsed.as_secs_f64()
+    );
+    let losses = traffic.losses();
+    if !losses.is_empty() {
+        line.push_str("; ");
+        line.push_str(&losses.join(", "));
+    }
+    line
+}
+
+/// `sent 100, received 98, lost 2 (2.00 %, 1 of them dropped here), reordered 1, duplicated 0, jitter 0.012 ms`.
+fn account(loss: &LossReport) -> String {
+    let percent = if loss.sent == 0 { 0.0 } else { loss.lost as f64 * 100.0 / loss.sent as f64 };
+    let here = match loss.dropped_here {
+        0 => String::new(),
+        count => format!(", {count} of them dropped here"),
+    };
+    let mut line = format!(
+        "sent {}, received {}, lost {} ({percent:.2} %{here}), reordered {}, duplicated {}",
+        loss.sent, loss.received, loss.lost, loss.reordered, loss.duplicated
+    );
+    if loss.late > 0 {
+        line.push_str(&format!(", too late {}", loss.late));
+    }
+    if loss.restarts > 0 {
+        line.push_str(&format!(", started anew {}", loss.restarts));
+    }
+    line.push_str(&format!(", jitter {:.3} ms", loss.jitter.as_secs_f64() * 1000.0));
+    line
 }
 
 /// A line that tells of those which standard error was too slow for; empty if there are none.
@@ -139,6 +194,31 @@ mod tests {
             Event::Error { session: None, reason: "cannot accept on *:1: too many open files".into() },
             Event::Stats { bytes_in: 1 << 30, bytes_out: 0, elapsed },
             Event::Piped { bytes: 2048, records: Some(52), elapsed },
+            Event::Datagrams {
+                traffic: Traffic { received: 1, bytes_in: 2048, dropped: 3, unread: 4, ..Traffic::default() },
+                elapsed,
+            },
+            Event::Loss {
+                peer: None,
+                interval: Some(elapsed),
+                loss: LossReport { sent: 2, received: 2, ..LossReport::default() },
+            },
+            Event::Loss {
+                peer: Some("192.0.2.1:9".into()),
+                interval: None,
+                loss: LossReport {
+                    sent: 1000,
+                    received: 990,
+                    lost: 10,
+                    dropped_here: 4,
+                    reordered: 2,
+                    duplicated: 1,
+                    late: 1,
+                    restarts: 1,
+                    jitter: Duration::from_micros(12),
+                    ..LossReport::default()
+                },
+            },
             Event::Note { verbosity: 0, text: "a hint".into() },
             Event::Note { verbosity: 2, text: "moving bytes by splice".into() },
         ]
@@ -167,6 +247,9 @@ mod tests {
              haul: cannot accept on *:1: too many open files\n\
              haul: received 1.00 GiB, sent 0 B in 0.52 s (1.92 GiB/s)\n\
              haul: 2.00 KiB in 0.52 s (3.85 KiB/s), 52 records (100 records/s)\n\
+             haul: received 1 datagram, 2.00 KiB, sent 0 datagrams, 0 B in 0.52 s; 3 dropped because they were not read fast enough, 4 not taken by a program\n\
+             haul: all senders in 0.52 s: sent 2, received 2, lost 0 (0.00 %), reordered 0, duplicated 0, jitter 0.000 ms\n\
+             haul: 192.0.2.1:9: sent 1000, received 990, lost 10 (1.00 %, 4 of them dropped here), reordered 2, duplicated 1, too late 1, started anew 1, jitter 0.012 ms\n\
              haul: a hint\n\
              haul: moving bytes by splice\n"
         );
@@ -174,7 +257,9 @@ mod tests {
 
     #[test]
     fn without_flags_only_errors_and_hints_are_shown() {
-        assert_eq!(shown(Show::default()), "haul: cannot accept on *:1: too many open files\nhaul: a hint\n");
+        let plain = shown(Show::default());
+        assert!(plain.starts_with("haul: cannot accept on *:1: too many open files\nhaul: 192.0.2.1:9: sent 1000"));
+        assert!(plain.ends_with(" ms\nhaul: a hint\n") && plain.lines().count() == 3, "{plain}");
         let chosen = shown(Show { announce: true, stats: true, ..Show::default() });
         assert!(chosen.starts_with("haul: listening on tcp 127.0.0.1:40123\nhaul: cannot accept"));
         assert!(chosen.contains("haul: received 1.00 GiB"));

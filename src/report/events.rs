@@ -11,10 +11,10 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
-use super::amount::json_secs;
+use super::amount::{json_secs, per_second};
 use super::outlet::{Loss, Outlet};
 use super::summary::{Fields, Passage, PassageFields, Summary};
-use crate::event::{Event, Observer};
+use crate::event::{Event, LossReport, Observer, Traffic};
 
 /// Writes every [`Event`] but notes, which are for people. Clones share the outlet.
 #[derive(Clone, Debug)]
@@ -120,6 +120,83 @@ enum Body<'a> {
     Stats(Fields<'a>),
     #[serde(rename = "stats")]
     Piped(PassageFields),
+    #[serde(rename = "stats")]
+    Datagrams(Box<Datagrams>),
+    Loss(Box<Account<'a>>),
+}
+
+/// The `stats` object where datagrams are moved.
+#[derive(Serialize)]
+struct Datagrams {
+    bytes_in: u64,
+    bytes_out: u64,
+    secs: f64,
+    bytes_per_sec: u64,
+    datagrams_in: u64,
+    datagrams_out: u64,
+    dropped_by_kernel: u64,
+    refused: u64,
+    beyond_limits: u64,
+    unread: u64,
+    truncated: u64,
+    unsent: u64,
+}
+
+/// The `loss` object; without `secs` it is about everything up to the end, without `peer` about all senders.
+#[derive(Serialize)]
+struct Account<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secs: Option<f64>,
+    sent: u64,
+    received: u64,
+    bytes: u64,
+    lost: u64,
+    dropped_here: u64,
+    reordered: u64,
+    duplicated: u64,
+    late: u64,
+    restarts: u64,
+    jitter_ms: f64,
+}
+
+impl Datagrams {
+    fn of(traffic: &Traffic, elapsed: Duration) -> Self {
+        Datagrams {
+            bytes_in: traffic.bytes_in,
+            bytes_out: traffic.bytes_out,
+            secs: json_secs(elapsed),
+            bytes_per_sec: per_second(traffic.bytes_in.saturating_add(traffic.bytes_out), elapsed),
+            datagrams_in: traffic.received,
+            datagrams_out: traffic.sent,
+            dropped_by_kernel: traffic.dropped,
+            refused: traffic.refused,
+            beyond_limits: traffic.beyond,
+            unread: traffic.unread,
+            truncated: traffic.truncated,
+            unsent: traffic.unsent,
+        }
+    }
+}
+
+impl<'a> Account<'a> {
+    fn of(peer: Option<&'a str>, interval: Option<Duration>, loss: &LossReport) -> Self {
+        Account {
+            peer,
+            secs: interval.map(json_secs),
+            sent: loss.sent,
+            received: loss.received,
+            bytes: loss.bytes,
+            lost: loss.lost,
+            dropped_here: loss.dropped_here,
+            reordered: loss.reordered,
+            duplicated: loss.duplicated,
+            late: loss.late,
+            restarts: loss.restarts,
+            jitter_ms: loss.jitter.as_micros() as f64 / 1000.0,
+        }
+    }
 }
 
 impl<'a> Body<'a> {
@@ -142,6 +219,8 @@ impl<'a> Body<'a> {
                 reason,
             },
             Event::Error { session, reason } => Body::Error { session: *session, reason },
+            Event::Datagrams { traffic, elapsed } => Body::Datagrams(Box::new(Datagrams::of(traffic, *elapsed))),
+            Event::Loss { peer, interval, loss } => Body::Loss(Box::new(Account::of(peer.as_deref(), *interval, loss))),
             Event::Stats { .. } | Event::Piped { .. } | Event::Note { .. } => return None,
         })
     }
@@ -222,6 +301,21 @@ mod tests {
             Event::Error { session: None, reason: "no".into() },
             Event::Error { session: Some(3), reason: "no".into() },
             Event::Stats { bytes_in: 5, bytes_out: 7, elapsed: Duration::from_secs(2) },
+            Event::Datagrams {
+                traffic: Traffic { received: 2, bytes_in: 5, sent: 1, bytes_out: 7, dropped: 3, ..Traffic::default() },
+                elapsed: Duration::from_secs(2),
+            },
+            Event::Loss {
+                peer: Some("127.0.0.1:9".into()),
+                interval: None,
+                loss: LossReport {
+                    sent: 3,
+                    received: 2,
+                    lost: 1,
+                    jitter: Duration::from_micros(12),
+                    ..LossReport::default()
+                },
+            },
             Event::Note { verbosity: 1, text: "for people".into() },
         ]);
         let objects: Vec<Value> = lines.iter().map(|line| parsed(line)).collect();
@@ -239,6 +333,11 @@ mod tests {
                 {"v": 1, "event": "error", "reason": "no"},
                 {"v": 1, "event": "error", "session": 3, "reason": "no"},
                 {"v": 1, "event": "stats", "bytes_in": 5, "bytes_out": 7, "secs": 2.0, "bytes_per_sec": 6},
+                {"v": 1, "event": "stats", "bytes_in": 5, "bytes_out": 7, "secs": 2.0, "bytes_per_sec": 6,
+                    "datagrams_in": 2, "datagrams_out": 1, "dropped_by_kernel": 3, "refused": 0, "beyond_limits": 0,
+                    "unread": 0, "truncated": 0, "unsent": 0},
+                {"v": 1, "event": "loss", "peer": "127.0.0.1:9", "sent": 3, "received": 2, "bytes": 0, "lost": 1,
+                    "dropped_here": 0, "reordered": 0, "duplicated": 0, "late": 0, "restarts": 0, "jitter_ms": 0.012},
             ])
         );
         assert!(lines.iter().all(|line| line.ends_with("}\n") && line.starts_with("{\"v\":1,\"time\":\"")));

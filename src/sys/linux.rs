@@ -62,6 +62,16 @@ pub fn widen_pipe(pipe: BorrowedFd<'_>, size: usize) -> usize {
     rustix::pipe::fcntl_setpipe_size(pipe, size).unwrap_or(now)
 }
 
+/// Has each read of a pipe give what one write through this descriptor put there, or a page of it if that was longer;
+/// what a read has no room for is lost.
+///
+/// # Errors
+/// EINVAL where pipes know no such thing.
+pub fn keep_writes_apart(pipe: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(pipe)?;
+    Ok(rustix::fs::fcntl_setfl(pipe, flags | rustix::fs::OFlags::DIRECT)?)
+}
+
 /// A private description of the file, pipe or terminal behind an inherited descriptor: non-blocking without any other
 /// process noticing, since O_NONBLOCK belongs to the description. Never makes a terminal ours (O_NOCTTY).
 ///

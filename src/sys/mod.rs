@@ -25,22 +25,50 @@
 //! | `unnamed_file(directory, mode)` | a file without a name, which goes with its last descriptor |
 //! | `give_name(fd, directory, name)` | the name that such a file lacks |
 //! | `every_interest()` | what is registered with the poll for every descriptor |
+//! | `receive_datagrams`, `send_parcels` | datagrams, as many a call as the system can; joined and segmented by offload |
+//! | `TELLS_LENGTHS` | a receive tells how long a datagram is that there is no room for |
+//! | `MOST_ARRIVALS`, `MOST_PARCELS`, `MOST_SEGMENTS` | how many that is; 1 where there is no such call |
+//! | `join_arrivals(fd)`, `tell_drops(fd)` | what a receive gives besides: joined datagrams, the count of drops |
+//! | `drops_so_far(fd)` | that count, asked for |
+//! | `keep_refusals(fd)`, `take_refusal(fd)` | what ICMP messages say of datagrams of an unconnected socket |
+//! | `join_group`, `send_groups_by` | multicast groups by the index of an interface |
+//! | `hear_own_groups_only(fd)` | keeps the groups of other sockets away |
+//! | `never_fragment(fd)` | datagrams in one piece, or an error |
+//! | `AUTOBIND` | a Unix socket can be given a free name |
 //! | `SPLICE` | zero copy is worth a try |
 //! | `SHORT_READ_EMPTIES` | a short read of a stream socket proves that nothing is left |
 
 #![allow(unsafe_code)]
 
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
+mod datagram_linux;
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod linux;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
-pub use linux::*;
+mod refusals_linux;
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+pub use {datagram_linux::*, linux::*, refusals_linux::*};
 
+#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
+mod datagram_portable;
 #[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
 mod portable;
 #[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
-pub use portable::*;
+pub use {datagram_portable::*, portable::*};
 
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+mod groups_linux;
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+pub use groups_linux::*;
+
+#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
+mod groups_portable;
+#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
+pub use groups_portable::*;
+
+mod datagram;
 mod unix;
+pub use datagram::{Arrival, Manner, Parcel, Peer, Refusal, UnixName};
 pub use unix::*;
 
 /// Which way a descriptor is used.

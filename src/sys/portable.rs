@@ -48,6 +48,14 @@ pub fn widen_pipe(_pipe: BorrowedFd<'_>, _size: usize) -> usize {
     0
 }
 
+/// Pipes keep no bounds here.
+///
+/// # Errors
+/// Always.
+pub fn keep_writes_apart(_pipe: BorrowedFd<'_>) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Not here: the caller falls back to guarded reads and writes.
 ///
 /// # Errors

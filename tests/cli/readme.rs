@@ -6,7 +6,7 @@
 //! that runs when all have ended with status 0, beside the files that the lines made and what they printed, `stdout.1`,
 //! `stdout.2` and so on. The port, the socket's names and the host are replaced by some of this run.
 
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -70,7 +70,8 @@ fn has(need: &str) -> bool {
 fn free_port() -> u16 {
     let first = 20_000 + std::process::id() % 10_000;
     let mut candidates = (first..32_000).filter_map(|port| u16::try_from(port).ok());
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
+    let everywhere = |port: &u16| (Ipv4Addr::UNSPECIFIED, *port);
+    let is_free = |port: &u16| TcpListener::bind(everywhere(port)).is_ok() && UdpSocket::bind(everywhere(port)).is_ok();
     candidates.find(is_free).expect("no port is free")
 }
 
@@ -110,7 +111,11 @@ impl Names {
             std::fs::read_to_string(table).is_ok_and(|text| text.lines().any(wanted))
         };
         poll_until(&format!("{line:?} to listen or to be connected"), || {
-            let listens = if line.contains("--expect") {
+            let listens = if line.contains(" -u ") {
+                // local address, remote address, and state 07 is that of every UDP socket that is not connected
+                let wanted = |row: &str| row.contains(&port) && row.contains(":0000 07 ");
+                listening_at("/proc/net/udp", &wanted) || listening_at("/proc/net/udp6", &wanted)
+            } else if line.contains("--expect") {
                 // as the server sees it; 01 is ESTABLISHED
                 let wanted = |row: &str| row.split(port.as_str()).nth(1).is_some_and(|rest| rest.contains(" 01 "));
                 listening_at("/proc/net/tcp", &wanted) || listening_at("/proc/net/tcp6", &wanted)

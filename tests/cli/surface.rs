@@ -11,6 +11,7 @@ const GENERATED: &[(&str, &str)] = &[
     ("man/haul-listen.1", "man-listen"),
     ("man/haul-connect.1", "man-connect"),
     ("man/haul-pipe.1", "man-pipe"),
+    ("man/haul-send-udp.1", "man-send-udp"),
     ("completions/haul.bash", "complete-bash"),
     ("completions/_haul", "complete-zsh"),
     ("completions/haul.fish", "complete-fish"),

@@ -10,6 +10,8 @@ pub(super) enum Home {
     Ip,
     /// TCP sockets.
     Tcp,
+    /// UDP sockets.
+    Udp,
     /// Every kind of socket.
     Socket,
     /// What can accept connections.
@@ -34,6 +36,7 @@ impl Home {
         match self {
             Home::Ip => matches!(kind, Kind::Tcp(_) | Kind::Udp(_)),
             Home::Tcp => matches!(kind, Kind::Tcp(_)),
+            Home::Udp => matches!(kind, Kind::Udp(_)),
             Home::Socket => matches!(kind, Kind::Tcp(_) | Kind::Udp(_) | Kind::Unix(..) | Kind::Path(_)),
             Home::Listener => {
                 matches!(kind, Kind::Tcp(_) | Kind::Udp(_) | Kind::Unix(..) | Kind::Path(_) | Kind::Fd { .. })
@@ -52,6 +55,7 @@ impl Home {
         match self {
             Home::Ip => "tcp and udp",
             Home::Tcp => "tcp",
+            Home::Udp => "udp",
             Home::Socket => "tcp, udp and unix",
             Home::Listener => "tcp, udp, unix and fd",
             Home::Unix => "unix",
@@ -85,6 +89,11 @@ impl Address {
             inherit(&mut own.user_timeout, &flags.user_timeout);
             inherit(&mut own.congestion, &flags.congestion);
             own.mptcp |= flags.mptcp;
+        }
+        if fits(Home::Udp) {
+            own.broadcast |= flags.broadcast;
+            inherit(&mut own.loopback, &flags.loopback);
+            own.df |= flags.df;
         }
         if fits(Home::Socket) {
             inherit(&mut own.rcvbuf, &flags.rcvbuf);

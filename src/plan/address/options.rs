@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::fit::Home;
 use super::spelling::nearest;
-use super::{BadAddress, Family, Keepalive, Kind, Layer, Options, UnixSocket, quoted, values};
+use super::{BadAddress, Family, Host, HostPort, Keepalive, Kind, Layer, Options, UnixSocket, quoted, values};
 
 /// What stood between the scheme and the colon.
 #[derive(Default)]
@@ -80,6 +80,9 @@ impl Given {
     /// Refuses the first option that is not at home on such an endpoint.
     pub(super) fn check(&self, kind: &Kind, layers: &[Layer], scheme: &str) -> Result<(), BadAddress> {
         match self.keys.iter().find(|key| !key.home.takes(kind, layers)) {
+            None if self.options.ttl == Some(0) && !is_group(kind) => {
+                Err(BadAddress::new("option ttl: it is a number from 1 to 255"))
+            }
             None => Ok(()),
             Some(Key { word, home, .. }) => {
                 Err(BadAddress::new(format!("option {word} is for {} endpoints, not for {scheme}", home.name())))
@@ -140,6 +143,16 @@ impl Key {
     }
 }
 
+/// A datagram to a group may have no hop to go: it stays on this machine. What a name stands for shows later.
+fn is_group(kind: &Kind) -> bool {
+    match kind {
+        Kind::Udp(HostPort { host: Host::V4(ip), .. }) => ip.is_multicast(),
+        Kind::Udp(HostPort { host: Host::V6(ip, _), .. }) => ip.is_multicast(),
+        Kind::Udp(HostPort { host: Host::Name(_), .. }) => true,
+        _ => false,
+    }
+}
+
 fn find(name: &[u8]) -> Result<&'static Key, BadAddress> {
     if let Some(key) = KEYS.iter().find(|key| key.word.as_bytes() == name) {
         return Ok(key);
@@ -177,7 +190,14 @@ const KEYS: &[Key] = &[
     value("rcvbuf", "SIZE", Home::Socket, |o, v| put(&mut o.rcvbuf, values::buffer_size(v))),
     value("sndbuf", "SIZE", Home::Socket, |o, v| put(&mut o.sndbuf, values::buffer_size(v))),
     value("dscp", "NAME", Home::Ip, |o, v| put(&mut o.dscp, values::dscp(v))),
-    value("ttl", "N", Home::Ip, |o, v| put(&mut o.ttl, values::number(v, 1, 255))),
+    value("ttl", "N", Home::Ip, |o, v| put(&mut o.ttl, values::number(v, 0, 255))),
+    flag("broadcast", Home::Udp, |o| o.broadcast = true),
+    Key {
+        word: "loop",
+        home: Home::Udp,
+        set: Set::Either(|o| o.loopback = Some(true), |o, v| put(&mut o.loopback, values::switch(v))),
+    },
+    flag("df", Home::Udp, |o| o.df = true),
     value("congestion", "NAME", Home::Tcp, |o, v| put(&mut o.congestion, values::congestion(v))),
     flag("mptcp", Home::Tcp, |o| o.mptcp = true),
     flag("listen", Home::Listener, |o| o.listen = true),

@@ -85,6 +85,10 @@ fn write_options(word: &mut Vec<u8>, options: &Options, kind: &Kind) {
     let code_point = |code| values::dscp_name(code).map_or_else(|| code.to_string(), str::to_owned);
     write.value("dscp", &options.dscp.map(code_point));
     write.value("ttl", &options.ttl);
+    write.flag("broadcast", options.broadcast);
+    write.flag("loop", options.loopback == Some(true));
+    write.value("loop", &options.loopback.filter(|on| !on).map(|_| "off"));
+    write.flag("df", options.df);
     write.value("congestion", &options.congestion);
     // On TCP it is the scheme.
     write.flag("mptcp", options.mptcp && !matches!(kind, Kind::Tcp(_)));
@@ -200,6 +204,7 @@ mod tests {
     ];
     const TCP: &[&str] =
         &["nodelay", "keepalive", "keepalive=90", "user-timeout=1.5s", "congestion=bbr", "mptcp", "6", "source=a.b"];
+    const UDP: &[&str] = &["broadcast", "loop", "loop=off", "df"];
     const TLS: &[&str] = &[
         "sni=a.example",
         "alpn=h2%2Chttp/1.1",
@@ -220,7 +225,7 @@ mod tests {
         let rows = vec![
             ("tcp", options(&[IP, TCP]), hosts()),
             ("mptcp", options(&[IP, TCP]), hosts()),
-            ("udp", options(&[IP]), hosts()),
+            ("udp", options(&[IP, UDP]), hosts()),
             ("tls", options(&[IP, TCP, TLS]), hosts()),
             ("wss", options(&[IP, TCP, TLS, &["path=/chat?a%2Cb"]]), hosts()),
             ("tls+ws", options(&[TLS, &["path=/%2520"]]), hosts()),

@@ -156,6 +156,15 @@ pub(super) fn dscp_name(code: u8) -> Option<&'static str> {
     CODE_POINTS.iter().find(|(_, known)| *known == code).map(|(name, _)| *name)
 }
 
+/// On or off.
+pub(super) fn switch(value: &[u8]) -> Result<bool> {
+    match value {
+        b"on" => Ok(true),
+        b"off" => Ok(false),
+        _ => Err(BadAddress::new("it is on or off")),
+    }
+}
+
 /// Permissions in octal.
 pub(super) fn mode(value: &[u8]) -> Result<u32> {
     let digits = std::str::from_utf8(value).ok().filter(|text| is_digits(text));

@@ -33,7 +33,7 @@ pub(super) fn pipe(plan: &Pipe, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             (None, _) => writeln!(f, "write everything to {address}"),
         })?;
     }
-    serving(&plan.serving, f)?;
+    serving(&plan.serving, "connections", f)?;
     limit(f, "give up when an endpoint is not open after", plan.connect_timeout, 3)?;
     announce(&plan.announce, plan.listeners().any(|at| matches!(at.kind, Kind::Unix(..) | Kind::Path(_))), f)?;
     if plan.sinks.len() > 1 {

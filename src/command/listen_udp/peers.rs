@@ -1,0 +1,236 @@
+//! Who may send, who is there, and what each of them did: admission by datagram, and a session for each peer.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::account::{Books, loss};
+use crate::datagram::flows::{Flows, Heard, Limits};
+use crate::datagram::sequence::Report;
+use crate::datagram::{Peer, flows::FlowId};
+use crate::endpoint::access::Access;
+use crate::endpoint::printed;
+use crate::error::Error;
+use crate::event::{Event, Observer, Traffic};
+
+/// The peers of one socket.
+pub(super) struct Peers {
+    access: Access,
+    flows: Flows<Peer, Visit>,
+    /// Peers in all; those beyond are turned away.
+    count: Option<u64>,
+    /// Peers so far; the number of the newest session.
+    seen: u64,
+    protocol: &'static str,
+    local: String,
+    /// Who sent stamps and is gone, and what these told together.
+    senders: u64,
+    total: Report,
+    observer: Rc<dyn Observer>,
+}
+
+/// One peer, from its first datagram until it is forgotten.
+pub(super) struct Visit {
+    /// The number of its session, from 1.
+    pub(super) number: u64,
+    began: Instant,
+    /// Bytes from it and to it.
+    pub(super) bytes: [u64; 2],
+    /// What its stamps tell.
+    pub(super) books: Option<Box<Books>>,
+    /// That it takes no answers was told.
+    told: bool,
+}
+
+/// Whom a datagram is from.
+pub(super) struct Admitted {
+    pub(super) id: FlowId,
+    pub(super) number: u64,
+    pub(super) is_new: bool,
+}
+
+impl Peers {
+    /// Nobody yet. `most` and `spare` bound the table, see [`Limits`].
+    pub(super) fn new(access: Access, count: Option<u64>, limits: Limits, observer: Rc<dyn Observer>) -> Self {
+        let (protocol, local) = ("udp", String::new());
+        let (flows, total) = (Flows::new(limits), Report::default());
+        Peers { access, flows, count, seen: 0, protocol, local, senders: 0, total, observer }
+    }
+
+    /// Where the socket was bound, for the events.
+    pub(super) fn bound(&mut self, protocol: &'static str, local: &str) {
+        (self.protocol, self.local) = (protocol, local.into());
+    }
+
+    /// Who sent `count` datagrams at `now`; `None` if they are to be dropped, which is counted.
+    pub(super) fn admit(&mut self, now: Instant, from: &Peer, count: u64, traffic: &mut Traffic) -> Option<Admitted> {
+        let permitted = || from.ip().is_none_or(|address| self.access.permits(address.ip()));
+        if !self.access.is_unlimited() && !permitted() {
+            traffic.refused += count;
+            self.note(from, "not allowed");
+            return None;
+        }
+        if self.is_closed() && self.flows.find(from).is_none() {
+            traffic.beyond += count;
+            self.note(from, "no more peers are served");
+            return None;
+        }
+        let number = self.seen + 1;
+        let heard =
+            self.flows.heard(now, from, || Visit { number, began: now, bytes: [0; 2], books: None, told: false });
+        match heard {
+            Heard::Known(id) => {
+                let number = self.flows.get(id).map_or(0, |(_, visit)| visit.number);
+                Some(Admitted { id, number, is_new: false })
+            }
+            Heard::New { id, evicted } => {
+                if let Some((peer, visit)) = evicted {
+                    self.see_off(now, &peer, visit, "made room for another peer");
+                }
+                self.seen = number;
+                let (protocol, peer, local) = (self.protocol, shown(from), self.local.clone());
+                self.observer.observe(&Event::Accepted { session: number, protocol, peer, local });
+                Some(Admitted { id, number, is_new: true })
+            }
+            Heard::Refused => {
+                traffic.beyond += count;
+                self.note(from, "too many peers at once");
+                None
+            }
+        }
+    }
+
+    fn note(&self, from: &Peer, why: &str) {
+        let text = format!("refused {}: {why}", shown(from));
+        self.observer.observe(&Event::Note { verbosity: 1, text });
+    }
+
+    /// True once as many peers came as are to be served.
+    fn is_closed(&self) -> bool {
+        self.count.is_some_and(|count| self.seen >= count)
+    }
+
+    /// True once all that were to come have come and gone.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_closed() && self.flows.is_empty()
+    }
+
+    /// What is kept for a peer.
+    pub(super) fn visit(&mut self, id: FlowId) -> Option<&mut Visit> {
+        self.flows.get_mut(id)
+    }
+
+    /// The same by its name.
+    pub(super) fn find(&mut self, peer: &Peer) -> Option<&mut Visit> {
+        let id = self.flows.find(peer)?;
+        self.flows.get_mut(id)
+    }
+
+    /// Who was heard last.
+    pub(super) fn latest(&self) -> Option<Peer> {
+        self.flows.latest().map(|(peer, _)| *peer)
+    }
+
+    /// Something was sent to a peer of this session: it is not silent.
+    pub(super) fn answered(&mut self, now: Instant, peer: &Peer, number: u64, bytes: u64) {
+        // a program that outlives its session may answer a peer that has begun another
+        if self.find(peer).is_some_and(|visit| visit.number == number)
+            && let Some(id) = self.flows.answered(now, peer)
+            && let Some(visit) = self.flows.get_mut(id)
+        {
+            visit.bytes[1] += bytes;
+        }
+    }
+
+    /// True once for each peer that takes no answers; never for one that is forgotten.
+    pub(super) fn is_news(&mut self, peer: &Peer) -> bool {
+        self.find(peer).is_some_and(|visit| !std::mem::replace(&mut visit.told, true))
+    }
+
+    /// Forgets one peer that was silent for too long; the number of its session. Call until `None`.
+    pub(super) fn expire(&mut self, now: Instant) -> Option<u64> {
+        let (peer, visit) = self.flows.expire(now)?;
+        let number = visit.number;
+        self.see_off(now, &peer, visit, "silent for too long");
+        Some(number)
+    }
+
+    /// When the next is forgotten, if it stays silent.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.flows.next_expiry()
+    }
+
+    /// A session is over for a reason of its own.
+    pub(super) fn end(&mut self, now: Instant, peer: &Peer, number: u64, reason: &str) {
+        if self.find(peer).is_some_and(|visit| visit.number == number)
+            && let Some(visit) = self.flows.remove(peer)
+        {
+            self.see_off(now, peer, visit, reason);
+        }
+    }
+
+    /// All sessions are over. Where there were several senders of stamps, all of them are told together, too.
+    pub(super) fn end_all(&mut self, now: Instant, reason: &str) {
+        let all: Vec<Peer> = self.flows.iter().map(|(peer, _)| *peer).collect();
+        for peer in all {
+            if let Some(visit) = self.flows.remove(&peer) {
+                self.see_off(now, &peer, visit, reason);
+            }
+        }
+        if self.senders > 1 {
+            self.observer.observe(&Event::Loss { peer: None, interval: None, loss: loss(&self.total) });
+        }
+    }
+
+    fn see_off(&mut self, now: Instant, peer: &Peer, visit: Visit, reason: &str) {
+        let Visit { number: session, began, bytes: [bytes_in, bytes_out], books, .. } = visit;
+        let elapsed = now.saturating_duration_since(began);
+        let reason = reason.to_string();
+        self.observer.observe(&Event::Closed { session, bytes_in, bytes_out, elapsed, reason });
+        if let Some(mut books) = books {
+            books.tell(&*self.observer, peer);
+            let report = books.report();
+            if report.sent > 0 {
+                self.senders += 1;
+                self.total.add(&report);
+            }
+        }
+    }
+
+    /// Everybody who sends stamps, with what they tell.
+    pub(super) fn books(&mut self, mut each: impl FnMut(&Peer, &mut Books)) {
+        let all: Vec<FlowId> = self.flows.iter().filter_map(|(peer, _)| self.flows.find(peer)).collect();
+        for id in all {
+            let Some((peer, _)) = self.flows.get(id) else { continue };
+            let peer = *peer;
+            if let Some(books) = self.flows.get_mut(id).and_then(|visit| visit.books.as_mut()) {
+                each(&peer, books);
+            }
+        }
+    }
+
+    /// Reads the access lists again.
+    ///
+    /// # Errors
+    /// A line is wrong; the lists are then what they were.
+    pub(super) fn reload(&mut self) -> Result<(), Error> {
+        self.access.reload()
+    }
+}
+
+/// A peer as people read it: one that came in over IPv4 through a socket of both families is an IPv4 address.
+pub(super) fn shown(peer: &Peer) -> String {
+    match peer {
+        Peer::Ip(address) => printed::inet(address),
+        Peer::Unnamed => printed::UNNAMED.into(),
+        name => name.to_string(),
+    }
+}
+
+/// What a full table of nobody in particular is bound by: a flood of forged senders costs this many places.
+pub(super) const MOST: usize = 65_536;
+
+/// The same where each place is an account of 8 KiB.
+pub(super) const MOST_ACCOUNTS: usize = 4096;
+
+/// At that bound, whoever was silent for this long gives way.
+pub(super) const SPARE: Duration = Duration::from_secs(1);

@@ -1,0 +1,384 @@
+//! A program for each peer: its datagrams are writes to the program's standard input, and what a read of the program's
+//! standard output gives is a datagram to it.
+//!
+//! A program that does not read loses what its pipe and a short queue have no room for; that is counted and concerns
+//! nobody else. A session ends with its program. One that ends earlier (silence, the end of haul) closes the program's
+//! standard input, and signals it when the grace is over.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, ErrorKind};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::super::reaping::Reaping;
+use super::super::surroundings::variables_of;
+use super::peers::{Peers, shown};
+use crate::datagram::{Outbox, Peer};
+use crate::endpoint::{Descriptors, Transport, process};
+use crate::error::{Error, Op};
+use crate::event::{Event, Observer, Traffic};
+use crate::plan::address::Program;
+use crate::reactor::{Slot, Turn};
+use crate::session::limits::soonest;
+
+/// The programs of all peers.
+pub(super) struct Programs {
+    program: Program,
+    grace: Duration,
+    /// Most bytes of an answer.
+    limit: usize,
+    /// By the number of the session.
+    running: HashMap<u64, Running>,
+    by_slot: HashMap<Slot, u64>,
+    /// Those that may have something to do. Invariant: exactly those whose `queued` is true, each once.
+    ready: VecDeque<u64>,
+    /// Those for which a deadline may pass.
+    timed: Vec<u64>,
+    /// The worst status so far.
+    pub(super) status: u8,
+    observer: Rc<dyn Observer>,
+}
+
+struct Running {
+    peer: Peer,
+    name: String,
+    pipes: Transport,
+    slots: Vec<Slot>,
+    reaping: Reaping,
+    /// Its exit status, once it has ended.
+    status: Option<u8>,
+    /// Nothing more comes from it.
+    ended: bool,
+    /// Its standard input is closed, here or there.
+    deaf: bool,
+    /// Datagrams that wait for room; the first `written` bytes of the first are in the pipe.
+    waiting: VecDeque<Box<[u8]>>,
+    written: usize,
+    /// Bytes in `waiting`.
+    bytes: usize,
+    /// When it last wrote something, or ended.
+    moved_at: Instant,
+    /// It is not wanted any more, and when it is told so.
+    leaving: Option<Instant>,
+    hurried: bool,
+    queued: bool,
+}
+
+/// How far a look at one program came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Wait,
+    /// The outbox has no room for an answer.
+    Full,
+    /// It may have more to say at once.
+    Again,
+    Over,
+}
+
+/// What the programs may use in one turn.
+pub(super) struct Surroundings<'a> {
+    pub(super) peers: &'a mut Peers,
+    pub(super) outbox: &'a mut Outbox,
+    pub(super) traffic: &'a mut Traffic,
+}
+
+impl Programs {
+    /// None yet. `limit`: the most bytes of an answer.
+    pub(super) fn new(program: &Program, grace: Duration, limit: usize, observer: Rc<dyn Observer>) -> Self {
+        Programs {
+            program: program.clone(),
+            grace,
+            limit,
+            running: HashMap::new(),
+            by_slot: HashMap::new(),
+            ready: VecDeque::new(),
+            timed: Vec::new(),
+            status: 0,
+            observer,
+        }
+    }
+
+    /// Most bytes of an answer: what is known once the socket is bound.
+    pub(super) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// Starts one for a new peer. A failure is told; what the peer sends is then dropped until it is forgotten.
+    pub(super) fn start(&mut self, turn: &mut Turn, peer: &Peer, number: u64, place: (&'static str, &str)) {
+        if let Err(error) = self.try_start(turn, peer, number, place) {
+            self.observer.observe(&Event::Error { session: Some(number), reason: error.line() });
+        }
+    }
+
+    fn try_start(&mut self, turn: &mut Turn, peer: &Peer, number: u64, place: (&str, &str)) -> Result<(), Error> {
+        let variables = variables_of(place.0, place.1, &shown(peer));
+        let (pipes, mut child) = process::start(&self.program, &variables)?;
+        let name = String::from_utf8_lossy(child.name()).into_owned();
+        let mut pipes = Transport::Descriptors(pipes);
+        let started = pipes.start(turn).and_then(|()| child.watch(turn));
+        if let Err(error) = started {
+            child.kill();
+            return Err(Error::new(Op::Start, &name, error));
+        }
+        let slots: Vec<Slot> = pipes.slots().chain(child.slot()).collect();
+        self.by_slot.extend(slots.iter().map(|slot| (*slot, number)));
+        let running = Running {
+            peer: *peer,
+            name,
+            pipes,
+            slots,
+            reaping: Reaping::new(child, self.grace),
+            status: None,
+            ended: false,
+            deaf: false,
+            waiting: VecDeque::new(),
+            written: 0,
+            bytes: 0,
+            moved_at: turn.now(),
+            leaving: None,
+            hurried: false,
+            queued: false,
+        };
+        self.running.insert(number, running);
+        Ok(())
+    }
+
+    /// Hands a datagram to the program of a session; false if it has no room for it, or is not there.
+    pub(super) fn deliver(&mut self, turn: &mut Turn, number: u64, payload: &[u8]) -> bool {
+        let Some(running) = self.running.get_mut(&number).filter(|running| !running.deaf) else { return false };
+        if running.waiting.is_empty() {
+            match running.pipes.write(turn, payload) {
+                Ok(count) if count == payload.len() => return true,
+                Ok(count) => running.written = count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => running.written = 0,
+                Err(_) => {
+                    running.deafen(turn);
+                    return false;
+                }
+            }
+        } else if running.bytes + payload.len() > WAITING {
+            return false;
+        }
+        running.bytes += payload.len();
+        running.waiting.push_back(payload.into());
+        true
+    }
+
+    /// Notes whom the events of this turn concern.
+    pub(super) fn wake(&mut self, turn: &Turn, all: bool) {
+        for slot in turn.fired() {
+            if let Some(number) = self.by_slot.get(slot).copied() {
+                self.queue(number);
+            }
+        }
+        if all {
+            let everybody: Vec<u64> = self.running.keys().copied().collect();
+            everybody.into_iter().for_each(|number| self.queue(number));
+        }
+    }
+
+    fn queue(&mut self, number: u64) {
+        if let Some(running) = self.running.get_mut(&number).filter(|running| !running.queued) {
+            running.queued = true;
+            self.ready.push_back(number);
+        }
+    }
+
+    /// Gives those their turn that have something to do; true if there is more to do at once. `Ok(None)` while the
+    /// outbox has to be sent first.
+    pub(super) fn turn(&mut self, turn: &mut Turn, around: &mut Surroundings<'_>) -> Option<bool> {
+        let now = turn.now();
+        self.look_at_the_clock(now);
+        for _ in 0..self.ready.len() {
+            let Some(number) = self.ready.pop_front() else { break };
+            let Some(running) = self.running.get_mut(&number) else { continue };
+            running.queued = false;
+            match running.turn(turn, number, self.limit, around) {
+                Step::Wait => {
+                    if running.status.is_some() && !self.timed.contains(&number) {
+                        self.timed.push(number);
+                    }
+                }
+                Step::Again => self.queue(number),
+                Step::Full => {
+                    running.queued = true;
+                    self.ready.push_front(number);
+                    return None;
+                }
+                Step::Over => self.finish(turn, number, around.peers),
+            }
+        }
+        Some(!self.ready.is_empty())
+    }
+
+    /// Queues those whose time has come.
+    fn look_at_the_clock(&mut self, now: Instant) {
+        self.timed.retain(|number| self.running.contains_key(number));
+        for number in self.timed.clone() {
+            if self.running.get(&number).and_then(Running::deadline).is_some_and(|at| at <= now) {
+                self.queue(number);
+            }
+        }
+    }
+
+    /// A program has ended, and so has its session.
+    fn finish(&mut self, turn: &mut Turn, number: u64, peers: &mut Peers) {
+        let Some(running) = self.running.remove(&number) else { return };
+        for slot in &running.slots {
+            self.by_slot.remove(slot);
+        }
+        let status = running.status.unwrap_or(0);
+        self.status = self.status.max(status);
+        let text = format!("session {number}: {} exited with status {status}", running.name);
+        self.observer.observe(&Event::Note { verbosity: 1, text });
+        let reason = match status {
+            0 => "clean".to_string(),
+            status => format!("the program exited with status {status}"),
+        };
+        peers.end(turn.now(), &running.peer, number, &reason);
+        // pipes: there is nothing to tell the other side
+        let _ = running.pipes.close(turn, false);
+    }
+
+    /// The session is over: its program gets what waits for it, then the end of its input, and after the grace signals.
+    pub(super) fn dismiss(&mut self, turn: &mut Turn, number: u64) {
+        let until = turn.now() + self.grace;
+        let Some(running) = self.running.get_mut(&number).filter(|running| running.leaving.is_none()) else { return };
+        running.leaving = Some(until);
+        running.say_goodbye(turn);
+        self.timed.push(number);
+        self.queue(number);
+    }
+
+    /// The same for all of them.
+    pub(super) fn dismiss_all(&mut self, turn: &mut Turn) {
+        let all: Vec<u64> = self.running.keys().copied().collect();
+        all.into_iter().for_each(|number| self.dismiss(turn, number));
+    }
+
+    /// Ends all of them at once.
+    pub(super) fn kill_all(&mut self, now: Instant) {
+        self.running.values_mut().for_each(|running| running.reaping.kill(now));
+    }
+
+    /// True if none is there.
+    pub(super) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// When one of them wants its next turn.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        soonest(self.timed.iter().filter_map(|number| self.running.get(number)).map(Running::deadline))
+    }
+}
+
+impl Running {
+    fn turn(&mut self, turn: &mut Turn, number: u64, limit: usize, around: &mut Surroundings<'_>) -> Step {
+        let now = turn.now();
+        if self.status.is_none() {
+            self.status = self.reaping.turn(turn);
+            if self.status.is_some() {
+                self.moved_at = self.moved_at.max(now);
+            }
+        }
+        if self.leaving.is_some_and(|at| at <= now) && !self.hurried {
+            self.hurried = true;
+            self.reaping.hurry(now);
+        }
+        self.write(turn, around.traffic);
+        let step = self.read(turn, number, limit, around);
+        if step != Step::Wait {
+            return step;
+        }
+        // what it has started may hold its pipe for ever
+        let silent = now.saturating_duration_since(self.moved_at) >= SILENCE;
+        let over = self.status.is_some() && (self.ended || silent);
+        if over { Step::Over } else { Step::Wait }
+    }
+
+    /// Writes what waits.
+    fn write(&mut self, turn: &mut Turn, traffic: &mut Traffic) {
+        while let Some(first) = self.waiting.front() {
+            match self.pipes.write(turn, &first[self.written..]) {
+                Ok(count) if self.written + count < first.len() => self.written += count,
+                Ok(_) => {
+                    self.bytes -= first.len();
+                    self.written = 0;
+                    self.waiting.pop_front();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    traffic.unread += self.waiting.len() as u64;
+                    self.deafen(turn);
+                }
+            }
+        }
+        if self.leaving.is_some() {
+            self.deafen(turn);
+        }
+    }
+
+    /// Reads answers straight into the outbox.
+    fn read(&mut self, turn: &mut Turn, number: u64, limit: usize, around: &mut Surroundings<'_>) -> Step {
+        for _ in 0..READS {
+            if self.ended {
+                return Step::Wait;
+            }
+            let Some(space) = around.outbox.space(limit) else { return Step::Full };
+            match self.pipes.read(turn, &mut space[..limit]) {
+                Ok(0) => {
+                    self.ended = true;
+                    self.pipes.close_read(turn);
+                }
+                Ok(count) => {
+                    self.moved_at = turn.now();
+                    if self.peer == Peer::Unnamed {
+                        // a Unix socket without a name cannot be sent to
+                        around.traffic.unsent += 1;
+                    } else if around.outbox.commit(Some(&self.peer), count, count) {
+                        around.peers.answered(turn.now(), &self.peer, number, count as u64);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Step::Wait,
+                Err(_) => self.ended = true,
+            }
+        }
+        Step::Again
+    }
+
+    /// Closes its standard input, once nothing waits for it.
+    fn say_goodbye(&mut self, turn: &mut Turn) {
+        if self.waiting.is_empty() {
+            self.deafen(turn);
+        }
+    }
+
+    /// Closes its standard input, and forgets what waits for it.
+    fn deafen(&mut self, turn: &mut Turn) {
+        self.waiting.clear();
+        (self.written, self.bytes, self.deaf) = (0, 0, true);
+        let closed: io::Result<()> = match &mut self.pipes {
+            Transport::Descriptors(Descriptors { writer: Some(_), .. }) => self.pipes.close_write(turn),
+            _ => Ok(()),
+        };
+        // a pipe has nothing to flush
+        drop(closed);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let rung = if self.hurried { self.reaping.deadline() } else { self.leaving };
+        match self.status {
+            None => rung,
+            Some(_) => Some(self.moved_at + SILENCE),
+        }
+    }
+}
+
+/// Bytes that wait for a program at most.
+const WAITING: usize = 256 * 1024;
+
+/// Answers read from one program before others have their turn.
+const READS: usize = 16;
+
+/// How long the output of a program that has ended is waited for, where what it has started holds it.
+const SILENCE: Duration = Duration::from_secs(1);

@@ -1,0 +1,654 @@
+//! `haul listen -u`: every peer is served and answered by itself, bounds are kept, and what is lost is told.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use socket2::{Domain, Socket, Type};
+
+use crate::harness::{DEADLINE, Input, Program, Running, Sink, file_with, haul, poll_until, require, scratch};
+
+/// A listener on the loopback with these flags, and before the endpoint nothing else.
+fn program(flags: &[&str], command: &[&str]) -> Program {
+    let more = if command.is_empty() { &[][..] } else { &["--"] };
+    haul(["listen", "-u"].iter().chain(flags).chain(&["127.0.0.1:0"]).chain(more).chain(command))
+}
+
+/// It, started, and where it listens.
+#[track_caller]
+fn start(program: Program) -> (Running, SocketAddr) {
+    let running = program.spawn();
+    let address = address(&running);
+    (running, address)
+}
+
+#[track_caller]
+fn address(running: &Running) -> SocketAddr {
+    let line = running.stderr_line("haul: listening on udp ");
+    line.trim_start_matches("haul: listening on udp ").replace("*:", "127.0.0.1:").parse().unwrap()
+}
+
+/// A socket of ours that sends there and hears its answers.
+fn peer(to: SocketAddr) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(to).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket
+}
+
+#[track_caller]
+fn receive(socket: &UdpSocket) -> Vec<u8> {
+    let mut buffer = vec![0; 70_000];
+    let count = socket.recv(&mut buffer).unwrap_or_else(|error| panic!("no answer: {error}"));
+    buffer.truncate(count);
+    buffer
+}
+
+#[test]
+fn every_peer_is_heard_with_and_without_k() {
+    for flags in [&["-W", "3", "--split", "line"][..], &["-k", "-W", "3", "--split", "line"]] {
+        let (running, at) = start(program(flags, &[]));
+        for text in ["one", "two", "three"] {
+            peer(at).send(text.as_bytes()).unwrap();
+        }
+        assert_eq!(running.wait().ok().stdout, b"one\ntwo\nthree\n");
+    }
+}
+
+#[test]
+fn datagrams_of_any_length_arrive_whole_and_an_empty_one_is_data() {
+    let lengths = [0usize, 1, 1472, 1473, 65_507, 0];
+    let (running, at) = start(program(&["--split", "len16", "-W", "6"], &[]));
+    let (socket, mut expected) = (peer(at), Vec::new());
+    for (number, length) in lengths.into_iter().enumerate() {
+        let payload = vec![number as u8; length];
+        socket.send(&payload).unwrap();
+        expected.extend_from_slice(&(length as u16).to_be_bytes());
+        expected.extend_from_slice(&payload);
+    }
+    assert!(running.wait().ok().stdout == expected);
+}
+
+#[test]
+fn output_is_raw_unless_it_is_framed() {
+    for (flags, expected) in [
+        (&["-W", "3"][..], &b"ab"[..]),
+        (&["-W", "3", "--split", "line"], b"a\n\nb\n"),
+        (&["-W", "3", "--split", "nul"], b"a\0\0b\0"),
+    ] {
+        let (running, at) = start(program(flags, &[]));
+        let socket = peer(at);
+        for payload in [&b"a"[..], b"", b"b"] {
+            socket.send(payload).unwrap();
+        }
+        assert_eq!(running.wait().ok().stdout, expected);
+    }
+}
+
+#[test]
+fn a_socket_of_records_as_standard_output_keeps_the_bounds() {
+    let (ours, theirs) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+    ours.set_read_timeout(Some(DEADLINE)).unwrap();
+    let (running, at) = start(program(&["-W", "3"], &[]).stdout(Sink::Fd(theirs.into())));
+    let socket = peer(at);
+    running.freeze();
+    for payload in [&b"one"[..], b"two", b"three"] {
+        socket.send(payload).unwrap();
+    }
+    running.thaw();
+    for expected in [&b"one"[..], b"two", b"three"] {
+        let mut record = [0; 100];
+        let count = (&ours).read(&mut record).unwrap();
+        assert_eq!(&record[..count], expected);
+    }
+    running.wait().ok();
+}
+
+#[test]
+fn peers_for_whose_programs_no_descriptors_are_left_are_dropped_and_the_others_served() {
+    let (running, at) = start(program(&["-v"], &["cat"]).after("ulimit -n 40"));
+    let sockets: Vec<UdpSocket> = (0..20).map(|_| peer(at)).collect();
+    for socket in &sockets {
+        socket.send(b"hello").unwrap();
+    }
+    running.stderr_line_where(|line| line.ends_with(": too many peers at once"));
+    let served = &sockets[0];
+    assert_eq!(receive(served), b"hello");
+    served.send(b"again").unwrap();
+    assert_eq!(receive(served), b"again");
+}
+
+#[test]
+fn sixty_four_peers_at_once_get_their_own_answers_from_a_program_each() {
+    let (running, at) = start(program(&[], &["cat"]));
+    let sockets: Vec<UdpSocket> = (0..64).map(|_| peer(at)).collect();
+    for round in 0..3 {
+        for (number, socket) in sockets.iter().enumerate() {
+            socket.send(format!("{round} of {number}").as_bytes()).unwrap();
+        }
+        for (number, socket) in sockets.iter().enumerate() {
+            assert_eq!(receive(socket), format!("{round} of {number}").as_bytes());
+        }
+    }
+    running.signal(Signal::TERM);
+    running.wait().killed_by(Signal::TERM);
+}
+
+#[test]
+fn a_long_datagram_passes_a_program_in_one_piece() {
+    let (_running, at) = start(program(&[], &["cat"]));
+    let socket = peer(at);
+    for length in [1, 1473, 65_507] {
+        let payload: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+        socket.send(&payload).unwrap();
+        let mut answer = Vec::new();
+        // cat may read and write a long one in pieces
+        while answer.len() < payload.len() {
+            answer.extend(receive(&socket));
+        }
+        assert!(answer == payload, "{length} bytes");
+    }
+}
+
+#[test]
+fn a_program_that_ends_ends_its_session_and_the_next_datagram_starts_another() {
+    let (running, at) = start(program(&["-v"], &["sh", "-c", "read line; echo \"$$ $line\""]));
+    let socket = peer(at);
+    let mut answers = Vec::new();
+    for number in 1..=3 {
+        socket.send(b"x\n").unwrap();
+        answers.push(receive(&socket));
+        running.stderr_line(&format!("haul: session {number}: closed after "));
+    }
+    assert!(answers[0] != answers[1] && answers[1] != answers[2], "one process answered twice");
+}
+
+#[test]
+fn count_bounds_the_peers_and_the_status_of_the_only_program_is_hauls() {
+    let (running, at) =
+        start(program(&["--count", "1", "--stats"], &["sh", "-c", "read line; echo ok; read line; exit 7"]));
+    let (first, second) = (peer(at), peer(at));
+    first.send(b"x\n").unwrap();
+    assert_eq!(receive(&first), b"ok\n");
+    second.send(b"stranger\n").unwrap();
+    first.send(b"y\n").unwrap();
+    let ended = running.wait();
+    assert!(ended.code(7).stderr.contains("1 from too many peers"), "{}", ended.stderr);
+}
+
+#[test]
+fn at_the_cap_newcomers_are_dropped_and_counted() {
+    let (running, at) = start(program(&["-m", "1", "-W", "2", "--stats", "--split", "line"], &[]));
+    let (first, second) = (peer(at), peer(at));
+    first.send(b"a").unwrap();
+    running.stdout_reaches(2);
+    second.send(b"b").unwrap();
+    first.send(b"c").unwrap();
+    let ended = running.wait();
+    assert_eq!(ended.code(0).stdout, b"a\nc\n");
+    assert!(ended.stderr.contains("1 from too many peers"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_silent_peer_is_forgotten_and_its_program_ends() {
+    let home = scratch();
+    let mark = home.path().join("mark");
+    let script = format!("cat >/dev/null; echo over > {}", mark.display());
+    let (running, at) = start(program(&["-v", "--flow-idle", "300ms"], &["sh", "-c", &script]));
+    peer(at).send(b"x").unwrap();
+    let line = running.stderr_line("haul: session 1: closed after ");
+    assert!(line.ends_with("silent for too long"), "{line}");
+    poll_until("the program to end", || std::fs::read(&mark).ok().filter(|text| text == b"over\n"));
+}
+
+#[test]
+fn a_program_that_ignores_the_end_of_its_input_is_signalled_after_the_grace() {
+    let (running, at) = start(program(&["-v", "--flow-idle", "100ms", "--grace", "100ms"], &["sleep", "1000"]));
+    peer(at).send(b"x").unwrap();
+    running.stderr_line("haul: session 1: sleep exited with status 129");
+}
+
+#[test]
+fn a_program_that_does_not_read_loses_its_own_datagrams_and_nobody_elses() {
+    let script = "if [ $HAUL_PEER_PORT = $SLEEPER ]; then exec sleep 1000; else exec cat; fi";
+    let (deaf, other) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let port = deaf.local_addr().unwrap().port();
+    let listener = program(&[], &["sh", "-c", script]).after(&format!("export SLEEPER={port}"));
+    let (running, at) = start(listener);
+    deaf.connect(at).unwrap();
+    other.connect(at).unwrap();
+    other.set_read_timeout(Some(DEADLINE)).unwrap();
+    for _ in 0..40 {
+        deaf.send(&[0; 60_000]).unwrap();
+        // in step, so that the receive buffer is not what overflows
+        other.send(b"still there?").unwrap();
+        assert_eq!(receive(&other), b"still there?");
+    }
+    running.signal(Signal::USR1);
+    let totals = running.stderr_line("haul: received 80 datagrams");
+    assert!(totals.ends_with(" not taken by a program"), "{totals}");
+}
+
+#[test]
+fn standard_input_answers_whoever_was_heard_last_and_its_end_ends_nothing() {
+    let (mut running, at) = start(program(&["--split", "line"], &[]).stdin(Input::Piped));
+    let (first, second) = (peer(at), peer(at));
+    running.say(b"early\n");
+    first.send(b"1").unwrap();
+    assert_eq!(receive(&first), b"early");
+    second.send(b"2").unwrap();
+    running.stdout_reaches(4);
+    running.say(b"to the second\n\n");
+    assert_eq!(receive(&second), b"to the second");
+    assert_eq!(receive(&second), b"");
+    running.end_stdin();
+    first.send(b"3").unwrap();
+    assert_eq!(running.stdout_reaches(6), b"1\n2\n3\n");
+}
+
+// The portable build is told nothing of it.
+#[cfg(not(feature = "portable"))]
+#[test]
+fn a_refused_answer_is_told_once_and_ends_nothing() {
+    let (running, at) = start(program(&["--stats"], &["sh", "-c", "read x; read y; echo 1; sleep 0.1; echo 2; cat"]));
+    let gone = peer(at);
+    let name = gone.local_addr().unwrap();
+    gone.send(b"x\n").unwrap();
+    gone.send(b"y\n").unwrap();
+    drop(gone);
+    running.stderr_line(&format!("haul: cannot answer {name}: connection refused"));
+    let other = peer(at);
+    other.send(b"x\ny\n").unwrap();
+    assert_eq!(receive(&other), b"1\n");
+    assert_eq!(receive(&other), b"2\n");
+    running.signal(Signal::TERM);
+    let ended = running.wait();
+    assert_eq!(ended.stderr.matches("cannot answer").count(), 1, "{}", ended.stderr);
+}
+
+#[test]
+fn access_is_decided_by_datagram_and_reread_at_sighup() {
+    let home = scratch();
+    let list = file_with(home.path(), "list", b"127.0.0.2\n");
+    let allow = format!("@{}", list.display());
+    let (running, at) = start(program(&["-k", "--allow", &allow, "--stats", "-v", "--split", "line"], &[]));
+    let (stranger, guest) = (peer(at), UdpSocket::bind("127.0.0.2:0").unwrap());
+    stranger.send(b"no").unwrap();
+    running.stderr_line(&format!("haul: refused {}: not allowed", stranger.local_addr().unwrap()));
+    guest.send_to(b"yes", at).unwrap();
+    assert_eq!(running.stdout_reaches(4), b"yes\n");
+    std::fs::write(&list, "127.0.0.1\n").unwrap();
+    running.signal(Signal::HUP);
+    poll_until("the list to be read again", || {
+        stranger.send(b"now").unwrap();
+        (running.stdout_reaches(4).len() > 4).then_some(())
+    });
+    guest.send_to(b"not any more", at).unwrap();
+    running.stderr_line(&format!("haul: refused {}: not allowed", guest.local_addr().unwrap()));
+    running.signal(Signal::TERM);
+    let ended = running.wait();
+    let printed = String::from_utf8(ended.code(0).stdout.clone()).unwrap();
+    assert!(printed.lines().skip(1).all(|line| line == "now"), "{printed}");
+    assert!(ended.stderr.contains(" not allowed"), "{}", ended.stderr);
+}
+
+#[test]
+fn silence_is_status_3() {
+    let begin = Instant::now();
+    let (running, at) = start(program(&["-w", "300ms"], &[]));
+    peer(at).send(b"x").unwrap();
+    let told = running.wait().code(3).one_error();
+    assert_eq!(told, "haul: stopped after 1 datagram: no datagram moved for 300ms");
+    assert!(begin.elapsed() >= Duration::from_millis(300));
+    let ended = program(&["--accept-timeout", "100ms"], &[]).run();
+    assert!(ended.code(3).one_error().ends_with(": timed out after 100ms"));
+    let ended = program(&["--max-time", "100ms"], &[]).run();
+    assert_eq!(ended.code(3).one_error(), "haul: stopped after 0 datagrams: time limit of 100ms reached");
+}
+
+#[test]
+fn a_signal_ends_it_as_one_shot_or_as_a_server() {
+    let (running, at) = start(program(&["--split", "line"], &[]));
+    peer(at).send(b"x").unwrap();
+    running.stdout_reaches(2);
+    running.signal(Signal::TERM);
+    running.wait().killed_by(Signal::TERM);
+    let (running, _) = start(program(&["-k"], &[]));
+    running.signal(Signal::INT);
+    running.wait().ok();
+}
+
+#[test]
+fn a_slow_reader_of_standard_output_loses_nothing_that_was_received() {
+    let (mut running, at) = start(program(&["-W", "200", "--rcvbuf", "4M"], &[]).stdout(Sink::Held));
+    let socket = peer(at);
+    let payload = vec![7; 10_000];
+    for _ in 0..200 {
+        socket.send(&payload).unwrap();
+    }
+    let mut held = running.held.take().unwrap();
+    let mut all = Vec::new();
+    held.read_to_end(&mut all).unwrap();
+    assert_eq!(all.len(), 2_000_000);
+    running.wait().ok();
+}
+
+// The portable build is told nothing of it.
+#[cfg(not(feature = "portable"))]
+#[test]
+fn what_the_kernel_drops_is_counted() {
+    let listener = program(&["--rcvbuf", "4Ki", "--stats", "-k"], &[]).stdin(Input::Null);
+    let (running, at) = start(listener);
+    running.freeze();
+    let socket = peer(at);
+    for _ in 0..100 {
+        socket.send(&[0; 1000]).unwrap();
+    }
+    running.thaw();
+    running.signal(Signal::TERM);
+    let ended = running.wait();
+    let line = ended.code(0).stderr.lines().find(|line| line.contains("haul: received ")).unwrap().to_string();
+    let words: Vec<&str> = line.split(' ').collect();
+    let received: u64 = words[2].parse().unwrap();
+    let (lost, _) = line.split_once("; ").unwrap().1.split_once(" dropped because they were not read").unwrap();
+    assert_eq!(received + lost.parse::<u64>().unwrap(), 100, "{line}");
+}
+
+/// A datagram with a stamp, as the documentation of the format has it.
+fn stamped(session: u64, sequence: u64, end: bool, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = b"hseq\x01".to_vec();
+    bytes.extend([u8::from(end), 0, 0]);
+    bytes.extend(session.to_be_bytes());
+    bytes.extend(sequence.to_be_bytes());
+    bytes.extend((sequence * 1000).to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+#[test]
+fn stamps_are_stripped_and_the_account_tells_what_became_of_each() {
+    let home = scratch();
+    let events = home.path().join("events");
+    let flags = ["--seq", "--split", "line", "-W", "9", "--events", events.to_str().unwrap()];
+    let (running, at) = start(program(&flags, &[]));
+    let socket = peer(at);
+    // 3 is lost, 5 comes after 6, 7 comes twice, 9 of another is no stamp at all
+    for sequence in [0, 1, 2, 4, 6, 5, 7, 7] {
+        socket.send(&stamped(1, sequence, false, &[b'a' + sequence as u8])).unwrap();
+    }
+    for _ in 0..3 {
+        socket.send(&stamped(1, 8, true, b"")).unwrap();
+    }
+    let name = socket.local_addr().unwrap();
+    let told = running.stderr_line(&format!("haul: {name}: "));
+    let expected = format!("haul: {name}: sent 8, received 7, lost 1 (12.50 %), reordered 1, duplicated 1, jitter ");
+    assert!(told.starts_with(&expected), "{told}");
+    socket.send(b"plain").unwrap();
+    let ended = running.wait();
+    assert_eq!(ended.code(0).stdout, b"a\nb\nc\ne\ng\nf\nh\nh\nplain\n");
+    assert_eq!(ended.complaints().lines().count(), 1, "told once: {}", ended.stderr);
+    let events = std::fs::read_to_string(&events).unwrap();
+    let loss: Vec<&str> = events.lines().filter(|line| line.contains(r#""event":"loss""#)).collect();
+    assert_eq!(loss.len(), 1, "{events}");
+    assert!(
+        loss[0].contains(r#""sent":8,"received":7,"bytes":7,"lost":1,"dropped_here":0,"reordered":1,"duplicated":1"#)
+    );
+}
+
+#[test]
+fn each_sender_of_stamps_has_its_own_account_and_there_is_a_total() {
+    let (running, at) = start(program(&["--seq", "-W", "6"], &[]));
+    let (first, second) = (peer(at), peer(at));
+    for sequence in [0, 1, 2] {
+        first.send(&stamped(1, sequence, false, b"x")).unwrap();
+        second.send(&stamped(2, sequence * 2, false, b"x")).unwrap();
+    }
+    let ended = running.wait();
+    let told = ended.code(0).complaints();
+    let line = |socket: &UdpSocket| {
+        let start = format!("haul: {}: ", socket.local_addr().unwrap());
+        told.lines().find(|line| line.starts_with(&start)).unwrap_or_else(|| panic!("{told}")).to_string()
+    };
+    assert!(line(&first).contains(": sent 3, received 3, lost 0 ("), "{told}");
+    assert!(line(&second).contains(": sent 5, received 3, lost 2 ("), "{told}");
+    assert!(told.contains("haul: all senders: sent 8, received 6, lost 2 (25.00 %)"), "{told}");
+}
+
+#[test]
+fn the_null_device_costs_no_copy_and_every_datagram_is_counted() {
+    let (running, at) = start(program(&["-W", "5", "--stats"], &[]).stdout(Sink::Null));
+    let socket = peer(at);
+    for length in [0, 1, 1472, 65_507, 3] {
+        socket.send(&vec![7; length]).unwrap();
+    }
+    let ended = running.wait();
+    let told = ended.code(0).complaints();
+    assert!(told.starts_with("haul: received 5 datagrams, 65.4 KiB, sent 0 datagrams, 0 B in "), "{told}");
+    assert!(!told.contains(';'), "{told}");
+}
+
+// The portable build is told nothing of it.
+#[cfg(not(feature = "portable"))]
+#[test]
+fn what_is_dropped_here_is_told_apart_from_what_the_network_lost() {
+    let (running, at) = start(program(&["--seq", "--rcvbuf", "4Ki", "-k"], &[]));
+    let socket = peer(at);
+    // 1 is lost on the way
+    for sequence in [0, 2] {
+        socket.send(&stamped(1, sequence, false, &[0; 10])).unwrap();
+    }
+    running.stdout_reaches(20);
+    running.freeze();
+    for sequence in 3..100 {
+        socket.send(&stamped(1, sequence, false, &[0; 1000])).unwrap();
+    }
+    running.thaw();
+    poll_until("what has come to be read", || {
+        socket.send(&stamped(1, 100, true, b"")).unwrap();
+        running.signal(Signal::USR1);
+        let told = running.stderr_line("haul: ");
+        (!told.is_empty()).then_some(())
+    });
+    let told = running.stderr_line(&format!("haul: {}: ", socket.local_addr().unwrap()));
+    let number = |after: &str| -> u64 {
+        let rest = told.split_once(after).unwrap_or_else(|| panic!("{told}")).1;
+        rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+    };
+    let (lost, here) = (number(", lost "), number(" %, "));
+    assert_eq!((number(": sent "), lost - here), (100, 1), "{told}");
+    assert!(here > 0, "{told}");
+}
+
+#[test]
+fn send_udp_and_listen_agree_on_stamps() {
+    let (running, at) = start(program(&["--seq", "--stats"], &[]));
+    haul(["send-udp", "--seq", "--count", "100", "--pps", "5000", "-w", "0", &at.to_string(), "payload"]).run().ok();
+    let told = running.stderr_line("haul: 127.0.0.1:");
+    assert!(told.contains(": sent 100, received 100, lost 0 (0.00 %), reordered 0, duplicated 0, jitter "), "{told}");
+    assert_eq!(running.stdout_reaches(700).len(), 700);
+}
+
+#[test]
+fn events_tell_of_each_peer() {
+    let home = scratch();
+    let path = home.path().join("events");
+    let (running, at) = start(program(&["-W", "3", "--events", path.to_str().unwrap()], &[]));
+    let (first, second) = (peer(at), peer(at));
+    first.send(b"abc").unwrap();
+    first.send(b"d").unwrap();
+    running.stdout_reaches(4);
+    second.send(b"e").unwrap();
+    running.wait().ok();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let events: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["listening", "accepted", "accepted", "closed", "closed", "stats"]);
+    assert_eq!(events[0]["address"], at.to_string());
+    assert_eq!(events[1]["peer"], first.local_addr().unwrap().to_string());
+    assert_eq!((&events[3]["session"], &events[3]["bytes_in"]), (&1.into(), &4.into()));
+    assert_eq!((&events[5]["datagrams_in"], &events[5]["bytes_in"]), (&3.into(), &5.into()));
+}
+
+#[test]
+fn the_address_is_told_to_a_descriptor_and_a_file() {
+    let home = scratch();
+    let port = home.path().join("port");
+    let listener = haul(["listen", "-u", "-W", "1", "--ready-fd", "3", "--port-file", port.to_str().unwrap(), "0"]);
+    let running = listener.after("exec 3>&1").spawn();
+    let text = String::from_utf8(running.stdout_reaches("127.0.0.1:1\n".len())).unwrap();
+    assert!(running.stderr_line("haul: listening on udp ").starts_with("haul: listening on udp *:"));
+    let at: SocketAddr = text.trim().parse().unwrap();
+    assert_eq!(std::fs::read_to_string(&port).unwrap(), format!("{}\n", at.port()));
+    peer(at).send(b"x").unwrap();
+    running.wait().ok();
+}
+
+#[test]
+fn both_families_are_served_by_one_socket_and_shown_in_their_own() {
+    let running =
+        haul(["listen", "-u", "-v", "-W", "2", "--split", "line", "0"]).stdin(Input::Bytes(b"answer\n".to_vec()));
+    let running = running.spawn();
+    let at = address(&running);
+    let socket = peer(at);
+    socket.send(b"four").unwrap();
+    assert_eq!(receive(&socket), b"answer");
+    running.stderr_line(&format!("haul: 4 bytes from {}", socket.local_addr().unwrap()));
+    let six = UdpSocket::bind("[::1]:0").unwrap();
+    six.send_to(b"six", ("::1", at.port())).unwrap();
+    assert_eq!(running.wait().code(0).stdout, b"four\nsix\n");
+}
+
+#[test]
+fn then_runs_with_the_port_and_its_status_is_hauls() {
+    let script = "test \"$(printf hi | HAUL send-udp -W 1 -w 15s {addr}:{port})\" = hi && exit 6";
+    let script = script.replace("HAUL", env!("CARGO_BIN_EXE_haul"));
+    haul(["listen", "-u", "--then", &script, "127.0.0.1:0", "--", "cat"]).run().code(6);
+}
+
+#[test]
+fn a_unix_socket_is_served_and_answered() {
+    let home = scratch();
+    let (path, own) = (home.path().join("server"), home.path().join("client"));
+    let running = haul(["listen", "-u", "-v", "-W", "1", "-U", path.to_str().unwrap(), "--", "cat"]).spawn();
+    running.stderr_line("haul: listening on unix-dgram ");
+    let socket = UnixDatagram::bind(&own).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket.send_to(b"hello", &path).unwrap();
+    let mut buffer = [0; 100];
+    let count = socket.recv(&mut buffer).unwrap();
+    assert_eq!(&buffer[..count], b"hello");
+    running.wait().code(0);
+    assert!(!path.exists(), "the socket's file stays");
+}
+
+#[test]
+fn a_program_learns_who_its_peer_is() {
+    let (_running, at) =
+        start(program(&[], &["sh", "-c", "read x; echo $HAUL_PROTO $HAUL_PEER_PORT $HAUL_LOCAL_PORT $PROTO"]));
+    let socket = peer(at);
+    socket.send(b"x\n").unwrap();
+    let expected = format!("udp {} {} UDP\n", socket.local_addr().unwrap().port(), at.port());
+    assert_eq!(String::from_utf8(receive(&socket)).unwrap(), expected);
+}
+
+#[test]
+fn a_program_is_not_served_to_the_world() {
+    let ended = haul(["listen", "-u", "0", "--", "cat"]).run();
+    assert!(ended.code(7).one_error().contains("anybody who can reach it"));
+}
+
+/// Sends a line by somebody else's program and gives what it printed: `{host}` and `{port}` are replaced.
+fn exchange(tool: &str, args: &[&str], at: SocketAddr) -> Option<Vec<u8>> {
+    let path = require(tool)?;
+    let fill = |arg: &&str| arg.replace("{host}", &at.ip().to_string()).replace("{port}", &at.port().to_string());
+    let mut child = Command::new(path);
+    child.args(args.iter().map(fill)).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"hello\n").unwrap();
+    let mut answer = [0; 6];
+    child.stdout.as_mut().unwrap().read_exact(&mut answer).unwrap();
+    drop(stdin);
+    let _ = child.kill();
+    child.wait().unwrap();
+    Some(answer.to_vec())
+}
+
+#[test]
+fn nc_socat_and_ncat_are_peers() {
+    let (_running, at) = start(program(&[], &["cat"]));
+    for (tool, args) in [
+        ("nc", &["-u", "{host}", "{port}"][..]),
+        ("ncat", &["-u", "{host}", "{port}"]),
+        ("socat", &["-t5", "-", "UDP:{host}:{port}"]),
+    ] {
+        if let Some(answer) = exchange(tool, args, at) {
+            assert_eq!(answer, b"hello\n", "{tool}");
+        }
+    }
+}
+
+// The portable build cannot choose the interface of a group.
+#[cfg(not(feature = "portable"))]
+#[test]
+fn a_group_on_the_loopback_is_joined() {
+    let listener = haul(["listen", "-u", "-W", "1", "--iface", "lo", "239.255.77.3:0"]);
+    let running = listener.spawn();
+    let at = address(&running);
+    let sent = haul(["send-udp", "-w", "0", "--iface", "lo", "--loop", &at.to_string(), "to the group"]).run();
+    sent.ok();
+    assert_eq!(running.wait().ok().stdout, b"to the group");
+}
+
+// The portable build cannot choose the interface of a group.
+#[cfg(not(feature = "portable"))]
+#[test]
+fn a_group_is_heard_over_a_link_in_a_namespace_of_its_own() {
+    let Some(unshare) = require("unshare") else { return };
+    if require("ip").is_none() {
+        return;
+    }
+    // the receiver in a namespace of its own again: a host takes nothing from the link that it has sent itself
+    let script = r#"
+        set -e
+        cd "$DIR"
+        mkfifo inside linked ready
+        unshare -n sh -c '
+            echo >inside
+            read line <linked
+            ip link set lo up
+            ip addr add 192.0.2.2/24 dev vb
+            ip link set vb up
+            exec "$HAUL" listen -u -W 1 --iface vb --port-file port --ready-fd 3 239.255.77.4:0 3>ready >out
+        ' &
+        receiver=$!
+        read line <inside
+        ip link add va type veth peer name vb netns $receiver
+        ip addr add 192.0.2.1/24 dev va
+        ip link set va up
+        echo >linked
+        read line <ready
+        # the first may be lost while the link comes up
+        "$HAUL" send-udp -w 0 --ttl 1 --iface va -i 100ms --count 50 "239.255.77.4:$(cat port)" "over the link" &
+        wait $receiver
+        kill $! 2>/dev/null || true
+        cat out
+    "#;
+    let home = scratch();
+    let probe =
+        Command::new(&unshare).args(["-rn", "ip", "link", "add", "va", "type", "veth", "peer", "name", "vb"]).output();
+    if !probe.is_ok_and(|probe| probe.status.success()) {
+        eprintln!("SKIPPED: this user cannot make a network namespace with a veth pair");
+        return;
+    }
+    let output = Command::new(unshare)
+        .args(["-rn", "timeout", "15", "sh", "-c", script])
+        .env("HAUL", env!("CARGO_BIN_EXE_haul"))
+        .env("DIR", home.path())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "over the link", "{}", String::from_utf8_lossy(&output.stderr));
+}

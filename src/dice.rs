@@ -3,6 +3,8 @@
 //! There is no sequence to keep in step: the number of a throw is part of the question. What happens to the millionth
 //! byte therefore does not depend on how the bytes before it came.
 
+use std::time::Duration;
+
 use crate::units::Chance;
 
 /// A die for one purpose. Its throws are numbered, and each comes out the same whenever it is asked for (splitmix64).
@@ -34,6 +36,29 @@ impl Dice {
     pub fn hits(self, nth: u64, chance: Chance) -> bool {
         self.below(nth, Chance::ALWAYS.parts()) < chance.parts()
     }
+
+    /// Flips a bit of as many bytes as `chance` says; `place` is that of the first of them in its stream.
+    pub fn corrupt(self, chance: Chance, place: u64, bytes: &mut [u8]) {
+        if chance == Chance::NEVER {
+            return;
+        }
+        let bits = self.derived(BIT);
+        for (byte, place) in bytes.iter_mut().zip(place..) {
+            if self.hits(place, chance) {
+                *byte ^= 1 << bits.below(place, 8);
+            }
+        }
+    }
+
+    /// A delay that varies by up to `jitter` (at most itself), evenly.
+    pub fn varied(self, nth: u64, delay: Duration, jitter: Duration) -> Duration {
+        if jitter.is_zero() {
+            return delay;
+        }
+        let jitter = jitter.min(delay);
+        let width = u64::try_from(2 * jitter.as_nanos()).unwrap_or(u64::MAX - 1) + 1;
+        delay - jitter + Duration::from_nanos(self.below(nth, width))
+    }
 }
 
 /// A seed that is another one in each run.
@@ -50,6 +75,9 @@ fn mixed(number: u64) -> u64 {
 
 /// The golden ratio, odd: multiples of it are spread evenly.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The die beside one that says which byte is hit: it says which bit.
+const BIT: u64 = 0;
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@
 pub mod datagram;
 mod held;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::end::{End, Fault};
 use super::parting::Manner;
@@ -24,7 +24,6 @@ use crate::dice::Dice;
 use crate::error::{Cause, Error};
 use crate::event::Event;
 use crate::plan::faults::{Direction, Way};
-use crate::units::Chance;
 use held::Held;
 
 /// What goes wrong in one direction, and what that holds back.
@@ -103,7 +102,7 @@ impl Faults {
     /// The last `count` bytes of the room were taken: does to them what is to be done, and holds them until they are due.
     pub(super) fn took(&mut self, count: usize, now: Instant) {
         let due = self.due_of(now, self.taken);
-        corrupt(self.dice.derived(CORRUPT), self.way.corrupt, self.taken, self.held.newest(count));
+        self.dice.derived(CORRUPT).corrupt(self.way.corrupt, self.taken, self.held.newest(count));
         self.taken += count as u64;
         self.held.took(count, due);
     }
@@ -116,7 +115,7 @@ impl Faults {
 
     /// What was taken before may be due later: it is a queue, and what would overtake waits.
     fn due_of(&self, now: Instant, place: u64) -> Instant {
-        now + varied(self.dice.derived(JITTER), place, self.way.delay, self.way.jitter)
+        now + self.dice.derived(JITTER).varied(place, self.way.delay, self.way.jitter)
     }
 
     /// Gives back room in which nothing was put.
@@ -211,29 +210,6 @@ pub fn dice(seed: u64, session: u64, direction: Direction) -> Dice {
     })
 }
 
-/// Flips a bit of as many bytes as `chance` says; `place` is that of the first of them in its stream.
-pub(super) fn corrupt(dice: Dice, chance: Chance, place: u64, bytes: &mut [u8]) {
-    if chance == Chance::NEVER {
-        return;
-    }
-    let bits = dice.derived(BIT);
-    for (byte, place) in bytes.iter_mut().zip(place..) {
-        if dice.hits(place, chance) {
-            *byte ^= 1 << bits.below(place, 8);
-        }
-    }
-}
-
-/// A delay that varies by up to `jitter` (at most itself), evenly.
-pub(super) fn varied(dice: Dice, nth: u64, delay: Duration, jitter: Duration) -> Duration {
-    if jitter.is_zero() {
-        return delay;
-    }
-    let jitter = jitter.min(delay);
-    let width = u64::try_from(2 * jitter.as_nanos()).unwrap_or(u64::MAX - 1) + 1;
-    delay - jitter + Duration::from_nanos(dice.below(nth, width))
-}
-
 fn bytes(count: u64) -> String {
     if count == 1 { "1 byte".into() } else { format!("{count} bytes") }
 }
@@ -305,7 +281,6 @@ impl End {
 
 const JITTER: u64 = 1;
 const CORRUPT: u64 = 2;
-const BIT: u64 = 3;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,6 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use super::corrupt;
 use crate::dice::Dice;
 use crate::units::Chance;
 
@@ -73,7 +72,7 @@ impl<T: AsRef<[u8]> + AsMut<[u8]> + Clone> Line<T> {
         if self.dice.derived(LOSS).hits(nth, loss) {
             return;
         }
-        corrupt(self.dice.derived(CORRUPT), chance, at, datagram.as_mut());
+        self.dice.derived(CORRUPT).corrupt(chance, at, datagram.as_mut());
         let twice = self.dice.derived(DUP).hits(nth, dup);
         let late = self.overtaken.is_none() && self.dice.derived(REORDER).hits(nth, reorder);
         if twice {
@@ -145,7 +144,7 @@ impl<T: AsRef<[u8]> + AsMut<[u8]> + Clone> Line<T> {
     }
 
     fn delay(&self, nth: u64) -> Duration {
-        super::varied(self.dice.derived(JITTER), nth, self.mischief.delay, self.mischief.jitter)
+        self.dice.derived(JITTER).varied(nth, self.mischief.delay, self.mischief.jitter)
     }
 }
 

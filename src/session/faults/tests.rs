@@ -1,10 +1,12 @@
 //! One direction's mischief on virtual time, without any end.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::units::Chance;
 
 fn way(delay: u64, jitter: u64) -> Way {
     Way { delay: ms(delay), jitter: ms(jitter), ..Way::default() }
@@ -116,8 +118,8 @@ fn an_end_waits_like_a_byte_and_behind_all_of_them() {
 #[test]
 fn the_jitter_is_spread_evenly_and_belongs_to_the_place() {
     let dice = Dice::new(3);
-    let mut drawn: Vec<_> = (0..10_000).map(|nth| varied(dice, nth, ms(40), ms(10))).collect();
-    assert_eq!(drawn, (0..10_000).map(|nth| varied(dice, nth, ms(40), ms(10))).collect::<Vec<_>>());
+    let mut drawn: Vec<_> = (0..10_000).map(|nth| dice.varied(nth, ms(40), ms(10))).collect();
+    assert_eq!(drawn, (0..10_000).map(|nth| dice.varied(nth, ms(40), ms(10))).collect::<Vec<_>>());
     drawn.sort();
     assert!(drawn[0] >= ms(30) && drawn[9_999] <= ms(50));
     for (place, expected) in [(1_000, 32), (5_000, 40), (9_000, 48)] {
@@ -125,7 +127,7 @@ fn the_jitter_is_spread_evenly_and_belongs_to_the_place() {
         assert!(off <= 1, "{:?} instead of {expected} ms", drawn[place]);
     }
     let days = Duration::from_secs(86_400 * 36_500);
-    assert!(varied(dice, 1, days, days) <= 2 * days);
+    assert!(dice.varied(1, days, days) <= 2 * days);
 }
 
 #[test]

@@ -297,6 +297,16 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -l proxy-accept -d 'Tak
 complete -c haul -n "__fish_haul_using_subcommand relay" -l iface -d 'Use this network interface only, say eth0' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l log -d 'Write a line for each session that is over to FILE, or - for standard output [default: to none]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -s o -d 'Write a copy of what passes into DIR: N.up from the client and N.down to it, for the session\'s number N' -r -f -a "(__fish_complete_directories)"
+complete -c haul -n "__fish_haul_using_subcommand relay" -l delay -d 'Hold everything back for T, in its order; at most --buffer at once, then the sender waits [default: 0]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l jitter -d 'Let the delay vary by up to T more or less, evenly [default: 0]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l reset-after -d 'Reset both sides once exactly SIZE bytes have been delivered in a direction [default: never]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l stall-after -d 'Let nothing more through, not even an end, once SIZE bytes have been delivered in a direction [default: never]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l chop -d 'Deliver at most SIZE bytes at once, over TCP in a segment of its own [default: as much as there is]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l corrupt -d 'Flip one bit of this part of all bytes, say 0.1% [default: of none]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l loss -d 'Lose this part of all datagrams (UDP) [default: none]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l dup -d 'Send this part of all datagrams twice (UDP) [default: none]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l reorder -d 'Send this part of all datagrams after the next one (UDP) [default: none]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l seed -d 'The number that decides what is random: the same one repeats it [default: any, told with -v]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l block -d 'Move at most SIZE bytes in one system call, 1 to 1Gi [default: chosen for the kind of endpoint]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l splice -d 'Whether the kernel may move bytes without copying them through haul [default: auto]' -r -f -a "auto\t'where the kernel can'
 never\t'every byte passes through a buffer of haul\'s'"

@@ -10,6 +10,7 @@ mod connect;
 mod datagrams;
 mod dialogue;
 mod endpoint;
+mod faults;
 mod generate;
 mod listen;
 mod pipe;

@@ -5,6 +5,7 @@ mod flags;
 use std::ffi::OsString;
 
 use super::clients::Gate;
+use super::faults::Faults;
 use super::program::Programs;
 use super::shared::{Buffers, InTransit, Moving, Output, Route, Tuning};
 use super::{Request, endpoint, request};
@@ -65,6 +66,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     records: Records,
+
+    #[command(flatten)]
+    faults: Faults,
 
     #[command(flatten)]
     buffers: Buffers,
@@ -138,6 +142,7 @@ impl Args {
             proxy_accept: self.proxying.proxy_accept.map(|list| list.into_iter().collect()),
             copies: self.records.copies()?,
             log: self.records.log,
+            faults: self.faults.faults()?,
             transfer: Transfer {
                 after_peer_eof: AfterPeerEof::Send,
                 idle: sessions.idle,

@@ -80,7 +80,7 @@ pub(super) fn fault(cause: impl Into<String>) -> BadAddress {
     BadAddress { cause: cause.into(), hint: None }
 }
 
-fn units<T: FromStr<Err = BadQuantity>>(value: &OsStr) -> Result<T, BadAddress> {
+pub(super) fn units<T: FromStr<Err = BadQuantity>>(value: &OsStr) -> Result<T, BadAddress> {
     let text = value.to_str().ok_or_else(|| fault("it is not UTF-8"))?;
     if text.starts_with('-') {
         return Err(fault("it must not be negative"));
@@ -157,7 +157,7 @@ pub(super) fn ready_fd() -> Value<i32> {
     })
 }
 
-fn number<T: FromStr>(value: &OsStr) -> Option<T> {
+pub(super) fn number<T: FromStr>(value: &OsStr) -> Option<T> {
     // "+80" parses as a number, but nobody means it
     value.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }

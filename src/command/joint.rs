@@ -21,10 +21,12 @@ use crate::layer::stack::Stack;
 use crate::layer::verify::Verify;
 use crate::meter::Meter;
 use crate::plan::address::Program;
-use crate::plan::{Flow, Local, Transfer};
+use crate::plan::faults::Direction;
+use crate::plan::{self, Flow, Local, Transfer};
 use crate::reactor::Turn;
 use crate::session::carrier::Pools;
 use crate::session::end::{End, Side};
+use crate::session::faults::Faults;
 use crate::session::policy::Policy;
 use crate::session::share::{Common, Share};
 use crate::session::tap::Tap;
@@ -58,6 +60,8 @@ pub(super) struct Joint {
     shared: Option<Rc<Policy>>,
     /// The rate that all links share.
     total: Option<Arc<Common>>,
+    /// What goes wrong on purpose, and the seed that decides it.
+    faults: Option<(Rc<plan::faults::Faults>, u64)>,
 }
 
 impl Joint {
@@ -79,6 +83,7 @@ impl Joint {
             half_close: None,
             shared: None,
             total: None,
+            faults: None,
         }
     }
 
@@ -94,6 +99,18 @@ impl Joint {
         let long = if self.transfer.buffer.is_some() { 0 } else { PIPE };
         let pools = Pools::with_some_long(size(BUFFER), size(RELAY_PIPE), long, shards);
         Joint { pools, meter, alone: false, hint: false, half_close: Some(half_close), total, ..self }
+    }
+
+    /// The same on a bad network, which `seed` decides.
+    pub(super) fn with_faults(self, faults: &plan::faults::Faults, seed: u64) -> Self {
+        Joint { faults: (!faults.is_sound()).then(|| (Rc::new(faults.clone()), seed)), ..self }
+    }
+
+    /// What goes wrong in a session: down to the client, which is the far end, and up from it.
+    fn mischief(&self, number: u64) -> [Option<Faults>; 2] {
+        let Some((faults, seed)) = &self.faults else { return [None, None] };
+        let hold = self.transfer.buffer.unwrap_or(plan::faults::DEFAULT_HOLD).0 as usize;
+        [Direction::Down, Direction::Up].map(|way| Faults::new(faults.way(way), way, *seed, number, hold))
     }
 
     /// The same, with what passes copied.
@@ -270,7 +287,7 @@ impl Joint {
     ) -> Result<Link, Error> {
         let session = Session::new(near, far, self.context(number), turn.now());
         let share = self.total.clone().map(Share::new);
-        let session = session.with_share(share).with_half_close(self.half_close);
+        let session = session.with_share(share).with_half_close(self.half_close).with_faults(self.mischief(number));
         let mut session = session.with_tap(tap).with_banner(&self.transfer.banner);
         if let Err(error) = session.start(turn) {
             session.kill_programs();

@@ -30,6 +30,8 @@ pub struct Socket {
     family: Family,
     /// False for a description that another process shares: then splice would sleep in it.
     private: bool,
+    /// What one write gives does not share a segment with the next.
+    apart: bool,
     /// `Some` where reads and writes are records.
     records: Option<Box<Records>>,
     /// `None` before `start` and after `close`.
@@ -69,7 +71,7 @@ impl Socket {
 
     fn new(fd: OwnedFd, family: Family, private: bool) -> Self {
         let records = (family == Family::Seqpacket).then(|| Box::new(Records::new()));
-        Socket { fd, family, private, records, slot: None }
+        Socket { fd, family, private, apart: false, records, slot: None }
     }
 
     /// Its kind.
@@ -192,6 +194,7 @@ impl Socket {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let result = match &mut self.records {
+            None if self.apart => sys::send_apart(self.fd.as_fd(), bytes),
             None => sys::send(self.fd.as_fd(), bytes),
             Some(records) => records.write(self.fd.as_fd(), bytes),
         };
@@ -201,6 +204,15 @@ impl Socket {
             self.write_would_block(turn);
         }
         result
+    }
+
+    /// From now on what one write gives is sent at once, in a segment of its own; other sockets have no segments. Where
+    /// that cannot be set the connection goes on.
+    pub fn send_apart(&mut self) {
+        if self.family == Family::Tcp {
+            self.apart = true;
+            let _ = SockRef::from(&self.fd).set_tcp_nodelay(true);
+        }
     }
 
     /// Drops received bytes in the kernel. `Ok(0)` is end of file.

@@ -5,6 +5,7 @@ pub mod advice;
 pub mod datagram;
 pub mod dialogue;
 mod explain;
+pub mod faults;
 pub mod pipe;
 pub mod policy;
 mod proof;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::address::{Address, Host, Keepalive, Kind, Options, Program, UnixSocket};
 use super::advice::{Advice, advice, clash, family, unused};
 use super::explain::shown;
+use super::faults::Faults;
 use super::role::{in_this_version, refusal};
 use super::{AccessList, ProxyVersion, Report, Serving, Transfer, policy};
 use crate::error::{Error, Op};
@@ -54,6 +55,8 @@ pub struct Relay {
     pub log: Option<LogSink>,
     /// `-o`: the directory for copies of what passes, a file for each session and direction.
     pub copies: Option<Copies>,
+    /// What is to go wrong on purpose.
+    pub faults: Faults,
     /// How the bytes of each session move.
     pub transfer: Transfer,
     /// What is told, and to whom.
@@ -178,6 +181,15 @@ pub(super) fn settle(plan: &mut Relay, flags: &Options) -> Result<(), Error> {
             }
         }
         policy::programs_and_the_world(at, targets.iter().any(Target::is_program), &plan.checked())?;
+    }
+    if let Some(flag) = plan.faults.only_for_datagrams() {
+        let why = "a stream loses nothing, and keeps its order";
+        return Err(clash(
+            flag,
+            "a stream",
+            why,
+            "--delay, --jitter, --chop, --corrupt, --reset-after or --stall-after",
+        ));
     }
     let odd = odd(plan, flags);
     plan.report.advice.extend(odd);
@@ -382,6 +394,7 @@ mod tests {
             proxy_accept: None,
             log: None,
             copies: None,
+            faults: Faults::default(),
             transfer: plain(),
             report: Report::default(),
         }

@@ -15,6 +15,8 @@ use crate::sys;
 #[derive(Debug)]
 pub struct Pools {
     buffers: Rc<Pool>,
+    /// The same pool unless its buffers are very large.
+    segments: Rc<Pool>,
     pipes: Rc<PipePool>,
 }
 
@@ -37,7 +39,9 @@ impl Pools {
     }
 
     fn made(buffer: usize, pipes: PipePool) -> Rc<Self> {
-        Rc::new(Pools { buffers: Pool::new(buffer), pipes: Rc::new(pipes) })
+        let buffers = Pool::new(buffer);
+        let segments = if buffer > SEGMENT { Pool::new(SEGMENT) } else { Rc::clone(&buffers) };
+        Rc::new(Pools { buffers, segments, pipes: Rc::new(pipes) })
     }
 
     /// Pools whose kernel pipes all come out too short.
@@ -49,6 +53,16 @@ impl Pools {
     /// Lends an empty buffer.
     pub fn buffer(&self) -> Lease {
         self.buffers.lease()
+    }
+
+    /// Lends an empty buffer that is no larger than a queue of many wants them.
+    pub fn segment(&self) -> Lease {
+        self.segments.lease()
+    }
+
+    /// How much such a one holds.
+    pub fn segment_size(&self) -> usize {
+        self.segments.capacity()
     }
 
     /// Lends an empty kernel pipe.
@@ -181,6 +195,9 @@ impl Drop for KernelPipe {
         }
     }
 }
+
+/// The largest segment: a queue that holds as many bytes as one buffer still has room at its end.
+const SEGMENT: usize = 64 * 1024;
 
 /// A pipe with less than this is slower than a buffer.
 const SHORT_PIPE: usize = 64 * 1024;

@@ -86,6 +86,8 @@ impl Session {
             after(self.quiet_since, policy.quit_after),
             after(Some(self.started), policy.max_time),
             after(Some(self.moved_at), policy.idle),
+            self.pumps[0].due(now),
+            self.pumps[1].due(now),
             self.ends[0].as_ref().and_then(End::deadline),
             self.ends[1].as_ref().and_then(End::deadline),
         ])

@@ -82,6 +82,7 @@ impl Session {
         if let Some(route) = changed {
             self.tell_route(direction, route);
         }
+        self.heed_faults(direction, budget);
         self.account(turn, direction, run)
     }
 
@@ -114,6 +115,10 @@ impl Session {
             }
             Stop::SinkFailed(fault) => {
                 self.sink_failed(turn, direction, fault);
+                true
+            }
+            Stop::Reset(way) => {
+                self.reset_by_fault(direction, way, now);
                 true
             }
         };

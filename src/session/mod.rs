@@ -12,6 +12,7 @@
 pub mod carrier;
 mod clock;
 pub mod end;
+pub mod faults;
 mod flow;
 pub mod hub;
 pub mod limits;

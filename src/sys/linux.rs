@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use rustix::pipe::{PipeFlags, SpliceFlags};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
@@ -127,6 +127,14 @@ pub fn unsent(socket: BorrowedFd<'_>) -> io::Result<usize> {
         return Err(io::Error::last_os_error());
     }
     Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
+/// As [`super::send`], and on TCP nothing that is sent later shares a segment with these bytes: MSG_EOR, since Linux 4.7.
+///
+/// # Errors
+/// As [`super::send`].
+pub fn send_apart(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    Ok(rustix::net::send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL | SendFlags::EOR)?)
 }
 
 /// Drops at most `most` received bytes inside the kernel (tcp(7), MSG_TRUNC); `Ok(0)` is end of file. TCP only.

@@ -13,6 +13,7 @@
 //! | `widen_pipe(fd, size)` | grows a pipe, never shrinks it; the capacity it has then |
 //! | `reopen(fd, access)` | a private, non-blocking description of what an inherited descriptor names |
 //! | `unsent(fd)` | bytes in a socket's send queue that the peer has not acknowledged |
+//! | `send_apart(fd, bytes)` | sends bytes that share no TCP segment with later ones |
 //! | `discard(fd, most)` | drops received TCP bytes in the kernel |
 //! | `record_length(fd)` | what a buffer must hold for the next record of a socket that keeps them |
 //! | `socket(domain, type, protocol)` | a socket, non-blocking and close-on-exec |

@@ -95,6 +95,14 @@ pub fn unsent(socket: BorrowedFd<'_>) -> io::Result<usize> {
     Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
+/// As [`super::send`]: elsewhere MSG_EOR on a stream is an error, and it is left to TCP_NODELAY.
+///
+/// # Errors
+/// As [`super::send`].
+pub fn send_apart(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    super::send(socket, bytes)
+}
+
 /// Not here: the caller reads into a buffer.
 ///
 /// # Errors

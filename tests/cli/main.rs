@@ -39,6 +39,7 @@ mod programs;
 mod proxy_protocol;
 mod readme;
 mod relay;
+mod relay_faults;
 mod relay_soak;
 mod relay_targets;
 mod screen;

@@ -12,11 +12,13 @@ use crate::command::client::Closing;
 use crate::command::copy::Copier;
 use crate::command::joint::Joint;
 use crate::command::reporting::{Everybody, Reporting};
+use crate::dice::any_seed;
 use crate::endpoint::{open, printed, process};
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
 use crate::meter::Meter;
 use crate::plan::address::{Address, Program};
+use crate::plan::faults::Faults;
 use crate::plan::relay::{Copies, Pair, Relay, Target, tuned};
 use crate::plan::{self, Flow, Local, Transfer};
 use crate::report::{Observers, Outlet};
@@ -73,6 +75,8 @@ pub(super) struct Blueprint {
     total: Option<Arc<Common>>,
     scales: Vec<Arc<Scales>>,
     log: Option<Outlet>,
+    /// What decides whatever goes wrong by chance.
+    seed: u64,
 }
 
 impl Blueprint {
@@ -103,6 +107,7 @@ impl Blueprint {
             total: plan.limit_total.map(|rate| Common::new(rate, now)),
             scales: plan.pairs.iter().map(|pair| Scales::new(plan.balance, pair.targets.len(), now)).collect(),
             log: reporting.log(),
+            seed: seed(plan, reporting),
         })
     }
 
@@ -115,10 +120,11 @@ impl Blueprint {
 impl Floor {
     /// The floor of one thread; `tells`: it is the one that tells what all of them would.
     pub(super) fn new(blueprint: &Blueprint, tells: bool) -> Self {
-        let Blueprint { plan, observers, meter, total, scales, log, .. } = blueprint;
+        let Blueprint { plan, observers, meter, total, scales, log, seed, .. } = blueprint;
         let observer: Rc<dyn Observer> = Rc::new(Everybody(Arc::clone(observers)));
         let joint = Joint::new(plan.transfer.clone(), Local::Stdio, plan.serving.grace, observer);
         let joint = joint.for_relay(plan.half_close, total.clone(), Arc::clone(meter), blueprint.threads);
+        let joint = joint.with_faults(&plan.faults, *seed);
         let names = Names::new(plan.resolve_every);
         let places =
             plan.pairs.iter().zip(scales).map(|(pair, scales)| Place::of(pair, Arc::clone(scales), &joint, &names));
@@ -217,6 +223,17 @@ pub(super) fn prepared(address: &Address) -> Address {
         prepared.options.user_timeout = address.options.user_timeout;
     }
     prepared
+}
+
+/// The seed of the faults, told so that they can be repeated.
+fn seed(plan: &Relay, reporting: &Reporting) -> u64 {
+    let seed = plan.faults.seed.unwrap_or_else(any_seed);
+    if !plan.faults.is_sound() {
+        let told = Faults { seed: Some(seed), ..plan.faults.clone() };
+        let text = format!("faults: {told}");
+        reporting.observers().observe(&Event::Note { verbosity: 1, text });
+    }
+    seed
 }
 
 /// The program that sessions with a target run, if they do.

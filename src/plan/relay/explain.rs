@@ -83,6 +83,9 @@ pub(in crate::plan) fn explain(plan: &Relay, f: &mut fmt::Formatter<'_>) -> fmt:
         writeln!(f, "{what} each direction of each session to a file in {path}{time}")?;
     }
     // an end by that limit is told above: it has no status of haul's
+    if !plan.faults.is_sound() {
+        writeln!(f, "faults: {}", plan.faults)?;
+    }
     remainder(&Transfer { idle: None, ..plan.transfer.clone() }, f)?;
     report(&plan.report, f)
 }

@@ -207,3 +207,20 @@ fn a_verified_sender_is_told_of_a_signal_at_the_receiver() {
         receiving.wait().killed_by(Signal::TERM);
     }
 }
+
+#[test]
+fn the_line_of_one_of_several_sinks_has_one_count_and_it_is_exact() {
+    let home = scratch();
+    let from = file_with(home.path(), "in", &bytes(47, 3_000_000));
+    let (full, to_full) = receiver(&["/dev/full"]);
+    let (good, to_good) = receiver(&["null:"]);
+    let ended = pipe(&["--verify", from.to_str().unwrap(), &to_full, &to_good]).run();
+    let line = ended.code(4).one_error();
+    let rest = line.strip_prefix(&format!("haul: {} stopped after ", &to_full[4..])).expect(&line);
+    let (far, cause) = rest.split_once(": ").unwrap();
+    assert_eq!(cause, "the receiver could not write: no space left on device");
+    let exact = far.split_once(" (").and_then(|(_, exact)| exact.strip_suffix(" bytes)")).expect(&line);
+    assert!(exact.parse::<u64>().unwrap() <= 3_000_000, "{line}");
+    full.wait().code(5);
+    good.wait().ok();
+}

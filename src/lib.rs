@@ -14,7 +14,7 @@
 //!
 //! | room | what it is | imports of ours besides the vocabulary |
 //! |---|---|---|
-//! | [`error`] [`escape`] [`event`] [`outcome`] [`buffer`] [`dice`] [`meter`] [`units`] | the vocabulary: everybody may use it | each other |
+//! | [`digest`] [`error`] [`escape`] [`event`] [`outcome`] [`buffer`] [`dice`] [`meter`] [`units`] | the vocabulary: everybody may use it | each other |
 //! | [`cli`] | the only folder that knows clap: words in, a [`plan::Plan`] out | `plan` |
 //! | [`plan`] | every decision, validated, as pure data | nothing |
 //! | [`command`] | what a subcommand does; the only place that joins everything | all but `cli` |
@@ -77,6 +77,7 @@ pub mod cli;
 pub mod command;
 pub mod datagram;
 pub mod dice;
+pub mod digest;
 pub mod endpoint;
 pub mod error;
 pub mod escape;

@@ -350,6 +350,8 @@ mod tests {
     fn people_get_three_digits_and_never_1024_of_a_unit() {
         let shown = [0, 512, 1023, 1024, 1_048_575, 1_288_490_189, u64::MAX].map(|n| Size(n).human());
         assert_eq!(shown, ["0 B", "512 B", "1023 B", "1.00 KiB", "1.00 MiB", "1.20 GiB", "16.0 EiB"]);
+        let told = [0, 1023, 1024, 1_048_577].map(|n| Size(n).told());
+        assert_eq!(told, ["0 B", "1023 B", "1.00 KiB (1024 bytes)", "1.00 MiB (1048577 bytes)"]);
         assert_eq!(Rate::measured(1 << 30, Duration::from_millis(500)).human(), "2.00 GiB/s");
         assert_eq!(Rate::measured(1, Duration::ZERO).human(), "0 B/s");
         let shown = [0, 350, 12_300, 999_600, 59_940_000, 59_960_000, 83_000_000, 7_530_000_000, 273_600_000_000]

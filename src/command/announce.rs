@@ -79,7 +79,7 @@ pub(super) fn write_note(flag: &str, path: &Path, bytes: &[u8]) -> Result<(), Er
     let name = path.as_os_str().as_encoded_bytes();
     let written = match inherited(path) {
         Some(STDOUT) => return Err(refuse_stdout(flag, path)),
-        Some(number) => sys::duplicate(number).and_then(|fd| File::from(fd).write_all(bytes)),
+        Some(number) => duplicate(number).and_then(|mut file| file.write_all(bytes)),
         // to rename over a device or a FIFO would replace it for everybody
         None if path.metadata().is_ok_and(|there| !there.is_file()) => write_through(path, bytes),
         None => whole::write(path, bytes),
@@ -99,7 +99,7 @@ pub(super) fn rehearse_note(flag: &str, path: &Path) -> Result<(), Error> {
     match inherited(path) {
         Some(STDOUT) => Err(refuse_stdout(flag, path)),
         Some(number) => {
-            let open = sys::duplicate(number);
+            let open = duplicate(number);
             open.map(drop).map_err(|error| Error::new(Op::Open, path.as_os_str().as_encoded_bytes(), error))
         }
         None => {
@@ -109,6 +109,14 @@ pub(super) fn rehearse_note(flag: &str, path: &Path) -> Result<(), Error> {
             let failed = rehearse(&Address { options, ..Address::from(Kind::File(target.clone())) }, false, true);
             failed.map_err(|error| error.with_spelling(&target.to_string_lossy(), path.as_os_str().as_encoded_bytes()))
         }
+    }
+}
+
+/// What the runtime has put in the place of a descriptor that was closed is none to write to.
+fn duplicate(number: i32) -> io::Result<File> {
+    match sys::was_closed_at_start(number) {
+        true => Err(io::Error::from_raw_os_error(libc::EBADF)),
+        false => sys::duplicate(number).map(File::from),
     }
 }
 

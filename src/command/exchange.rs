@@ -126,7 +126,7 @@ impl Exchange {
                 Err(_) => break,
             }
         }
-        if self.is_answered() {
+        if self.is_answered() || self.out.was_heard(turn.now()) {
             return Ok(());
         }
         self.out.refused(turn, error, self.came.received > 0).map_err(Ended::Failed)?;

@@ -147,6 +147,8 @@ struct Line {
     _file: Option<SocketFile>,
     protocol: &'static str,
     printed: String,
+    /// 0 of a Unix socket.
+    port: u16,
 }
 
 struct Server {
@@ -230,8 +232,8 @@ impl Server {
             errand.start(turn)?;
             self.errand = Some(errand);
         }
-        let Bound { file, protocol, printed, .. } = bound;
-        Ok(Line { socket, _file: file, protocol, printed })
+        let Bound { file, protocol, printed, local, .. } = bound;
+        Ok(Line { socket, _file: file, protocol, printed, port: local.map_or(0, |local| local.port()) })
     }
 
     /// Takes datagrams, as long as standard output does.
@@ -320,7 +322,7 @@ impl Task for Server {
         if let Joined::Programs(programs) = &mut self.joined {
             programs.set_limit(limit(&self.plan));
         }
-        self.peers.bound(line.protocol, &line.printed);
+        self.peers.bound(line.protocol, &line.printed, line.port);
         self.line = Some(line);
         Ok(())
     }

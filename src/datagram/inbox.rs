@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::room::Room;
-use crate::sys::{self, Arrival, Manner, Peer};
+use crate::sys::{self, Arrival, LocalIp, Manner, Peer};
 
 /// One datagram of the last receive.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,8 @@ pub struct Run<'a> {
     pub segment: usize,
     /// Who sent them.
     pub from: &'a Peer,
+    /// The address of this host that they were sent to, where the socket tells; `None` also for a group or a broadcast.
+    pub to: Option<LocalIp>,
     /// A single datagram that was longer than the buffer.
     pub truncated: bool,
     /// Packets that the kernel has dropped in all before these for want of room, as far as it told.
@@ -141,6 +143,7 @@ impl Inbox {
             length: arrival.length,
             segment: arrival.segment,
             from: &arrival.from,
+            to: arrival.to,
             truncated: arrival.truncated,
             drops: arrival.drops,
         })

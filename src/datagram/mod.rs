@@ -19,7 +19,7 @@ pub use inbox::{Datagram, Inbox};
 pub use outbox::{Flushed, Outbox, Stop};
 pub use socket::DatagramSocket;
 
-pub use crate::sys::{Peer, Refusal, UnixName};
+pub use crate::sys::{LocalIp, Peer, Refusal, UnixName};
 
 /// The most that a datagram over IPv4 can carry, in bytes; IPv6 would carry 20 more.
 pub const LONGEST: usize = 65_507;

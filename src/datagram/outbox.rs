@@ -16,7 +16,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::room::Room;
-use crate::sys::{self, Parcel, Peer};
+use crate::sys::{self, LocalIp, Parcel, Peer};
 
 /// Why a flush ended.
 #[derive(Debug)]
@@ -46,6 +46,7 @@ pub struct Flushed {
 #[derive(Clone, Copy, Debug)]
 struct Run {
     to: Option<Peer>,
+    from: Option<LocalIp>,
     /// The length of each but the last. Invariant: at most 65,535 if there is more than one.
     size: usize,
     /// Invariant: at least 1.
@@ -61,7 +62,7 @@ impl Run {
 
     /// True if `other` may become a part of it.
     fn takes(&self, other: &Run) -> bool {
-        let goes_on = self.size > 0 && self.last == self.size && self.to == other.to;
+        let goes_on = self.size > 0 && self.last == self.size && (self.to, self.from) == (other.to, other.from);
         // a single shorter datagram may end a run
         let ends = other.count == 1 && other.last > 0 && other.size < self.size;
         goes_on && (other.size == self.size || ends)
@@ -147,16 +148,22 @@ impl Outbox {
     /// there is room for a datagram of half the buffer at least.
     #[must_use]
     pub fn push(&mut self, to: Option<&Peer>, payload: &[u8]) -> bool {
+        self.push_from(None, to, payload)
+    }
+
+    /// The same for one that leaves from this address of this host, if there is one.
+    #[must_use]
+    pub fn push_from(&mut self, from: Option<LocalIp>, to: Option<&Peer>, payload: &[u8]) -> bool {
         let Some(space) = self.space(payload.len()) else { return false };
         space[..payload.len()].copy_from_slice(payload);
-        self.commit(to, payload.len(), payload.len())
+        self.commit_from(from, to, payload.len(), payload.len())
     }
 
     /// Room for datagrams of `size` bytes to this receiver, for as many as are best sent together, at most `most`: to be
     /// filled from its beginning, and [committed](Outbox::commit) as far as it is. `None` if there is no room: flush first.
     pub fn block(&mut self, to: Option<&Peer>, size: usize, most: u64) -> Option<&mut [u8]> {
         let size = size.max(1);
-        let run = Run { to: to.copied(), size, count: 1, last: size };
+        let run = Run { to: to.copied(), from: None, size, count: 1, last: size };
         let piece = run.most_in_a_piece(self.segments, self.longest);
         let before = self.runs.back().filter(|last| last.takes(&run)).map_or(0, |last| last.count);
         let space = self.space(size)?;
@@ -199,9 +206,15 @@ impl Outbox {
     /// not come out even. None of `length` is one empty datagram. False, and nothing done, if too many runs wait.
     #[must_use]
     pub fn commit(&mut self, to: Option<&Peer>, length: usize, size: usize) -> bool {
+        self.commit_from(None, to, length, size)
+    }
+
+    /// The same for those that leave from this address of this host, if there is one.
+    #[must_use]
+    pub fn commit_from(&mut self, from: Option<LocalIp>, to: Option<&Peer>, length: usize, size: usize) -> bool {
         let size = size.min(length);
         let count = if size == 0 { 1 } else { length.div_ceil(size) };
-        let run = Run { to: to.copied(), size, count, last: length - size * (count - 1) };
+        let run = Run { to: to.copied(), from, size, count, last: length - size * (count - 1) };
         if length > self.buffer.len() - self.end {
             return false;
         }
@@ -282,7 +295,7 @@ impl Outbox {
 
     /// One call; the datagrams and bytes that went out.
     fn send_some(&mut self, send: &mut impl FnMut(&[Parcel<'_>]) -> io::Result<usize>) -> io::Result<(usize, usize)> {
-        const NOTHING: Parcel<'_> = Parcel { bytes: &[], segment: 0, to: None };
+        const NOTHING: Parcel<'_> = Parcel { bytes: &[], segment: 0, to: None, from: None };
         let mut parcels = [NOTHING; sys::MOST_PARCELS];
         let mut counts = [(0, 0); sys::MOST_PARCELS];
         let (mut at, mut filled) = (self.start, 0);
@@ -294,7 +307,8 @@ impl Outbox {
                 }
                 let (count, length) = rest.piece(self.segments, self.longest);
                 let segment = if count > 1 { rest.size as u16 } else { 0 };
-                parcels[filled] = Parcel { bytes: &self.buffer[at..at + length], segment, to: run.to.as_ref() };
+                let bytes = &self.buffer[at..at + length];
+                parcels[filled] = Parcel { bytes, segment, to: run.to.as_ref(), from: run.from };
                 counts[filled] = (count, length);
                 filled += 1;
                 at += length;

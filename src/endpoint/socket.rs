@@ -9,6 +9,7 @@ use mio::unix::SourceFd;
 use socket2::{SockAddr, SockRef, TcpKeepalive};
 
 use super::records::{self, Records};
+use super::{Transport, retry_interrupted};
 use crate::reactor::{Slot, Turn};
 use crate::sys;
 
@@ -54,6 +55,21 @@ impl Name {
             (_, Some(path), _) => Name::Unix(path.as_os_str().as_encoded_bytes().to_vec()),
             (_, _, Some(name)) => Name::Unix([b"\0", name].concat()),
             _ => Name::Unix(Vec::new()),
+        }
+    }
+}
+
+impl Transport {
+    /// Writes what there is room for of both, the one behind the other; perhaps of the first only.
+    ///
+    /// # Errors
+    /// As [`Transport::write`].
+    pub fn write_both(&mut self, turn: &mut Turn, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        match self {
+            Transport::Socket(socket) if !first.is_empty() => {
+                retry_interrupted(|| socket.write_both(turn, first, second))
+            }
+            _ => self.write(turn, if first.is_empty() { second } else { first }),
         }
     }
 }
@@ -198,6 +214,20 @@ impl Socket {
             None => sys::send(self.fd.as_fd(), bytes),
             Some(records) => records.write(self.fd.as_fd(), bytes),
         };
+        self.noted(turn, result)
+    }
+
+    /// One send of both, the one behind the other; of the first only, where bounds of records are kept.
+    fn write_both(&mut self, turn: &mut Turn, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        if self.records.is_some() || !self.can_write(turn) {
+            return self.write(turn, if first.is_empty() { second } else { first });
+        }
+        let result = sys::send_both(self.fd.as_fd(), first, second);
+        self.noted(turn, result)
+    }
+
+    /// Takes note of a send that found no room.
+    fn noted(&self, turn: &mut Turn, result: io::Result<usize>) -> io::Result<usize> {
         if let Err(error) = &result
             && error.kind() == io::ErrorKind::WouldBlock
         {

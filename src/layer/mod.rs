@@ -53,6 +53,9 @@ pub trait Layer {
         None
     }
 
+    /// Says what has to go before these application bytes, so that they can go out as they are.
+    fn announce(&mut self, _: &[u8], _: &mut Buffer) {}
+
     /// How many of the next application bytes go out as they are, right behind what `wire` holds. Where this layer is
     /// the only one they may pass it by, and [`Layer::passed_out`] tells which did.
     fn raw_out(&self) -> usize {

@@ -258,11 +258,17 @@ impl Stack {
         self.stages.iter_mut().for_each(|stage| stage.layer.note(note.clone()));
     }
 
-    /// How many of the next application bytes may be given straight to the transport; [`Stack::passed_out`] is told.
-    pub fn raw_out(&self) -> usize {
-        match &self.stages[..] {
-            [stage] if stage.wire.is_empty() => stage.layer.raw_out(),
-            _ => 0,
+    /// What waits for the transport, and how many of the next application bytes may be given to it straight behind that;
+    /// [`Stack::passed_out`] is told. These bytes, if they are not few, are announced where nothing else is on its way.
+    pub fn raw_out(&mut self, plain: &[u8]) -> (&mut Buffer, usize) {
+        match &mut self.stages[..] {
+            [stage] => {
+                if plain.len() >= LEAST_RAW && stage.wire.is_empty() && stage.layer.raw_out() == 0 {
+                    stage.layer.announce(plain, &mut stage.wire);
+                }
+                (&mut stage.wire, stage.layer.raw_out().min(plain.len()))
+            }
+            _ => (&mut self.leftover, 0),
         }
     }
 
@@ -330,6 +336,9 @@ impl Stack {
         }
     }
 }
+
+/// Fewer application bytes are copied together with what goes before them.
+const LEAST_RAW: usize = 4 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -165,7 +165,7 @@ impl Verify {
             let said = format!("stream cut short: {arrived} bytes arrived, {total} were sent");
             return Err(self.reject(Verdict::Corrupt, said));
         }
-        if self.receiving.hasher.finalize() != *digest {
+        if self.receiving.digest.finalize() != *digest {
             let said = "digest mismatch: what arrived is not what was sent";
             return Err(self.reject(Verdict::Corrupt, said));
         }
@@ -352,6 +352,14 @@ impl Layer for Verify {
 
     fn receipts(&self) -> Option<Receipts> {
         Some(Receipts { awaited: !self.sending.confirmed, owed: !self.receiving.receipt_said })
+    }
+
+    fn announce(&mut self, payload: &[u8], wire: &mut Buffer) {
+        let is_open = !self.failed && self.state() != LayerState::Handshaking;
+        if is_open && self.sending.missing == 0 {
+            self.say(wire);
+            self.begin_frame(payload, wire);
+        }
     }
 
     fn raw_out(&self) -> usize {

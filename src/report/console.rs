@@ -272,7 +272,7 @@ mod tests {
              haul: cannot accept on *:1: too many open files\n\
              haul: received 1.00 GiB, sent 0 B in 0.52 s (1.92 GiB/s)\n\
              haul: 2.00 KiB in 0.52 s (3.85 KiB/s), 52 records (100 records/s)\n\
-             haul: received 1 datagram, 2.00 KiB, sent 0 datagrams, 0 B in 0.52 s; 3 dropped because they were not read fast enough, 4 not taken by a program\n\
+             haul: received 1 datagram, 2.00 KiB, sent 0 datagrams, 0 B in 0.52 s; 3 packets dropped because they were not read fast enough, 4 not taken by a program\n\
              haul: all senders in 0.52 s: sent 2, received 2, lost 0 (0.00 %), reordered 0, duplicated 0, jitter 0.000 ms\n\
              haul: 192.0.2.1:9: sent 1000, received 990, lost 10 (1.00 %, 4 of them dropped here), reordered 2, duplicated 1, too late 1, started anew 1, jitter 0.012 ms\n\
              haul: a hint\n\

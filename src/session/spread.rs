@@ -32,7 +32,8 @@
 //!   in a [`super::Session`], and so is a reader of standard output that has left.
 //! - *A program that has read enough* is no failure: its status will tell. But a source that was promised that everything
 //!   is taken (`--verify`) is told that it was not, and the sink has failed.
-//! - *Under receipts* the source hears what became of what it sent when every sink is closed; a sink that is reset, why.
+//! - *Under receipts* the source hears what became of what it sent when every sink is closed, and every program among them
+//!   has exited: its status says whether it took what it was given. A sink that is reset hears why.
 //! - *`--on-slow drop`*: see `time`.
 //!
 //! # What is counted
@@ -42,6 +43,7 @@
 
 mod feed;
 mod leave;
+mod programs;
 mod ring;
 mod serve;
 mod sink;
@@ -56,6 +58,7 @@ use super::carrier::{KernelPipe, Pools};
 use super::end::{End, Step};
 use super::limits::Bucket;
 use super::policy::Policy;
+use super::program::Program;
 use super::tap::Tap;
 use crate::endpoint::process::Child;
 use crate::error::Error;
@@ -159,6 +162,11 @@ pub struct Spread {
     is_end_told: bool,
     /// The source was told what became of what it sent.
     is_confirmed: bool,
+    /// Programs that were given everything and have yet to say by their status, to a source that waits for it, whether
+    /// they have taken it.
+    awaited: Vec<(SinkId, Program)>,
+    /// The worst status of those.
+    refused: Option<u8>,
     children: Vec<(Option<SinkId>, Child)>,
 }
 
@@ -197,6 +205,8 @@ impl Spread {
             has_news: false,
             is_end_told: false,
             is_confirmed: false,
+            awaited: Vec::new(),
+            refused: None,
             children: Vec::new(),
             context,
         }
@@ -262,8 +272,8 @@ impl Spread {
     pub fn turn(&mut self, turn: &mut Turn) -> Park {
         let now = turn.now();
         self.ends().for_each(|end| end.tick(now));
-        if self.is_settling() {
-            // it is the disk that is busy
+        if self.is_settling() || !self.awaited.is_empty() {
+            // it is the disk that is busy, or a program
             self.moved_at = now;
         }
         let mut is_busy = self.move_all(turn);
@@ -326,7 +336,7 @@ impl Spread {
     /// True if a program stands at one of its ends.
     pub fn has_programs(&self) -> bool {
         let ends = self.source.iter().chain(self.sinks.iter().filter_map(|sink| sink.end.as_ref()));
-        ends.into_iter().any(End::is_program) || !self.children.is_empty()
+        ends.into_iter().any(End::is_program) || !self.awaited.is_empty() || !self.children.is_empty()
     }
 
     /// True while a file of ours is on its way to the disk.
@@ -338,6 +348,7 @@ impl Spread {
     pub fn kill_programs(&mut self, turn: &mut Turn) {
         let programs: Vec<_> = self.ends().filter_map(End::take_program).collect();
         programs.into_iter().for_each(|program| program.into_child(turn).kill());
+        self.release_programs(turn);
         self.children.drain(..).for_each(|(_, mut child)| child.kill());
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::mem::{offset_of, size_of};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use crate::escape::Escaped;
 
@@ -167,6 +167,25 @@ impl Peer {
     }
 }
 
+/// An address of this host: the one that a datagram came to, or the one that it is to leave from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalIp {
+    /// It, in its own family: never an IPv4 address in the clothes of IPv6.
+    pub ip: IpAddr,
+    /// The index of the interface of a link-local address, which means nothing without it; else 0.
+    pub scope: u32,
+}
+
+impl LocalIp {
+    /// It as the address of a socket.
+    pub fn with_port(self, port: u16) -> SocketAddr {
+        match self.ip {
+            IpAddr::V4(ip) => SocketAddrV4::new(ip, port).into(),
+            IpAddr::V6(ip) => SocketAddrV6::new(ip, port, 0, self.scope).into(),
+        }
+    }
+}
+
 /// What one receive gave: a datagram or, by offload, several of one sender, of one length but the last.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Arrival {
@@ -180,6 +199,9 @@ pub struct Arrival {
     pub truncated: bool,
     /// What the socket has dropped in all before this one for want of room, where the kernel tells and this is not 0.
     pub drops: u32,
+    /// The address of this host that it was sent to, where the kernel [tells](super::tell_destinations); `None` for a
+    /// multicast group or a broadcast address, from which nothing can be answered.
+    pub to: Option<LocalIp>,
 }
 
 /// How datagrams are received.
@@ -210,6 +232,8 @@ pub struct Parcel<'a> {
     pub segment: u16,
     /// Where to; `None` on a connected socket.
     pub to: Option<&'a Peer>,
+    /// The address of this host that it leaves from; `None` is the socket's own, or the system's choice.
+    pub from: Option<LocalIp>,
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::mem::{size_of, size_of_val, zeroed};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::datagram::{Arrival, Manner, Parcel, Peer};
+use super::datagram::{Arrival, LocalIp, Manner, Parcel, Peer};
+use super::destinations_linux::{from_v4, from_v6, of_v4, of_v6};
 
 /// Most receives in one call.
 pub const MOST_ARRIVALS: usize = 16;
@@ -18,12 +20,16 @@ pub const MOST_SEGMENTS: usize = 64;
 /// A receive can tell how long a datagram is that there is no room for (recv(2), MSG_TRUNC).
 pub const TELLS_LENGTHS: bool = true;
 
-/// Room for the control messages of one receive: the segment size, an int, and the count of drops, an int too.
+/// Room for control messages.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
-struct Control([u8; CONTROL]);
+struct Control<const BYTES: usize>([u8; BYTES]);
 
-const CONTROL: usize = 64;
+/// Of one receive: the segment size, an int, the count of drops, an int too, and where it came to in both families.
+const TOLD: usize = 128;
+
+/// Of one send: the segment size, two bytes, and where it leaves from.
+const ASKED: usize = 64;
 
 /// Takes what is there: at most one arrival for each part of `each` bytes of `room`, in order, and at most
 /// `arrivals.len()` and [`MOST_ARRIVALS`].
@@ -55,7 +61,7 @@ fn receive<const N: usize>(
     // SAFETY: addresses, vectors and message headers are plain numbers and pointers, for which zero is a value.
     let (mut names, mut vectors, mut messages): ([libc::sockaddr_storage; N], [libc::iovec; N], [libc::mmsghdr; N]) =
         unsafe { zeroed() };
-    let mut controls = [Control([0; CONTROL]); N];
+    let mut controls = [Control([0; TOLD]); N];
     let mut count = 0;
     for (part, index) in room.chunks_exact_mut(each.max(1)).zip(0..N.min(arrivals.len())) {
         vectors[index] = libc::iovec { iov_base: part.as_mut_ptr().cast(), iov_len: part.len() };
@@ -66,7 +72,7 @@ fn receive<const N: usize>(
         header.msg_iovlen = 1;
         if manner.control {
             header.msg_control = (&raw mut controls[index]).cast();
-            header.msg_controllen = CONTROL as _;
+            header.msg_controllen = TOLD as _;
         }
         count += 1;
     }
@@ -98,18 +104,28 @@ fn arrival(message: &libc::mmsghdr, name: &libc::sockaddr_storage) -> Arrival {
         segment: length,
         truncated: header.msg_flags & libc::MSG_TRUNC != 0,
         drops: 0,
+        to: None,
     };
+    let mut by_v4 = false;
     // SAFETY: the header is the one that the kernel has filled in; its control area is still alive and holds
     // `msg_controllen` bytes of whole control messages, or is null and empty.
     let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
     while !next.is_null() {
-        // SAFETY: `next` is a whole control message inside that area, aligned as the kernel aligns them; both kinds
-        // that are looked at hold a 32-bit number, which is read without asking for alignment.
+        // SAFETY: `next` is a whole control message inside that area, aligned as the kernel aligns them; each kind
+        // that is looked at holds what is read, without asking for alignment: a 32-bit number, or its struct.
         unsafe {
-            let value = || libc::CMSG_DATA(next).cast::<u32>().read_unaligned();
+            let data = libc::CMSG_DATA(next);
+            let value = || data.cast::<u32>().read_unaligned();
             match ((*next).cmsg_level, (*next).cmsg_type) {
                 (libc::SOL_UDP, libc::UDP_GRO) => arrival.segment = value() as usize,
                 (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => arrival.drops = value(),
+                (libc::SOL_IP, libc::IP_PKTINFO) => {
+                    by_v4 = true;
+                    arrival.to = of_v4(&data.cast::<libc::in_pktinfo>().read_unaligned());
+                }
+                (libc::SOL_IPV6, libc::IPV6_PKTINFO) if !by_v4 => {
+                    arrival.to = of_v6(&data.cast::<libc::in6_pktinfo>().read_unaligned());
+                }
                 _ => {}
             }
             next = libc::CMSG_NXTHDR(header, next);
@@ -139,7 +155,7 @@ fn send<const N: usize>(socket: BorrowedFd<'_>, parcels: &[Parcel<'_>]) -> io::R
     // SAFETY: addresses, vectors and message headers are plain numbers and pointers, for which zero is a value.
     let (mut names, mut vectors, mut messages): ([libc::sockaddr_storage; N], [libc::iovec; N], [libc::mmsghdr; N]) =
         unsafe { zeroed() };
-    let mut controls = [Control([0; CONTROL]); N];
+    let mut controls = [Control([0; ASKED]); N];
     let count = parcels.len().min(N);
     for (index, parcel) in parcels[..count].iter().enumerate() {
         vectors[index] = libc::iovec { iov_base: parcel.bytes.as_ptr().cast_mut().cast(), iov_len: parcel.bytes.len() };
@@ -150,8 +166,19 @@ fn send<const N: usize>(socket: BorrowedFd<'_>, parcels: &[Parcel<'_>]) -> io::R
             header.msg_namelen = to.encode(&mut names[index]);
             header.msg_name = (&raw mut names[index]).cast();
         }
+        let (control, mut used) = (&mut controls[index], 0);
         if parcel.segment > 0 {
-            ask_for_segments(header, &mut controls[index], parcel.segment);
+            used = ask(control, used, (libc::SOL_UDP, libc::UDP_SEGMENT), parcel.segment);
+        }
+        if let Some(LocalIp { ip, scope }) = parcel.from {
+            used = match ip {
+                IpAddr::V4(ip) => ask(control, used, (libc::SOL_IP, libc::IP_PKTINFO), from_v4(ip)),
+                IpAddr::V6(ip) => ask(control, used, (libc::SOL_IPV6, libc::IPV6_PKTINFO), from_v6(ip, scope)),
+            };
+        }
+        if used > 0 {
+            header.msg_control = (&raw mut *control).cast();
+            header.msg_controllen = used as _;
         }
     }
     // SAFETY: `count` headers are filled in; each points to an address, a vector, a control area and bytes with their
@@ -167,19 +194,22 @@ fn send<const N: usize>(socket: BorrowedFd<'_>, parcels: &[Parcel<'_>]) -> io::R
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
-/// Puts the length of the segments into the control area of a header.
-fn ask_for_segments(header: &mut libc::msghdr, control: &mut Control, segment: u16) {
-    header.msg_control = (&raw mut *control).cast();
-    // SAFETY: CMSG_SPACE and CMSG_LEN only compute. The area is larger than one message with a u16, so that the first
-    // header is not null and lies inside it with its data; the area is aligned for it.
+/// Adds a control message behind the `used` bytes of others; how many bytes there are then.
+fn ask<T: Copy>(control: &mut Control<ASKED>, used: usize, (level, kind): (i32, i32), value: T) -> usize {
+    // SAFETY: both only compute.
+    let (space, length) = unsafe { (libc::CMSG_SPACE(size_of::<T>() as u32), libc::CMSG_LEN(size_of::<T>() as u32)) };
+    let end = used + space as usize;
+    let part = control.0[used..end].as_mut_ptr().cast::<libc::cmsghdr>();
+    // SAFETY: `part` is the beginning of a piece of the area that was just found to be as long as a header with this
+    // value and their padding, and it is aligned: the area is, and what stands before it has the length that CMSG_SPACE
+    // gives. The value is written without asking for alignment.
     unsafe {
-        header.msg_controllen = libc::CMSG_SPACE(size_of::<u16>() as u32) as _;
-        let first = libc::CMSG_FIRSTHDR(header);
-        (*first).cmsg_level = libc::SOL_UDP;
-        (*first).cmsg_type = libc::UDP_SEGMENT;
-        (*first).cmsg_len = libc::CMSG_LEN(size_of::<u16>() as u32) as _;
-        libc::CMSG_DATA(first).cast::<u16>().write_unaligned(segment);
+        (*part).cmsg_level = level;
+        (*part).cmsg_type = kind;
+        (*part).cmsg_len = length as _;
+        libc::CMSG_DATA(part).cast::<T>().write_unaligned(value);
     }
+    end
 }
 
 /// Lets the kernel join datagrams of one sender and one length, so that one receive gives many (udp(7), UDP_GRO). The

@@ -47,11 +47,12 @@ pub fn receive_datagrams(
         segment: length,
         truncated: header.msg_flags & libc::MSG_TRUNC != 0,
         drops: 0,
+        to: None,
     };
     Ok(1)
 }
 
-/// Sends the first parcel, which must be one datagram.
+/// Sends the first parcel, which must be one datagram. It leaves from an address of the system's choice.
 ///
 /// # Errors
 /// WouldBlock, EMSGSIZE: nothing was sent. Or what the kernel keeps for this socket, say ECONNREFUSED: that is about
@@ -89,6 +90,14 @@ pub fn join_arrivals(_socket: BorrowedFd<'_>) -> io::Result<()> {
 /// # Errors
 /// Always `Unsupported`.
 pub fn tell_drops(_socket: BorrowedFd<'_>) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Not here: answers leave from an address of the system's choice.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub fn tell_destinations(_socket: BorrowedFd<'_>, _ipv6: bool) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -30,6 +30,7 @@
 //! | `MOST_ARRIVALS`, `MOST_PARCELS`, `MOST_SEGMENTS` | how many that is; 1 where there is no such call |
 //! | `join_arrivals(fd)`, `tell_drops(fd)` | what a receive gives besides: joined datagrams, the count of drops |
 //! | `drops_so_far(fd)` | that count, asked for |
+//! | `tell_destinations(fd)` | to which address of this host a datagram came, so that the answer leaves from there |
 //! | `keep_refusals(fd)`, `take_refusal(fd)` | what ICMP messages say of datagrams of an unconnected socket |
 //! | `join_group`, `send_groups_by` | multicast groups by the index of an interface |
 //! | `hear_own_groups_only(fd)` | keeps the groups of other sockets away |
@@ -45,11 +46,13 @@
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod datagram_linux;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
+mod destinations_linux;
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod linux;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod refusals_linux;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
-pub use {datagram_linux::*, linux::*, refusals_linux::*};
+pub use {datagram_linux::*, destinations_linux::tell_destinations, linux::*, refusals_linux::*};
 
 #[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
 mod datagram_portable;
@@ -71,7 +74,7 @@ pub use groups_portable::*;
 mod datagram;
 mod process;
 mod unix;
-pub use datagram::{Arrival, Manner, Parcel, Peer, Refusal, UnixName};
+pub use datagram::{Arrival, LocalIp, Manner, Parcel, Peer, Refusal, UnixName};
 pub use process::*;
 pub use unix::*;
 

@@ -25,6 +25,7 @@ mod injection;
 mod leaks;
 mod limits;
 mod listen_udp;
+mod listen_udp_local;
 mod manual;
 mod out;
 mod peers;

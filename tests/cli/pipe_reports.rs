@@ -150,7 +150,11 @@ fn a_digest_that_standard_error_does_not_take_is_status_5() {
         pipe(&["--hash", "sha256", &src, &o]).after(place).run().code(5);
         assert_eq!(fs::read(&o).unwrap(), b"precious");
         pipe(&[&src, &o]).after(place).run().code(0);
+        fs::remove_file(&o).unwrap();
     }
+    let named = ["--hash", "sha256", "--hash-file", "/dev/stderr", &src, &o];
+    pipe(&named).after("exec 2>&-").run().code(2);
+    assert!(!Path::new(&o).exists());
 }
 
 #[test]

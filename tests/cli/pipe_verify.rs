@@ -7,7 +7,7 @@ use std::thread;
 use rustix::process::Signal;
 
 use crate::data::{assert_prefix, assert_same, bytes};
-use crate::harness::{Ended, Input, Peer, Program, Running, file_with, haul, scratch};
+use crate::harness::{Ended, Input, Peer, Program, Running, fifo, file_with, haul, poll_until, scratch};
 
 fn pipe<S: AsRef<str>>(words: &[S]) -> Program {
     haul(std::iter::once("pipe").chain(words.iter().map(AsRef::as_ref)))
@@ -70,6 +70,49 @@ fn a_program_that_takes_everything_and_exits_early_is_a_success_on_both_sides() 
             pipe(&["--verify", "text:0123456789", &to]).run().ok();
             receiving.wait().ok();
         }
+    }
+}
+
+// What a program makes of its input is known when it has exited, however its sink was fed.
+#[test]
+fn a_verified_sender_learns_by_which_status_a_program_failed_after_its_last_byte() {
+    let failing = "sh:cat >/dev/null; exit 3";
+    for sinks in [&[failing][..], &["--buffer", "1M", failing], &["null:", failing], &[failing, "sh:cat >/dev/null"]] {
+        let (receiving, to) = receiver(sinks);
+        let line = pipe(&["--verify", "text:0123456789", &to]).run().code(4).one_error();
+        let wanted = ": the receiver could not write: its program exited with status 3";
+        assert!(line.ends_with(wanted), "{sinks:?}: {line}");
+        receiving.wait().code(3);
+    }
+}
+
+#[test]
+fn a_program_that_fails_ends_only_itself_and_the_other_has_its_time() {
+    let home = scratch();
+    let (out, (_held, gate)) = (home.path().join("out"), fifo());
+    // it goes on only when the test lets it
+    let slow = format!("sh:cat >{0}.part; read x <{1}; mv {0}.part {0}", out.display(), gate.display());
+    let (receiving, to) = receiver(&["sh:cat >/dev/null; exit 3", &slow]);
+    let sending = pipe(&["--verify", "text:0123456789", &to]).spawn();
+    fs::write(&gate, "go\n").unwrap();
+    sending.wait().code(4).one_error();
+    receiving.wait().code(3);
+    assert_eq!(fs::read(&out).unwrap(), b"0123456789");
+}
+
+#[test]
+fn a_verified_receiver_that_waits_for_its_program_can_be_interrupted() {
+    for sinks in [&["--buffer", "1M"][..], &["null:"]] {
+        let home = scratch();
+        let mark = home.path().join("mark");
+        let (receiving, to) =
+            receiver(&[sinks, &[&format!("sh:cat >/dev/null; echo >{}; exec sleep 60", mark.display())]].concat());
+        let sending = pipe(&["--verify", "text:0123456789", &to]).spawn();
+        poll_until("the program has read everything", || mark.exists().then_some(()));
+        receiving.signal(Signal::TERM);
+        let line = sending.wait().code(4).one_error();
+        assert!(line.ends_with(": the peer stopped: interrupted"), "{line}");
+        receiving.wait().killed_by(Signal::TERM);
     }
 }
 
@@ -206,4 +249,21 @@ fn a_verified_sender_is_told_of_a_signal_at_the_receiver() {
         assert!(line.ends_with(": the peer stopped: interrupted"), "{line}");
         receiving.wait().killed_by(Signal::TERM);
     }
+}
+
+#[test]
+fn the_line_of_one_of_several_sinks_has_one_count_and_it_is_exact() {
+    let home = scratch();
+    let from = file_with(home.path(), "in", &bytes(47, 3_000_000));
+    let (full, to_full) = receiver(&["/dev/full"]);
+    let (good, to_good) = receiver(&["null:"]);
+    let ended = pipe(&["--verify", from.to_str().unwrap(), &to_full, &to_good]).run();
+    let line = ended.code(4).one_error();
+    let rest = line.strip_prefix(&format!("haul: {} stopped after ", &to_full[4..])).expect(&line);
+    let (far, cause) = rest.split_once(": ").unwrap();
+    assert_eq!(cause, "the receiver could not write: no space left on device");
+    let exact = far.split_once(" (").and_then(|(_, exact)| exact.strip_suffix(" bytes)")).expect(&line);
+    assert!(exact.parse::<u64>().unwrap() <= 3_000_000, "{line}");
+    full.wait().code(5);
+    good.wait().ok();
 }

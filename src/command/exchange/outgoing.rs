@@ -303,6 +303,20 @@ impl Outgoing {
         }
     }
 
+    /// Asked at a refusal: true if it is only of a repeated end, since nobody had refused what came before for a while.
+    /// The receiver has left with all that it wanted, and is told no more.
+    pub(super) fn was_heard(&mut self, now: Instant) -> bool {
+        let taken = self.ends.saturating_sub(self.outbox.len() as u64);
+        if taken < 2 {
+            return false;
+        }
+        self.failed += self.outbox.failed();
+        self.outbox = self.line.outbox();
+        (self.ends, self.ends_left) = (taken, 0);
+        self.sent_at.get_or_insert(now);
+        true
+    }
+
     /// Nothing more is waited for. Where nobody was told the end of the stamps, it is told now: what the kernel did not
     /// take until now is not sent.
     pub(super) fn give_up(&mut self, turn: &mut Turn) {

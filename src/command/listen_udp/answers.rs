@@ -20,7 +20,9 @@ impl Server {
     pub(super) fn answer(&mut self, turn: &mut Turn) -> Result<Step, Ended> {
         for _ in 0..ROUNDS {
             // nobody came yet: standard input waits
-            let (Some(input), Some(peer)) = (&mut self.input, self.peers.latest()) else { return Ok(Step::Wait) };
+            let (Some(input), Some((peer, from))) = (&mut self.input, self.peers.latest()) else {
+                return Ok(Step::Wait);
+            };
             let length = match input.next(turn).map_err(Ended::Failed)? {
                 Next::Later => return Ok(Step::Wait),
                 Next::Over => {
@@ -37,7 +39,7 @@ impl Server {
                     }
                     continue;
                 }
-                Next::Payload(payload) => self.outbox.push(Some(&peer), payload).then_some(payload.len()),
+                Next::Payload(payload) => self.outbox.push_from(from, Some(&peer), payload).then_some(payload.len()),
             };
             let Some(length) = length else {
                 if self.flush(turn) {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::account::{Books, loss};
 use crate::datagram::flows::{Flows, Heard, Limits};
+use crate::datagram::inbox::Run;
 use crate::datagram::sequence::Report;
-use crate::datagram::{Peer, flows::FlowId};
+use crate::datagram::{LocalIp, Peer, flows::FlowId};
 use crate::endpoint::access::Access;
 use crate::endpoint::printed;
 use crate::error::Error;
@@ -22,6 +23,7 @@ pub(super) struct Peers {
     seen: u64,
     protocol: &'static str,
     local: String,
+    port: u16,
     /// Who sent stamps and is gone, and what these told together.
     senders: u64,
     total: Report,
@@ -35,6 +37,8 @@ pub(super) struct Visit {
     began: Instant,
     /// Bytes from it and to it.
     pub(super) bytes: [u64; 2],
+    /// The address of this host that it wrote to last, where the socket is bound to all of them: answers leave from there.
+    pub(super) local: Option<LocalIp>,
     /// What its stamps tell.
     pub(super) books: Option<Box<Books>>,
     /// That it takes no answers was told.
@@ -53,16 +57,22 @@ impl Peers {
     pub(super) fn new(access: Access, count: Option<u64>, limits: Limits, observer: Rc<dyn Observer>) -> Self {
         let (protocol, local) = ("udp", String::new());
         let (flows, total) = (Flows::new(limits), Report::default());
-        Peers { access, flows, count, seen: 0, protocol, local, senders: 0, total, observer }
+        Peers { access, flows, count, seen: 0, protocol, local, port: 0, senders: 0, total, observer }
     }
 
-    /// Where the socket was bound, for the events.
-    pub(super) fn bound(&mut self, protocol: &'static str, local: &str) {
-        (self.protocol, self.local) = (protocol, local.into());
+    /// Where the socket was bound, for the events; no port is 0.
+    pub(super) fn bound(&mut self, protocol: &'static str, local: &str, port: u16) {
+        (self.protocol, self.local, self.port) = (protocol, local.into(), port);
     }
 
-    /// Who sent `count` datagrams at `now`; `None` if they are to be dropped, which is counted.
-    pub(super) fn admit(&mut self, now: Instant, from: &Peer, count: u64, traffic: &mut Traffic) -> Option<Admitted> {
+    /// Our side of a talk with whoever wrote to this address of ours, as printed.
+    pub(super) fn local(&self, to: Option<LocalIp>) -> String {
+        to.map_or_else(|| self.local.clone(), |to| printed::inet(&to.with_port(self.port)))
+    }
+
+    /// Who sent these datagrams at `now`; `None` if they are to be dropped, which is counted.
+    pub(super) fn admit(&mut self, now: Instant, run: &Run<'_>, traffic: &mut Traffic) -> Option<Admitted> {
+        let (from, count) = (run.from, run.count() as u64);
         let permitted = || from.ip().is_none_or(|address| self.access.permits(address.ip()));
         if !self.access.is_unlimited() && !permitted() {
             traffic.refused += count;
@@ -75,11 +85,15 @@ impl Peers {
             return None;
         }
         let number = self.seen + 1;
-        let heard =
-            self.flows.heard(now, from, || Visit { number, began: now, bytes: [0; 2], books: None, told: false });
+        let visit = || Visit { number, began: now, bytes: [0; 2], local: run.to, books: None, told: false };
+        let heard = self.flows.heard(now, from, visit);
         match heard {
             Heard::Known(id) => {
-                let number = self.flows.get(id).map_or(0, |(_, visit)| visit.number);
+                let visit = self.flows.get_mut(id);
+                let number = visit.map_or(0, |visit| {
+                    visit.local = run.to.or(visit.local);
+                    visit.number
+                });
                 Some(Admitted { id, number, is_new: false })
             }
             Heard::New { id, evicted } => {
@@ -87,7 +101,7 @@ impl Peers {
                     self.see_off(now, &peer, visit, "made room for another peer");
                 }
                 self.seen = number;
-                let (protocol, peer, local) = (self.protocol, printed::peer(from), self.local.clone());
+                let (protocol, peer, local) = (self.protocol, printed::peer(from), self.local(run.to));
                 self.observer.observe(&Event::Accepted { session: number, protocol, peer, local });
                 Some(Admitted { id, number, is_new: true })
             }
@@ -125,9 +139,9 @@ impl Peers {
         self.flows.get_mut(id)
     }
 
-    /// Who was heard last.
-    pub(super) fn latest(&self) -> Option<Peer> {
-        self.flows.latest().map(|(peer, _)| *peer)
+    /// Who was heard last, and the address of ours that an answer leaves from.
+    pub(super) fn latest(&self) -> Option<(Peer, Option<LocalIp>)> {
+        self.flows.latest().map(|(peer, visit)| (*peer, visit.local))
     }
 
     /// Something was sent to a peer of this session: it is not silent.

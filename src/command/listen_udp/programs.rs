@@ -14,7 +14,7 @@ use super::super::reaping::Reaping;
 use super::super::surroundings::variables_of;
 use super::super::writes;
 use super::peers::Peers;
-use crate::datagram::{Outbox, Peer};
+use crate::datagram::{LocalIp, Outbox, Peer};
 use crate::endpoint::{Descriptors, Transport, printed, process};
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer, Traffic};
@@ -42,6 +42,8 @@ pub(super) struct Programs {
 
 struct Running {
     peer: Peer,
+    /// The address of ours that it wrote to first: what the program was told.
+    local: Option<LocalIp>,
     name: String,
     pipes: Transport,
     slots: Vec<Slot>,
@@ -76,6 +78,9 @@ enum Step {
     Over,
 }
 
+/// Our side of a talk: the protocol, where it was written to as printed, and which address of ours that is, if known.
+type Place<'a> = (&'static str, &'a str, Option<LocalIp>);
+
 /// What the programs may use in one turn.
 pub(super) struct Surroundings<'a> {
     pub(super) peers: &'a mut Peers,
@@ -105,13 +110,13 @@ impl Programs {
     }
 
     /// Starts one for a new peer. A failure is told; what the peer sends is then dropped until it is forgotten.
-    pub(super) fn start(&mut self, turn: &mut Turn, peer: &Peer, number: u64, place: (&'static str, &str)) {
+    pub(super) fn start(&mut self, turn: &mut Turn, peer: &Peer, number: u64, place: Place<'_>) {
         if let Err(error) = self.try_start(turn, peer, number, place) {
             self.observer.observe(&Event::Error { session: Some(number), reason: error.line() });
         }
     }
 
-    fn try_start(&mut self, turn: &mut Turn, peer: &Peer, number: u64, place: (&str, &str)) -> Result<(), Error> {
+    fn try_start(&mut self, turn: &mut Turn, peer: &Peer, number: u64, place: Place<'_>) -> Result<(), Error> {
         let variables = variables_of(place.0, place.1, &printed::peer(peer));
         let (pipes, mut child) = process::start_for_messages(&self.program, &variables)?;
         let name = String::from_utf8_lossy(child.name()).into_owned();
@@ -125,6 +130,7 @@ impl Programs {
         self.by_slot.extend(slots.iter().map(|slot| (*slot, number)));
         let running = Running {
             peer: *peer,
+            local: place.2,
             name,
             pipes,
             slots,
@@ -339,7 +345,11 @@ impl Running {
                     if self.peer == Peer::Unnamed {
                         // a Unix socket without a name cannot be sent to
                         around.traffic.unsent += 1;
-                    } else if around.outbox.commit(Some(&self.peer), count, limit) {
+                        continue;
+                    }
+                    // it may write to another address of ours than at first; or be forgotten
+                    let local = around.peers.find(&self.peer).and_then(|visit| visit.local).or(self.local);
+                    if around.outbox.commit_from(local, Some(&self.peer), count, limit) {
                         around.peers.answered(turn.now(), &self.peer, number, count as u64);
                     }
                 }

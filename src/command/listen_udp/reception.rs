@@ -23,16 +23,15 @@ impl Server {
             if left == 0 {
                 break;
             }
-            let count = run.count() as u64;
             let before = *drops;
             if run.drops != 0 {
                 // as of its arrival; the socket may have been asked since
                 *drops = run.drops;
                 traffic.dropped = traffic.dropped.max(u64::from(run.drops));
             }
-            let Some(admitted) = peers.admit(now, run.from, count, traffic) else { continue };
+            let Some(admitted) = peers.admit(now, &run, traffic) else { continue };
             if let (Joined::Programs(programs), true, Some(line)) = (&mut *joined, admitted.is_new, &*line) {
-                programs.start(turn, run.from, admitted.number, (line.protocol, &line.printed));
+                programs.start(turn, run.from, admitted.number, (line.protocol, &peers.local(run.to), run.to));
             }
             let Some(visit) = peers.visit(admitted.id) else { continue };
             if let (Joined::Output(output), false, false) = (&mut *joined, self.plan.stamped, run.truncated)

@@ -5,8 +5,9 @@ use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use sha2::Digest;
+use sha2::Digest as _;
 
+use crate::digest::Digest;
 use crate::meter::Meter;
 use crate::plan::pipe::{Algorithm, Pipe};
 use crate::session::tap::{Tap, Watch};
@@ -23,7 +24,7 @@ struct Findings {
 }
 
 enum Hasher {
-    Blake3(Box<blake3::Hasher>),
+    Blake3(Box<Digest>),
     Sha256(Box<sha2::Sha256>),
 }
 
@@ -59,9 +60,7 @@ impl Watch for Inspection {
     fn seen(&mut self, _: usize, bytes: &[u8]) {
         let findings = &mut *self.0.borrow_mut();
         match &mut findings.hasher {
-            Some(Hasher::Blake3(hasher)) => {
-                hasher.update(bytes);
-            }
+            Some(Hasher::Blake3(hasher)) => hasher.update(bytes),
             Some(Hasher::Sha256(hasher)) => hasher.update(bytes),
             None => {}
         }

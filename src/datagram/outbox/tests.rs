@@ -333,3 +333,68 @@ fn a_descriptor_can_be_owned_by_the_room() {
     sender.send(b"x").unwrap();
     assert_eq!(receive(&mut Inbox::new(), &socket.fd(), 1), [b"x"]);
 }
+
+/// The portable build answers from an address of the system's choice.
+#[cfg(not(feature = "portable"))]
+#[test]
+fn answers_leave_from_the_address_that_was_written_to() {
+    use socket2::{Domain, Socket, Type};
+
+    let cases = [
+        ("0.0.0.0:0", "127.0.0.5", Some("127.0.0.5")),
+        ("[::]:0", "127.0.0.5", Some("127.0.0.5")),
+        ("[::]:0", "::1", Some("::1")),
+        ("0.0.0.0:0", "127.255.255.255", None),
+        ("[::]:0", "127.255.255.255", None),
+    ];
+    for (place, to, expected) in cases {
+        let place: std::net::SocketAddr = place.parse().unwrap();
+        let socket = Socket::new(Domain::for_address(place), Type::DGRAM, None).unwrap();
+        sys::tell_destinations(socket.as_fd(), place.is_ipv6()).unwrap();
+        if place.is_ipv6() {
+            socket.set_only_v6(false).unwrap();
+        }
+        socket.set_nonblocking(true).unwrap();
+        socket.bind(&place.into()).unwrap();
+        let _ = sys::join_arrivals(socket.as_fd());
+        let socket = UdpSocket::from(socket);
+        let at = (to, socket.local_addr().unwrap().port());
+
+        let peer = UdpSocket::bind(if to == "::1" { "[::1]:0" } else { "127.0.0.1:0" }).unwrap();
+        peer.set_broadcast(true).unwrap();
+        peer.set_read_timeout(Some(PATIENCE)).unwrap();
+        peer.send_to(b"question", at).unwrap();
+        let (mut inbox, mut outbox) = (Inbox::new(), Outbox::new(true));
+        assert_eq!(receive(&mut inbox, &socket, 1), [b"question"]);
+        let run = inbox.runs().next().unwrap();
+        assert_eq!(run.to.map(|local| local.ip.to_string()).as_deref(), expected, "{place} {to}");
+
+        // several that go out as one piece, beside the request to cut it
+        for text in [b"one", b"two", b"six"] {
+            assert!(outbox.push_from(run.to, Some(run.from), text));
+        }
+        assert!(matches!(outbox.flush(socket.as_fd()).stop, Stop::Empty));
+        for text in [b"one", b"two", b"six"] {
+            let mut buffer = [0; 10];
+            let (count, from) = peer.recv_from(&mut buffer).unwrap();
+            assert_eq!((&buffer[..count], from.port()), (&text[..], at.1));
+            assert_eq!(from.ip().to_string(), expected.unwrap_or("127.0.0.1"), "{place} {to}");
+        }
+    }
+}
+
+#[test]
+fn what_leaves_from_different_addresses_is_not_one_piece() {
+    let local = |ip: &str| Some(LocalIp { ip: ip.parse().unwrap(), scope: 0 });
+    let mut outbox = Outbox::new(true);
+    for from in [local("127.0.0.2"), local("127.0.0.3"), None] {
+        assert!(outbox.push_from(from, None, b"x"));
+    }
+    let mut taken = Vec::new();
+    let flushed = outbox.flush_by(|parcels| {
+        taken.push((parcels[0].from, parcels[0].segment));
+        Ok(1)
+    });
+    assert_eq!(flushed.datagrams, 3);
+    assert_eq!(taken, [(local("127.0.0.2"), 0), (local("127.0.0.3"), 0), (None, 0)]);
+}

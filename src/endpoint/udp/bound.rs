@@ -106,6 +106,10 @@ fn bind_one(
         Err(error) => return Ok(Err(error)),
     };
     set_options(&socket, options, group, index, place.is_ipv6())?;
+    if place.ip().is_unspecified() {
+        // before anything can come in; without it answers leave from an address of the system's choice
+        let _ = sys::tell_destinations(socket.as_fd(), place.is_ipv6());
+    }
     if let Err(error) = socket.bind(&SockAddr::from(place)) {
         return Ok(Err(error));
     }

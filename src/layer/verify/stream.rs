@@ -1,14 +1,13 @@
 //! The two streams of a verified connection: what passed, its digest, and what is to be said about it.
 
-use blake3::Hasher;
-
 use super::frame::{self, Verdict};
 use crate::buffer::Buffer;
+use crate::digest::Digest;
 
 /// The stream to the peer.
 #[derive(Debug, Default)]
 pub(super) struct Sending {
-    pub(super) hasher: Hasher,
+    pub(super) digest: Digest,
     /// Payload bytes in all frames that were begun.
     pub(super) total: u64,
     /// What is missing of the frame that was begun: it goes before anything else.
@@ -26,7 +25,7 @@ pub(super) struct Sending {
 /// The stream from the peer.
 #[derive(Debug, Default)]
 pub(super) struct Receiving {
-    pub(super) hasher: Hasher,
+    pub(super) digest: Digest,
     pub(super) total: u64,
     /// What is missing of the data frame that has begun.
     pub(super) missing: usize,
@@ -46,14 +45,14 @@ impl Sending {
         if let Some(why) = &self.abort {
             self.abort_said = say(wire, &frame::abort(why));
         } else if self.closed && !failed {
-            self.end_said = say(wire, &frame::end(self.total, self.hasher.finalize().as_bytes()));
+            self.end_said = say(wire, &frame::end(self.total, self.digest.finalize().as_bytes()));
         }
     }
 
     /// Begins a data frame of `payload`: what of it does not go out now will be offered again until it has. It is
     /// digested as a whole, since pieces of odd sizes cost the hash its parallel lanes.
     pub(super) fn begin(&mut self, payload: &[u8]) {
-        self.hasher.update(payload);
+        self.digest.update(payload);
         self.total += payload.len() as u64;
         self.missing = payload.len();
     }
@@ -68,7 +67,7 @@ impl Receiving {
 
     /// These bytes of the frame that has begun arrived.
     pub(super) fn take(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
+        self.digest.update(bytes);
         self.total += bytes.len() as u64;
         self.missing -= bytes.len();
     }

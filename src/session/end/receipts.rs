@@ -173,27 +173,34 @@ impl End {
         Some(Step::Moved(count))
     }
 
-    /// Gives payload straight to the transport, if the layer lets it pass.
+    /// Gives payload straight to the transport behind what the layer says before it, if the layer lets it pass; `None` if
+    /// it does not.
     pub(super) fn write_raw(&mut self, turn: &mut Turn, bytes: &[u8]) -> Option<Step> {
-        let stack = self.stack.as_mut()?;
-        let most = stack.raw_out().min(bytes.len());
-        if most == 0 || self.mute {
-            return None;
-        }
-        Some(match self.transport.write(turn, &bytes[..most]) {
-            Ok(0) => Step::Blocked,
-            Ok(count) => {
-                stack.passed_out(&bytes[..count]);
-                Step::Moved(count)
+        let stack = self.stack.as_mut().filter(|_| !self.mute)?;
+        loop {
+            let (before, most) = stack.raw_out(bytes);
+            if most == 0 {
+                return None;
             }
-            Err(error) => {
-                let step = Step::of(Err(error));
-                if let Step::Failed(_) = step {
-                    (self.mute, self.stirred) = (true, true);
+            match self.transport.write_both(turn, before.filled(), &bytes[..most]) {
+                Ok(0) => return Some(Step::Blocked),
+                Ok(count) => {
+                    let said = count.min(before.len());
+                    before.consume(said);
+                    if count > said {
+                        stack.passed_out(&bytes[..count - said]);
+                        return Some(Step::Moved(count - said));
+                    }
                 }
-                step
+                Err(error) => {
+                    let step = Step::of(Err(error));
+                    if let Step::Failed(_) = step {
+                        (self.mute, self.stirred) = (true, true);
+                    }
+                    return Some(step);
+                }
             }
-        })
+        }
     }
 }
 

@@ -1,10 +1,9 @@
 //! How a spread ends: the sinks that have got everything linger and are closed, then the source.
 
-use std::io::{self, ErrorKind};
 use std::time::Instant;
 
 use super::sink::{Leaving, Stage};
-use super::{SinkId, Spread, Supply};
+use super::{Spread, Supply};
 use crate::error::{Cause, Error, Op};
 use crate::event::Event;
 use crate::outcome::{Ended, ExitStatus, Outcome};
@@ -37,29 +36,6 @@ impl Spread {
         self.source.as_ref().is_some_and(End::is_verified)
     }
 
-    /// Programs at the ends: one that has exited counts as ended once its output is through.
-    pub(super) fn check_programs(&mut self, turn: &mut Turn) {
-        self.check_source_program(turn);
-        let is_promised = self.is_promised();
-        for index in 0..self.sinks.len() {
-            let sink = &mut self.sinks[index];
-            let (Some(end), true) = (&mut sink.end, matches!(sink.stage, Stage::Open)) else { continue };
-            let Some(program) = end.program() else { continue };
-            if program.exited(turn).is_none() {
-                continue;
-            }
-            // something that it started may hold the pipe and take nothing for ever
-            let is_stuck = sink.at < self.taken;
-            let is_over = program.silent_at(Some(sink.moved_at)).is_some_and(|at| at <= turn.now());
-            match is_promised {
-                // what comes next, or the end, tells whether it has everything; but not for ever
-                true if is_over => self.sink_failed(turn, index, io::Error::from(ErrorKind::BrokenPipe).into()),
-                false if sink.is_silent || is_stuck && is_over => self.sink_has_enough(turn, index),
-                _ => {}
-            }
-        }
-    }
-
     /// Draws the consequences of what this turn has found.
     pub(super) fn settle(&mut self, turn: &mut Turn) {
         self.leave_unless_wanted(turn.now());
@@ -89,7 +65,7 @@ impl Spread {
         for index in 0..self.sinks.len() {
             is_busy |= self.part_from_sink(turn, index);
         }
-        if self.sinks.iter().all(|sink| matches!(sink.stage, Stage::Gone)) {
+        if self.sinks.iter().all(|sink| matches!(sink.stage, Stage::Gone)) && !self.awaits_programs(turn) {
             self.confirm(turn);
             is_busy |= self.part_from_source(turn);
         }
@@ -146,10 +122,10 @@ impl Spread {
         if resets {
             end.excuse(turn, || why(self.ended.as_ref()));
         }
-        let sink = &mut self.sinks[index];
         if let Some(program) = end.take_program() {
-            self.children.push((Some(SinkId(index)), program.into_child(turn)));
+            self.keep_program(turn, index, program, resets);
         }
+        let sink = &mut self.sinks[index];
         let (name, was_peer) = (end.name(false), end.is_peer());
         if let Err(error) = end.close(turn, resets)
             && !was_peer
@@ -211,6 +187,7 @@ impl Spread {
 
     fn close_source(&mut self, turn: &mut Turn, resets: bool) {
         let Some(mut source) = self.source.take() else { return };
+        self.release_programs(turn);
         if let Some(program) = source.take_program() {
             self.children.push((None, program.into_child(turn)));
         }

@@ -28,7 +28,7 @@ impl Spread {
         if self.until.is_some_and(|until| until <= now) {
             return self.close_all(turn);
         }
-        if self.live().next().is_none() {
+        if self.live().next().is_none() && self.awaited.is_empty() {
             return;
         }
         if self.until.is_none()
@@ -107,7 +107,7 @@ impl Spread {
         let silent = self.source.as_mut().and_then(End::program).and_then(|program| program.silent_at(taken_at));
         let patience = self.waiting_since.map(|since| since + PATIENCE.saturating_sub(self.waited));
         let policy = &self.context.policy;
-        let is_limited = self.until.is_none() && self.live().next().is_some();
+        let is_limited = self.until.is_none() && (self.live().next().is_some() || !self.awaited.is_empty());
         let limits =
             [policy.max_time.map(|limit| self.started + limit), policy.idle.map(|limit| self.moved_at + limit)];
         let of_all = [by_rate, silent, patience, self.until].into_iter();

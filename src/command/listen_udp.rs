@@ -326,7 +326,7 @@ impl Task for Server {
             Ok((_, true)) => return Park::Done(self.finish(turn, None)),
             Err(ended) => return Park::Done(self.finish(turn, Some(ended))),
         };
-        turn.deadline(self.deadline());
+        turn.deadline(self.deadline(turn.now()));
         if step == Step::Again { Park::Again } else { Park::Wait }
     }
 }

@@ -310,6 +310,25 @@ fn silence_is_status_3() {
 }
 
 #[test]
+fn limits_hold_while_nobody_reads_standard_output() {
+    for (flags, cause) in [
+        (&["--max-time", "700ms"][..], "time limit of 700ms reached"),
+        (&["--idle", "300ms"], "no datagram moved for 300ms"),
+        // all has come by then, and it cannot be written
+        (&["-W", "60", "--max-time", "1s"], "time limit of 1s reached"),
+    ] {
+        let (running, at) = start(program(&[flags, &["--rcvbuf", "4M"]].concat(), &[]).stdout(Sink::Held));
+        let socket = peer(at);
+        // more than the widest pipe holds
+        for _ in 0..60 {
+            socket.send(&[7; 60_000]).unwrap();
+        }
+        let told = running.wait().code(3).one_error();
+        assert!(told.ends_with(cause), "{told}");
+    }
+}
+
+#[test]
 fn a_signal_ends_it_as_one_shot_or_as_a_server() {
     let (running, at) = start(program(&["--split", "line"], &[]));
     peer(at).send(b"x").unwrap();

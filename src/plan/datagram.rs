@@ -37,6 +37,8 @@ pub struct SendUdp {
     pub replies: Option<u64>,
     /// `-w`: how long answers are waited for once everything is sent; 0 is not at all.
     pub wait: Duration,
+    /// `--max-time`: longest time for everything, with status 3.
+    pub max_time: Option<Duration>,
     /// `--seq`: each datagram begins with a stamp.
     pub stamped: bool,
     /// What is told, and to whom.

@@ -48,6 +48,7 @@ pub(super) fn send(plan: &SendUdp, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             writeln!(f, "end when everything is sent and no answer has come for {}", Span(plan.wait))?;
         }
     }
+    silence(None, plan.max_time, f)?;
     report(&plan.report, f)
 }
 

@@ -481,6 +481,34 @@ fn what_is_dropped_here_is_told_apart_from_what_the_network_lost() {
     assert!(here > 0, "{told}");
 }
 
+#[cfg(not(feature = "portable"))]
+#[test]
+fn what_is_dropped_behind_the_last_stamp_is_told_at_the_end() {
+    let home = scratch();
+    let events = home.path().join("events");
+    let flags = ["--seq", "--rcvbuf", "4Ki", "-k", "--events", events.to_str().unwrap()];
+    let (running, at) = start(program(&flags, &[]));
+    let socket = peer(at);
+    socket.send(&stamped(1, 0, false, &[0; 10])).unwrap();
+    running.stdout_reaches(10);
+    running.freeze();
+    for sequence in 1..100 {
+        socket.send(&stamped(1, sequence, false, &[0; 1000])).unwrap();
+    }
+    running.thaw();
+    running.signal(Signal::TERM);
+    let ended = running.wait();
+    let told = ended.code(0).one_error();
+    let number = |after: &str| -> u64 {
+        let rest = told.split_once(after).unwrap_or_else(|| panic!("{told}")).1;
+        rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+    };
+    let unseen = 100 - number(", received ");
+    assert!(unseen > 0 && told.contains(&format!(", {unseen} dropped here that no stamp tells of, ")), "{told}");
+    let events = std::fs::read_to_string(&events).unwrap();
+    assert!(events.contains(&format!(r#""dropped_unseen":{unseen}}}"#)), "{events}");
+}
+
 #[test]
 fn send_udp_and_listen_agree_on_stamps() {
     let (running, at) = start(program(&["--seq", "--stats"], &[]));

@@ -156,7 +156,8 @@ impl Server {
                 Ok(())
             }
         };
-        self.peers.end_all(now, "clean");
+        let dropped = if self.plan.stamped { self.traffic.dropped } else { 0 };
+        self.peers.end_all(now, "clean", dropped);
         self.observer.observe(&self.totals(now));
         let bytes = [self.traffic.bytes_out, self.traffic.bytes_in];
         let own = match &self.joined {

@@ -65,7 +65,7 @@ impl Server {
                     Some(books) => match books.enter(datagram.payload, at) {
                         Read::Payload(payload) => payload,
                         Read::End => {
-                            books.tell(&**observer, run.from);
+                            books.tell(&**observer, run.from, 0);
                             continue;
                         }
                     },

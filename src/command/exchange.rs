@@ -60,6 +60,8 @@ pub(super) struct Exchange {
     terms: Terms,
     /// What was received; what was sent is known to `out`.
     came: Traffic,
+    /// How much came of the first one that was cut on its way to standard output.
+    cut: Option<usize>,
     /// When the latest one came.
     heard_at: Option<Instant>,
     started: Option<Instant>,
@@ -95,6 +97,7 @@ impl Exchange {
             helper: None,
             terms,
             came: Traffic::default(),
+            cut: None,
             heard_at: None,
             started: None,
             talks: report.verbosity > 0,
@@ -167,6 +170,9 @@ impl Exchange {
             self.came.received += 1;
             self.came.bytes_in += bytes as u64;
             self.came.truncated += u64::from(datagram.truncated);
+            if datagram.truncated && self.helper.is_none() {
+                self.cut.get_or_insert(bytes);
+            }
             self.meter.add(1, bytes as u64);
             if datagram.truncated || self.talks {
                 self.observer.observe(&arrival::said(datagram.from, 1, bytes, datagram.truncated));

@@ -592,6 +592,28 @@ fn a_unix_socket_is_served_and_answered() {
 }
 
 #[test]
+fn a_datagram_that_is_cut_short_is_no_success() {
+    let home = scratch();
+    for (name, flags, length, told, written) in [
+        ("a", &["--split", "len16"][..], 65_535, "", 65_537),
+        ("b", &["--split", "len16"], 65_536, "a record of 65536 bytes: a len16 record holds at most 65535", 0),
+        ("c", &[], 250_000, "a whole datagram to standard output: it was cut after 212960 bytes", 212_960),
+    ] {
+        let path = home.path().join(name);
+        let program = haul(["listen", "-u", "-v", "-W", "1", "-U", path.to_str().unwrap()].iter().chain(flags));
+        let running = program.stdin(Input::Null).spawn();
+        running.stderr_line("haul: listening on unix-dgram ");
+        let socket = UnixDatagram::unbound().unwrap();
+        socket2::SockRef::from(&socket).set_send_buffer_size(200_000).unwrap();
+        socket.send_to(&vec![7; length], &path).unwrap();
+        let ended = running.wait();
+        assert_eq!(ended.code(if told.is_empty() { 0 } else { 5 }).stdout.len(), written);
+        let expected = format!("haul: cannot write {told}\n");
+        assert!(told.is_empty() || ended.stderr.contains(&expected), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_program_learns_who_its_peer_is() {
     let (_running, at) =
         start(program(&[], &["sh", "-c", "read x; echo $HAUL_PROTO $HAUL_PEER_PORT $HAUL_LOCAL_PORT $PROTO"]));

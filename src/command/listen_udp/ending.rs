@@ -169,6 +169,7 @@ impl Server {
         let ended = failed.or(self.ending.take()).unwrap_or(Ended::Clean);
         let ended = match (printed, ended) {
             (Err(failure), Ended::Clean) => failure,
+            (_, Ended::Clean) if self.unfit.is_some() => self.unfit.take().map_or(Ended::Clean, Ended::Failed),
             (_, Ended::Clean) if self.status.max(own) != 0 => {
                 Ended::Program(if self.status != 0 { self.status } else { own })
             }

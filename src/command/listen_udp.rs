@@ -77,12 +77,10 @@ pub(super) fn listen(plan: &ListenUdp, reporting: &Reporting) -> Result<Box<dyn 
         joined,
         input,
         line: None,
-        inbox: match (unix, plan.framing) {
-            (false, _) if dropped => Inbox::counting(),
-            (false, _) => Inbox::new(),
-            // its length has to fit into two bytes
-            (true, Some(Framing::Len16)) => Inbox::unix(usize::from(u16::MAX)),
-            (true, _) => Inbox::unix(UNIX),
+        inbox: match unix {
+            false if dropped => Inbox::counting(),
+            false => Inbox::new(),
+            true => Inbox::unix(UNIX),
         },
         outbox: Outbox::with_room_for(limit(plan) + writes::ROOM, !unix),
         errand: None,
@@ -91,6 +89,7 @@ pub(super) fn listen(plan: &ListenUdp, reporting: &Reporting) -> Result<Box<dyn 
         retry_at: None,
         traffic: Traffic::default(),
         drops: 0,
+        unfit: None,
         failures: 0,
         failed_at: None,
         report_at: None,
@@ -170,6 +169,8 @@ struct Server {
     traffic: Traffic,
     /// The kernel's count of dropped packets before what was received last.
     drops: u32,
+    /// The first datagram that did not get to standard output as a whole.
+    unfit: Option<Error>,
     /// Receives in a row that failed.
     failures: u32,
     /// When a failed answer to nobody in particular was told last.

@@ -180,6 +180,9 @@ fn account(loss: &LossReport) -> String {
         "sent {}, received {}, lost {} ({percent:.2} %{here}), reordered {}, duplicated {}",
         loss.sent, loss.received, loss.lost, loss.reordered, loss.duplicated
     );
+    if loss.dropped_unseen > 0 {
+        line.push_str(&format!(", {} dropped here that no stamp tells of", loss.dropped_unseen));
+    }
     if loss.late > 0 {
         line.push_str(&format!(", too late {}", loss.late));
     }

@@ -321,6 +321,25 @@ fn silence_is_status_3() {
 }
 
 #[test]
+fn limits_hold_while_nobody_reads_standard_output() {
+    for (flags, cause) in [
+        (&["--max-time", "700ms"][..], "time limit of 700ms reached"),
+        (&["--idle", "300ms"], "no datagram moved for 300ms"),
+        // all has come by then, and it cannot be written
+        (&["-W", "60", "--max-time", "1s"], "time limit of 1s reached"),
+    ] {
+        let (running, at) = start(program(&[flags, &["--rcvbuf", "4M"]].concat(), &[]).stdout(Sink::Held));
+        let socket = peer(at);
+        // more than the widest pipe holds
+        for _ in 0..60 {
+            socket.send(&[7; 60_000]).unwrap();
+        }
+        let told = running.wait().code(3).one_error();
+        assert!(told.ends_with(cause), "{told}");
+    }
+}
+
+#[test]
 fn a_signal_ends_it_as_one_shot_or_as_a_server() {
     let (running, at) = start(program(&["--split", "line"], &[]));
     peer(at).send(b"x").unwrap();
@@ -473,6 +492,34 @@ fn what_is_dropped_here_is_told_apart_from_what_the_network_lost() {
     assert!(here > 0, "{told}");
 }
 
+#[cfg(not(feature = "portable"))]
+#[test]
+fn what_is_dropped_behind_the_last_stamp_is_told_at_the_end() {
+    let home = scratch();
+    let events = home.path().join("events");
+    let flags = ["--seq", "--rcvbuf", "4Ki", "-k", "--events", events.to_str().unwrap()];
+    let (running, at) = start(program(&flags, &[]));
+    let socket = peer(at);
+    socket.send(&stamped(1, 0, false, &[0; 10])).unwrap();
+    running.stdout_reaches(10);
+    running.freeze();
+    for sequence in 1..100 {
+        socket.send(&stamped(1, sequence, false, &[0; 1000])).unwrap();
+    }
+    running.thaw();
+    running.signal(Signal::TERM);
+    let ended = running.wait();
+    let told = ended.code(0).one_error();
+    let number = |after: &str| -> u64 {
+        let rest = told.split_once(after).unwrap_or_else(|| panic!("{told}")).1;
+        rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+    };
+    let unseen = 100 - number(", received ");
+    assert!(unseen > 0 && told.contains(&format!(", {unseen} dropped here that no stamp tells of, ")), "{told}");
+    let events = std::fs::read_to_string(&events).unwrap();
+    assert!(events.contains(&format!(r#""dropped_unseen":{unseen}}}"#)), "{events}");
+}
+
 #[test]
 fn send_udp_and_listen_agree_on_stamps() {
     let (running, at) = start(program(&["--seq", "--stats"], &[]));
@@ -591,6 +638,28 @@ fn a_command_that_ignores_signals_is_waited_for_without_effort() {
     poll_until("the end of it", || (proc::state(running.pid()) == 'Z').then_some(()));
     let ticks: u64 = proc::effort(running.pid())[..2].iter().sum();
     assert!(ticks < 30, "{ticks} ticks");
+}
+
+#[test]
+fn a_datagram_that_is_cut_short_is_no_success() {
+    let home = scratch();
+    for (name, flags, length, told, written) in [
+        ("a", &["--split", "len16"][..], 65_535, "", 65_537),
+        ("b", &["--split", "len16"], 65_536, "a record of 65536 bytes: a len16 record holds at most 65535", 0),
+        ("c", &[], 250_000, "a whole datagram to standard output: it was cut after 212960 bytes", 212_960),
+    ] {
+        let path = home.path().join(name);
+        let program = haul(["listen", "-u", "-v", "-W", "1", "-U", path.to_str().unwrap()].iter().chain(flags));
+        let running = program.stdin(Input::Null).spawn();
+        running.stderr_line("haul: listening on unix-dgram ");
+        let socket = UnixDatagram::unbound().unwrap();
+        socket2::SockRef::from(&socket).set_send_buffer_size(200_000).unwrap();
+        socket.send_to(&vec![7; length], &path).unwrap();
+        let ended = running.wait();
+        assert_eq!(ended.code(if told.is_empty() { 0 } else { 5 }).stdout.len(), written);
+        let expected = format!("haul: cannot write {told}\n");
+        assert!(told.is_empty() || ended.stderr.contains(&expected), "{}", ended.stderr);
+    }
 }
 
 #[test]

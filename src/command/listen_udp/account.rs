@@ -46,13 +46,14 @@ impl Books {
         if stamp.is_end || came == Came::End { Read::End } else { Read::Payload(payload) }
     }
 
-    /// Tells everything so far, unless it was told.
-    pub(super) fn tell(&mut self, observer: &dyn Observer, peer: &Peer) {
+    /// Tells everything so far, unless it was told. `unseen`: what was dropped here besides.
+    pub(super) fn tell(&mut self, observer: &dyn Observer, peer: &Peer, unseen: u64) {
         let report = self.account.report();
         // a sender of which nothing is known sends no stamps
-        if self.told != Some(report) && report.sent > 0 {
+        if (self.told != Some(report) || unseen > 0) && report.sent > 0 {
             self.told = Some(report);
-            observer.observe(&Event::Loss { peer: Some(printed::peer(peer)), interval: None, loss: loss(&report) });
+            let loss = LossReport { dropped_unseen: unseen, ..loss(&report) };
+            observer.observe(&Event::Loss { peer: Some(printed::peer(peer)), interval: None, loss });
         }
     }
 
@@ -80,6 +81,7 @@ pub(super) fn loss(report: &Report) -> LossReport {
         bytes: report.bytes,
         lost: report.lost,
         dropped_here: report.dropped_here,
+        dropped_unseen: 0,
         reordered: report.reordered,
         duplicated: report.duplicated,
         late: report.late,

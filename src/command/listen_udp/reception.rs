@@ -18,7 +18,7 @@ impl Server {
         let at = if self.plan.stamped { self.nanos(Instant::now()) } else { 0 };
         let (received, bytes) = (self.traffic.received, self.traffic.bytes_in);
         let mut left = self.left();
-        let Server { inbox, peers, traffic, joined, line, observer, drops, .. } = self;
+        let Server { inbox, peers, traffic, joined, line, observer, drops, unfit, .. } = self;
         for run in inbox.runs() {
             if left == 0 {
                 break;
@@ -64,7 +64,7 @@ impl Server {
                     Some(books) => match books.enter(datagram.payload, at) {
                         Read::Payload(payload) => payload,
                         Read::End => {
-                            books.tell(&**observer, run.from);
+                            books.tell(&**observer, run.from, 0);
                             continue;
                         }
                     },
@@ -78,7 +78,15 @@ impl Server {
                     observer.observe(&arrival::said(run.from, 1, payload.len(), datagram.truncated));
                 }
                 match joined {
-                    Joined::Output(output) => output.datagram(payload),
+                    Joined::Output(output) => {
+                        if datagram.truncated && !output.drops() {
+                            unfit.get_or_insert_with(|| arrival::cut(payload.len()));
+                        }
+                        if let Err(error) = output.datagram(payload) {
+                            traffic.truncated += u64::from(!datagram.truncated);
+                            unfit.get_or_insert(error);
+                        }
+                    }
                     Joined::Programs(programs) => {
                         traffic.unread += u64::from(!programs.deliver(turn, admitted.number, payload));
                     }

@@ -48,6 +48,7 @@ pub(super) fn send(plan: &SendUdp, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             writeln!(f, "end when everything is sent and no answer has come for {}", Span(plan.wait))?;
         }
     }
+    silence(None, plan.max_time, f)?;
     report(&plan.report, f)
 }
 
@@ -68,14 +69,13 @@ pub(super) fn connect(plan: &ConnectUdp, f: &mut fmt::Formatter<'_>) -> fmt::Res
     }
     pacing(&plan.pacing, f)?;
     let status = if plan.replies.is_some() { ", with status 3" } else { "" };
-    match &plan.local {
-        Local::Stdio if !plan.stdin => {}
-        Local::Stdio => {
-            writeln!(f, "end when standard input has ended and nothing has come for {}{status}", Span(plan.wait))?;
-        }
-        Local::Program(_) => {
-            writeln!(f, "end when the program has ended and nothing has come for {}{status}", Span(plan.wait))?;
-        }
+    if let Some(wait) = plan.wait.map(Span) {
+        let ended = match &plan.local {
+            Local::Stdio if !plan.stdin => "",
+            Local::Stdio => "standard input has ended and ",
+            Local::Program(_) => "the program has ended and ",
+        };
+        writeln!(f, "end when {ended}nothing has come for {wait}{status}")?;
     }
     received(plan.replies, f)?;
     silence(plan.idle, plan.max_time, f)?;

@@ -37,6 +37,9 @@ pub(super) struct Peers {
     pub(super) sender: Option<Host>,
 
     /// With -u, read the stamps of send-udp --seq, and report what was lost, reordered and duplicated.
+    ///
+    /// The report comes when a sender has ended or haul does, and with -v, --stats, --progress=line or --events also for
+    /// each second. Datagrams without a stamp are written as they are, and counted.
     #[arg(long)]
     pub(super) seq: bool,
 

@@ -97,6 +97,8 @@ struct Content {
     split: Option<Split>,
 
     /// Begin each datagram with a stamp, for a report of what was lost by listen -u --seq.
+    ///
+    /// Behind the last one up to three stamps without payload tell the end; they are in no count.
     #[arg(long)]
     seq: bool,
 }

@@ -42,6 +42,7 @@ use crate::plan::datagram::{Framing, ListenUdp, MOST_OVER_V4, MOST_OVER_V6};
 use crate::plan::{Local, policy};
 use crate::reactor::{Park, Task, Turn};
 use crate::report::{Console, ProgressView};
+use account::Strangers;
 use output::Output;
 use peers::Peers;
 use programs::Programs;
@@ -90,6 +91,7 @@ pub(super) fn listen(plan: &ListenUdp, reporting: &Reporting) -> Result<Box<dyn 
         traffic: Traffic::default(),
         drops: 0,
         unfit: None,
+        strangers: Strangers::default(),
         failures: 0,
         failed_at: None,
         report_at: None,
@@ -171,6 +173,8 @@ struct Server {
     drops: u32,
     /// The first datagram that did not get to standard output as a whole.
     unfit: Option<Error>,
+    /// Under `--seq`, what came without a stamp.
+    strangers: Strangers,
     /// Receives in a row that failed.
     failures: u32,
     /// When a failed answer to nobody in particular was told last.

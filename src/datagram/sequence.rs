@@ -77,6 +77,12 @@ impl Stamp {
     }
 }
 
+/// The version of a stamp that is not of this one.
+pub fn foreign_version(datagram: &[u8]) -> Option<u8> {
+    let version = *datagram.strip_prefix(&MAGIC)?.first()?;
+    (version != VERSION).then_some(version)
+}
+
 /// Numbers of one account, or of a part of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {

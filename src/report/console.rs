@@ -25,6 +25,8 @@ pub struct Show {
     pub announce: bool,
     /// `--stats`: [`Event::Stats`] is shown.
     pub stats: bool,
+    /// `--progress=line`: what was lost in each interval is shown without `-v` too.
+    pub intervals: bool,
 }
 
 /// Tells events to a person. Clones share the outlet.
@@ -96,7 +98,7 @@ impl Console {
     }
 
     fn shows(&self, event: &Event) -> bool {
-        let Show { quiet, verbosity, announce, stats } = self.show;
+        let Show { quiet, verbosity, announce, stats, intervals } = self.show;
         match event {
             Event::Error { .. } => true,
             _ if quiet => false,
@@ -105,7 +107,7 @@ impl Console {
             Event::Eof { .. } => verbosity >= 2,
             Event::Stats { .. } | Event::Piped { .. } => stats,
             Event::Datagrams { traffic, .. } => stats || verbosity >= 1 && !traffic.losses().is_empty(),
-            Event::Loss { interval, .. } => interval.is_none() || stats || verbosity >= 1,
+            Event::Loss { interval, .. } => interval.is_none() || stats || intervals || verbosity >= 1,
             Event::Note { verbosity: least, .. } => verbosity >= *least,
         }
     }
@@ -295,7 +297,7 @@ mod tests {
 
     #[test]
     fn quiet_leaves_errors_alone() {
-        let all = Show { quiet: true, verbosity: 3, announce: true, stats: true };
+        let all = Show { quiet: true, verbosity: 3, announce: true, stats: true, intervals: true };
         assert_eq!(shown(all), "haul: cannot accept on *:1: too many open files\n");
     }
 

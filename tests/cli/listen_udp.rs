@@ -419,7 +419,8 @@ fn stamps_are_stripped_and_the_account_tells_what_became_of_each() {
     socket.send(b"plain").unwrap();
     let ended = running.wait();
     assert_eq!(ended.code(0).stdout, b"a\nb\nc\ne\ng\nf\nh\nh\nplain\n");
-    assert_eq!(ended.complaints().lines().count(), 1, "told once: {}", ended.stderr);
+    assert_eq!(ended.complaints().lines().count(), 2, "told once: {}", ended.stderr);
+    assert!(ended.stderr.ends_with("haul: 1 datagram without a stamp\n"), "{}", ended.stderr);
     let events = std::fs::read_to_string(&events).unwrap();
     let loss: Vec<&str> = events.lines().filter(|line| line.contains(r#""event":"loss""#)).collect();
     assert_eq!(loss.len(), 1, "{events}");
@@ -518,6 +519,22 @@ fn what_is_dropped_behind_the_last_stamp_is_told_at_the_end() {
     assert!(unseen > 0 && told.contains(&format!(", {unseen} dropped here that no stamp tells of, ")), "{told}");
     let events = std::fs::read_to_string(&events).unwrap();
     assert!(events.contains(&format!(r#""dropped_unseen":{unseen}}}"#)), "{events}");
+}
+
+#[test]
+fn stamps_of_another_version_are_counted_apart_and_intervals_told() {
+    let (running, at) = start(program(&["--seq", "-W", "4", "--progress=line"], &[]));
+    let socket = peer(at);
+    socket.send(&stamped(1, 0, false, b"x")).unwrap();
+    running.stderr_line_where(|line| line.contains(" s: sent 1, received 1, lost 0 "));
+    let mut foreign = stamped(1, 1, false, b"y");
+    foreign[4] = 2;
+    for datagram in [&foreign[..], &foreign, b"plain"] {
+        socket.send(datagram).unwrap();
+    }
+    let told = running.wait().code(0).stderr.clone();
+    assert!(told.contains("haul: 2 datagrams with stamps of version 2, which are not understood\n"), "{told}");
+    assert!(told.contains("haul: 1 datagram without a stamp\n"), "{told}");
 }
 
 #[test]

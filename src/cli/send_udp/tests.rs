@@ -93,6 +93,12 @@ fn every_flag_reaches_the_plan() {
 }
 
 #[test]
+fn one_byte_is_told_as_one() {
+    assert!(explained("db 53 x").starts_with("send one datagram of 1 byte to "));
+    assert!(explained("db 53 xy").starts_with("send one datagram of 2 bytes to "));
+}
+
+#[test]
 fn a_limit_on_everything_is_explained() {
     assert!(explained("--max-time 5 db 53 x").contains("stop when it has taken 5s, with status 3"));
 }

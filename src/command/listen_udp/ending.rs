@@ -158,6 +158,7 @@ impl Server {
         };
         let dropped = if self.plan.stamped { self.traffic.dropped } else { 0 };
         self.peers.end_all(now, "clean", dropped);
+        self.strangers.tell(&*self.observer);
         self.observer.observe(&self.totals(now));
         let bytes = [self.traffic.bytes_out, self.traffic.bytes_in];
         let own = match &self.joined {

@@ -8,6 +8,7 @@ use super::account::{Books, Read};
 use super::{INTERVAL, Joined, Server, Ticker};
 use crate::event::{Event, Traffic};
 use crate::outcome::Ended;
+use crate::plan::Progress;
 use crate::reactor::Turn;
 
 impl Server {
@@ -18,7 +19,7 @@ impl Server {
         let at = if self.plan.stamped { self.nanos(Instant::now()) } else { 0 };
         let (received, bytes) = (self.traffic.received, self.traffic.bytes_in);
         let mut left = self.left();
-        let Server { inbox, peers, traffic, joined, line, observer, drops, unfit, .. } = self;
+        let Server { inbox, peers, traffic, joined, line, observer, drops, unfit, strangers, .. } = self;
         for run in inbox.runs() {
             if left == 0 {
                 break;
@@ -63,6 +64,10 @@ impl Server {
                     None => datagram.payload,
                     Some(books) => match books.enter(datagram.payload, at) {
                         Read::Payload(payload) => payload,
+                        Read::Unknown(payload) => {
+                            strangers.enter(payload);
+                            payload
+                        }
                         Read::End => {
                             books.tell(&**observer, run.from, 0);
                             continue;
@@ -108,7 +113,8 @@ impl Server {
             turn.spawn(Box::new(Ticker::new(view, Arc::clone(&self.meter), None)));
         }
         let report = &self.plan.report;
-        let wanted = report.verbosity > 0 || self.plan.stamped && (report.stats || report.events.is_some());
+        let lines = report.stats || report.progress == Progress::Line;
+        let wanted = report.verbosity > 0 || self.plan.stamped && (lines || report.events.is_some());
         if self.report_at.is_none() && wanted {
             self.reported_at = Some(now);
             self.report_at = Some(now + INTERVAL);

@@ -16,10 +16,10 @@ pub(super) fn send(plan: &SendUdp, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let to = &plan.to;
     match (&plan.payload, plan.pacing.count) {
         (Payload::Bytes(bytes), None | Some(1)) => {
-            writeln!(f, "send one datagram of {} bytes to {to}", bytes.len())?;
+            writeln!(f, "send one datagram of {} to {to}", counted(bytes.len()))?;
         }
         (Payload::Bytes(bytes), Some(count)) => {
-            writeln!(f, "send {count} datagrams of {} bytes to {to}", bytes.len())?;
+            writeln!(f, "send {count} datagrams of {} to {to}", counted(bytes.len()))?;
         }
         (Payload::Stdin, _) => writeln!(f, "send standard input to {to}, {}", pieces(plan.split))?,
         (Payload::File(path), _) => {
@@ -123,6 +123,10 @@ pub(super) fn listen(plan: &ListenUdp, f: &mut fmt::Formatter<'_>) -> fmt::Resul
     received(plan.datagrams, f)?;
     silence(plan.idle, plan.max_time, f)?;
     report(&plan.report, f)
+}
+
+fn counted(bytes: usize) -> String {
+    format!("{bytes} byte{}", if bytes == 1 { "" } else { "s" })
 }
 
 fn group(at: &Address, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -141,7 +141,8 @@ pub(super) fn split(value: &OsStr) -> Result<Split, BadAddress> {
     if !value.as_encoded_bytes().first().is_some_and(u8::is_ascii_digit) {
         return Err(fault("must be one of read, line, nul, len16, none, or a size"));
     }
-    if value.as_encoded_bytes().contains(&b'.') && (value::memory().0)(value).is_ok_and(|size| size.0 < 1000) {
+    let bytes = value.as_encoded_bytes();
+    if bytes.contains(&b'.') && bytes.last().is_some_and(u8::is_ascii_digit) {
         return Err(fault("a datagram holds whole bytes"));
     }
     let size = (value::memory().0)(value)?.0;
@@ -205,10 +206,11 @@ mod tests {
         assert_eq!(split("none"), Ok(Split::Whole));
         assert_eq!(split("1400"), Ok(Split::Size(1400)));
         assert_eq!(split("1Ki"), Ok(Split::Size(1024)));
-        for word in ["1.5", "100.2"] {
+        for word in ["1.5", "1400.2"] {
             assert_eq!(split(word), Err("a datagram holds whole bytes".into()), "{word}");
         }
         assert_eq!(split("1.5Ki"), Ok(Split::Size(1536)));
+        assert_eq!(split("0.5k"), Ok(Split::Size(500)));
         assert_eq!(split("0"), Err("at least 1 byte is needed".into()));
         for word in ["", "-1", "lines", "len8"] {
             assert_eq!(split(word), Err("must be one of read, line, nul, len16, none, or a size".into()), "{word}");

@@ -233,6 +233,7 @@ Register-ArgumentCompleter -Native -CommandName 'haul' -ScriptBlock {
             [CompletionResult]::new('-L', '-L ', [CompletionResultType]::ParameterName, 'Send at most RATE of payload: 10M is bytes a second, 100Mbit bits [default: no limit]')
             [CompletionResult]::new('-W', '-W ', [CompletionResultType]::ParameterName, 'Wait for N answers, and end with status 3 if they do not come in time [default: as many as come]')
             [CompletionResult]::new('-w', '-w', [CompletionResultType]::ParameterName, 'Wait for answers for T when everything is sent [default: 1s; without -W, 0 if it is not standard input that is sent]')
+            [CompletionResult]::new('--max-time', '--max-time', [CompletionResultType]::ParameterName, 'End with status 3 when everything has taken T, say at a Unix socket that nobody reads [default: no limit]')
             [CompletionResult]::new('--loop', '--loop', [CompletionResultType]::ParameterName, 'Whether this machine hears what is sent to a group too: on or off [default: on]')
             [CompletionResult]::new('--iface', '--iface', [CompletionResultType]::ParameterName, 'Use this network interface only, say eth0')
             [CompletionResult]::new('--events', '--events', [CompletionResultType]::ParameterName, 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file')

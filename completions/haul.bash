@@ -813,7 +813,7 @@ _haul() {
             return 0
             ;;
         haul__subcmd__send__subcmd__udp)
-            opts="-p -s -U -u -i -L -W -w -b -4 -6 -n -v -h --file --data-hex --split --seq --count --pps --loop --df --iface --quiet --explain --events --stats --progress --rcvbuf --sndbuf --dscp --ttl --help"
+            opts="-p -s -U -u -i -L -W -w -b -4 -6 -n -v -h --file --data-hex --split --seq --count --pps --max-time --loop --df --iface --quiet --explain --events --stats --progress --rcvbuf --sndbuf --dscp --ttl --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -886,6 +886,10 @@ _haul() {
                     return 0
                     ;;
                 -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-time)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

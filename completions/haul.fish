@@ -249,6 +249,7 @@ complete -c haul -n "__fish_haul_using_subcommand send-udp" -l pps -d 'Send at m
 complete -c haul -n "__fish_haul_using_subcommand send-udp" -s L -d 'Send at most RATE of payload: 10M is bytes a second, 100Mbit bits [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand send-udp" -s W -d 'Wait for N answers, and end with status 3 if they do not come in time [default: as many as come]' -r
 complete -c haul -n "__fish_haul_using_subcommand send-udp" -s w -d 'Wait for answers for T when everything is sent [default: 1s; without -W, 0 if it is not standard input that is sent]' -r
+complete -c haul -n "__fish_haul_using_subcommand send-udp" -l max-time -d 'End with status 3 when everything has taken T, say at a Unix socket that nobody reads [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand send-udp" -l loop -d 'Whether this machine hears what is sent to a group too: on or off [default: on]' -r
 complete -c haul -n "__fish_haul_using_subcommand send-udp" -l iface -d 'Use this network interface only, say eth0' -r
 complete -c haul -n "__fish_haul_using_subcommand send-udp" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r

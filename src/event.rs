@@ -163,6 +163,9 @@ pub struct LossReport {
     pub lost: u64,
     /// Of these, what the receive buffer had no room for.
     pub dropped_here: u64,
+    /// What the receive buffer had no room for besides, as far as that is known: behind the last stamp, or of nobody who
+    /// sends stamps.
+    pub dropped_unseen: u64,
     /// Came after a later one.
     pub reordered: u64,
     /// Came again.

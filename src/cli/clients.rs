@@ -12,6 +12,9 @@ use crate::plan::{AccessList, DEFAULT_GRACE, Serving, Share, advice};
 #[command(next_help_heading = "Many clients")]
 pub(super) struct Clients {
     /// Keep accepting connections, many at once, until stopped; standard input then goes to nobody.
+    ///
+    /// With -u every peer is served and the latest answered without it, too: then -k only makes the status after SIGINT
+    /// or SIGTERM 0.
     #[arg(short = 'k')]
     keep: bool,
 

@@ -74,6 +74,9 @@ pub(super) struct Args {
     timeout: Option<Duration>,
 
     /// Both --connect-timeout and --idle; where those are given too, they win [default: no limit]
+    ///
+    /// With -u: end when nothing has come for T since the end of standard input, or with -d and --recv-only since the
+    /// start; with status 3 if -W asks for more [default: 1s; with -d and --recv-only no limit].
     #[arg(short = 'w', value_name = "T", value_parser = value::limit(), help_heading = "Limits")]
     wait: Option<Duration>,
 

@@ -37,6 +37,9 @@ pub(super) struct Peers {
     pub(super) sender: Option<Host>,
 
     /// With -u, read the stamps of send-udp --seq, and report what was lost, reordered and duplicated.
+    ///
+    /// The report comes when a sender has ended or haul does, and with -v, --stats, --progress=line or --events also for
+    /// each second. Datagrams without a stamp are written as they are, and counted.
     #[arg(long)]
     pub(super) seq: bool,
 
@@ -138,6 +141,10 @@ pub(super) fn split(value: &OsStr) -> Result<Split, BadAddress> {
     if !value.as_encoded_bytes().first().is_some_and(u8::is_ascii_digit) {
         return Err(fault("must be one of read, line, nul, len16, none, or a size"));
     }
+    let bytes = value.as_encoded_bytes();
+    if bytes.contains(&b'.') && bytes.last().is_some_and(u8::is_ascii_digit) {
+        return Err(fault("a datagram holds whole bytes"));
+    }
     let size = (value::memory().0)(value)?.0;
     usize::try_from(size).map(Split::Size).map_err(|_| fault("it is more than a datagram holds"))
 }
@@ -199,6 +206,11 @@ mod tests {
         assert_eq!(split("none"), Ok(Split::Whole));
         assert_eq!(split("1400"), Ok(Split::Size(1400)));
         assert_eq!(split("1Ki"), Ok(Split::Size(1024)));
+        for word in ["1.5", "1400.2"] {
+            assert_eq!(split(word), Err("a datagram holds whole bytes".into()), "{word}");
+        }
+        assert_eq!(split("1.5Ki"), Ok(Split::Size(1536)));
+        assert_eq!(split("0.5k"), Ok(Split::Size(500)));
         assert_eq!(split("0"), Err("at least 1 byte is needed".into()));
         for word in ["", "-1", "lines", "len8"] {
             assert_eq!(split(word), Err("must be one of read, line, nul, len16, none, or a size".into()), "{word}");

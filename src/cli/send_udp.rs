@@ -97,6 +97,8 @@ struct Content {
     split: Option<Split>,
 
     /// Begin each datagram with a stamp, for a report of what was lost by listen -u --seq.
+    ///
+    /// Behind the last one up to three stamps without payload tell the end; they are in no count.
     #[arg(long)]
     seq: bool,
 }
@@ -131,6 +133,10 @@ struct Answers {
     /// Wait for answers for T when everything is sent [default: 1s; without -W, 0 if it is not standard input that is sent]
     #[arg(short = 'w', value_name = "T", value_parser = value::span())]
     wait: Option<Duration>,
+
+    /// End with status 3 when everything has taken T, say at a Unix socket that nobody reads [default: no limit]
+    #[arg(long, value_name = "T", value_parser = value::limit(), help_heading = "Limits")]
+    max_time: Option<Duration>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -220,6 +226,7 @@ impl Args {
             },
             replies: self.answers.replies,
             wait: self.answers.wait.unwrap_or(if waits { DEFAULT_WAIT } else { Duration::ZERO }),
+            max_time: self.answers.max_time,
             stamped: self.content.seq,
             payload,
             report: self.output.report()?,

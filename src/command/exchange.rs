@@ -41,8 +41,9 @@ pub(super) use program::Helper;
 pub(super) struct Terms {
     /// So many datagrams received.
     pub(super) replies: Option<u64>,
-    /// How long answers are waited for once everything is sent.
-    pub(super) wait: Duration,
+    /// How long answers are waited for once everything is sent; where nothing is sent at all and this is given, from the
+    /// start.
+    pub(super) wait: Option<Duration>,
     /// Longest time without a datagram either way.
     pub(super) idle: Option<Duration>,
     /// Longest time for everything.
@@ -59,6 +60,8 @@ pub(super) struct Exchange {
     terms: Terms,
     /// What was received; what was sent is known to `out`.
     came: Traffic,
+    /// How much came of the first one that was cut on its way to standard output.
+    cut: Option<usize>,
     /// When the latest one came.
     heard_at: Option<Instant>,
     started: Option<Instant>,
@@ -94,6 +97,7 @@ impl Exchange {
             helper: None,
             terms,
             came: Traffic::default(),
+            cut: None,
             heard_at: None,
             started: None,
             talks: report.verbosity > 0,
@@ -166,6 +170,9 @@ impl Exchange {
             self.came.received += 1;
             self.came.bytes_in += bytes as u64;
             self.came.truncated += u64::from(datagram.truncated);
+            if datagram.truncated && self.helper.is_none() {
+                self.cut.get_or_insert(bytes);
+            }
             self.meter.add(1, bytes as u64);
             if datagram.truncated || self.talks {
                 self.observer.observe(&arrival::said(datagram.from, 1, bytes, datagram.truncated));
@@ -207,23 +214,32 @@ impl Exchange {
         if let Some(at) = soonest(self.limits()) {
             turn.deadline_at_most(at);
         }
-        let sent_at = self.out.sent_at()?;
+        let wait = self.terms.wait?;
+        let sent_at = match self.out.sent_at() {
+            None if self.out.is_silent() => return self.waited(turn, self.started?, wait),
+            sent_at => sent_at?,
+        };
         if !std::mem::replace(&mut self.told_end, true) {
             let bytes = self.out.sent()[1];
             self.observer.observe(&Event::Eof { session: 1, direction: "out", bytes });
         }
+        self.waited(turn, sent_at, wait)
+    }
+
+    /// How it ended, once nothing has come for the time of `-w`; `from`: nothing was waited for before.
+    fn waited(&self, turn: &mut Turn, from: Instant, wait: Duration) -> Option<Ended> {
         if self.near.is_full() {
             // what has come meanwhile is not known before there is room for it
             return None;
         }
-        let until = self.heard_at.map_or(sent_at, |heard_at| heard_at.max(sent_at)) + self.terms.wait;
-        if now < until {
+        let until = self.heard_at.map_or(from, |heard_at| heard_at.max(from)) + wait;
+        if turn.now() < until {
             turn.deadline_at_most(until);
             return None;
         }
         let Some(replies) = self.terms.replies else { return Some(Ended::Clean) };
         let counts = [self.out.sent()[0], self.came.received];
-        Some(Ended::Failed(self.out.line().late(self.terms.wait, replies, counts)))
+        Some(Ended::Failed(self.out.line().late(wait, replies, counts)))
     }
 
     fn work(&mut self, turn: &mut Turn) -> Result<Step, Ended> {

@@ -42,6 +42,7 @@ use crate::plan::datagram::{Framing, ListenUdp, MOST_OVER_V4, MOST_OVER_V6};
 use crate::plan::{Local, policy};
 use crate::reactor::{Park, Task, Turn};
 use crate::report::{Console, ProgressView};
+use account::Strangers;
 use output::Output;
 use peers::Peers;
 use programs::Programs;
@@ -77,12 +78,10 @@ pub(super) fn listen(plan: &ListenUdp, reporting: &Reporting) -> Result<Box<dyn 
         joined,
         input,
         line: None,
-        inbox: match (unix, plan.framing) {
-            (false, _) if dropped => Inbox::counting(),
-            (false, _) => Inbox::new(),
-            // its length has to fit into two bytes
-            (true, Some(Framing::Len16)) => Inbox::unix(usize::from(u16::MAX)),
-            (true, _) => Inbox::unix(UNIX),
+        inbox: match unix {
+            false if dropped => Inbox::counting(),
+            false => Inbox::new(),
+            true => Inbox::unix(UNIX),
         },
         outbox: Outbox::with_room_for(limit(plan) + writes::ROOM, !unix),
         errand: None,
@@ -91,6 +90,8 @@ pub(super) fn listen(plan: &ListenUdp, reporting: &Reporting) -> Result<Box<dyn 
         retry_at: None,
         traffic: Traffic::default(),
         drops: 0,
+        unfit: None,
+        strangers: Strangers::default(),
         failures: 0,
         failed_at: None,
         report_at: None,
@@ -170,6 +171,10 @@ struct Server {
     traffic: Traffic,
     /// The kernel's count of dropped packets before what was received last.
     drops: u32,
+    /// The first datagram that did not get to standard output as a whole.
+    unfit: Option<Error>,
+    /// Under `--seq`, what came without a stamp.
+    strangers: Strangers,
     /// Receives in a row that failed.
     failures: u32,
     /// When a failed answer to nobody in particular was told last.

@@ -36,7 +36,8 @@ impl Reporting {
     /// The file or descriptor for the events cannot be opened.
     pub(super) fn open(report: &Report, announce: bool) -> Result<Self, Error> {
         let stderr = Outlet::stderr();
-        let show = Show { quiet: report.quiet, verbosity: report.verbosity, announce, stats: report.stats };
+        let Report { quiet, verbosity, stats, .. } = *report;
+        let show = Show { quiet, verbosity, announce, stats, intervals: report.progress == Progress::Line };
         let console = Console::new(stderr.clone(), show);
         let events = report.events.as_ref().map(open_events).transpose()?;
         let mut observers = Observers::new().with(console.clone());

@@ -47,6 +47,6 @@ pub(super) fn send(plan: &SendUdp, reporting: &Reporting) -> Result<Box<dyn Task
     let session = plan.stamped.then(|| RandomState::new().build_hasher().finish());
     let out = Outgoing::new(course, line, messages, limits, session, reporting.observers());
     let near = Near::Output(Printer::open()?, Framing::Raw);
-    let terms = Terms { replies: plan.replies, wait: plan.wait, idle: None, max_time: None };
+    let terms = Terms { replies: plan.replies, wait: Some(plan.wait), idle: None, max_time: plan.max_time };
     Ok(Box::new(Exchange::new(out, near, terms, size, (&plan.report, reporting))))
 }

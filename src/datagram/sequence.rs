@@ -24,7 +24,7 @@
 //! the first time is not known any more, and it stays in the books as lost. *Lost* is what was sent and not received.
 //! Of these, *dropped here* is what the receive buffer had no room for: the kernel counts its drops before each packet,
 //! and a gap in front of a packet for which that count went up was made here, up to as many datagrams as it may have
-//! dropped. Jitter is that of RFC 3550, 6.4.1.
+//! dropped. What it drops behind the last stamp is in no account; whoever knows its count in the end can tell. Jitter is that of RFC 3550, 6.4.1.
 
 use std::time::Duration;
 
@@ -75,6 +75,12 @@ impl Stamp {
         let is_end = stamp[5] & END != 0;
         Some((Stamp { session: number(8), sequence: number(16), sent_at: number(24), is_end }, payload))
     }
+}
+
+/// The version of a stamp that is not of this one.
+pub fn foreign_version(datagram: &[u8]) -> Option<u8> {
+    let version = *datagram.strip_prefix(&MAGIC)?.first()?;
+    (version != VERSION).then_some(version)
 }
 
 /// Numbers of one account, or of a part of it.

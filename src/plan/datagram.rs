@@ -37,6 +37,8 @@ pub struct SendUdp {
     pub replies: Option<u64>,
     /// `-w`: how long answers are waited for once everything is sent; 0 is not at all.
     pub wait: Duration,
+    /// `--max-time`: longest time for everything, with status 3.
+    pub max_time: Option<Duration>,
     /// `--seq`: each datagram begins with a stamp.
     pub stamped: bool,
     /// What is told, and to whom.
@@ -60,8 +62,9 @@ pub struct ConnectUdp {
     /// `-W`: received datagrams after which it ends.
     pub replies: Option<u64>,
     /// `-w`: how long after the end of standard input answers are waited for, from the latest of them; then it ends, with
-    /// status 0, or with 3 if `-W` asks for more.
-    pub wait: Duration,
+    /// status 0, or with 3 if `-W` asks for more. Where standard input is left alone it counts from the start, and without
+    /// it (`None`) nothing does.
+    pub wait: Option<Duration>,
     /// `--idle`: longest time without a datagram either way, with status 3.
     pub idle: Option<Duration>,
     /// `--max-time`: longest time for everything, with status 3.

@@ -25,6 +25,8 @@ pub struct Show {
     pub announce: bool,
     /// `--stats`: [`Event::Stats`] is shown.
     pub stats: bool,
+    /// `--progress=line`: what was lost in each interval is shown without `-v` too.
+    pub intervals: bool,
 }
 
 /// Tells events to a person. Clones share the outlet.
@@ -96,7 +98,7 @@ impl Console {
     }
 
     fn shows(&self, event: &Event) -> bool {
-        let Show { quiet, verbosity, announce, stats } = self.show;
+        let Show { quiet, verbosity, announce, stats, intervals } = self.show;
         match event {
             Event::Error { .. } => true,
             _ if quiet => false,
@@ -105,7 +107,7 @@ impl Console {
             Event::Eof { .. } => verbosity >= 2,
             Event::Stats { .. } | Event::Piped { .. } => stats,
             Event::Datagrams { traffic, .. } => stats || verbosity >= 1 && !traffic.losses().is_empty(),
-            Event::Loss { interval, .. } => interval.is_none() || stats || verbosity >= 1,
+            Event::Loss { interval, .. } => interval.is_none() || stats || intervals || verbosity >= 1,
             Event::Note { verbosity: least, .. } => verbosity >= *least,
         }
     }
@@ -180,6 +182,9 @@ fn account(loss: &LossReport) -> String {
         "sent {}, received {}, lost {} ({percent:.2} %{here}), reordered {}, duplicated {}",
         loss.sent, loss.received, loss.lost, loss.reordered, loss.duplicated
     );
+    if loss.dropped_unseen > 0 {
+        line.push_str(&format!(", {} dropped here that no stamp tells of", loss.dropped_unseen));
+    }
     if loss.late > 0 {
         line.push_str(&format!(", too late {}", loss.late));
     }
@@ -292,7 +297,7 @@ mod tests {
 
     #[test]
     fn quiet_leaves_errors_alone() {
-        let all = Show { quiet: true, verbosity: 3, announce: true, stats: true };
+        let all = Show { quiet: true, verbosity: 3, announce: true, stats: true, intervals: true };
         assert_eq!(shown(all), "haul: cannot accept on *:1: too many open files\n");
     }
 

@@ -159,6 +159,7 @@ struct Account<'a> {
     late: u64,
     restarts: u64,
     jitter_ms: f64,
+    dropped_unseen: u64,
 }
 
 impl Datagrams {
@@ -195,6 +196,7 @@ impl<'a> Account<'a> {
             late: loss.late,
             restarts: loss.restarts,
             jitter_ms: loss.jitter.as_micros() as f64 / 1000.0,
+            dropped_unseen: loss.dropped_unseen,
         }
     }
 }
@@ -312,6 +314,7 @@ mod tests {
                     sent: 3,
                     received: 2,
                     lost: 1,
+                    dropped_unseen: 4,
                     jitter: Duration::from_micros(12),
                     ..LossReport::default()
                 },
@@ -337,7 +340,8 @@ mod tests {
                     "datagrams_in": 2, "datagrams_out": 1, "dropped_by_kernel": 3, "refused": 0, "beyond_limits": 0,
                     "unread": 0, "truncated": 0, "unsent": 0},
                 {"v": 1, "event": "loss", "peer": "127.0.0.1:9", "sent": 3, "received": 2, "bytes": 0, "lost": 1,
-                    "dropped_here": 0, "reordered": 0, "duplicated": 0, "late": 0, "restarts": 0, "jitter_ms": 0.012},
+                    "dropped_here": 0, "dropped_unseen": 4, "reordered": 0, "duplicated": 0, "late": 0, "restarts": 0,
+                    "jitter_ms": 0.012},
             ])
         );
         assert!(lines.iter().all(|line| line.ends_with("}\n") && line.starts_with("{\"v\":1,\"time\":\"")));

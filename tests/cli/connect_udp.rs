@@ -176,6 +176,16 @@ fn silence_and_time_have_their_limits() {
 }
 
 #[test]
+fn with_d_the_time_for_answers_counts_from_the_start() {
+    let (_socket, name) = socket();
+    for flag in ["-d", "--recv-only"] {
+        connect(&name, &[flag, "-w", "100ms"]).stdin(Input::Piped).run().code(0).no_stdout();
+        let told = connect(&name, &[flag, "-w", "100ms", "-W", "1"]).stdin(Input::Piped).run().code(3).one_error();
+        assert!(told.contains(&format!("{name} did not answer within 100ms")), "{told}");
+    }
+}
+
+#[test]
 fn d_leaves_standard_input_alone_and_still_receives() {
     let (socket, name) = socket();
     for flag in ["-d", "--recv-only"] {

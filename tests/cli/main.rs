@@ -26,6 +26,8 @@ mod leaks;
 mod limits;
 mod listen_udp;
 mod listen_udp_local;
+mod listen_udp_peers;
+mod listen_udp_seq;
 mod manual;
 mod out;
 mod peers;

@@ -130,6 +130,21 @@ fn a_unix_datagram_socket_gets_them_and_can_answer() {
 }
 
 #[test]
+fn a_limit_on_everything_ends_it_at_a_socket_that_nobody_reads() {
+    let home = scratch();
+    let path = home.path().join("socket");
+    let _socket = UnixDatagram::bind(&path).unwrap();
+    let to = format!("unix,dgram:{}", path.display());
+    for flags in [&[][..], &["--seq"]] {
+        // more than its queue holds, whatever the system's limit is
+        let flags = [flags, &["--split", "65536", "--max-time", "400ms"]].concat();
+        let ended = send(&to, &flags).stdin(Input::Bytes(vec![7; 8 << 20])).run();
+        let told = ended.code(3).complaints();
+        assert!(told.trim_end().ends_with("time limit of 400ms reached"), "{told}");
+    }
+}
+
+#[test]
 fn the_pace_is_right_to_2_percent() {
     let (socket, name) = socket();
     let times = std::thread::spawn(move || {

@@ -46,14 +46,19 @@ impl Args {
         }
         let mut report = self.output.report()?;
         report.advice = odd;
+        let stdin = transfer.stdin && transfer.flow == Flow::Both;
+        if !stdin && transfer.quit_after.is_some() {
+            let why = "it counts from the end of standard input, which is not read";
+            return Err(advice::clash("-q", "-d", why, "-w, which then counts from the start"));
+        }
         let plan = Plan::ConnectUdp(ConnectUdp {
             to,
             local: self.programs.local(program)?,
-            stdin: transfer.stdin && transfer.flow == Flow::Both,
+            stdin,
             split: self.exchange.split,
             pacing: Pacing { rate: transfer.rate, ..Pacing::default() },
             replies: self.exchange.replies,
-            wait: self.wait.or(transfer.quit_after).unwrap_or(DEFAULT_WAIT),
+            wait: self.wait.or(transfer.quit_after).or(stdin.then_some(DEFAULT_WAIT)),
             idle,
             max_time: transfer.max_time,
             report,

@@ -70,7 +70,7 @@ fn the_first_word_says_how_many_name_the_place() {
 #[test]
 fn every_flag_reaches_the_plan() {
     let send = run("-4 -n -s 127.0.0.9 -p 7 --iface eth1 -b --df --ttl 9 --dscp ef --rcvbuf 1Mi --sndbuf 1k --file f \
-         --split 1400 --seq --count 5 --pps 100 -L 1M -W 2 -w 500ms -v --stats 127.0.0.1 53")
+         --split 1400 --seq --count 5 --pps 100 -L 1M -W 2 -w 500ms --max-time 9 -v --stats 127.0.0.1 53")
     .unwrap();
     let options = &send.to.options;
     assert_eq!(options.family, Some(crate::plan::address::Family::V4));
@@ -84,11 +84,23 @@ fn every_flag_reaches_the_plan() {
     let pacing = Pacing { count: Some(5), interval: None, per_second: Some(100), rate: Some(Rate(1_000_000)) };
     assert_eq!((send.pacing, send.split), (pacing, Some(Split::Size(1400))));
     assert_eq!((send.replies, send.wait, send.stamped), (Some(2), Duration::from_millis(500), true));
+    assert_eq!(send.max_time, Some(Duration::from_secs(9)));
     assert_eq!((send.report.verbosity, send.report.stats), (1, true));
     assert_eq!(run("-i 250ms --count 2 a 1 x").unwrap().pacing.interval, Some(Duration::from_millis(250)));
     for (flag, on) in [("--loop", true), ("--loop=on", true), ("--loop=off", false)] {
         assert_eq!(run(&format!("{flag} --ttl 0 239.1.2.3 9 x")).unwrap().to.options.loopback, Some(on), "{flag}");
     }
+}
+
+#[test]
+fn one_byte_is_told_as_one() {
+    assert!(explained("db 53 x").starts_with("send one datagram of 1 byte to "));
+    assert!(explained("db 53 xy").starts_with("send one datagram of 2 bytes to "));
+}
+
+#[test]
+fn a_limit_on_everything_is_explained() {
+    assert!(explained("--max-time 5 db 53 x").contains("stop when it has taken 5s, with status 3"));
 }
 
 #[test]

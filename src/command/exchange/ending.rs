@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Exchange;
+use super::{Exchange, arrival};
 use crate::event::{Event, Traffic};
 use crate::outcome::{Ended, Outcome};
 use crate::reactor::{Park, Turn};
@@ -83,6 +83,9 @@ impl Exchange {
             if matches!(ended, Ended::Clean) && status != 0 {
                 ended = Ended::Program(status);
             }
+        }
+        if let (Some(bytes), Ended::Clean) = (self.cut, &ended) {
+            ended = Ended::Failed(arrival::cut(bytes));
         }
         self.report(now, ended)
     }

@@ -153,6 +153,11 @@ impl Outgoing {
         self.over
     }
 
+    /// True if nothing is ever to be sent.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self.messages, Messages::Nothing)
+    }
+
     /// Somebody answered: this is the address.
     pub(super) fn answered(&mut self) {
         self.messages.forget();

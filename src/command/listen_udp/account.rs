@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::datagram::Peer;
-use crate::datagram::sequence::{Account, Came, Report, Stamp};
+use crate::datagram::sequence::{self, Account, Came, Report, Stamp};
 use crate::endpoint::printed;
 use crate::event::{Event, LossReport, Observer};
 
@@ -21,6 +21,8 @@ pub(super) struct Books {
 pub(super) enum Read<'a> {
     /// A payload, without its stamp.
     Payload(&'a [u8]),
+    /// A payload with no stamp, or one of another version.
+    Unknown(&'a [u8]),
     /// No payload: the sender says that it is done.
     End,
 }
@@ -41,18 +43,19 @@ impl Books {
 
     /// Enters a datagram that came at `at`, in nanoseconds; one without a stamp is a payload and in no books.
     pub(super) fn enter<'a>(&mut self, datagram: &'a [u8], at: u64) -> Read<'a> {
-        let Some((stamp, payload)) = Stamp::decode(datagram) else { return Read::Payload(datagram) };
+        let Some((stamp, payload)) = Stamp::decode(datagram) else { return Read::Unknown(datagram) };
         let came = self.account.came(&stamp, payload.len(), at);
         if stamp.is_end || came == Came::End { Read::End } else { Read::Payload(payload) }
     }
 
-    /// Tells everything so far, unless it was told.
-    pub(super) fn tell(&mut self, observer: &dyn Observer, peer: &Peer) {
+    /// Tells everything so far, unless it was told. `unseen`: what was dropped here besides.
+    pub(super) fn tell(&mut self, observer: &dyn Observer, peer: &Peer, unseen: u64) {
         let report = self.account.report();
         // a sender of which nothing is known sends no stamps
-        if self.told != Some(report) && report.sent > 0 {
+        if (self.told != Some(report) || unseen > 0) && report.sent > 0 {
             self.told = Some(report);
-            observer.observe(&Event::Loss { peer: Some(printed::peer(peer)), interval: None, loss: loss(&report) });
+            let loss = LossReport { dropped_unseen: unseen, ..loss(&report) };
+            observer.observe(&Event::Loss { peer: Some(printed::peer(peer)), interval: None, loss });
         }
     }
 
@@ -72,6 +75,37 @@ impl Books {
     }
 }
 
+/// Datagrams that came without a stamp that could be read.
+#[derive(Debug, Default)]
+pub(super) struct Strangers {
+    unstamped: u64,
+    /// Those of another version, and the last such version.
+    foreign: u64,
+    version: u8,
+}
+
+impl Strangers {
+    /// Counts one.
+    pub(super) fn enter(&mut self, datagram: &[u8]) {
+        match sequence::foreign_version(datagram) {
+            Some(version) => (self.foreign, self.version) = (self.foreign + 1, version),
+            None => self.unstamped += 1,
+        }
+    }
+
+    /// Tells of them, if there were any.
+    pub(super) fn tell(&self, observer: &dyn Observer) {
+        let counted = |count: u64| format!("{count} datagram{}", if count == 1 { "" } else { "s" });
+        let told = [
+            (self.unstamped, "without a stamp".to_string()),
+            (self.foreign, format!("with stamps of version {}, which are not understood", self.version)),
+        ];
+        for (count, what) in told.into_iter().filter(|(count, _)| *count > 0) {
+            observer.observe(&Event::Note { verbosity: 0, text: format!("{} {what}", counted(count)) });
+        }
+    }
+}
+
 /// A report as observers take it.
 pub(super) fn loss(report: &Report) -> LossReport {
     LossReport {
@@ -80,6 +114,7 @@ pub(super) fn loss(report: &Report) -> LossReport {
         bytes: report.bytes,
         lost: report.lost,
         dropped_here: report.dropped_here,
+        dropped_unseen: 0,
         reordered: report.reordered,
         duplicated: report.duplicated,
         late: report.late,

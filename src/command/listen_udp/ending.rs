@@ -25,15 +25,18 @@ impl Server {
                 self.line.as_ref().map_or_else(String::new, |line| format!("{} {}", line.protocol, line.printed));
             return Some(Ended::Failed(Error::new(Op::Accept, object, Cause::TimedOut(limit))));
         }
-        let sentence = if let Some(limit) = passed(self.started, self.plan.max_time) {
-            format!("time limit of {} reached", humantime::format_duration(limit))
-        } else {
-            let limit = passed(self.moved_at, self.plan.idle)?;
-            format!("no datagram moved for {}", humantime::format_duration(limit))
-        };
+        if let Some(limit) = passed(self.started, self.plan.max_time) {
+            return Some(self.stopped(format!("time limit of {} reached", humantime::format_duration(limit))));
+        }
+        let limit = passed(self.moved_at, self.plan.idle)?;
+        Some(self.stopped(format!("no datagram moved for {}", humantime::format_duration(limit))))
+    }
+
+    /// A limit of the user's that was reached, as a failure.
+    fn stopped(&self, sentence: String) -> Ended {
         let were = if self.traffic.received == 1 { "datagram" } else { "datagrams" };
         let headline = format!("stopped after {} {were}", self.traffic.received);
-        Some(Ended::Failed(Error::begun(headline, Cause::Said(sentence)).with_status(ExitStatus::TimeLimit)))
+        Ended::Failed(Error::begun(headline, Cause::Said(sentence)).with_status(ExitStatus::TimeLimit))
     }
 
     /// Begins the end: nothing more is received or read, programs get the end of their input.
@@ -51,6 +54,12 @@ impl Server {
         if matches!(ended, Ended::Signal(_)) || self.hurried {
             self.ending_by = Some(turn.now() + LAST_WRITES);
             self.drains = matches!(self.joined, Joined::Output(_));
+        } else if let Joined::Output(_) = self.joined {
+            // nobody may be reading what is still to be written
+            self.ending_by = match ended {
+                Ended::Clean => self.plan.max_time.map(|limit| self.started + limit),
+                _ => Some(turn.now() + LAST_WRITES),
+            };
         }
         self.ending = Some(ended);
     }
@@ -106,12 +115,19 @@ impl Server {
     pub(super) fn is_over(&mut self, turn: &mut Turn) -> Result<bool, Ended> {
         let given_up = self.ending_by.is_some_and(|at| at <= turn.now());
         self.drains &= !given_up && self.left() > 0;
+        let programs = matches!(self.joined, Joined::Programs(_));
         let done = match &mut self.joined {
-            Joined::Output(output) => output.flush(turn)? || given_up,
+            Joined::Output(output) => output.flush(turn)?,
             Joined::Programs(programs) => programs.is_empty(),
         };
-        let sent = !self.flush(turn) || given_up;
-        Ok(self.ending.is_some() && !self.drains && done && sent && self.errand.is_none())
+        let flushed = !self.flush(turn);
+        if let (false, true, Some(Ended::Clean), false) = (done && flushed, given_up, &self.ending, self.hurried)
+            && let Some(limit) = self.plan.max_time
+        {
+            self.ending = Some(self.stopped(format!("time limit of {} reached", humantime::format_duration(limit))));
+        }
+        let sent = flushed || given_up;
+        Ok(self.ending.is_some() && !self.drains && (done || given_up && !programs) && sent && self.errand.is_none())
     }
 
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
@@ -140,7 +156,9 @@ impl Server {
                 Ok(())
             }
         };
-        self.peers.end_all(now, "clean");
+        let dropped = if self.plan.stamped { self.traffic.dropped } else { 0 };
+        self.peers.end_all(now, "clean", dropped);
+        self.strangers.tell(&*self.observer);
         self.observer.observe(&self.totals(now));
         let bytes = [self.traffic.bytes_out, self.traffic.bytes_in];
         let own = match &self.joined {
@@ -152,6 +170,7 @@ impl Server {
         let ended = failed.or(self.ending.take()).unwrap_or(Ended::Clean);
         let ended = match (printed, ended) {
             (Err(failure), Ended::Clean) => failure,
+            (_, Ended::Clean) if self.unfit.is_some() => self.unfit.take().map_or(Ended::Clean, Ended::Failed),
             (_, Ended::Clean) if self.status.max(own) != 0 => {
                 Ended::Program(if self.status != 0 { self.status } else { own })
             }
@@ -161,5 +180,5 @@ impl Server {
     }
 }
 
-/// How long a signal lets what was received go on to standard output.
+/// How long a signal or a limit lets what was received go on to standard output.
 const LAST_WRITES: Duration = Duration::from_millis(500);

@@ -111,20 +111,26 @@ impl Output {
     }
 
     /// The payload of one datagram.
-    pub(super) fn datagram(&mut self, payload: &[u8]) {
+    ///
+    /// # Errors
+    /// It is longer than its frame can say; nothing of it is written, and the output goes on.
+    pub(super) fn datagram(&mut self, payload: &[u8]) -> Result<(), Error> {
         if self.drops() {
-            return;
+            return Ok(());
         }
         let before = self.pending.len();
-        // a length beyond 16 bits does not come in: the receive buffer is shorter
-        if let Some(head) = self.framing.before(payload.len()) {
-            self.pending.extend_from_slice(head.as_bytes());
-        }
+        let Some(head) = self.framing.before(payload.len()) else {
+            let object = format!("a record of {} bytes", payload.len());
+            let why = format!("a len16 record holds at most {}", u16::MAX);
+            return Err(Error::said(Op::Write, object, why));
+        };
+        self.pending.extend_from_slice(head.as_bytes());
         self.pending.extend_from_slice(payload);
         self.pending.extend_from_slice(self.framing.after());
         if self.manner == Manner::Each && self.pending.len() > before {
             self.writes.push_back(self.pending.len() - before);
         }
+        Ok(())
     }
 
     /// Writes what there is room for; true once everything is out.

@@ -11,7 +11,7 @@ use crate::datagram::{LocalIp, Peer, flows::FlowId};
 use crate::endpoint::access::Access;
 use crate::endpoint::printed;
 use crate::error::Error;
-use crate::event::{Event, Observer, Traffic};
+use crate::event::{Event, LossReport, Observer, Traffic};
 
 /// The peers of one socket.
 pub(super) struct Peers {
@@ -182,16 +182,34 @@ impl Peers {
         }
     }
 
-    /// All sessions are over. Where there were several senders of stamps, all of them are told together, too.
-    pub(super) fn end_all(&mut self, now: Instant, reason: &str) {
+    /// All sessions are over. Where there were several senders of stamps, all of them are told together, too. `dropped`
+    /// is what the kernel had no room for while stamps were read: as far as no gap between them accounts for that, it
+    /// came behind the last of them, and is told with the only sender or with all of them.
+    pub(super) fn end_all(&mut self, now: Instant, reason: &str, dropped: u64) {
+        let (mut senders, mut accounted) = (self.senders, self.total.dropped_here);
+        self.books(|_, books| {
+            let report = books.report();
+            senders += u64::from(report.sent > 0);
+            accounted += report.dropped_here;
+        });
+        let mut unseen = dropped.saturating_sub(accounted);
+        if let (1, 0) = (senders, self.senders) {
+            let observer = Rc::clone(&self.observer);
+            self.books(|peer, books| {
+                if books.report().sent > 0 {
+                    books.tell(&*observer, peer, std::mem::take(&mut unseen));
+                }
+            });
+        }
         let all: Vec<Peer> = self.flows.iter().map(|(peer, _)| *peer).collect();
         for peer in all {
             if let Some(visit) = self.flows.remove(&peer) {
                 self.see_off(now, &peer, visit, reason);
             }
         }
-        if self.senders > 1 {
-            self.observer.observe(&Event::Loss { peer: None, interval: None, loss: loss(&self.total) });
+        if self.senders > 1 || unseen > 0 {
+            let loss = LossReport { dropped_unseen: unseen, ..loss(&self.total) };
+            self.observer.observe(&Event::Loss { peer: None, interval: None, loss });
         }
     }
 
@@ -201,7 +219,7 @@ impl Peers {
         let reason = reason.to_string();
         self.observer.observe(&Event::Closed { session, bytes_in, bytes_out, elapsed, reason });
         if let Some(mut books) = books {
-            books.tell(&*self.observer, peer);
+            books.tell(&*self.observer, peer, 0);
             let report = books.report();
             if report.sent > 0 {
                 self.senders += 1;

@@ -8,6 +8,7 @@ use super::account::{Books, Read};
 use super::{INTERVAL, Joined, Server, Ticker};
 use crate::event::{Event, Traffic};
 use crate::outcome::Ended;
+use crate::plan::Progress;
 use crate::reactor::Turn;
 
 impl Server {
@@ -18,7 +19,7 @@ impl Server {
         let at = if self.plan.stamped { self.nanos(Instant::now()) } else { 0 };
         let (received, bytes) = (self.traffic.received, self.traffic.bytes_in);
         let mut left = self.left();
-        let Server { inbox, peers, traffic, joined, line, observer, drops, .. } = self;
+        let Server { inbox, peers, traffic, joined, line, observer, drops, unfit, strangers, .. } = self;
         for run in inbox.runs() {
             if left == 0 {
                 break;
@@ -63,8 +64,12 @@ impl Server {
                     None => datagram.payload,
                     Some(books) => match books.enter(datagram.payload, at) {
                         Read::Payload(payload) => payload,
+                        Read::Unknown(payload) => {
+                            strangers.enter(payload);
+                            payload
+                        }
                         Read::End => {
-                            books.tell(&**observer, run.from);
+                            books.tell(&**observer, run.from, 0);
                             continue;
                         }
                     },
@@ -78,7 +83,15 @@ impl Server {
                     observer.observe(&arrival::said(run.from, 1, payload.len(), datagram.truncated));
                 }
                 match joined {
-                    Joined::Output(output) => output.datagram(payload),
+                    Joined::Output(output) => {
+                        if datagram.truncated && !output.drops() {
+                            unfit.get_or_insert_with(|| arrival::cut(payload.len()));
+                        }
+                        if let Err(error) = output.datagram(payload) {
+                            traffic.truncated += u64::from(!datagram.truncated);
+                            unfit.get_or_insert(error);
+                        }
+                    }
                     Joined::Programs(programs) => {
                         traffic.unread += u64::from(!programs.deliver(turn, admitted.number, payload));
                     }
@@ -100,7 +113,8 @@ impl Server {
             turn.spawn(Box::new(Ticker::new(view, Arc::clone(&self.meter), None)));
         }
         let report = &self.plan.report;
-        let wanted = report.verbosity > 0 || self.plan.stamped && (report.stats || report.events.is_some());
+        let lines = report.stats || report.progress == Progress::Line;
+        let wanted = report.verbosity > 0 || self.plan.stamped && (lines || report.events.is_some());
         if self.report_at.is_none() && wanted {
             self.reported_at = Some(now);
             self.report_at = Some(now + INTERVAL);

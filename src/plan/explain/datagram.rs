@@ -16,10 +16,10 @@ pub(super) fn send(plan: &SendUdp, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let to = &plan.to;
     match (&plan.payload, plan.pacing.count) {
         (Payload::Bytes(bytes), None | Some(1)) => {
-            writeln!(f, "send one datagram of {} bytes to {to}", bytes.len())?;
+            writeln!(f, "send one datagram of {} to {to}", counted(bytes.len()))?;
         }
         (Payload::Bytes(bytes), Some(count)) => {
-            writeln!(f, "send {count} datagrams of {} bytes to {to}", bytes.len())?;
+            writeln!(f, "send {count} datagrams of {} to {to}", counted(bytes.len()))?;
         }
         (Payload::Stdin, _) => writeln!(f, "send standard input to {to}, {}", pieces(plan.split))?,
         (Payload::File(path), _) => {
@@ -48,6 +48,7 @@ pub(super) fn send(plan: &SendUdp, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             writeln!(f, "end when everything is sent and no answer has come for {}", Span(plan.wait))?;
         }
     }
+    silence(None, plan.max_time, f)?;
     report(&plan.report, f)
 }
 
@@ -68,14 +69,13 @@ pub(super) fn connect(plan: &ConnectUdp, f: &mut fmt::Formatter<'_>) -> fmt::Res
     }
     pacing(&plan.pacing, f)?;
     let status = if plan.replies.is_some() { ", with status 3" } else { "" };
-    match &plan.local {
-        Local::Stdio if !plan.stdin => {}
-        Local::Stdio => {
-            writeln!(f, "end when standard input has ended and nothing has come for {}{status}", Span(plan.wait))?;
-        }
-        Local::Program(_) => {
-            writeln!(f, "end when the program has ended and nothing has come for {}{status}", Span(plan.wait))?;
-        }
+    if let Some(wait) = plan.wait.map(Span) {
+        let ended = match &plan.local {
+            Local::Stdio if !plan.stdin => "",
+            Local::Stdio => "standard input has ended and ",
+            Local::Program(_) => "the program has ended and ",
+        };
+        writeln!(f, "end when {ended}nothing has come for {wait}{status}")?;
     }
     received(plan.replies, f)?;
     silence(plan.idle, plan.max_time, f)?;
@@ -123,6 +123,10 @@ pub(super) fn listen(plan: &ListenUdp, f: &mut fmt::Formatter<'_>) -> fmt::Resul
     received(plan.datagrams, f)?;
     silence(plan.idle, plan.max_time, f)?;
     report(&plan.report, f)
+}
+
+fn counted(bytes: usize) -> String {
+    format!("{bytes} byte{}", if bytes == 1 { "" } else { "s" })
 }
 
 fn group(at: &Address, f: &mut fmt::Formatter<'_>) -> fmt::Result {

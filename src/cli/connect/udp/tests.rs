@@ -46,12 +46,14 @@ fn u_or_the_endpoint_says_that_datagrams_are_meant() {
 fn every_flag_reaches_the_plan() {
     let connect = run("-u --split 1400 -W 3 -w 2 --idle 9 --max-time 1m -L 1M -v db 53").unwrap();
     assert_eq!((connect.split, connect.replies), (Some(Split::Size(1400)), Some(3)));
-    assert_eq!((connect.wait, connect.idle), (Duration::from_secs(2), Some(Duration::from_secs(9))));
+    assert_eq!((connect.wait, connect.idle), (Some(Duration::from_secs(2)), Some(Duration::from_secs(9))));
     assert_eq!((connect.max_time, connect.pacing.rate), (Some(Duration::from_secs(60)), Some(Rate(1_000_000))));
     assert!(connect.stdin && connect.local == Local::Stdio && connect.report.verbosity == 1);
-    assert_eq!(run("-u db 53").unwrap().wait, DEFAULT_WAIT);
-    assert_eq!(run("-u -q 0 db 53").unwrap().wait, Duration::ZERO);
-    assert!(!run("-u -d db 53").unwrap().stdin);
+    assert_eq!(run("-u db 53").unwrap().wait, Some(DEFAULT_WAIT));
+    assert_eq!(run("-u -q 0 db 53").unwrap().wait, Some(Duration::ZERO));
+    let silent = run("-u -d db 53").unwrap();
+    assert_eq!((silent.stdin, silent.wait), (false, None));
+    assert_eq!(run("-u --recv-only -w 2 db 53").unwrap().wait, Some(Duration::from_secs(2)));
     assert!(matches!(run("-u db 53 -- cat").unwrap().local, Local::Program(_)));
 }
 
@@ -69,6 +71,7 @@ fn what_datagrams_have_no_use_for_is_refused() {
         ),
         ("-u --send-only a 1", "cannot use --send-only with -u: a sender alone is a command of its own"),
         ("-u -w 1 -q 1 a 1", "cannot use -w with -q: with -u both count from the end of standard input"),
+        ("-u -d -q 1 a 1", "cannot use -q with -d: it counts from the end of standard input, which is not read"),
         ("-u tcp:a:1", "cannot use -u with tcp:a:1: that carries no datagrams"),
         ("-u a 0", "cannot connect to udp:a:0: port 0 is no port to send to"),
         (
@@ -118,4 +121,5 @@ write what is received to standard output
 stop when no datagram has moved for 3s, with status 3
 "
     );
+    assert!(explained("-u -d -w 3 db 53").contains("end when nothing has come for 3s\n"));
 }

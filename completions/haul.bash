@@ -28,6 +28,9 @@ _haul() {
             haul,pipe)
                 cmd="haul__subcmd__pipe"
                 ;;
+            haul,relay)
+                cmd="haul__subcmd__relay"
+                ;;
             haul,send-udp)
                 cmd="haul__subcmd__send__subcmd__udp"
                 ;;
@@ -38,14 +41,14 @@ _haul() {
 
     case "${cmd}" in
         haul)
-            opts="-h -V --generate --help --version listen connect pipe send-udp help"
+            opts="-h -V --generate --help --version listen connect pipe send-udp relay help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --generate)
-                    COMPREPLY=($(compgen -W "man man-listen man-connect man-pipe man-send-udp complete-bash complete-zsh complete-fish complete-powershell" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "man man-listen man-connect man-pipe man-send-udp man-relay complete-bash complete-zsh complete-fish complete-powershell" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -56,7 +59,7 @@ _haul() {
             return 0
             ;;
         haul__subcmd__connect)
-            opts="-p -s -U -w -z -u -W -e -c -4 -6 -n -q -L -d -N -C -o -v -h --wait --timeout --connect-timeout --any --split --df --send --expect --iface --idle --max-bytes --max-time --linger --recv-only --send-only --no-shutdown --after-peer-eof --hex --timestamps --out --verify --fsync --block --splice --buffer --quiet --explain --events --stats --progress --nodelay --keepalive --user-timeout --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --help"
+            opts="-p -s -U -w -z -u -W -e -c -4 -6 -n -q -L -d -N -C -o -v -h --wait --proxy-send --timeout --connect-timeout --any --split --df --send --expect --iface --idle --max-bytes --max-time --linger --recv-only --send-only --no-shutdown --after-peer-eof --hex --timestamps --out --verify --fsync --block --splice --buffer --quiet --explain --events --stats --progress --nodelay --keepalive --user-timeout --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -87,6 +90,10 @@ _haul() {
                     ;;
                 --wait)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-send)
+                    COMPREPLY=($(compgen -W "v1 v2" -- "${cur}"))
                     return 0
                     ;;
                 --timeout)
@@ -243,7 +250,7 @@ _haul() {
             return 0
             ;;
         haul__subcmd__help)
-            opts="-h --help listen connect pipe send-udp endpoints exit eof units"
+            opts="-h --help listen connect pipe send-udp relay endpoints exit eof units"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -602,6 +609,199 @@ _haul() {
                     return 0
                     ;;
                 --congestion)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        haul__subcmd__relay)
+            opts="-w -L -m -e -c -4 -6 -n -o -v -h --target --balance --resolve-every --connect-timeout --half-close-timeout --linger --limit-total --max-per-ip --once --threads --grace --allow --deny --open --proxy-send --proxy-accept --iface --log --hex --timestamps --delay --jitter --reset-after --stall-after --chop --corrupt --loss --dup --reorder --seed --block --splice --buffer --quiet --explain --events --stats --progress --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --nodelay --keepalive --user-timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --target)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --balance)
+                    COMPREPLY=($(compgen -W "first rr least" -- "${cur}"))
+                    return 0
+                    ;;
+                --resolve-every)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connect-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --half-close-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --linger)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -L)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit-total)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-per-ip)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --threads)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --grace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -e)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --deny)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-send)
+                    COMPREPLY=($(compgen -W "v1 v2" -- "${cur}"))
+                    return 0
+                    ;;
+                --proxy-accept)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --iface)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --delay)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --jitter)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reset-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --chop)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --corrupt)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --loss)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dup)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reorder)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --seed)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --block)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --splice)
+                    COMPREPLY=($(compgen -W "auto never" -- "${cur}"))
+                    return 0
+                    ;;
+                --buffer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --events)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -W "bar line json off" -- "${cur}"))
+                    return 0
+                    ;;
+                --rcvbuf)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sndbuf)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dscp)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ttl)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --congestion)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keepalive)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -29,6 +29,7 @@ man-listen\t'haul-listen(1)'
 man-connect\t'haul-connect(1)'
 man-pipe\t'haul-pipe(1)'
 man-send-udp\t'haul-send-udp(1)'
+man-relay\t'haul-relay(1)'
 complete-bash\t''
 complete-zsh\t''
 complete-fish\t''
@@ -39,6 +40,7 @@ complete -c haul -n "__fish_haul_needs_command" -f -a "listen" -d 'Accept connec
 complete -c haul -n "__fish_haul_needs_command" -f -a "connect" -d 'Connect to an endpoint and join it to standard input and output, or to a program'
 complete -c haul -n "__fish_haul_needs_command" -f -a "pipe" -d 'Move bytes from one endpoint to one or several others, seen and verified'
 complete -c haul -n "__fish_haul_needs_command" -f -a "send-udp" -d 'Send datagrams: words of the command line, a file, or standard input'
+complete -c haul -n "__fish_haul_needs_command" -f -a "relay" -d 'Join every connection that comes to LISTEN to one of its own to TARGET, until stopped'
 complete -c haul -n "__fish_haul_needs_command" -f -a "help" -d 'Explain a subcommand, or a topic: endpoints, exit, eof, units'
 complete -c haul -n "__fish_haul_using_subcommand listen" -s p -d 'Listen on this port; 0 takes a free one' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s s -d 'Listen on this address of this machine [default: all of them]' -r
@@ -123,6 +125,8 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -s p -d 'Connect from
 complete -c haul -n "__fish_haul_using_subcommand connect" -s s -d 'Connect from this address of this machine [default: the system chooses]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s U -d 'Connect to the Unix socket at this path' -r -F
 complete -c haul -n "__fish_haul_using_subcommand connect" -l wait -d 'When nothing listens there yet, try again for T, also when the name is not found; then end with status 3 [default: one try]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l proxy-send -d 'Begin with a PROXY header, of version v1 or v2, about the connection\'s own two ends [default: none]' -r -f -a "v1\t'a line of text'
+v2\t'binary, also for Unix sockets'"
 complete -c haul -n "__fish_haul_using_subcommand connect" -l timeout -d 'End with status 3 when an --expect has waited for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s w -d 'Both --connect-timeout and --idle; where those are given too, they win [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l connect-timeout -d 'End with status 3 when looking up the name and connecting have taken T [default: the system\'s limit]' -r
@@ -269,4 +273,69 @@ complete -c haul -n "__fish_haul_using_subcommand send-udp" -l quiet -d 'Say not
 complete -c haul -n "__fish_haul_using_subcommand send-udp" -l explain -d 'Print what would be done, a decision a line, and do nothing'
 complete -c haul -n "__fish_haul_using_subcommand send-udp" -l stats -d 'Print totals on standard error at the end'
 complete -c haul -n "__fish_haul_using_subcommand send-udp" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c haul -n "__fish_haul_using_subcommand relay" -l target -d 'One more target for the listener; may be repeated [default: the one behind it]' -r -f -a "(__fish_print_hostnames)"
+complete -c haul -n "__fish_haul_using_subcommand relay" -l balance -d 'Which of several targets a client is joined to; the next is tried when that cannot be reached [default: first]' -r -f -a "first\t'the first, in the order given'
+rr\t'one after the other'
+least\t'the one with the fewest sessions'"
+complete -c haul -n "__fish_haul_using_subcommand relay" -l resolve-every -d 'Look the names of targets up again every T, and soon after a failure [default: 30s]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -s w -d 'End a session when no byte has moved either way for T [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l connect-timeout -d 'Reset the client when connecting to its target has taken T [default: 10s]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l half-close-timeout -d 'End a session when one direction has ended and the other was silent for T [default: 5m]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l linger -d 'At the end, wait for T without progress until both peers have acknowledged everything [default: 30s]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -s L -d 'Move at most RATE in each direction of a session: 10M is bytes a second, 100Mbit bits [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l limit-total -d 'Move at most RATE in each direction of all sessions together, shared out evenly [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -s m -d 'Hold at most N sessions at once; who comes then waits to be accepted [default: what the descriptor limit allows]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l max-per-ip -d 'Hold at most N sessions at once from one address [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l threads -d 'Share the sessions out among N threads, 1 to 256 [default: 1, which does for most networks]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l grace -d 'When stopping, give busy sessions and programs T to end; idle ones are closed at once [default: 2s]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -s e -d 'Join each connection to this program, split into words as a shell would, but run without one' -r -f -a "(__fish_complete_command)"
+complete -c haul -n "__fish_haul_using_subcommand relay" -s c -d 'Join each connection to this command of the shell (sh -c)' -r -f -a "(__fish_complete_command)"
+complete -c haul -n "__fish_haul_using_subcommand relay" -l allow -d 'Let only these connect: networks with commas between them, or @FILE with one a line [default: everybody]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l deny -d 'Do not let these connect, whatever --allow says; written in the same way [default: nobody]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l proxy-send -d 'Begin each connection to a target with a PROXY header, of version v1 or v2, about its client [default: none]' -r -f -a "v1\t'a line of text'
+v2\t'binary, also for Unix sockets'"
+complete -c haul -n "__fish_haul_using_subcommand relay" -l proxy-accept -d 'Take a PROXY header, v1 or v2, from each client; with a list, only these may connect [default: take none]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l iface -d 'Use this network interface only, say eth0' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l log -d 'Write a line for each session that is over to FILE, or - for standard output [default: to none]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -s o -d 'Write a copy of what passes into DIR: N.up from the client and N.down to it, for the session\'s number N' -r -f -a "(__fish_complete_directories)"
+complete -c haul -n "__fish_haul_using_subcommand relay" -l delay -d 'Hold everything back for T, in its order; at most --buffer at once, then the sender waits [default: 0]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l jitter -d 'Let the delay vary by up to T more or less, evenly [default: 0]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l reset-after -d 'Reset both sides once exactly SIZE bytes have been delivered in a direction [default: never]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l stall-after -d 'Let nothing more through, not even an end, once SIZE bytes have been delivered in a direction [default: never]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l chop -d 'Deliver at most SIZE bytes at once, over TCP in a segment of its own [default: as much as there is]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l corrupt -d 'Flip one bit of this part of all bytes, say 0.1% [default: of none]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l loss -d 'Lose this part of all datagrams (UDP) [default: none]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l dup -d 'Send this part of all datagrams twice (UDP) [default: none]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l reorder -d 'Send this part of all datagrams after the next one (UDP) [default: none]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l seed -d 'The number that decides what is random: the same one repeats it [default: any, told with -v]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l block -d 'Move at most SIZE bytes in one system call, 1 to 1Gi [default: chosen for the kind of endpoint]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l splice -d 'Whether the kernel may move bytes without copying them through haul [default: auto]' -r -f -a "auto\t'where the kernel can'
+never\t'every byte passes through a buffer of haul\'s'"
+complete -c haul -n "__fish_haul_using_subcommand relay" -l buffer -d 'Hold at most SIZE bytes, 1 to 1Gi, in transit in each direction [default: chosen for the kind of endpoint]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l progress -d 'Show progress on standard error [default: off; without HOW a bar, if that is a terminal and does not show the payload too]' -r -f -a "bar\t'a bar, also if it is no terminal'
+line\t'a line a second'
+json\t'a JSON object a second'
+off\t'nothing'"
+complete -c haul -n "__fish_haul_using_subcommand relay" -l rcvbuf -d 'Size of the kernel\'s receive buffer in bytes (SO_RCVBUF) [default: the system tunes it]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l sndbuf -d 'Size of the kernel\'s send buffer in bytes (SO_SNDBUF) [default: the system tunes it]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l dscp -d 'Mark packets with this code point: a name such as ef, cs1 or af41, or 0 to 63 [default: 0]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l ttl -d 'Hops that a packet may take, 1 to 255 [default: the system\'s, mostly 64]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l congestion -d 'Congestion control of this connection, say reno, cubic or bbr [default: the system\'s]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l keepalive -d 'Probe a silent peer (SO_KEEPALIVE), every T if given [default: 60s]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l user-timeout -d 'Give up when a peer has acknowledged nothing, or taken nothing, for T (TCP_USER_TIMEOUT) [default: 5m]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l once -d 'Serve one session, then end with its status'
+complete -c haul -n "__fish_haul_using_subcommand relay" -l open -d 'Serve a program to everybody who can reach the address: without it, --allow or a loopback address is needed'
+complete -c haul -n "__fish_haul_using_subcommand relay" -s 4 -d 'Use IPv4 only [default: both families]'
+complete -c haul -n "__fish_haul_using_subcommand relay" -s 6 -d 'Use IPv6 only [default: both families]'
+complete -c haul -n "__fish_haul_using_subcommand relay" -s n -d 'Take addresses and ports as numbers only; nothing is looked up'
+complete -c haul -n "__fish_haul_using_subcommand relay" -l hex -d 'Write the copies as hexadecimal dumps, N.up.hex and N.down.hex'
+complete -c haul -n "__fish_haul_using_subcommand relay" -l timestamps -d 'Begin each line of the dumps with the time'
+complete -c haul -n "__fish_haul_using_subcommand relay" -s v -d 'Say more on standard error; -vv says still more [default: failures, and the address of a free port]'
+complete -c haul -n "__fish_haul_using_subcommand relay" -l quiet -d 'Say nothing on standard error but failures'
+complete -c haul -n "__fish_haul_using_subcommand relay" -l explain -d 'Print what would be done, a decision a line, and do nothing'
+complete -c haul -n "__fish_haul_using_subcommand relay" -l stats -d 'Print totals on standard error at the end'
+complete -c haul -n "__fish_haul_using_subcommand relay" -l mptcp -d 'Use multipath TCP where the peer can, TCP where it cannot'
+complete -c haul -n "__fish_haul_using_subcommand relay" -l nodelay -d 'Send small writes at once (TCP_NODELAY): the default here, on both halves'
+complete -c haul -n "__fish_haul_using_subcommand relay" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c haul -n "__fish_haul_using_subcommand help" -s h -l help -d 'Print help'

@@ -44,6 +44,16 @@ impl Buffer {
         &self.bytes[self.start..self.end]
     }
 
+    /// The same, to be changed in place.
+    pub fn filled_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.end]
+    }
+
+    /// Free bytes behind what is filled: as much [`Buffer::spare`] gives without moving that.
+    pub fn tail(&self) -> usize {
+        self.bytes.len() - self.end
+    }
+
     /// The free space at the end, at most `most` bytes. What is left moves to the front first when that makes room that
     /// is asked for: a protocol must find a whole record's room wherever the last one ended.
     pub fn spare(&mut self, most: usize) -> &mut [u8] {

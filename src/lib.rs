@@ -14,7 +14,7 @@
 //!
 //! | room | what it is | imports of ours besides the vocabulary |
 //! |---|---|---|
-//! | [`digest`] [`error`] [`escape`] [`event`] [`outcome`] [`buffer`] [`meter`] [`units`] | the vocabulary: everybody may use it | each other |
+//! | [`digest`] [`error`] [`escape`] [`event`] [`outcome`] [`buffer`] [`dice`] [`meter`] [`units`] | the vocabulary: everybody may use it | each other |
 //! | [`cli`] | the only folder that knows clap: words in, a [`plan::Plan`] out | `plan` |
 //! | [`plan`] | every decision, validated, as pure data | nothing |
 //! | [`command`] | what a subcommand does; the only place that joins everything | all but `cli` |
@@ -34,6 +34,7 @@
 //! - **Session**: two ends and two pumps. **Parting**: its last part: deliver, linger, close or reset.
 //! - **Settling**: what a written file needs before it counts as written: fsync, and a whole file its name.
 //! - **Tap**: looks at the bytes of a session on their way, for a copy; it changes none.
+//! - **Faults**: seeded mischief in one direction of a session (`--delay`, `--corrupt`, …); without them it keeps zero copy.
 //! - **Receipt**: what a verified peer says of all that it was sent: on its sink, or why not.
 //! - **Hub**: many clients around one standard input and output. **Link**: what moves bytes and the wait for its programs.
 //!   **Spread**: one source, many sinks. **Ring**: the memory between them. **Mover**: a session or a spread.
@@ -75,6 +76,7 @@ pub mod buffer;
 pub mod cli;
 pub mod command;
 pub mod datagram;
+pub mod dice;
 pub mod digest;
 pub mod endpoint;
 pub mod error;

@@ -1,4 +1,4 @@
-//! Sizes, rates and spans as people write them: parse and Display, each the other's inverse.
+//! Sizes, rates, spans and chances as people write them: parse and Display, each the other's inverse.
 //!
 //! `k M G T` are decimal, `Ki Mi Gi Ti` binary, a trailing `B` changes nothing; `10M` as a rate is bytes per second,
 //! `100Mbit` bits per second; a plain number as a span is seconds, `us ms s m h d` are accepted. Fractions are exact
@@ -6,12 +6,14 @@
 //!
 //! Display prints the exact value for a script; `human` prints three significant digits for a person.
 
+mod chance;
 mod correction;
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+pub use chance::Chance;
 use correction::{RATE, SIZE, SPAN};
 
 /// A number of bytes.

@@ -58,15 +58,15 @@ pub(super) struct Gate {
     /// A network is an address, or one with a prefix: 192.0.2.7, 10.0.0.0/8, fd00::/8. In a file, # begins a comment,
     /// and SIGHUP makes haul read it again. The flag may be repeated.
     #[arg(long, value_name = "CIDR,…|@FILE", value_parser = Value(AccessList::parse))]
-    allow: Vec<AccessList>,
+    pub(super) allow: Vec<AccessList>,
 
     /// Do not let these connect, whatever --allow says; written in the same way [default: nobody]
     #[arg(long, value_name = "CIDR,…|@FILE", value_parser = Value(AccessList::parse))]
-    deny: Vec<AccessList>,
+    pub(super) deny: Vec<AccessList>,
 
     /// Serve a program to everybody who can reach the address: without it, --allow or a loopback address is needed.
     #[arg(long)]
-    open: bool,
+    pub(super) open: bool,
 }
 
 impl Gate {

@@ -17,7 +17,7 @@ use super::{Request, endpoint, quoted, request, value};
 use crate::error::{Error, Op};
 use crate::plan::address::{Address, Host, Options, Program};
 use crate::plan::advice::{self, Advice};
-use crate::plan::{Check, Connect, Local, Plan, Progress, datagram};
+use crate::plan::{Check, Connect, Local, Plan, Progress, ProxyVersion, datagram};
 
 /// Connect to an endpoint and join it to standard input and output, or to a program.
 ///
@@ -64,6 +64,10 @@ pub(super) struct Args {
     /// When nothing listens there yet, try again for T, also when the name is not found; then end with status 3 [default: one try]
     #[arg(long = "wait", value_name = "T", value_parser = value::limit(), help_heading = "Limits")]
     retry: Option<Duration>,
+
+    /// Begin with a PROXY header, of version v1 or v2, about the connection's own two ends [default: none]
+    #[arg(long, value_name = "VERSION", value_parser = value::PROXY, help_heading = "Address")]
+    proxy_send: Option<ProxyVersion>,
 
     /// End with status 3 when an --expect has waited for T [default: no limit]
     #[arg(long, value_name = "T", value_parser = value::limit(), help_heading = "Dialogue")]
@@ -173,6 +177,7 @@ impl Args {
         let explain = self.output.explain;
         let plan = Plan::Connect(Connect {
             wait: self.retry,
+            proxy_send: self.proxy_send,
             local: self.programs.local(program)?,
             dialogue: self.steps.0,
             expect_timeout: self.timeout,

@@ -28,6 +28,7 @@ pub(super) fn kinds() -> Choice<Kind> {
         ("man-connect", Kind::Man(Some("connect")), "haul-connect(1)"),
         ("man-pipe", Kind::Man(Some("pipe")), "haul-pipe(1)"),
         ("man-send-udp", Kind::Man(Some("send-udp")), "haul-send-udp(1)"),
+        ("man-relay", Kind::Man(Some("relay")), "haul-relay(1)"),
         ("complete-bash", Kind::Complete(Shell::Bash), ""),
         ("complete-zsh", Kind::Complete(Shell::Zsh), ""),
         ("complete-fish", Kind::Complete(Shell::Fish), ""),

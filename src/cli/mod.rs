@@ -10,10 +10,12 @@ mod connect;
 mod datagrams;
 mod dialogue;
 mod endpoint;
+mod faults;
 mod generate;
 mod listen;
 mod pipe;
 mod program;
+mod relay;
 mod send_udp;
 mod shared;
 mod topics;
@@ -59,8 +61,10 @@ pub fn plan(mut args: Vec<OsString>) -> Result<Request, Error> {
         Some("listen") => parse("listen", &args, |args: listen::Args| args.into_request(program)),
         Some("connect") => parse("connect", &args, |args: connect::Args| args.into_request(program)),
         Some("pipe") => parse("pipe", &args, |args: pipe::Args| args.into_request(program)),
+        Some("relay") => parse("relay", &args, |args: relay::Args| args.into_request(program)),
         Some(_) if program.is_some() => {
-            let error = Error::said(Op::Use, "a program behind --", "listen and connect take one, and come first");
+            let error =
+                Error::said(Op::Use, "a program behind --", "listen, connect and relay take one, and come first");
             Err(error.with_advice("haul help"))
         }
         Some(_) => {
@@ -139,6 +143,7 @@ enum Subcommand {
     Connect(Box<connect::Args>),
     Pipe(Box<pipe::Args>),
     SendUdp(Box<send_udp::Args>),
+    Relay(Box<relay::Args>),
     /// Explain a subcommand, or a topic: endpoints, exit, eof, units.
     #[command(override_usage = "haul help [SUBCOMMAND | TOPIC]")]
     Help {
@@ -159,6 +164,7 @@ impl Cli {
             (None, Some(Subcommand::Connect(args))) => args.into_request(None),
             (None, Some(Subcommand::Pipe(args))) => args.into_request(None),
             (None, Some(Subcommand::SendUdp(args))) => args.into_request(&[]),
+            (None, Some(Subcommand::Relay(args))) => args.into_request(None),
             (None, Some(Subcommand::Help { topic: Some(topic) })) => Ok(Request::Print(help(topic))),
             (None, Some(Subcommand::Help { topic: None }) | None) => Ok(Request::Print(help("haul"))),
         }
@@ -172,6 +178,7 @@ fn help(topic: &str) -> String {
         "connect" => connect::Args::command().render_long_help().to_string(),
         "pipe" => pipe::Args::command().render_long_help().to_string(),
         "send-udp" => send_udp::Args::command().render_long_help().to_string(),
+        "relay" => relay::Args::command().render_long_help().to_string(),
         topic => topics::text(topic).map_or_else(|| Cli::command().render_long_help().to_string(), str::to_string),
     }
 }
@@ -199,6 +206,7 @@ mod tests {
         connect::Args::command().debug_assert();
         pipe::Args::command().debug_assert();
         send_udp::Args::command().debug_assert();
+        relay::Args::command().debug_assert();
     }
 
     #[test]
@@ -216,6 +224,7 @@ mod tests {
         assert_eq!(printed("help connect"), printed("connect --help"));
         assert_eq!(printed("help pipe"), printed("pipe --help"));
         assert_eq!(printed("help send-udp"), printed("send-udp --help"));
+        assert_eq!(printed("help relay"), printed("relay --help"));
         assert!(printed("listen -h").len() < printed("listen --help").len());
         assert!(printed("listen --help").contains("Examples:"));
     }
@@ -223,10 +232,10 @@ mod tests {
     #[test]
     fn only_what_works_is_shown() {
         let help = printed("help");
-        for now in ["listen", "connect", "pipe", "send-udp"] {
+        for now in ["listen", "connect", "pipe", "send-udp", "relay"] {
             assert!(help.contains(now), "{now}");
         }
-        for later in ["relay", "bench", "tls"] {
+        for later in ["bench", "tls"] {
             assert!(!help.contains(later), "{later}");
         }
     }
@@ -234,7 +243,8 @@ mod tests {
     #[test]
     fn every_flag_is_explained() {
         let subcommands = [listen::Args::command(), connect::Args::command(), pipe::Args::command()];
-        for command in subcommands.into_iter().chain([Cli::command(), send_udp::Args::command()]) {
+        let others = [Cli::command(), send_udp::Args::command(), relay::Args::command()];
+        for command in subcommands.into_iter().chain(others) {
             for arg in command.get_arguments() {
                 let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
                 // the derive macro takes the last full stop away
@@ -245,8 +255,8 @@ mod tests {
 
     #[test]
     fn help_fits_100_columns() {
-        let long = ["help", "help listen", "help connect", "help pipe", "help send-udp"];
-        for line in long.into_iter().chain(["listen -h", "connect -h", "pipe -h", "send-udp -h"]) {
+        let long = ["help", "help listen", "help connect", "help pipe", "help send-udp", "help relay"];
+        for line in long.into_iter().chain(["listen -h", "connect -h", "pipe -h", "send-udp -h", "relay -h"]) {
             let text = printed(line);
             assert!(!text.contains('\x1b'));
             assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");

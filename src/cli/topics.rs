@@ -22,6 +22,7 @@ pub(super) fn names() -> Choice<&'static str> {
         ("connect", "connect", ""),
         ("pipe", "pipe", ""),
         ("send-udp", "send-udp", ""),
+        ("relay", "relay", ""),
         ("endpoints", "endpoints", ""),
         ("exit", "exit", ""),
         ("eof", "eof", ""),

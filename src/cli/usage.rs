@@ -184,11 +184,11 @@ mod tests {
             ),
             (
                 "help nothing",
-                "cannot understand 'nothing': must be one of listen, connect, pipe, send-udp, endpoints, exit, eof, units\n  try: haul help",
+                "cannot understand 'nothing': must be one of listen, connect, pipe, send-udp, relay, endpoints, exit, eof, units\n  try: haul help",
             ),
             (
                 "help listen -- cat",
-                "cannot use a program behind --: listen and connect take one, and come first\n  try: haul help",
+                "cannot use a program behind --: listen, connect and relay take one, and come first\n  try: haul help",
             ),
             ("listen -m 0 1", "cannot understand '0' for -m: at least 1 is needed\n  try: haul help listen"),
             (
@@ -219,8 +219,9 @@ mod tests {
 
     #[test]
     fn flags_of_later_versions_do_not_exist_yet() {
-        let later = ["-x", "-i", "--tls", "--proxy-send"];
-        for (subcommand, others) in [("listen", &["-z", "--wait"][..]), ("connect", &["-k", "-m", "--then", "--seq"])] {
+        let later = ["-x", "-i", "--tls"];
+        let of_listen = &["-z", "--wait", "--proxy-send"][..];
+        for (subcommand, others) in [("listen", of_listen), ("connect", &["-k", "-m", "--then", "--seq"])] {
             for flag in later.iter().chain(others) {
                 let text = complaint(&format!("{subcommand} {flag} a 1"));
                 assert!(text.starts_with(&format!("cannot understand '{flag}': no such option")), "{text}");

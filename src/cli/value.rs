@@ -10,8 +10,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
 use crate::escape::{Escaped, unescape};
-use crate::plan::EventSink;
 use crate::plan::address::{BadAddress, Host, Options};
+use crate::plan::{EventSink, ProxyVersion};
 use crate::units::{BadQuantity, Rate, Size, Span};
 
 /// A flag's value, parsed by a function.
@@ -25,6 +25,10 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for Value<T> {
         (self.0)(value).map_err(|fault| complaint(arg, value, fault))
     }
 }
+
+/// `--proxy-send`.
+pub(super) const PROXY: Choice<ProxyVersion> =
+    Choice(&[("v1", ProxyVersion::V1, "a line of text"), ("v2", ProxyVersion::V2, "binary, also for Unix sockets")]);
 
 /// A flag's value out of a fixed set, each with a word of help.
 #[derive(Clone)]
@@ -76,7 +80,7 @@ pub(super) fn fault(cause: impl Into<String>) -> BadAddress {
     BadAddress { cause: cause.into(), hint: None }
 }
 
-fn units<T: FromStr<Err = BadQuantity>>(value: &OsStr) -> Result<T, BadAddress> {
+pub(super) fn units<T: FromStr<Err = BadQuantity>>(value: &OsStr) -> Result<T, BadAddress> {
     let text = value.to_str().ok_or_else(|| fault("it is not UTF-8"))?;
     if text.starts_with('-') {
         return Err(fault("it must not be negative"));
@@ -153,7 +157,7 @@ pub(super) fn ready_fd() -> Value<i32> {
     })
 }
 
-fn number<T: FromStr>(value: &OsStr) -> Option<T> {
+pub(super) fn number<T: FromStr>(value: &OsStr) -> Option<T> {
     // "+80" parses as a number, but nobody means it
     value.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }

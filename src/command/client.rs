@@ -18,8 +18,14 @@ pub(super) struct Client {
     opened: Option<Opened>,
     link: Option<Box<Link>>,
     joint: Rc<Joint>,
-    closing: Rc<Cell<Option<Closing>>>,
+    leaving: Leaving,
     number: u64,
+}
+
+/// One connection's part in the end of its server.
+pub(super) struct Leaving {
+    /// Tells when the server winds up.
+    closing: Rc<Cell<Option<Closing>>>,
     /// The session was told to end.
     stopped: bool,
     /// Its program was told to end, too.
@@ -37,20 +43,35 @@ pub(super) enum Closing {
 
 /// How a session ends that the server ended.
 pub(super) fn stopped() -> Ended {
-    Ended::Failed(Error::begun("session cut short", Cause::Said("haul was asked to end".into())))
+    Ended::Failed(cut_short())
+}
+
+/// The same as an error.
+pub(super) fn cut_short() -> Error {
+    Error::begun("session cut short", Cause::Said("haul was asked to end".into()))
 }
 
 impl Client {
     /// A connection to be joined in its first turn; `closing` tells when the server winds up.
     pub(super) fn new(opened: Opened, joint: Rc<Joint>, closing: Rc<Cell<Option<Closing>>>, number: u64) -> Self {
-        Client { opened: Some(opened), link: None, joint, closing, number, stopped: false, hurried: false }
+        Client { opened: Some(opened), link: None, joint, leaving: Leaving::new(closing), number }
+    }
+}
+
+impl Leaving {
+    /// `closing` tells when the server winds up.
+    pub(super) fn new(closing: Rc<Cell<Option<Closing>>>) -> Self {
+        Leaving { closing, stopped: false, hurried: false }
+    }
+
+    /// How the server ends, once it does.
+    pub(super) fn asked(&self) -> Option<Closing> {
+        self.closing.get()
     }
 
     /// The server winds up; gives when to look again, while the grace is not over.
-    fn heed_closing(&mut self, now: Instant) -> Option<Instant> {
-        let closing = self.closing.get()?;
-        let link = self.link.as_mut()?;
-        let until = match closing {
+    pub(super) fn heed(&mut self, link: &mut Link, now: Instant) -> Option<Instant> {
+        let until = match self.closing.get()? {
             Closing::Until(until) => until,
             Closing::Now => {
                 link.kill(stopped(), now);
@@ -85,10 +106,10 @@ impl Task for Client {
     }
 
     fn turn(&mut self, turn: &mut Turn) -> Park {
-        let until = self.heed_closing(turn.now());
         let Some(link) = &mut self.link else {
             return Park::Done(Outcome::nothing_moved(Ended::Clean));
         };
+        let until = self.leaving.heed(link, turn.now());
         let park = link.turn(turn);
         if let (Some(until), Park::Wait) = (until, &park) {
             turn.deadline_at_most(until);

@@ -51,15 +51,32 @@ impl Copier {
 
     /// A tap for one session: on both directions for a dump, else on what is received.
     pub(super) fn tap(&self, session: u64) -> Tap {
-        let recorder = Recorder {
+        Tap::new(self.recorder(session), [self.plan.hex, true])
+    }
+
+    /// A tap that copies each direction of one session to a file of its own: 0 to the peer, 1 from it.
+    ///
+    /// # Errors
+    /// One of the files cannot be opened for writing.
+    pub(super) fn both_ways(plans: [plan::Copy; 2], tell: &Rc<dyn Observer>) -> Result<Tap, Error> {
+        let [to, from] = plans.map(|plan| {
+            let sink = open(&plan.path)?;
+            let tell = Rc::clone(tell);
+            let target = Target { path: plan.path.clone(), sink, text: Vec::new(), cut: false, told: false, tell };
+            Ok(Copier { target: Rc::new(RefCell::new(target)), plan, crlf: false, many: false }.recorder(0))
+        });
+        Ok(Tap::new(Apart([to?, from?]), [true, true]))
+    }
+
+    fn recorder(&self, session: u64) -> Recorder {
+        Recorder {
             target: Rc::clone(&self.target),
             hex: self.plan.hex,
             timestamps: self.plan.timestamps,
             session: self.many.then_some(session),
             offsets: [0, 0],
             crlf: self.crlf.then(Crlf::new),
-        };
-        Tap::new(recorder, [self.plan.hex, true])
+        }
     }
 
     /// Lets out what is queued, at most for `wait`; false if the copy is not complete, which is told by then.
@@ -213,6 +230,15 @@ impl Watch for Recorder {
             (head, bytes)
         });
         target.dump(lines);
+    }
+}
+
+/// A recorder for each direction.
+struct Apart([Recorder; 2]);
+
+impl Watch for Apart {
+    fn seen(&mut self, direction: usize, bytes: &[u8]) {
+        self.0[direction].seen(direction, bytes);
     }
 }
 

@@ -18,6 +18,7 @@ use super::joint::{Joint, far_end, layers};
 use super::link::Link;
 use super::patience::Patience;
 use super::printer::Printer;
+use super::proxy::introduce_ourselves;
 use super::reporting::Reporting;
 use super::talk::{Act, Feed, Limits, Talk, Talked, script};
 use crate::endpoint::open::Opened;
@@ -27,7 +28,7 @@ use crate::error::{Error, Op};
 use crate::escape::Escaped;
 use crate::event::{Event, Observer};
 use crate::outcome::{Ended, ExitStatus, Outcome};
-use crate::plan::{AfterPeerEof, Connect, DEFAULT_GRACE, Flow, Local, Step, Transfer};
+use crate::plan::{AfterPeerEof, Connect, DEFAULT_GRACE, Flow, Local, ProxyVersion, Step, Transfer};
 use crate::reactor::{Park, Task, Turn};
 use crate::report::summary::reason;
 use crate::report::{Console, Observers, Summary};
@@ -54,6 +55,7 @@ pub(super) fn dialogue(plan: &Connect, reporting: &Reporting) -> Result<Box<dyn 
         printer: Printer::open()?.synced(plan.transfer.fsync),
         feed: if feeds { feed(&plan.transfer)? } else { None },
         transfer: plan.transfer.clone(),
+        proxy_send: plan.proxy_send,
         expect_timeout: plan.expect_timeout,
         observer,
         tap: reporting.copier().map(|copier| copier.tap(1)),
@@ -92,6 +94,7 @@ struct Dialogue {
     printer: Printer,
     feed: Option<Feed>,
     transfer: Transfer,
+    proxy_send: Option<ProxyVersion>,
     expect_timeout: Option<Duration>,
     observer: Rc<dyn Observer>,
     /// Who looks at what is said.
@@ -119,10 +122,11 @@ impl Dialogue {
     /// Waits for the connection.
     fn open(&mut self, turn: &mut Turn) -> Result<(), Ended> {
         let Stage::Opening(approach, acts) = &mut self.stage else { return Ok(()) };
-        let Some(opened) = approach.turn(turn).map_err(Ended::Failed)? else {
+        let Some(mut opened) = approach.turn(turn).map_err(Ended::Failed)? else {
             turn.deadline(approach.deadline());
             return Ok(());
         };
+        introduce_ourselves(&mut opened, self.proxy_send).map_err(Ended::Failed)?;
         let acts = std::mem::take(acts);
         let Opened { protocol, peer, local, .. } = &opened;
         let (protocol, peer, local) = (*protocol, peer.clone(), local.clone());
@@ -179,7 +183,7 @@ impl Dialogue {
         let joint = Joint::new(transfer, Local::Stdio, DEFAULT_GRACE, deaf);
         let context = Context {
             number: 1,
-            policy: joint.policy(),
+            policy: joint.policy().into(),
             pools: Rc::clone(&joint.pools),
             meter: Arc::clone(&joint.meter),
             observer: Rc::clone(&joint.observer),

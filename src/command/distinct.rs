@@ -11,6 +11,7 @@ use crate::plan::address::{Address, Kind};
 use crate::plan::datagram::Payload;
 use crate::plan::pipe::Pipe;
 use crate::plan::policy::is_program;
+use crate::plan::relay::{LogSink, Relay, Target};
 use crate::plan::{Announce, EventSink, Flow, Local, Plan, Report, Transfer};
 use crate::sys::Access;
 
@@ -46,6 +47,7 @@ pub(super) fn check(plan: &Plan) -> Result<(), Error> {
             names.announce(&plan.announce)?;
         }
         Plan::ConnectUdp(plan) => datagrams(&plan.local, plan.stdin, &mut names),
+        Plan::Relay(plan) => relay(plan, &mut names)?,
         Plan::Check(_) => {}
     }
     names.events(report(plan))
@@ -59,6 +61,7 @@ fn report(plan: &Plan) -> &Report {
         Plan::SendUdp(plan) => &plan.report,
         Plan::ListenUdp(plan) => &plan.report,
         Plan::ConnectUdp(plan) => &plan.report,
+        Plan::Relay(plan) => &plan.report,
         Plan::Check(plan) => &plan.report,
     }
 }
@@ -79,6 +82,19 @@ fn pipe(plan: &Pipe, names: &mut Names) -> Result<(), Error> {
         names.report("--hash-file", path)?;
     }
     names.announce(&plan.announce)
+}
+
+fn relay(plan: &Relay, names: &mut Names) -> Result<(), Error> {
+    for target in plan.pairs.iter().flat_map(|pair| &pair.targets) {
+        if let Target::Address(address) = target {
+            names.endpoint(address, !target.is_appended(), target.is_appended());
+        }
+    }
+    match &plan.log {
+        Some(LogSink::File(path)) => names.report("--log", path),
+        Some(LogSink::Stdout) => names.add("--log -".into(), Identity::of_descriptor(1)),
+        None => Ok(()),
+    }
 }
 
 fn local(local: &Local, transfer: &Transfer, names: &mut Names) {

@@ -20,15 +20,21 @@ use crate::layer::crlf::Crlf;
 use crate::layer::stack::Stack;
 use crate::layer::verify::Verify;
 use crate::meter::Meter;
-use crate::plan::{Flow, Local, Transfer};
+use crate::plan::address::Program;
+use crate::plan::faults::Direction;
+use crate::plan::{self, Flow, Local, Transfer};
 use crate::reactor::Turn;
 use crate::session::carrier::Pools;
 use crate::session::end::{End, Side};
+use crate::session::faults::Faults;
 use crate::session::policy::Policy;
+use crate::session::share::{Common, Share};
+use crate::session::tap::Tap;
 use crate::session::{Context, Session};
 use crate::sys;
 
 /// What every link of one command has in common.
+#[derive(Clone)]
 pub(super) struct Joint {
     /// How bytes move and how it ends.
     pub(super) transfer: Transfer,
@@ -45,7 +51,17 @@ pub(super) struct Joint {
     /// How long a program may take between SIGHUP, SIGTERM and SIGKILL.
     pub(super) grace: Duration,
     /// There is one link and no other: nobody waits while it takes a long turn.
-    pub(super) alone: bool,
+    alone: bool,
+    /// Somebody at a terminal may be told what is waited for.
+    hint: bool,
+    /// Longest silence of one direction after the other has ended.
+    half_close: Option<Duration>,
+    /// The rules of each session, where there are many sessions.
+    shared: Option<Rc<Policy>>,
+    /// The rate that all links share.
+    total: Option<Arc<Common>>,
+    /// What goes wrong on purpose, and the seed that decides it.
+    faults: Option<(Rc<plan::faults::Faults>, u64)>,
 }
 
 impl Joint {
@@ -53,7 +69,48 @@ impl Joint {
     pub(super) fn new(transfer: Transfer, local: Local, grace: Duration, observer: Rc<dyn Observer>) -> Self {
         let size = |default| transfer.buffer.map_or(default, |size| size.0 as usize);
         let pools = Pools::new(size(BUFFER), size(PIPE));
-        Joint { transfer, local, pools, meter: Arc::new(Meter::default()), observer, copier: None, grace, alone: true }
+        let hint = local == Local::Stdio && sys::stderr_columns().is_some();
+        Joint {
+            transfer,
+            local,
+            pools,
+            meter: Arc::new(Meter::default()),
+            observer,
+            copier: None,
+            grace,
+            alone: true,
+            hint,
+            half_close: None,
+            shared: None,
+            total: None,
+            faults: None,
+        }
+    }
+
+    /// The same between two peers, for many at once, on one of so many threads.
+    pub(super) fn for_relay(
+        self,
+        half_close: Duration,
+        total: Option<Arc<Common>>,
+        meter: Arc<Meter>,
+        shards: usize,
+    ) -> Self {
+        let size = |default| self.transfer.buffer.map_or(default, |size| size.0 as usize);
+        let long = if self.transfer.buffer.is_some() { 0 } else { PIPE };
+        let pools = Pools::with_some_long(size(BUFFER), size(RELAY_PIPE), long, shards);
+        Joint { pools, meter, alone: false, hint: false, half_close: Some(half_close), total, ..self }
+    }
+
+    /// The same on a bad network, which `seed` decides.
+    pub(super) fn with_faults(self, faults: &plan::faults::Faults, seed: u64) -> Self {
+        Joint { faults: (!faults.is_sound()).then(|| (Rc::new(faults.clone()), seed)), ..self }
+    }
+
+    /// What goes wrong in a session: down to the client, which is the far end, and up from it.
+    fn mischief(&self, number: u64) -> [Option<Faults>; 2] {
+        let Some((faults, seed)) = &self.faults else { return [None, None] };
+        let hold = self.transfer.buffer.unwrap_or(plan::faults::DEFAULT_HOLD).0 as usize;
+        [Direction::Down, Direction::Up].map(|way| Faults::new(faults.way(way), way, *seed, number, hold))
     }
 
     /// The same, with what passes copied.
@@ -64,6 +121,12 @@ impl Joint {
     /// The same, for many links at once.
     pub(super) fn for_many(self) -> Self {
         Joint { alone: false, ..self }
+    }
+
+    /// The same with other rules for how bytes move.
+    pub(super) fn with_transfer(&self, transfer: Transfer) -> Self {
+        let joint = Joint { transfer, ..self.clone() };
+        Joint { shared: Some(joint.policy().into()), ..joint }
     }
 
     /// The rules of each session.
@@ -87,7 +150,7 @@ impl Joint {
             budget: if self.alone { LONG_TURN } else { TURN },
             splice: transfer.splice,
             widen: transfer.splice && transfer.buffer.is_none(),
-            hint: self.local == Local::Stdio && sys::stderr_columns().is_some(),
+            hint: self.hint,
         }
     }
 
@@ -95,7 +158,7 @@ impl Joint {
     pub(super) fn context(&self, number: u64) -> Context {
         Context {
             number,
-            policy: self.policy(),
+            policy: self.shared.clone().unwrap_or_else(|| self.policy().into()),
             pools: Rc::clone(&self.pools),
             meter: Arc::clone(&self.meter),
             observer: Rc::clone(&self.observer),
@@ -105,6 +168,11 @@ impl Joint {
     /// True if bytes from the local side go to the peer.
     pub(super) fn sends(&self) -> bool {
         self.transfer.flow != Flow::ReceiveOnly && self.transfer.stdin
+    }
+
+    /// True if bytes from the peer go to the local side.
+    pub(super) fn receives(&self) -> bool {
+        self.transfer.flow != Flow::SendOnly
     }
 
     /// True if anything goes to the peer, be it only a banner.
@@ -187,27 +255,39 @@ impl Joint {
         number: u64,
     ) -> Result<Link, Error> {
         let near = match (&self.local, stdio) {
-            (Local::Program(program), _) => {
-                let (both, child) = match process::start(program, &variables(&opened)) {
-                    Ok(started) => started,
-                    Err(error) => {
-                        // a FIN would be an empty answer
-                        let _ = opened.transport.close(turn, true);
-                        return Err(error);
-                    }
-                };
-                let name = String::from_utf8_lossy(child.name()).into_owned();
-                End::new(Transport::Descriptors(both), Side::Program(name), None).with_program(child)
-            }
+            (Local::Program(program), _) => match program_end(program, &opened) {
+                Ok(near) => near,
+                Err(error) => {
+                    // a FIN would be an empty answer
+                    let _ = opened.transport.close(turn, true);
+                    return Err(error);
+                }
+            },
             (Local::Stdio, stdio) => self.local_end(stdio.unwrap_or(Transport::Descriptors(Default::default()))),
         };
         let mut opened = opened;
         if self.transfer.fsync {
             opened.transport.sync_before_close();
         }
-        let far = far_end(opened, self.layers(turn.now()));
-        let session = Session::new(near, far, self.context(number), turn.now());
         let tap = self.copier.as_ref().map(|copier| copier.tap(number));
+        self.join_ends(turn, near, far_end(opened, self.layers(turn.now())), number, tap)
+    }
+
+    /// Joins a connection to whatever it is for.
+    ///
+    /// # Errors
+    /// epoll refuses.
+    pub(super) fn join_ends(
+        &self,
+        turn: &mut Turn,
+        near: End,
+        far: End,
+        number: u64,
+        tap: Option<Tap>,
+    ) -> Result<Link, Error> {
+        let session = Session::new(near, far, self.context(number), turn.now());
+        let share = self.total.clone().map(Share::new);
+        let session = session.with_share(share).with_half_close(self.half_close).with_faults(self.mischief(number));
         let mut session = session.with_tap(tap).with_banner(&self.transfer.banner);
         if let Err(error) = session.start(turn) {
             session.kill_programs();
@@ -215,6 +295,16 @@ impl Joint {
         }
         Ok(self.link(session, number))
     }
+}
+
+/// A program that is started for a connection.
+///
+/// # Errors
+/// It cannot be started.
+pub(super) fn program_end(program: &Program, opened: &Opened) -> Result<End, Error> {
+    let (both, child) = process::start(program, &variables(opened))?;
+    let name = String::from_utf8_lossy(child.name()).into_owned();
+    Ok(End::new(Transport::Descriptors(both), Side::Program(name), None).with_program(child))
 }
 
 /// What stands on a connection: line ends that are converted, receipts from the time that they are waited for.
@@ -254,6 +344,10 @@ const BUFFER: usize = 256 * 1024;
 
 /// Bytes in a kernel pipe of ours: what an unprivileged process may have.
 const PIPE: usize = 1 << 20;
+
+/// The same between peers, but for the first few: many are leased when many sinks are slow, and all together have a
+/// limit.
+const RELAY_PIPE: usize = 256 * 1024;
 
 /// Bytes at each seam of a layer: what one call of a layer that copies moves.
 const LAYER_BUFFER: usize = 16 * 1024;

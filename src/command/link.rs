@@ -20,7 +20,7 @@ pub(super) struct Link {
     grace: Duration,
     observer: Rc<dyn Observer>,
     /// How the session ended, once it has.
-    outcome: Option<Outcome>,
+    outcome: Option<Box<Outcome>>,
     reaping: Vec<Reaping>,
     /// The worst status of its programs.
     status: u8,
@@ -120,7 +120,7 @@ impl Link {
             let mut reaping = Reaping::new(child, self.grace);
             reaping.unjudged = unjudged;
             if let Err(error) = reaping.watch(turn) {
-                let reason = Error::new(Op::Start, reaping.child.name(), error).line();
+                let reason = Error::new(Op::Start, reaping.name(), error).line();
                 self.observer.observe(&Event::Error { session: Some(self.number), reason });
             }
             if !ended_well || !self.patient || reaping.unjudged {
@@ -131,7 +131,7 @@ impl Link {
         let [bytes_out, bytes_in] = outcome.bytes;
         let (elapsed, reason, session) = (outcome.elapsed, reason(&outcome.ended), self.number);
         self.observer.observe(&Event::Closed { session, bytes_in, bytes_out, elapsed, reason });
-        self.outcome = Some(outcome);
+        self.outcome = Some(Box::new(outcome));
     }
 
     /// Waits for programs; a clean end becomes their status.
@@ -143,7 +143,7 @@ impl Link {
                     if !reaping.unjudged {
                         self.status = self.status.max(status);
                     }
-                    let name = String::from_utf8_lossy(reaping.child.name()).into_owned();
+                    let name = String::from_utf8_lossy(reaping.name()).into_owned();
                     let text = format!("session {}: {name} exited with status {status}", self.number);
                     self.observer.observe(&Event::Note { verbosity: 1, text });
                 }
@@ -155,7 +155,7 @@ impl Link {
             turn.deadline(soonest(self.reaping.iter().map(Reaping::deadline)));
             return Park::Wait;
         }
-        match self.outcome.take() {
+        match self.outcome.take().map(|outcome| *outcome) {
             Some(outcome @ Outcome { ended: Ended::Clean, .. }) if self.status != 0 => {
                 Park::Done(Outcome { ended: Ended::Program(self.status), ..outcome })
             }

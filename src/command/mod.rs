@@ -25,7 +25,9 @@ mod pipe;
 mod printer;
 mod probe;
 mod progress;
+mod proxy;
 mod reaping;
+mod relay;
 mod reporting;
 mod send_udp;
 mod serve;
@@ -103,6 +105,11 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
             let reporting = reporting.with_payload(&plan.report, written);
             let task = pipe::pipe(&plan, &reporting);
             drive(task, reporting)
+        }
+        Plan::Relay(plan) => {
+            let free_port = plan.pairs.iter().any(|pair| pair.at.asks_for_free_port());
+            let reporting = Reporting::open(&plan.report, free_port)?.with_log(relay::open_log(&plan)?);
+            drive(relay::relay(*plan, &reporting), reporting)
         }
     }
 }

@@ -160,7 +160,7 @@ impl Piping {
     fn pair(&mut self, turn: &mut Turn, source: End) -> Result<Link, Error> {
         let sink = self.entries[1].take().map(|sink| self.end(sink, turn.now()));
         let sink = sink.unwrap_or_else(|| self.joint.local_end(Transport::Descriptors(Descriptors::default())));
-        let context = Context { policy: self.policy(), ..self.joint.context(1) };
+        let context = Context { policy: self.policy().into(), ..self.joint.context(1) };
         let session = Session::new(source, sink, context, turn.now());
         let mut session = session.with_tap(self.inspection.as_ref().map(Inspection::tap));
         if let Err(error) = session.start(turn) {

@@ -9,7 +9,7 @@ use crate::reactor::Turn;
 
 /// A child that is waited for, and the ladder of signals that ends it.
 pub(super) struct Reaping {
-    pub(super) child: Child,
+    child: Child,
     /// The next rung, and when.
     next: Option<(Instant, i32)>,
     grace: Duration,
@@ -21,6 +21,11 @@ impl Reaping {
     /// A child that may take its time.
     pub(super) fn new(child: Child, grace: Duration) -> Self {
         Reaping { child, next: None, grace, unjudged: false }
+    }
+
+    /// What the program is called.
+    pub(super) fn name(&self) -> &[u8] {
+        self.child.name()
     }
 
     /// Asks for a turn when it ends.

@@ -3,7 +3,9 @@
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::copy::Copier;
@@ -13,17 +15,18 @@ use crate::event::{Event, Observer};
 use crate::outcome::{Ended, ExitStatus, Outcome};
 use crate::plan::{EventSink, Progress, Report, Transfer};
 use crate::report::progress::panic_guard;
-use crate::report::{Console, EventWriter, Observers, Outlet, ProgressView, Show, Style};
+use crate::report::{Console, EventWriter, Loss, Observers, Outlet, ProgressView, Show, Style};
 use crate::sys;
 
 /// The observers of one run.
 pub(super) struct Reporting {
     console: Console,
     events: Option<EventWriter>,
-    observers: Rc<Observers>,
+    observers: Arc<Observers>,
     stderr: Outlet,
     progress: Option<fn() -> Style>,
     copier: Option<Copier>,
+    log: Option<Outlet>,
 }
 
 impl Reporting {
@@ -41,7 +44,7 @@ impl Reporting {
         if let Some(events) = &events {
             observers = observers.with(events.clone());
         }
-        let observers = Rc::new(observers);
+        let observers = Arc::new(observers);
         for advice in &report.advice {
             observers.observe(&Event::Note { verbosity: 1, text: advice.to_string() });
         }
@@ -49,7 +52,7 @@ impl Reporting {
         if progress.is_some() {
             panic_guard(&stderr);
         }
-        Ok(Reporting { console, events, observers, stderr, progress, copier: None })
+        Ok(Reporting { console, events, observers, stderr, progress, copier: None, log: None })
     }
 
     /// The same, where payload may go to standard output: a terminal that shows it has no place for a bar, unless that
@@ -70,6 +73,17 @@ impl Reporting {
         Ok(self)
     }
 
+    /// The same, with a line for each session written to `log`.
+    pub(super) fn with_log(mut self, log: Option<Outlet>) -> Self {
+        self.log = log;
+        self
+    }
+
+    /// Where the lines about sessions go, if anywhere.
+    pub(super) fn log(&self) -> Option<Outlet> {
+        self.log.clone()
+    }
+
     /// Who copies what passes, if anybody does.
     pub(super) fn copier(&self) -> Option<Copier> {
         self.copier.clone()
@@ -77,7 +91,12 @@ impl Reporting {
 
     /// Everybody who listens.
     pub(super) fn observers(&self) -> Rc<dyn Observer> {
-        Rc::clone(&self.observers) as Rc<dyn Observer>
+        Rc::new(Everybody(self.shared_observers()))
+    }
+
+    /// The same for other threads.
+    pub(super) fn shared_observers(&self) -> Arc<Observers> {
+        Arc::clone(&self.observers)
     }
 
     /// The console, for totals that a signal asks for.
@@ -92,8 +111,7 @@ impl Reporting {
     }
 
     /// Lets everything out, and gives the outcome of it all: a success that lost a part of its copy or of its events is
-    /// none. What standard error loses has nowhere to be told, but a
-    /// result that was to stand there is missed.
+    /// none. What standard error loses has nowhere to be told, but a result that was to stand there is missed.
     pub(super) fn finish(self, mut outcome: anyhow::Result<Outcome>) -> anyhow::Result<Outcome> {
         let reason = match &outcome {
             Err(error) => Some(error.downcast_ref::<Error>().map_or_else(|| format!("{error:#}"), Error::line)),
@@ -111,6 +129,7 @@ impl Reporting {
         {
             outcome.ended = Ended::Told(ExitStatus::LocalIo);
         }
+        let logged = self.log.map_or_else(Loss::default, |log| log.finish(FINISH, log_gap));
         let told = match self.console.finish(FINISH) {
             Ok(_) if self.console.has_result() && sys::was_closed_at_start(2) => {
                 Err(Cause::Said("it is closed".into()))
@@ -127,10 +146,22 @@ impl Reporting {
             }
             outcome.ended = Ended::Told(ExitStatus::LocalIo);
         }
+        if let (Some(error), Ok(_)) = (logged.failure, &outcome) {
+            return Err(Error::new(Op::Write, "the log", error).into());
+        }
         match self.events.and_then(|events| events.finish(FINISH).failure) {
             Some(error) if outcome.is_ok() => Err(Error::new(Op::Write, "the events", error).into()),
             _ => outcome,
         }
+    }
+}
+
+/// A line of a log that stands for those that its reader was too slow for; empty if there are none.
+pub(super) fn log_gap(dropped: u64) -> Vec<u8> {
+    match dropped {
+        0 => Vec::new(),
+        1 => b"# 1 line is missing here: the log was not read fast enough\n".to_vec(),
+        _ => format!("# {dropped} lines are missing here: the log was not read fast enough\n").into_bytes(),
     }
 }
 
@@ -140,15 +171,30 @@ fn open_events(sink: &EventSink) -> Result<EventWriter, Error> {
             let fd = sys::adopt(*number).map_err(|error| Error::new(Op::Open, format!("fd:{number}"), error))?;
             Outlet::new(std::fs::File::from(fd))
         }
-        EventSink::File(path) => match late::fifo(path) {
-            Some(outlet) => outlet,
-            None => {
-                let file = OpenOptions::new().append(true).create(true).custom_flags(libc::O_NOCTTY).open(path);
-                Outlet::new(file.map_err(|error| Error::new(Op::Open, path.as_os_str().as_encoded_bytes(), error))?)
-            }
-        },
+        EventSink::File(path) => appended(path)?,
     };
     Ok(EventWriter::new(outlet))
+}
+
+/// Observers that threads share.
+pub(super) struct Everybody(pub(super) Arc<Observers>);
+
+impl Observer for Everybody {
+    fn observe(&self, event: &Event) {
+        self.0.observe(event);
+    }
+}
+
+/// Lines at the end of a file, or into a FIFO.
+///
+/// # Errors
+/// It cannot be opened for writing.
+pub(super) fn appended(path: &Path) -> Result<Outlet, Error> {
+    if let Some(outlet) = late::fifo(path) {
+        return Ok(outlet);
+    }
+    let file = OpenOptions::new().append(true).create(true).custom_flags(libc::O_NOCTTY).open(path);
+    Ok(Outlet::new(file.map_err(|error| Error::new(Op::Open, path.as_os_str().as_encoded_bytes(), error))?))
 }
 
 fn style(progress: Progress) -> Option<fn() -> Style> {

@@ -12,6 +12,7 @@ use super::joint::Joint;
 use super::link::Link;
 use super::patience::Patience;
 use super::progress::Ticker;
+use super::proxy::introduce_ourselves;
 use super::reporting::Reporting;
 use crate::endpoint::accept::{Accepted, Acceptor};
 use crate::endpoint::access::Access;
@@ -22,7 +23,7 @@ use crate::error::{Cause, Error, Op};
 use crate::event::{Event, Observer};
 use crate::outcome::{Ended, Outcome};
 use crate::plan::address::{Address, Kind};
-use crate::plan::{Connect, DEFAULT_GRACE, Flow, Listen, Local, Transfer, policy, serving};
+use crate::plan::{Connect, DEFAULT_GRACE, Flow, Listen, Local, ProxyVersion, Transfer, policy, serving};
 use crate::reactor::{Park, Task, Turn};
 use crate::report::{Console, ProgressView, Summary};
 
@@ -47,6 +48,7 @@ pub(super) fn connect(plan: &Connect, reporting: &Reporting) -> Result<Box<dyn T
     let joint = Joint::new(transfer, plan.local.clone(), DEFAULT_GRACE, reporting.observers());
     let joint = joint.with_copier(reporting.copier());
     let mut bridge = Bridge::new(&plan.to, joint, reporting)?;
+    bridge.proxy_send = plan.proxy_send;
     let patience = Patience::new(plan.wait, plan.connect_timeout);
     bridge.stage = Stage::Opening(bridge.approach(&plan.to, patience)?);
     Ok(Box::new(bridge))
@@ -126,6 +128,8 @@ struct Bridge {
     opened_by: Option<Instant>,
     /// Who may connect.
     access: Access,
+    /// What the connection begins with.
+    proxy_send: Option<ProxyVersion>,
     stdio: Option<Transport>,
     console: Console,
     progress: Option<ProgressView>,
@@ -164,6 +168,7 @@ impl Bridge {
             limit: None,
             opened_by: None,
             access: Access::default(),
+            proxy_send: None,
             stdio,
             console: reporting.console(),
             progress: reporting.progress(size),
@@ -240,7 +245,8 @@ impl Bridge {
     }
 
     /// Joins the two ends.
-    fn begin(&mut self, turn: &mut Turn, opened: Opened, listened: bool) -> Result<(), Error> {
+    fn begin(&mut self, turn: &mut Turn, mut opened: Opened, listened: bool) -> Result<(), Error> {
+        introduce_ourselves(&mut opened, self.proxy_send)?;
         let (protocol, peer, local) = (opened.protocol, opened.peer.clone(), opened.local.clone());
         let session = 1;
         self.joint.observer.observe(&match listened {

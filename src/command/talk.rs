@@ -222,7 +222,7 @@ impl Talk {
         }
         let over = match run.stop {
             Stop::Blocked | Stop::Spent => false,
-            Stop::Ended => true,
+            Stop::Ended | Stop::Reset(_) => true,
             Stop::SourceFailed(Fault::Io(error)) => return Err(Error::new(Op::Read, "standard input", error)),
             // what it said before is searched: it may have been enough
             Stop::SinkFailed(Fault::Io(_)) => true,

@@ -96,6 +96,13 @@ impl Dial {
         Dial { object, resolved, options: address.options.clone(), state }
     }
 
+    /// Prepares to connect to a TCP address whose name somebody else has looked up.
+    pub fn among(address: &Address, addresses: Vec<SocketAddr>) -> Self {
+        let object = printed::object(address, "localhost");
+        let state = racing(addresses, &address.options).unwrap_or_else(State::Refused);
+        Dial { object, resolved: true, options: address.options.clone(), state }
+    }
+
     /// Races over addresses that are known already; `object` is what error messages call them together.
     pub fn to(object: &str, addresses: &[SocketAddr], options: &Options) -> Self {
         let race = Race { waiting: candidates(addresses.to_vec(), &[], options), ..Race::default() };
@@ -299,11 +306,22 @@ impl Race {
 }
 
 fn resolving(at: &HostPort, options: &Options) -> Result<State, NoAddress> {
+    let target = Lookup::new(at, options)?;
+    Ok(State::Resolving { target, source: source(options)?, found: Found::default() })
+}
+
+fn racing(addresses: Vec<SocketAddr>, options: &Options) -> Result<State, NoAddress> {
+    let target = Lookup::known(addresses);
+    Ok(State::Resolving { target, source: source(options)?, found: Found::default() })
+}
+
+/// The look-up of our side's address, where one is given.
+fn source(options: &Options) -> Result<Option<Lookup>, NoAddress> {
     let source = options.source.as_ref().map(|host| {
         let at = HostPort { host: host.clone(), port: options.source_port.unwrap_or(0) };
         Lookup::new(&at, options)
     });
-    Ok(State::Resolving { target: Lookup::new(at, options)?, source: source.transpose()?, found: Found::default() })
+    source.transpose()
 }
 
 fn unix(name: &UnixName, kind: UnixSocket) -> Result<State, NoAddress> {

@@ -138,6 +138,13 @@ impl Transport {
         })
     }
 
+    /// Over TCP, what one write gives is sent at once, in a segment of its own.
+    pub fn send_apart(&mut self) {
+        if let Transport::Socket(socket) = self {
+            socket.send_apart();
+        }
+    }
+
     /// Drops received bytes without looking at them, at most `most`. `Ok(0)` is end of file.
     ///
     /// # Errors

@@ -77,6 +77,8 @@ pub struct Opened {
 #[derive(Debug)]
 enum State {
     New,
+    /// To be dialled by this.
+    Prepared(Box<Dial>),
     Dialling(Box<Dial>),
     Awaiting(Fifo),
     Ready(Box<Opened>),
@@ -95,6 +97,11 @@ impl Opening {
         }
     }
 
+    /// The same for a dial that was prepared elsewhere.
+    pub fn dialling(address: &Address, dial: Dial) -> Self {
+        Opening { address: address.clone(), reads: true, writes: true, state: State::Prepared(Box::new(dial)) }
+    }
+
     /// The same for an address to be waited at; `None` if connections are accepted there.
     ///
     /// # Errors
@@ -111,11 +118,14 @@ impl Opening {
     /// # Errors
     /// What can be told at once: a file that is missing, an option that is refused, a kind that cannot be opened.
     pub fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
-        self.state = self.begin()?;
+        self.state = match std::mem::replace(&mut self.state, State::Over) {
+            State::Prepared(dial) => State::Dialling(dial),
+            _ => self.begin()?,
+        };
         match &mut self.state {
             State::Dialling(dial) => dial.start(turn),
             State::Awaiting(fifo) => fifo.start(turn),
-            State::New | State::Ready(_) | State::Over => Ok(()),
+            State::New | State::Prepared(_) | State::Ready(_) | State::Over => Ok(()),
         }
     }
 
@@ -134,7 +144,7 @@ impl Opening {
                 State::Ready(opened) => Some(*opened),
                 _ => None,
             },
-            State::New | State::Over => None,
+            State::New | State::Prepared(_) | State::Over => None,
         };
         if opened.is_some() {
             self.state = State::Over;

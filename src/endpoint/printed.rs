@@ -29,6 +29,16 @@ pub fn name(address: &SockAddr) -> String {
 /// A socket without a name.
 pub const UNNAMED: &str = "unnamed";
 
+/// A Unix socket's name as raw bytes: a path, a 0 and an abstract name, or nothing.
+pub fn unix(name: &[u8]) -> String {
+    match name {
+        [] => UNNAMED.to_string(),
+        name => {
+            SockAddr::unix(std::ffi::OsStr::from_bytes(name)).map_or_else(|_| UNNAMED.to_string(), |at| self::name(&at))
+        }
+    }
+}
+
 /// An internet address, with the interface's name as its scope.
 pub fn inet(address: &SocketAddr) -> String {
     match unmapped(*address) {

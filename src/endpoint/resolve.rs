@@ -82,6 +82,11 @@ impl Lookup {
         Ok(Lookup { port: at.port, family, state })
     }
 
+    /// What somebody else has looked up.
+    pub fn known(addresses: Vec<SocketAddr>) -> Self {
+        Lookup { port: 0, family: None, state: State::Known(addresses) }
+    }
+
     /// Asks, if there is something to ask.
     ///
     /// # Errors

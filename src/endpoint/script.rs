@@ -37,6 +37,8 @@ pub(crate) enum Write {
 pub(crate) struct Seen {
     /// Everything that was written.
     pub(crate) written: Vec<u8>,
+    /// The most bytes that one write took.
+    pub(crate) largest: usize,
     /// How many bytes were read.
     pub(crate) read: usize,
     /// How often the end of file was passed on.
@@ -66,6 +68,7 @@ pub(crate) struct Seen {
 impl Seen {
     fn take(&mut self, bytes: &[u8]) {
         self.written.extend(bytes);
+        self.largest = self.largest.max(bytes.len());
         self.late += if self.ends > 0 { bytes.len() } else { 0 };
         self.unsent += if self.holds { bytes.len() } else { 0 };
     }

@@ -1,12 +1,12 @@
 //! A connected stream or seqpacket socket: one descriptor, both directions.
 
 use std::io;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{SockAddr, SockRef, TcpKeepalive};
 
 use super::records::{self, Records};
 use super::{Transport, retry_interrupted};
@@ -31,10 +31,32 @@ pub struct Socket {
     family: Family,
     /// False for a description that another process shares: then splice would sleep in it.
     private: bool,
+    /// What one write gives does not share a segment with the next.
+    apart: bool,
     /// `Some` where reads and writes are records.
     records: Option<Box<Records>>,
     /// `None` before `start` and after `close`.
     slot: Option<Slot>,
+}
+
+/// What one side of a connection is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// An address and a port.
+    Inet(SocketAddr),
+    /// A path, or a 0 and an abstract name; empty for a socket without one.
+    Unix(Vec<u8>),
+}
+
+impl Name {
+    fn of(address: &SockAddr) -> Self {
+        match (address.as_socket(), address.as_pathname(), address.as_abstract_namespace()) {
+            (Some(address), ..) => Name::Inet(address),
+            (_, Some(path), _) => Name::Unix(path.as_os_str().as_encoded_bytes().to_vec()),
+            (_, _, Some(name)) => Name::Unix([b"\0", name].concat()),
+            _ => Name::Unix(Vec::new()),
+        }
+    }
 }
 
 impl Transport {
@@ -65,7 +87,7 @@ impl Socket {
 
     fn new(fd: OwnedFd, family: Family, private: bool) -> Self {
         let records = (family == Family::Seqpacket).then(|| Box::new(Records::new()));
-        Socket { fd, family, private, records, slot: None }
+        Socket { fd, family, private, apart: false, records, slot: None }
     }
 
     /// Its kind.
@@ -140,6 +162,45 @@ impl Socket {
         }
     }
 
+    /// Looks at what was received and leaves it there. `Ok(0)` is end of file.
+    ///
+    /// # Errors
+    /// As [`Socket::read`].
+    pub fn peek(&self, turn: &mut Turn, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.can_read(turn) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = sys::peek(self.fd.as_fd(), buffer);
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            self.read_would_block(turn);
+        }
+        result
+    }
+
+    /// The first bytes of a fresh connection, of which the kernel takes some thousand at once.
+    ///
+    /// # Errors
+    /// What send(2) says.
+    pub fn send_first(&self, bytes: &[u8]) -> io::Result<usize> {
+        sys::send(self.fd.as_fd(), bytes)
+    }
+
+    /// The names of the peer and of our side.
+    ///
+    /// # Errors
+    /// ENOTCONN where the peer is gone already.
+    pub fn ends(&self) -> io::Result<[Name; 2]> {
+        let socket = SockRef::from(&self.fd);
+        Ok([socket.peer_addr()?, socket.local_addr()?].map(|address| Name::of(&address)))
+    }
+
+    /// Takes it out of the reactor again, for another task or thread.
+    pub fn stop(&mut self, turn: &mut Turn) {
+        if let Some(slot) = self.slot.take() {
+            turn.deregister(&mut SourceFd(&self.fd.as_raw_fd()), slot);
+        }
+    }
+
     /// One send.
     ///
     /// # Errors
@@ -149,6 +210,7 @@ impl Socket {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let result = match &mut self.records {
+            None if self.apart => sys::send_apart(self.fd.as_fd(), bytes),
             None => sys::send(self.fd.as_fd(), bytes),
             Some(records) => records.write(self.fd.as_fd(), bytes),
         };
@@ -172,6 +234,15 @@ impl Socket {
             self.write_would_block(turn);
         }
         result
+    }
+
+    /// From now on what one write gives is sent at once, in a segment of its own; other sockets have no segments. Where
+    /// that cannot be set the connection goes on.
+    pub fn send_apart(&mut self) {
+        if self.family == Family::Tcp {
+            self.apart = true;
+            let _ = SockRef::from(&self.fd).set_tcp_nodelay(true);
+        }
     }
 
     /// Drops received bytes in the kernel. `Ok(0)` is end of file.

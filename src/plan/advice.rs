@@ -5,7 +5,7 @@ use std::fmt;
 use super::address::{Address, Family, Host, HostPort, Kind, Options, UnixSocket};
 use super::datagram::{ConnectUdp, ListenUdp, SendUdp};
 use super::{AfterPeerEof, Check, Connect, EventSink, Flow, Listen, Local, Plan, Transfer};
-use super::{datagram, dialogue, pipe, policy, proof, role, serving};
+use super::{datagram, dialogue, pipe, policy, proof, relay, role, serving};
 use crate::error::{Error, Op};
 
 /// One sentence on a request that is legal but odd, and what to do instead.
@@ -47,6 +47,7 @@ pub fn settle(plan: &mut Plan, flags: &Options) -> Result<(), Error> {
         Plan::SendUdp(plan) => send_udp(plan, flags),
         Plan::ListenUdp(plan) => listen_udp(plan, flags),
         Plan::ConnectUdp(plan) => connect_udp(plan, flags),
+        Plan::Relay(plan) => relay::settle(plan, flags),
     }
 }
 
@@ -85,6 +86,7 @@ fn connect(plan: &mut Connect, flags: &Options) -> Result<(), Error> {
         odd.push(advice(&format!("--wait changes nothing for {}", plan.to), "the command without it"));
     }
     role::connect(plan)?;
+    relay::is_introduced(&plan.to, plan.proxy_send)?;
     dialogue::settle(plan)?;
     plan.report.advice = odd;
     Ok(())

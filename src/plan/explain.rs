@@ -24,6 +24,7 @@ impl fmt::Display for Plan {
             Plan::SendUdp(plan) => datagram::send(plan, f),
             Plan::ListenUdp(plan) => datagram::listen(plan, f),
             Plan::ConnectUdp(plan) => datagram::connect(plan, f),
+            Plan::Relay(plan) => super::relay::explain(plan, f),
         }
     }
 }
@@ -70,7 +71,7 @@ fn listen(plan: &Listen, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     report(&plan.report, f)
 }
 
-fn announce(plan: &Announce, path: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn announce(plan: &Announce, path: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if let Some(fd) = plan.ready_fd {
         writeln!(f, "once listening, write the address to descriptor {fd}")?;
     }
@@ -82,7 +83,7 @@ fn announce(plan: &Announce, path: bool, f: &mut fmt::Formatter<'_>) -> fmt::Res
 }
 
 /// `what` is held: connections, or peers.
-fn serving(plan: &Serving, what: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn serving(plan: &Serving, what: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if let Some(most) = plan.most {
         writeln!(f, "hold at most {most} {what} at once")?;
     }
@@ -109,6 +110,9 @@ fn connect(plan: &Connect, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     limit(f, "give up when that has taken", plan.connect_timeout, 3)?;
     limit(f, "try again until that has taken", plan.wait, 3)?;
+    if let Some(version) = plan.proxy_send {
+        writeln!(f, "begin with a PROXY header {version}, about the connection's own ends")?;
+    }
     if let Local::Program(program) = &plan.local {
         writeln!(f, "run {} on the connection", shown(program))?;
     }
@@ -200,7 +204,7 @@ impl<'a> Near<'a> {
     }
 }
 
-fn shown(program: &Program) -> String {
+pub(super) fn shown(program: &Program) -> String {
     match program {
         Program::Words(words) => {
             let words: Vec<_> = words.iter().map(|word| quoted(word.as_encoded_bytes())).collect();
@@ -265,7 +269,7 @@ fn banner(plan: &Transfer, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 /// Limits, copies and buffers, which are the same whatever is joined.
-fn remainder(plan: &Transfer, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn remainder(plan: &Transfer, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if plan.verify {
         writeln!(f, "verify with the haul at the other end that everything has arrived, with status 4 if not")?;
     }
@@ -313,7 +317,7 @@ fn limit(f: &mut fmt::Formatter<'_>, what: &str, time: Option<Duration>, status:
     }
 }
 
-fn report(plan: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn report(plan: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if plan.quiet {
         writeln!(f, "say nothing but failures")?;
     }

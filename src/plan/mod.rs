@@ -5,9 +5,12 @@ pub mod advice;
 pub mod datagram;
 pub mod dialogue;
 mod explain;
+pub mod faults;
 pub mod pipe;
 pub mod policy;
 mod proof;
+mod proxy;
+pub mod relay;
 mod role;
 pub mod serving;
 
@@ -19,6 +22,8 @@ pub use address::AccessList;
 use address::{Address, Program};
 use advice::Advice;
 use datagram::{ConnectUdp, ListenUdp, SendUdp};
+pub use proxy::ProxyVersion;
+pub use relay::Relay;
 
 /// `--linger` where it is not given.
 pub const DEFAULT_LINGER: Duration = Duration::from_secs(30);
@@ -43,6 +48,8 @@ pub enum Plan {
     ListenUdp(ListenUdp),
     /// `haul connect -u`: exchange datagrams with one peer.
     ConnectUdp(ConnectUdp),
+    /// `haul relay`: join what comes to listeners to their targets.
+    Relay(Box<Relay>),
 }
 
 /// `haul listen`.
@@ -73,6 +80,8 @@ pub struct Connect {
     pub connect_timeout: Option<Duration>,
     /// `--wait`: how long to retry until it is open.
     pub wait: Option<Duration>,
+    /// `--proxy-send`: the connection begins with a PROXY header about its own two ends.
+    pub proxy_send: Option<ProxyVersion>,
     /// What is joined to the connection.
     pub local: Local,
     /// `--send` and `--expect`: a dialogue instead of a bridge. With `--send` alone there is none, see
@@ -367,6 +376,7 @@ mod tests {
             to,
             connect_timeout: None,
             wait: None,
+            proxy_send: None,
             local: Local::Stdio,
             dialogue: Vec::new(),
             expect_timeout: None,

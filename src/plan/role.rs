@@ -207,7 +207,7 @@ pub(super) fn hear_at(at: &Address) -> Result<(), Error> {
 }
 
 /// Refuses what the grammar knows and this version cannot do.
-fn in_this_version(op: Op, address: &Address) -> Result<(), Error> {
+pub(super) fn in_this_version(op: Op, address: &Address) -> Result<(), Error> {
     let later = |what: &str| {
         Err(refusal(op, address, &format!("{what} not in this version of haul"), "haul help endpoints".into()))
     };
@@ -225,7 +225,7 @@ fn in_this_version(op: Op, address: &Address) -> Result<(), Error> {
 }
 
 /// `cannot listen on ENDPOINT: CAUSE`; a mistake of usage, whatever the operation's own status is.
-fn refusal(op: Op, address: &Address, cause: &str, advice: String) -> Error {
+pub(super) fn refusal(op: Op, address: &Address, cause: &str, advice: String) -> Error {
     Error::said(op, address.to_string(), cause).with_advice(advice).with_status(ExitStatus::Usage)
 }
 

@@ -6,6 +6,7 @@
 //! poll before it does not sleep.
 
 mod ready;
+pub mod shard;
 mod signals;
 mod timer;
 mod turn;
@@ -137,6 +138,10 @@ impl Reactor {
     /// What polling says; the tasks' own failures are in the outcome.
     pub fn run(&mut self, root: Box<dyn Task>) -> io::Result<Outcome> {
         let root = self.core.add(root, None);
+        self.run_to_the_end_of(root)
+    }
+
+    fn run_to_the_end_of(&mut self, root: TaskId) -> io::Result<Outcome> {
         loop {
             let now = Instant::now();
             self.fire_timers(now);

@@ -155,13 +155,7 @@ impl Turn<'_> {
     /// # Errors
     /// What eventfd or epoll_ctl say.
     pub fn remote(&mut self) -> io::Result<Remote> {
-        let waker = match (&self.core.remote, &self.core.registry) {
-            (Some(waker), _) => Arc::clone(waker),
-            (None, Some(registry)) => Arc::new(Waker::new(registry, WAKER)?),
-            (None, None) => return Err(io::ErrorKind::Unsupported.into()),
-        };
-        self.core.remote = Some(Arc::clone(&waker));
-        Ok(Remote { waker, outbox: self.core.outbox.clone() })
+        self.core.remote()
     }
 
     /// Delivers these signals to this task from now on, as turns with [`Turn::signals`]. A signal that was ignored
@@ -176,6 +170,19 @@ impl Turn<'_> {
     /// The signals that came since the last call, each as bit `1 << number`.
     pub fn signals(&mut self) -> u64 {
         lookup(&mut self.core.entries, self.id).map_or(0, |entry| std::mem::take(&mut entry.signals))
+    }
+}
+
+impl Core {
+    /// A handle for other threads.
+    pub(super) fn remote(&mut self) -> io::Result<Remote> {
+        let waker = match (&self.remote, &self.registry) {
+            (Some(waker), _) => Arc::clone(waker),
+            (None, Some(registry)) => Arc::new(Waker::new(registry, WAKER)?),
+            (None, None) => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        self.remote = Some(Arc::clone(&waker));
+        Ok(Remote { waker, outbox: self.outbox.clone() })
     }
 }
 

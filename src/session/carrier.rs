@@ -3,7 +3,7 @@
 //! Both are leased while there is something in them, so an idle direction owns neither. A kernel pipe goes back to its
 //! pool only when it is empty: one that is dropped with bytes inside is closed, or the next session would get them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -15,6 +15,8 @@ use crate::sys;
 #[derive(Debug)]
 pub struct Pools {
     buffers: Rc<Pool>,
+    /// The same pool unless its buffers are very large.
+    segments: Rc<Pool>,
     pipes: Rc<PipePool>,
 }
 
@@ -24,9 +26,22 @@ impl Pools {
         Pools::with_least(buffer, pipe, SHORT_PIPE)
     }
 
+    /// The same for many sessions at once, on one of `shards` threads: the first few kernel pipes that are lent at a
+    /// time have `long` bytes. A fill that takes more costs less, but all pipes of a user have a limit (pipe(7),
+    /// /proc/sys/fs/pipe-user-pages-soft).
+    pub fn with_some_long(buffer: usize, pipe: usize, long: usize, shards: usize) -> Rc<Self> {
+        let (long, most_long) = (long.max(pipe), (LONG / shards.max(1)).max(1));
+        Pools::made(buffer, PipePool { long, most_long, ..PipePool::new(pipe, SHORT_PIPE) })
+    }
+
     fn with_least(buffer: usize, pipe: usize, least: usize) -> Rc<Self> {
-        let pipes = Rc::new(PipePool { size: pipe, least, free: RefCell::new(Vec::new()) });
-        Rc::new(Pools { buffers: Pool::new(buffer), pipes })
+        Pools::made(buffer, PipePool::new(pipe, least))
+    }
+
+    fn made(buffer: usize, pipes: PipePool) -> Rc<Self> {
+        let buffers = Pool::new(buffer);
+        let segments = if buffer > SEGMENT { Pool::new(SEGMENT) } else { Rc::clone(&buffers) };
+        Rc::new(Pools { buffers, segments, pipes: Rc::new(pipes) })
     }
 
     /// Pools whose kernel pipes all come out too short.
@@ -40,23 +55,40 @@ impl Pools {
         self.buffers.lease()
     }
 
+    /// Lends an empty buffer that is no larger than a queue of many wants them.
+    pub fn segment(&self) -> Lease {
+        self.segments.lease()
+    }
+
+    /// How much such a one holds.
+    pub fn segment_size(&self) -> usize {
+        self.segments.capacity()
+    }
+
     /// Lends an empty kernel pipe.
     ///
     /// # Errors
     /// EMFILE, ENFILE; `Unsupported` where there are none, or where the kernel has only tiny ones left to give
     /// (pipe(7), /proc/sys/fs/pipe-user-pages-soft): a buffer is faster than those.
     pub fn pipe(&self) -> io::Result<KernelPipe> {
-        if let Some(idle) = self.pipes.free.borrow_mut().pop() {
-            return Ok(KernelPipe { ends: Some(idle), held: 0, pool: Rc::clone(&self.pipes) });
+        let pool = &self.pipes;
+        let lend = |ends, is_long| KernelPipe { ends: Some(ends), is_long, held: 0, pool: Rc::clone(pool) };
+        let idle = [&pool.free_long, &pool.free].into_iter().enumerate();
+        for (index, free) in idle {
+            if let Some(ends) = free.borrow_mut().pop() {
+                return Ok(lend(ends, index == 0));
+            }
         }
-        let (read, write, capacity) = sys::kernel_pipe(self.pipes.size)?;
-        if capacity < self.pipes.least {
+        let is_long = pool.long > pool.size && pool.longs.get() < pool.most_long;
+        let (read, write, capacity) = sys::kernel_pipe(if is_long { pool.long } else { pool.size })?;
+        if capacity < pool.least {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        Ok(KernelPipe { ends: Some((read, write)), held: 0, pool: Rc::clone(&self.pipes) })
+        pool.longs.set(pool.longs.get() + usize::from(is_long));
+        Ok(lend((read, write), is_long))
     }
 
-    /// What one splice may ask for.
+    /// What one splice may ask for, whichever pipe it is.
     pub fn pipe_size(&self) -> usize {
         self.pipes.size
     }
@@ -65,10 +97,23 @@ impl Pools {
 #[derive(Debug)]
 struct PipePool {
     size: usize,
+    /// The size of the first few.
+    long: usize,
+    most_long: usize,
     /// A pipe with less than this is not lent.
     least: usize,
-    /// Invariant: every pipe here is empty.
+    /// How many of the long ones there are, lent or not.
+    longs: Cell<usize>,
+    /// Invariant: every pipe here is empty; so it is with the long ones.
     free: RefCell<Vec<(OwnedFd, OwnedFd)>>,
+    free_long: RefCell<Vec<(OwnedFd, OwnedFd)>>,
+}
+
+impl PipePool {
+    fn new(size: usize, least: usize) -> Self {
+        let (longs, free, free_long) = (Cell::new(0), RefCell::default(), RefCell::default());
+        PipePool { size, long: size, most_long: 0, least, longs, free, free_long }
+    }
 }
 
 /// A kernel pipe on loan, filled and drained by splice.
@@ -76,6 +121,7 @@ struct PipePool {
 pub struct KernelPipe {
     /// Read end, write end. Invariant: `Some` until drop.
     ends: Option<(OwnedFd, OwnedFd)>,
+    is_long: bool,
     /// Bytes inside. No bound: a slot may hold more than a page.
     held: usize,
     pool: Rc<PipePool>,
@@ -85,6 +131,11 @@ impl KernelPipe {
     /// Bytes inside.
     pub fn held(&self) -> usize {
         self.held
+    }
+
+    /// What one splice may ask for.
+    pub fn size(&self) -> usize {
+        if self.is_long { self.pool.long } else { self.pool.size }
     }
 
     /// Moves bytes in; only while it is empty, so that WouldBlock can only mean the source. `Ok(0)` is end of file.
@@ -133,18 +184,26 @@ impl KernelPipe {
 
 impl Drop for KernelPipe {
     fn drop(&mut self) {
-        let mut free = self.pool.free.borrow_mut();
+        let mut free = if self.is_long { &self.pool.free_long } else { &self.pool.free }.borrow_mut();
         if self.held == 0
             && free.len() < KEPT
             && let Some(ends) = self.ends.take()
         {
             free.push(ends);
+        } else if self.is_long {
+            self.pool.longs.set(self.pool.longs.get() - 1);
         }
     }
 }
 
+/// The largest segment: a queue that holds as many bytes as one buffer still has room at its end.
+const SEGMENT: usize = 64 * 1024;
+
 /// A pipe with less than this is slower than a buffer.
 const SHORT_PIPE: usize = 64 * 1024;
+
+/// Long kernel pipes at a time: with 1 MiB each a quarter of what a user may have, and as many as may be kept.
+const LONG: usize = KEPT;
 
 /// Empty pipes kept for the next lease; each costs two descriptors.
 const KEPT: usize = 16;
@@ -167,6 +226,27 @@ mod tests {
         assert_eq!(pipe.fill(&reader, 100).unwrap(), 6);
         drop(pipe);
         assert!(pools.pipes.free.borrow().is_empty());
+    }
+
+    #[test]
+    fn only_the_first_pipes_at_a_time_are_long() {
+        if !sys::SPLICE {
+            return;
+        }
+        let pools = Pools::with_some_long(1024, 65536, 1 << 17, 1);
+        let lent: Vec<_> = (0..LONG + 2).map(|_| pools.pipe().unwrap()).collect();
+        assert!(lent[..LONG].iter().all(|pipe| pipe.size() == 1 << 17));
+        assert!(lent[LONG..].iter().all(|pipe| pipe.size() == 65536));
+        drop(lent);
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"lost with its session").unwrap();
+        let mut first = pools.pipe().unwrap();
+        assert_eq!(first.size(), 1 << 17);
+        first.fill(&reader, 5).unwrap();
+        drop(first);
+        assert_eq!(pools.pipes.longs.get(), LONG - 1);
+        let again: Vec<_> = (0..LONG).map(|_| pools.pipe().unwrap()).collect();
+        assert_eq!(again.iter().filter(|pipe| pipe.size() == 1 << 17).count(), LONG - 1);
     }
 
     #[test]

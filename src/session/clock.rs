@@ -21,22 +21,31 @@ impl Session {
         if has_passed(self.quiet_since, self.context.policy.quit_after, now) {
             self.conclude(Manner::Orderly, now);
         } else if let Some(error) = self.passed_limit(now) {
-            let error = self.failure.take().unwrap_or(error);
+            let error = self.failure.take().map_or(error, |earlier| *earlier);
             self.finish(Ended::Failed(error), Manner::Aborted, now);
         }
     }
 
     /// The user's time limit that has passed, as an error.
     pub(super) fn passed_limit(&self, now: Instant) -> Option<Error> {
-        let Policy { max_time, idle, .. } = &self.context.policy;
+        let Policy { max_time, idle, .. } = &*self.context.policy;
         let sentence = if has_passed(Some(self.started), *max_time, now) {
             format!("time limit of {} reached", humantime::format_duration(max_time.unwrap_or_default()))
         } else if has_passed(Some(self.moved_at), *idle, now) {
             format!("nothing moved for {}", humantime::format_duration(idle.unwrap_or_default()))
+        } else if has_passed(self.silent_half_since(), self.half_close, now) {
+            let limit = humantime::format_duration(self.half_close.unwrap_or_default());
+            format!("one direction has ended, and nothing moved in the other for {limit}")
         } else {
             return None;
         };
         Some(Error::begun(self.headline(), Cause::Said(sentence)).with_status(ExitStatus::TimeLimit))
+    }
+
+    /// Since when nothing has moved although one direction has ended.
+    fn silent_half_since(&self) -> Option<Instant> {
+        let half = self.pumps[0].is_over() != self.pumps[1].is_over();
+        self.half_closed_at.filter(|_| half).map(|at| at.max(self.moved_at))
     }
 
     /// Says once that all that is waited for is a standard input that has been silent for a while.
@@ -54,21 +63,31 @@ impl Session {
     }
 
     pub(super) fn next_deadline(&mut self, now: Instant) -> Option<Instant> {
-        let by_rate = [0, 1].map(|direction| match (&mut self.buckets[direction], &self.pumps[direction]) {
-            (Some(bucket), pump) if !pump.is_over() => bucket.allowance(now).err(),
+        let by_rate = [0, 1].map(|direction| match (&mut self.buckets, &self.pumps[direction]) {
+            (Some(buckets), pump) if !pump.is_over() => buckets[direction].allowance(now).err(),
+            _ => None,
+        });
+        let shared = [0, 1].map(|direction| match (&mut self.share, &self.pumps[direction]) {
+            (Some(share), pump) if !pump.is_over() => share.allowance(direction, now).err(),
             _ => None,
         });
         let silence = self.silence_deadline(now);
+        let half_closed = self.silent_half_since();
         let policy = &self.context.policy;
         let after = |since: Option<Instant>, limit: Option<Duration>| Some(since? + limit?);
         soonest([
             by_rate[0],
             by_rate[1],
+            shared[0],
+            shared[1],
+            half_closed.and_then(|since| Some(since + self.half_close?)),
             self.hint_at,
             silence,
             after(self.quiet_since, policy.quit_after),
             after(Some(self.started), policy.max_time),
             after(Some(self.moved_at), policy.idle),
+            self.pumps[0].due(now),
+            self.pumps[1].due(now),
             self.ends[0].as_ref().and_then(End::deadline),
             self.ends[1].as_ref().and_then(End::deadline),
         ])

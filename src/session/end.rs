@@ -186,6 +186,10 @@ impl End {
         &self.transport
     }
 
+    pub(super) fn transport_mut(&mut self) -> &mut Transport {
+        &mut self.transport
+    }
+
     /// Registers the transport, unless whoever had this end before has done that.
     ///
     /// # Errors

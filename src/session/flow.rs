@@ -76,9 +76,13 @@ impl Session {
         };
         let changed = pump.route().filter(|_| pump.route() != route);
         *budget -= run.taken.min(*budget);
+        if let Some(share) = &mut self.share {
+            share.take(direction, run.taken);
+        }
         if let Some(route) = changed {
             self.tell_route(direction, route);
         }
+        self.heed_faults(direction, budget);
         self.account(turn, direction, run)
     }
 
@@ -91,8 +95,8 @@ impl Session {
             self.pumps[OUTWARD].hold_end(false);
             self.pumps[OUTWARD].end_source();
         }
-        if let Some(bucket) = &mut self.buckets[direction] {
-            bucket.take(run.taken);
+        if let Some(buckets) = &mut self.buckets {
+            buckets[direction].take(run.taken);
         }
         if run.taken > 0 || run.delivered > 0 {
             self.moved_at = now;
@@ -111,6 +115,10 @@ impl Session {
             }
             Stop::SinkFailed(fault) => {
                 self.sink_failed(turn, direction, fault);
+                true
+            }
+            Stop::Reset(way) => {
+                self.reset_by_fault(direction, way, now);
                 true
             }
         };
@@ -133,11 +141,15 @@ impl Session {
 
     /// Bytes that may be taken now in this direction.
     fn allowance(&mut self, direction: usize, now: Instant) -> u64 {
-        let by_rate = match &mut self.buckets[direction] {
-            Some(bucket) => bucket.allowance(now).unwrap_or(0),
+        let by_rate = match &mut self.buckets {
+            Some(buckets) => buckets[direction].allowance(now).unwrap_or(0),
             None => u64::MAX,
         };
-        let Policy { max_bytes, stop_at, flow, .. } = &self.context.policy;
+        let by_rate = match &mut self.share {
+            Some(share) if by_rate > 0 => by_rate.min(share.allowance(direction, now).unwrap_or(0)),
+            _ => by_rate,
+        };
+        let Policy { max_bytes, stop_at, flow, .. } = &*self.context.policy;
         match *max_bytes {
             _ if direction == OUTWARD && stop_at.is_some() => {
                 by_rate.min(stop_at.unwrap_or(u64::MAX).saturating_sub(self.taken[OUTWARD]))

@@ -60,6 +60,11 @@ impl Bucket {
         Err(self.updated + Duration::from_nanos(wait.min(u128::from(u64::MAX)) as u64))
     }
 
+    /// Bytes that may go as of the last question.
+    pub fn level(&self) -> u64 {
+        self.level
+    }
+
     /// Accounts for bytes that went.
     pub fn take(&mut self, bytes: u64) {
         self.level = self.level.saturating_sub(bytes);

@@ -12,6 +12,7 @@
 pub mod carrier;
 mod clock;
 pub mod end;
+pub mod faults;
 mod flow;
 pub mod hub;
 pub mod limits;
@@ -22,6 +23,7 @@ pub mod program;
 pub mod pump;
 mod receipts;
 mod settling;
+pub mod share;
 pub mod spread;
 pub mod tap;
 #[cfg(test)]
@@ -46,14 +48,15 @@ use parting::{Manner, Parting};
 use policy::{AfterPeerEof, Flow, Policy};
 use pump::Pump;
 use receipts::Verdict;
+use share::Share;
 use tap::Tap;
 
 /// What a session needs besides its ends.
 pub struct Context {
     /// Number of the session, from 1, for events.
     pub number: u64,
-    /// How it runs and ends.
-    pub policy: Policy,
+    /// How it runs and ends; many sessions may share one.
+    pub policy: Rc<Policy>,
     /// Where carriers come from.
     pub pools: Rc<Pools>,
     /// Counts what is delivered.
@@ -62,7 +65,8 @@ pub struct Context {
     pub observer: Rc<dyn Observer>,
 }
 
-/// Two ends joined, until both directions are over.
+/// Two ends joined, until both directions are over. There may be thousands, most of them idle: what only some of them
+/// ever need is boxed.
 pub struct Session {
     context: Context,
     /// Taken out one by one as they are closed.
@@ -70,7 +74,13 @@ pub struct Session {
     pumps: [Pump; 2],
     /// Who looks at what passes.
     tap: Option<Tap>,
-    buckets: [Option<Bucket>; 2],
+    buckets: Option<Box<[Bucket; 2]>>,
+    /// Its part of a rate that all sessions share.
+    share: Option<Box<Share>>,
+    /// Longest silence of one direction after the other has ended.
+    half_close: Option<Duration>,
+    /// When the first direction ended.
+    half_closed_at: Option<Instant>,
     /// Bytes taken from each pump's source.
     taken: [u64; 2],
     started: Instant,
@@ -80,8 +90,8 @@ pub struct Session {
     /// When to tell that we wait for a silent standard input, once.
     hint_at: Option<Instant>,
     /// The first failure; it decides the outcome, also when the other direction goes on to its own end.
-    failure: Option<Error>,
-    parting: Option<Parting>,
+    failure: Option<Box<Error>>,
+    parting: Option<Box<Parting>>,
     /// The program at one end has read all that it wanted: what the other end still sends is dropped.
     enough: [bool; 2],
     /// The peer that takes nothing any more: what it sent before is read, and then nothing is waited for.
@@ -91,7 +101,7 @@ pub struct Session {
     /// What the programs at the ends say of what they were given under receipts.
     verdicts: [Verdict; 2],
     /// The programs of ends that are closed.
-    children: [Option<Child>; 2],
+    children: [Option<Box<Child>>; 2],
 }
 
 impl Session {
@@ -108,13 +118,15 @@ impl Session {
             outward.end_source();
         }
         outward.hold_end(policy.one_way && local.is_program() && policy.stop_at != Some(0));
-        let bucket = || policy.rate.map(|rate| Bucket::new(rate, now));
-        let buckets = [bucket(), bucket()];
+        let buckets = policy.rate.map(|rate| Box::new([0, 1].map(|_| Bucket::new(rate, now))));
         Session {
             ends: [Some(local), Some(peer)],
             pumps: [outward, Pump::default()],
             tap: None,
             buckets,
+            share: None,
+            half_close: None,
+            half_closed_at: None,
             taken: [0, 0],
             started: now,
             moved_at: now,
@@ -140,6 +152,18 @@ impl Session {
     /// Sends `banner` to the peer before anything else; it counts as sent.
     pub fn with_banner(mut self, banner: &[u8]) -> Self {
         self.pumps[OUTWARD].greet(banner);
+        self
+    }
+
+    /// Has it take its part of a rate that all sessions share.
+    pub fn with_share(mut self, share: Option<Share>) -> Self {
+        self.share = share.map(Box::new);
+        self
+    }
+
+    /// Ends it once one direction has ended and nothing has moved in the other for `limit`.
+    pub fn with_half_close(mut self, limit: Option<Duration>) -> Self {
+        self.half_close = limit;
         self
     }
 
@@ -234,6 +258,7 @@ impl Session {
                 bytes: self.pumps[direction].delivered(),
             });
         }
+        self.half_closed_at = self.half_closed_at.or(Some(now));
         let (flow, after, hint) = (policy.flow, policy.after_peer_eof, policy.hint);
         if direction == OUTWARD {
             self.quiet_since = Some(now);
@@ -259,7 +284,7 @@ impl Session {
     /// gets an end of file from us that its source did not reach.
     fn conclude(&mut self, manner: Manner, now: Instant) {
         let manner = if self.failure.is_some() && manner == Manner::Orderly { Manner::Reset } else { manner };
-        let ended = self.failure.take().map_or(Ended::Clean, Ended::Failed);
+        let ended = self.failure.take().map_or(Ended::Clean, |error| Ended::Failed(*error));
         self.finish(ended, manner, now);
     }
 

@@ -49,6 +49,8 @@ impl Session {
         if self.parting.is_some() {
             return;
         }
+        // nor is it an end that was kept back on purpose
+        let manner = if manner == Manner::Orderly && self.is_stalled() { Manner::Reset } else { manner };
         for pump in &mut self.pumps {
             pump.abandon();
         }
@@ -59,7 +61,7 @@ impl Session {
         let manner = if manner == Manner::Aborted && typed && by_signal { Manner::Orderly } else { manner };
         let lingers = [Linger::new(now); 2];
         let (ended, pause) = (Some(ended), FIRST_LOOK);
-        self.parting = Some(Parting { ended, manner, until, progress_at: now, pause, lingers });
+        self.parting = Some(Box::new(Parting { ended, manner, until, progress_at: now, pause, lingers }));
     }
 
     /// Shortens a parting that is under way: whoever sends a signal does not want to wait for a slow peer.
@@ -78,10 +80,10 @@ impl Session {
         if !self.drain_pumps(turn) {
             if !self.give_up_draining(now) {
                 turn.deadline(self.parting_deadline(now));
-                return Park::Wait;
+                return if self.pumps.iter().any(Pump::has_paused) { Park::Again } else { Park::Wait };
             }
             // an end of file would hide that something is missing
-            if let Some(Parting { manner: manner @ Manner::Orderly, .. }) = &mut self.parting {
+            if let Some(Parting { manner: manner @ Manner::Orderly, .. }) = self.parting.as_deref_mut() {
                 *manner = Manner::Reset;
             }
         }
@@ -116,7 +118,7 @@ impl Session {
         let terms =
             Terms { pools: &self.context.pools, splice: policy.splice, block: policy.block, most: 0, tap: None };
         let [Some(local), Some(peer)] = &mut self.ends else { return true };
-        let mut failed = None;
+        let (mut failed, mut reset) = (None, None);
         for direction in [OUTWARD, INWARD] {
             let pump = &mut self.pumps[direction];
             if pump.is_over() {
@@ -134,8 +136,10 @@ impl Session {
                 parting.progress_at = turn.now();
                 self.moved_at = turn.now();
             }
-            if let Stop::SinkFailed(fault) = run.stop {
-                failed = Some((direction, fault));
+            match run.stop {
+                Stop::SinkFailed(fault) => failed = Some((direction, fault)),
+                Stop::Reset(way) => reset = Some((way, pump.delivered())),
+                _ => {}
             }
             // what it started may still hold the pipe, but nobody is there to read
             let sink = if direction == OUTWARD { &mut *peer } else { &mut *local };
@@ -154,6 +158,9 @@ impl Session {
                 false => Ended::Failed(self.explain(direction, false, fault)),
             };
             self.replace_clean(by);
+        }
+        if let Some((way, delivered)) = reset {
+            self.blame(self.fault(way, delivered));
         }
         self.pumps.iter().all(Pump::is_over)
     }
@@ -182,6 +189,11 @@ impl Session {
     /// True when what is in transit is not worth waiting for any longer. A reader of our output may take its time
     /// unless the user has set a limit, a peer has the linger limit.
     fn give_up_draining(&mut self, now: Instant) -> bool {
+        if self.holds_back(now)
+            && let Some(parting) = &mut self.parting
+        {
+            parting.progress_at = now; // nobody is slow
+        }
         let Some(parting) = &self.parting else { return true };
         if parting.until.is_some_and(|until| until <= now) {
             return true;
@@ -215,6 +227,7 @@ impl Session {
     fn parting_deadline(&mut self, now: Instant) -> Option<Instant> {
         let parting = self.parting.as_mut()?;
         let again = now + parting.pause;
+        let due = soonest(self.pumps.iter().map(|pump| pump.due(now)));
         parting.pause = (parting.pause * 2).min(LOOK_AGAIN);
         let linger = self.context.policy.linger;
         let limits = [
@@ -223,7 +236,7 @@ impl Session {
             Some(parting.lingers[LOCAL].progress_at() + linger),
             Some(parting.lingers[1].progress_at() + linger),
         ];
-        soonest(limits.map(|at| at.filter(|at| *at > now)).into_iter().chain([Some(again)]))
+        soonest(limits.map(|at| at.filter(|at| *at > now)).into_iter().chain([Some(again), due]))
     }
 
     /// Closes the local end at once: whoever reads our output need not wait for the peer's acknowledgement.
@@ -273,7 +286,7 @@ impl Session {
     fn close(&mut self, turn: &mut Turn, index: usize) {
         self.blame_unconfirmed(index);
         let Some(mut end) = self.ends[index].take() else { return };
-        self.children[index] = end.take_program().map(|program| program.into_child(turn));
+        self.children[index] = end.take_program().map(|program| Box::new(program.into_child(turn)));
         let Some(parting) = &self.parting else { return };
         let reset = parting.manner != Manner::Orderly;
         let (unsent, lost, manner) = (end.unsent(), parting.lingers[index].is_lost(), parting.manner);
@@ -345,7 +358,7 @@ pub(super) fn reset_by(name: &str) -> Cause {
 
 impl End {
     /// What messages call it.
-    pub(super) fn name(&self, reading: bool) -> String {
+    pub fn name(&self, reading: bool) -> String {
         match self.side() {
             Side::Local { reading: name, .. } if reading => name.clone(),
             Side::Local { writing, .. } => writing.clone(),

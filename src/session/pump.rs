@@ -3,14 +3,17 @@
 //! The same pump is launched twice. It borrows both ends and owns only what is in transit. What it delivers is at every
 //! moment a prefix of what it took (invariant 3): the carrier is emptied before it is filled again.
 
+mod faulty;
 mod fill;
 
 use std::io;
 
 use super::carrier::{KernelPipe, Pools};
 use super::end::{End, Fault, Step};
+use super::faults::Faults;
 use super::tap::Tapped;
 use crate::buffer::{Buffer, Lease};
+use crate::plan::faults::Direction;
 use crate::reactor::Turn;
 use crate::sys::Access;
 pub use fill::Route;
@@ -36,6 +39,8 @@ pub struct Pump {
     keep_open: bool,
     /// The source's end is not passed on yet.
     held: bool,
+    /// What goes wrong on purpose; bytes are held there then.
+    faults: Option<Box<Faults>>,
     delivered: u64,
 }
 
@@ -91,6 +96,8 @@ pub enum Stop {
     SourceFailed(Fault),
     /// The sink failed; what was in transit is lost.
     SinkFailed(Fault),
+    /// A fault wants both sides reset: everything before was delivered.
+    Reset(Direction),
 }
 
 impl Pump {
@@ -130,7 +137,8 @@ impl Pump {
 
     /// True while bytes are in transit.
     pub fn is_carrying(&self) -> bool {
-        self.buffer.is_some() || self.pipe.is_some()
+        let held = || self.faults.as_ref().is_some_and(|faults| faults.is_holding());
+        self.buffer.is_some() || self.pipe.is_some() || held()
     }
 
     /// Bytes that reached the sink.
@@ -179,16 +187,24 @@ impl Pump {
         self.greeting = None;
         self.buffer = None;
         self.pipe = None;
+        self.faults = None;
     }
 
     /// Moves what can be moved now.
     pub fn run(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms) -> Run {
         let mut run = Run { taken: 0, delivered: 0, stop: Stop::Blocked };
         let delivered = self.delivered;
-        run.stop = self.shovel(turn, from, to, terms, &mut run.taken);
+        run.stop = match self.faults.take() {
+            None => self.shovel(turn, from, to, terms, &mut run.taken),
+            Some(mut faults) => {
+                let stop = self.shovel_badly(&mut faults, turn, from, to, terms, &mut run.taken);
+                self.faults = Some(faults);
+                stop
+            }
+        };
         run.delivered = self.delivered - delivered;
         self.return_empty_carriers();
-        if matches!(run.stop, Stop::Ended | Stop::SourceFailed(_) | Stop::SinkFailed(_)) {
+        if matches!(run.stop, Stop::Ended | Stop::SourceFailed(_) | Stop::SinkFailed(_) | Stop::Reset(_)) {
             self.break_off();
         }
         run
@@ -205,15 +221,7 @@ impl Pump {
                 State::Filling => {}
                 State::Abandoned => return Stop::Ended,
                 State::Done => return Stop::Blocked,
-                State::Closing if self.held => return Stop::Blocked,
-                State::Closing if self.keep_open => return Stop::Ended,
-                State::Closing => {
-                    return match to.close_write(turn) {
-                        Step::Failed(fault) => Stop::SinkFailed(fault),
-                        Step::Eof => Stop::Ended,
-                        Step::Blocked | Step::Moved(_) => Stop::Blocked,
-                    };
-                }
+                State::Closing => return self.pass_end_on(turn, to),
             }
             let left = terms.most.saturating_sub(*taken);
             if left == 0 {
@@ -232,6 +240,20 @@ impl Pump {
                 Filled::SourceFailed(fault) => return Stop::SourceFailed(fault),
                 Filled::SinkFailed(fault) => return Stop::SinkFailed(fault),
             }
+        }
+    }
+
+    /// Everything was delivered, and the source has ended.
+    fn pass_end_on(&self, turn: &mut Turn, to: &mut End) -> Stop {
+        match self.held {
+            true => return Stop::Blocked,
+            false if self.keep_open => return Stop::Ended,
+            false => {}
+        }
+        match to.close_write(turn) {
+            Step::Failed(fault) => Stop::SinkFailed(fault),
+            Step::Eof => Stop::Ended,
+            Step::Blocked | Step::Moved(_) => Stop::Blocked,
         }
     }
 

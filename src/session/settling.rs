@@ -16,7 +16,7 @@ impl Session {
 
     /// The first failure decides the outcome; no file is whole after it.
     pub(super) fn fail(&mut self, error: Error) {
-        self.failure.get_or_insert(error);
+        self.failure.get_or_insert(Box::new(error));
         self.ends.iter_mut().flatten().for_each(End::give_up_settling);
     }
 

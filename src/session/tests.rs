@@ -3,6 +3,7 @@
 mod closing;
 mod descriptors;
 mod driver;
+mod faults;
 mod kernel;
 mod one_direction;
 mod one_way;

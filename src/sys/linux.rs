@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use rustix::pipe::{PipeFlags, SpliceFlags};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
@@ -129,6 +129,14 @@ pub fn unsent(socket: BorrowedFd<'_>) -> io::Result<usize> {
     Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
+/// As [`super::send`], and on TCP nothing that is sent later shares a segment with these bytes: MSG_EOR, since Linux 4.7.
+///
+/// # Errors
+/// As [`super::send`].
+pub fn send_apart(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    Ok(rustix::net::send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL | SendFlags::EOR)?)
+}
+
 /// Drops at most `most` received bytes inside the kernel (tcp(7), MSG_TRUNC); `Ok(0)` is end of file. TCP only.
 ///
 /// # Errors
@@ -205,6 +213,12 @@ pub const SPLICE: bool = true;
 pub fn every_interest() -> mio::Interest {
     mio::Interest::READABLE | mio::Interest::WRITABLE | mio::Interest::PRIORITY
 }
+
+/// True if an accepted socket has the TCP options of its listener.
+pub const LISTENER_HANDS_ON: bool = true;
+
+/// [`set_user_timeout`] works.
+pub const USER_TIMEOUT: bool = true;
 
 /// True if a short read of a stream socket proves that its queue is empty.
 pub const SHORT_READ_EMPTIES: bool = true;

@@ -13,6 +13,7 @@
 //! | `widen_pipe(fd, size)` | grows a pipe, never shrinks it; the capacity it has then |
 //! | `reopen(fd, access)` | a private, non-blocking description of what an inherited descriptor names |
 //! | `unsent(fd)` | bytes in a socket's send queue that the peer has not acknowledged |
+//! | `send_apart(fd, bytes)` | sends bytes that share no TCP segment with later ones |
 //! | `discard(fd, most)` | drops received TCP bytes in the kernel |
 //! | `record_length(fd)` | what a buffer must hold for the next record of a socket that keeps them |
 //! | `socket(domain, type, protocol)` | a socket, non-blocking and close-on-exec |
@@ -36,6 +37,8 @@
 //! | `never_fragment(fd)` | datagrams in one piece, or an error |
 //! | `AUTOBIND` | a Unix socket can be given a free name |
 //! | `SPLICE` | zero copy is worth a try |
+//! | `LISTENER_HANDS_ON` | an accepted socket has the options of its listener |
+//! | `USER_TIMEOUT` | there is a limit for what a TCP peer leaves unacknowledged |
 //! | `SHORT_READ_EMPTIES` | a short read of a stream socket proves that nothing is left |
 
 #![allow(unsafe_code)]

@@ -95,6 +95,14 @@ pub fn unsent(socket: BorrowedFd<'_>) -> io::Result<usize> {
     Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
+/// As [`super::send`]: elsewhere MSG_EOR on a stream is an error, and it is left to TCP_NODELAY.
+///
+/// # Errors
+/// As [`super::send`].
+pub fn send_apart(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    super::send(socket, bytes)
+}
+
 /// Not here: the caller reads into a buffer.
 ///
 /// # Errors
@@ -170,6 +178,12 @@ pub const SPLICE: bool = false;
 pub fn every_interest() -> mio::Interest {
     mio::Interest::READABLE | mio::Interest::WRITABLE
 }
+
+/// True if an accepted socket has the TCP options of its listener.
+pub const LISTENER_HANDS_ON: bool = false;
+
+/// [`set_user_timeout`] works.
+pub const USER_TIMEOUT: bool = false;
 
 /// True if a short read of a stream socket proves that its queue is empty.
 pub const SHORT_READ_EMPTIES: bool = false;

@@ -173,6 +173,15 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(count)
 }
 
+/// The same, but what was received stays where it is.
+///
+/// # Errors
+/// WouldBlock, and what else recv(2) says.
+pub fn peek(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let (count, _) = rustix::net::recv(socket, buffer, RecvFlags::DONTWAIT | RecvFlags::PEEK)?;
+    Ok(count)
+}
+
 /// One send(2) that does not sleep, whatever the description's flags are, and raises no SIGPIPE.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! A comment before each `sh` block says how it is tested: `<!-- run with PROGRAMS; then CHECK -->`, or
 //! `<!-- not run: WHY -->`. Each line of a block is a terminal of its own; the next one begins when the one before
-//! listens or, with --expect, is connected. A server (`-k`) is told to end when all others have. CHECK is a shell command
+//! listens or, with --expect, is connected. A server (`-k`, `relay`) is told to end when all others have. CHECK is a shell command
 //! that runs when all have ended with status 0, beside the files that the lines made and what they printed, `stdout.1`,
 //! `stdout.2` and so on. The port, the socket's names and the host are replaced by some of this run.
 
@@ -138,7 +138,7 @@ impl Names {
 
 /// True for a line that does not end by itself.
 fn is_server(line: &str) -> bool {
-    line.starts_with("haul listen -k ")
+    line.starts_with("haul listen -k ") || line.starts_with("haul relay ")
 }
 
 /// What a user of the README has: something to test with, and something to stand in for a server.

@@ -12,6 +12,7 @@ const GENERATED: &[(&str, &str)] = &[
     ("man/haul-connect.1", "man-connect"),
     ("man/haul-pipe.1", "man-pipe"),
     ("man/haul-send-udp.1", "man-send-udp"),
+    ("man/haul-relay.1", "man-relay"),
     ("completions/haul.bash", "complete-bash"),
     ("completions/_haul", "complete-zsh"),
     ("completions/haul.fish", "complete-fish"),

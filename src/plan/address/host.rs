@@ -57,7 +57,7 @@ impl Host {
     }
 
     /// True if packets to it cannot leave this machine.
-    pub(super) fn is_loopback(&self) -> bool {
+    pub fn is_loopback(&self) -> bool {
         match self {
             Host::Unspecified => false,
             Host::Name(name) => {

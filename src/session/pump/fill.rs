@@ -130,7 +130,7 @@ impl Pump {
         let (Some(pipe), Some(source)) = (&mut self.pipe, from.spliceable(Access::Read)) else {
             return Filled::Blocked;
         };
-        match pipe.fill(source.fd, most.min(terms.pools.pipe_size())) {
+        match pipe.fill(source.fd, most.min(pipe.size())) {
             Ok(0) => self.fill_buffer(turn, from, terms, most), // see `splice_straight`
             Ok(count) => {
                 if count < SMALL {

@@ -42,7 +42,7 @@ impl Task for Alone {
 pub(super) fn run(local: End, peer: End, policy: Policy) -> Outcome {
     let context = Context {
         number: 1,
-        policy: Policy { max_time: Some(Duration::from_secs(20)), ..policy },
+        policy: Policy { max_time: Some(Duration::from_secs(20)), ..policy }.into(),
         pools: Pools::new(64 * 1024, 256 * 1024),
         meter: Arc::new(Meter::default()),
         observer: Rc::new(Log::default()),

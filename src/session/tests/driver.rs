@@ -126,7 +126,7 @@ impl Driver {
         let log = Rc::new(Log::default());
         let context = Context {
             number: 1,
-            policy,
+            policy: policy.into(),
             pools: Pools::new(buffer, 65536),
             meter: Arc::new(Meter::default()),
             observer: Rc::clone(&log) as Rc<dyn Observer>,

@@ -106,6 +106,7 @@ fn run_case(case: u64) {
                 assert_eq!(ends, 0, "a failure is not an end");
             }
             Stop::SinkFailed(_) => assert!(seen[1].borrow().broken),
+            Stop::Reset(_) => panic!("nobody asked for a reset"),
         }
         break;
     }

@@ -88,7 +88,7 @@ impl Task for SlowDisk {
 fn context(policy: Policy) -> Context {
     Context {
         number: 1,
-        policy,
+        policy: policy.into(),
         pools: Pools::new(64 * 1024, 256 * 1024),
         meter: Arc::new(Meter::default()),
         observer: Rc::new(Log::default()),

@@ -195,6 +195,14 @@ impl Listener {
         }
     }
 
+    /// Who has connected already, if somebody has.
+    pub fn accept_now(&self) -> Option<Peer> {
+        self.socket.set_nonblocking(true).unwrap();
+        let got = self.socket.accept();
+        self.socket.set_nonblocking(false).unwrap();
+        got.ok().map(|(socket, _)| Peer::new(socket))
+    }
+
     /// True if nobody has connected.
     pub fn was_left_alone(&self) -> bool {
         self.socket.set_nonblocking(true).unwrap();

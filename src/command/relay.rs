@@ -1,0 +1,338 @@
+//! `relay`: connections that come to listeners are joined to connections that are made to targets, many at once, until
+//! a signal ends it.
+//!
+//! Every listener is bound before the first client is accepted, so that a command with a mistake in it serves nobody.
+//! Each session is a task of its own ([`passage`]); what those of one thread share is its [`floor`], and the
+//! [`crew`] is who runs them.
+
+mod crew;
+mod floor;
+mod journal;
+mod lobby;
+mod names;
+mod passage;
+mod reach;
+mod scales;
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+
+use super::client::Closing;
+use super::gate::{Gate, possible};
+use super::proxy::{header, parties};
+use super::reporting::{Reporting, appended};
+use crate::endpoint::accept::{Accepted, Acceptor};
+use crate::endpoint::access::Access;
+use crate::error::{Error, Op};
+use crate::event::{Event, Observer};
+use crate::layer::proxy_header::Parties;
+use crate::outcome::{Ended, Outcome};
+use crate::plan::address::Address;
+use crate::plan::policy;
+use crate::plan::relay::{LogSink, Relay, Target};
+use crate::reactor::{Park, Task, Turn};
+use crate::report::{Console, Outlet, Summary};
+use crate::session::limits::soonest;
+use crew::{Arrival, Crew};
+use floor::{Blueprint, prepared};
+use lobby::{Heard, Lobby, Silence};
+
+/// Accepts within its limits, and gives every connection a task of its own.
+struct Forwarder {
+    plan: Relay,
+    /// A listener a pair, in their order; empty once nobody is accepted any more.
+    doors: Vec<Acceptor>,
+    blueprint: Blueprint,
+    gate: Gate,
+    /// Where PROXY headers are waited for, if there are any.
+    lobby: Option<Lobby>,
+    /// Who runs the sessions; `None` before the listeners are bound.
+    crew: Option<Crew>,
+    observer: Rc<dyn Observer>,
+    /// Connections accepted so far; the number of the newest session.
+    accepted: u64,
+    /// Why it ends, where that is a failure.
+    ended: Option<Ended>,
+    /// It was asked to end.
+    closing: bool,
+    console: Console,
+    started: Instant,
+}
+
+/// Gives the task that binds, accepts and joins.
+pub(super) fn relay(plan: Relay, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
+    let blueprint = Blueprint::new(&plan, reporting)?;
+    let access = Access::load(&plan.serving.allow, &plan.serving.deny)?;
+    let gate = Gate::new(access, &plan.serving, most(&plan));
+    let lobby = plan.proxy_accept.as_deref().map(Lobby::new).transpose()?;
+    Ok(Box::new(Forwarder {
+        doors: Vec::new(),
+        blueprint,
+        gate,
+        lobby,
+        crew: None,
+        observer: reporting.observers(),
+        accepted: 0,
+        ended: None,
+        closing: false,
+        console: reporting.console(),
+        started: Instant::now(),
+        plan,
+    }))
+}
+
+/// Opens what `--log` asks for.
+///
+/// # Errors
+/// It cannot be opened.
+pub(super) fn open_log(plan: &Relay) -> Result<Option<Outlet>, Error> {
+    match &plan.log {
+        None => Ok(None),
+        Some(LogSink::Stdout) => Ok(Some(Outlet::new(std::io::stdout()))),
+        Some(LogSink::File(path)) => appended(path).map(Some),
+    }
+}
+
+/// Sessions at once: each needs descriptors for both ends, and more for a program.
+fn most(plan: &Relay) -> u64 {
+    let programs = plan.pairs.iter().flat_map(|pair| &pair.targets).any(Target::is_program);
+    let each = if programs { WITH_PROGRAM } else { WITH_SOCKET };
+    let each = if plan.copies.is_some() { each + 2 } else { each };
+    plan.serving.most.unwrap_or(u64::MAX).min(possible(each))
+}
+
+impl Forwarder {
+    /// Binds everything, then tells where.
+    ///
+    /// # Errors
+    /// One of them cannot be bound, or a program would be served to the world there: then nobody was accepted anywhere.
+    fn bind(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        let mut doors = Vec::new();
+        for pair in &self.plan.pairs {
+            let mut door = Acceptor::open(&prepared(&pair.at))?;
+            let program = pair.targets.iter().any(Target::is_program);
+            policy::programs_and_the_bound(&pair.at, door.ip(), program, &self.plan.checked())?;
+            self.suits(&pair.at, &door)?;
+            door.start(turn)?;
+            doors.push(door);
+        }
+        for door in &doors {
+            let (protocol, address) = (door.protocol(), door.address().to_string());
+            self.observer.observe(&Event::Listening { protocol, address });
+        }
+        self.doors = doors;
+        Ok(())
+    }
+
+    /// Refuses lists of addresses for a socket whose clients have none, and headers before packets: an inherited one
+    /// could not be judged earlier.
+    fn suits(&self, at: &Address, door: &Acceptor) -> Result<(), Error> {
+        let Relay { serving, proxy_accept, .. } = &self.plan;
+        let listed = !(serving.allow.is_empty() && serving.deny.is_empty());
+        let why = match proxy_accept {
+            Some(_) if door.protocol() == "unix-seqpacket" => "a PROXY header goes before a stream, not before packets",
+            Some(lists) if door.ip().is_none() && !lists.is_empty() => {
+                "who connects there has no address, and the list behind --proxy-accept would mean nothing"
+            }
+            None if door.ip().is_none() && listed => {
+                "who connects there has no address, and --allow and --deny would mean nothing"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::said(Op::Listen, at.to_string(), why))
+    }
+
+    /// Accepts what may be accepted; true if there may be more at once.
+    fn accept(&mut self, turn: &mut Turn) -> Result<bool, Error> {
+        let mut more = false;
+        for pair in 0..self.doors.len() {
+            for left in (0..ACCEPTS).rev() {
+                if self.gate.is_full() {
+                    return Ok(false);
+                }
+                let Some(door) = self.doors.get_mut(pair) else { return Ok(false) };
+                let Some(accepted) = door.accept(turn)? else { break };
+                match &mut self.lobby {
+                    Some(lobby) if lobby.trusts(accepted.ip) => {
+                        self.gate.enter(None);
+                        lobby.admit(turn, accepted, pair);
+                    }
+                    Some(_) => self.refuse(&accepted, "it is none of the proxies"),
+                    None => self.judge(turn, pair, accepted, None)?,
+                }
+                more |= left == 0;
+            }
+        }
+        Ok(more)
+    }
+
+    /// Goes on with those whose PROXY header was waited for.
+    fn hear(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        while let Some(heard) = self.lobby.as_mut().and_then(Lobby::heard) {
+            self.gate.leave(None);
+            let Heard { pair, client, header, .. } = heard;
+            match header {
+                // with --once somebody else was first
+                _ if self.doors.is_empty() => {}
+                Ok(parties) => self.judge(turn, pair, client, Some(parties))?,
+                Err(Silence::Left) => self.refuse(&client, "it has left without a PROXY header"),
+                Err(Silence::Unheard(why)) => {
+                    let reason = format!("refused {}: {why}", client.peer);
+                    self.observer.observe(&Event::Error { session: None, reason });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets somebody in or not.
+    fn judge(&mut self, turn: &mut Turn, pair: usize, client: Accepted, told: Option<Parties>) -> Result<(), Error> {
+        match self.gate.refuses(client.ip) {
+            None if client.ip.is_none() && self.lobby.is_some() && !self.gate.is_open() => {
+                self.refuse(&client, "not allowed, without an address");
+                Ok(())
+            }
+            None => self.welcome(turn, pair, client, told),
+            Some(why) => {
+                self.refuse(&client, why);
+                Ok(())
+            }
+        }
+    }
+
+    fn refuse(&self, client: &Accepted, why: &str) {
+        let text = format!("refused {}: {why}", client.peer);
+        self.observer.observe(&Event::Note { verbosity: 1, text });
+    }
+
+    fn welcome(&mut self, turn: &mut Turn, pair: usize, client: Accepted, told: Option<Parties>) -> Result<(), Error> {
+        self.accepted += 1;
+        let (ip, number) = (client.ip, self.accepted);
+        let (protocol, peer, local) = (client.protocol, client.peer.clone(), client.local.clone());
+        self.observer.observe(&Event::Accepted { session: number, protocol, peer, local });
+        self.gate.enter(ip);
+        if self.plan.once {
+            self.stop_accepting(turn);
+        }
+        let told = told.filter(|told| *told != Parties::Own);
+        let header = self.plan.proxy_send.map(|version| {
+            let about = told.unwrap_or_else(|| parties(&client.socket));
+            header(version, &about).into_boxed_slice()
+        });
+        match &mut self.crew {
+            Some(crew) => crew.welcome(turn, Arrival { client, pair, number, header }),
+            None => Ok(()),
+        }
+    }
+
+    /// Strikes off whoever is done; true if somebody was.
+    fn farewell(&mut self, turn: &mut Turn) -> bool {
+        let mut any = false;
+        while let Some(departure) = self.crew.as_mut().and_then(|crew| crew.departed(turn)) {
+            self.gate.leave(departure.ip);
+            any = true;
+            if self.plan.once && !self.closing {
+                self.ended = Some(departure.outcome.ended);
+            }
+        }
+        any
+    }
+
+    fn stop_accepting(&mut self, turn: &mut Turn) {
+        for door in self.doors.drain(..) {
+            door.close(turn);
+        }
+        if let Some(lobby) = &self.lobby {
+            lobby.close(turn);
+        }
+    }
+
+    /// Stops accepting and gives open sessions their grace; asked again, none.
+    fn wind_up(&mut self, turn: &mut Turn) {
+        self.stop_accepting(turn);
+        let again = std::mem::replace(&mut self.closing, true);
+        let closing = if again { Closing::Now } else { Closing::Until(turn.now() + self.plan.serving.grace) };
+        if let Some(crew) = &mut self.crew {
+            crew.close(turn, closing);
+        }
+    }
+
+    fn obey(&mut self, turn: &mut Turn) {
+        let signals = turn.signals();
+        if signals & 1 << SIGUSR1 != 0 {
+            self.console.summary(&self.summary(turn.now()));
+        }
+        if signals & 1 << SIGHUP != 0 {
+            let lists = [self.gate.reload(), self.lobby.as_mut().map_or(Ok(()), Lobby::reload)];
+            for error in lists.into_iter().filter_map(Result::err) {
+                self.observer.observe(&Event::Error { session: None, reason: error.line() });
+            }
+        }
+        if signals & (1 << SIGINT | 1 << SIGTERM) != 0 {
+            self.wind_up(turn);
+        }
+    }
+
+    fn summary(&self, now: Instant) -> Summary {
+        let [bytes_out, bytes_in] = self.blueprint.moved();
+        Summary { bytes_in, bytes_out, elapsed: now.saturating_duration_since(self.started), reason: None }
+    }
+
+    fn finish(&mut self, turn: &Turn) -> Outcome {
+        let Summary { bytes_in, bytes_out, elapsed, .. } = self.summary(turn.now());
+        self.observer.observe(&Event::Stats { bytes_in, bytes_out, elapsed });
+        Outcome { ended: self.ended.take().unwrap_or(Ended::Clean), bytes: [bytes_out, bytes_in], elapsed }
+    }
+}
+
+impl Task for Forwarder {
+    fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        let failed = |error| Error::new(Op::Use, "signals", error);
+        turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1]).map_err(failed)?;
+        self.bind(turn)?;
+        self.crew = Some(Crew::muster(turn, &self.blueprint)?);
+        Ok(())
+    }
+
+    fn turn(&mut self, turn: &mut Turn) -> Park {
+        self.obey(turn);
+        if self.farewell(turn) {
+            // descriptors are free again: nobody has to wait for the end of a pause
+            self.doors.iter_mut().filter(|door| door.is_starved()).for_each(Acceptor::resume);
+        }
+        let more = match self.hear(turn).and_then(|()| self.accept(turn)) {
+            Ok(more) => more,
+            Err(error) => {
+                // a listener is of no use any more: what is open still comes to its end
+                self.ended = Some(Ended::Failed(error));
+                self.wind_up(turn);
+                false
+            }
+        };
+        for door in &mut self.doors {
+            if let Some(trouble) = door.trouble() {
+                self.observer.observe(&Event::Error { session: None, reason: trouble.line() });
+            }
+        }
+        let busy = self.lobby.as_ref().is_some_and(Lobby::is_busy);
+        if self.doors.is_empty() && !busy && !self.crew.as_ref().is_some_and(Crew::is_busy) {
+            if let Some(crew) = &mut self.crew {
+                crew.dismiss();
+            }
+            return Park::Done(self.finish(turn));
+        }
+        turn.deadline(soonest(self.doors.iter().map(Acceptor::deadline)));
+        if more { Park::Again } else { Park::Wait }
+    }
+}
+
+/// A session between two sockets, with one to spare while it is made.
+const WITH_SOCKET: u64 = 3;
+
+/// A session with a program: its socket, two pipes, the pidfd, and one to spare.
+const WITH_PROGRAM: u64 = 5;
+
+/// Connections taken from one listener in one turn before others are served.
+const ACCEPTS: usize = 64;

@@ -1,0 +1,245 @@
+//! What all sessions of a relay have in common: where they go, how they move, and when it ends.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::journal::Journal;
+use super::names::{Keeper, NameId, Names};
+use super::scales::Scales;
+use crate::command::client::Closing;
+use crate::command::copy::Copier;
+use crate::command::joint::Joint;
+use crate::command::reporting::{Everybody, Reporting};
+use crate::dice::any_seed;
+use crate::endpoint::{open, printed, process};
+use crate::error::{Error, Op};
+use crate::event::{Event, Observer};
+use crate::meter::Meter;
+use crate::plan::address::{Address, Program};
+use crate::plan::faults::Faults;
+use crate::plan::relay::{Copies, Pair, Relay, Target, tuned};
+use crate::plan::{self, Flow, Local, Transfer};
+use crate::report::{Observers, Outlet};
+use crate::session::share::Common;
+use crate::session::tap::Tap;
+use crate::sys;
+
+/// Shared by every session of one thread.
+pub(super) struct Floor {
+    /// Where a client of each listener goes.
+    places: Vec<Place>,
+    /// The addresses of targets.
+    pub(super) names: Rc<Names>,
+    /// What is the same for all of them.
+    joint: Joint,
+    /// Longest time that connecting to one target may take.
+    pub(super) connect_timeout: Duration,
+    /// Tells every session to come to its end.
+    pub(super) closing: Rc<Cell<Option<Closing>>>,
+    /// The failure of the one session is told at the end and not when it happens.
+    pub(super) once: bool,
+    /// Where a line for each session goes.
+    pub(super) journal: Option<Journal>,
+    copies: Option<Copies>,
+    /// Names that are not found are told here.
+    tells: bool,
+}
+
+/// What clients of one listener are joined to.
+pub(super) struct Place {
+    /// Its targets, each with how bytes move to and from it.
+    pub(super) goals: Vec<(Goal, Joint)>,
+    /// Which of them is next.
+    pub(super) scales: Arc<Scales>,
+}
+
+/// What a client is joined to.
+pub(super) enum Goal {
+    /// Something to be opened, at addresses that are looked up where it has a name.
+    Open(Box<Address>, Option<NameId>),
+    /// A program to be started.
+    Run(Program),
+}
+
+/// What every thread makes its floor of.
+#[derive(Clone)]
+pub(super) struct Blueprint {
+    plan: Arc<Relay>,
+    /// Threads for sessions.
+    pub(super) threads: usize,
+    observers: Arc<Observers>,
+    /// Counts what all sessions deliver.
+    meter: Arc<Meter>,
+    total: Option<Arc<Common>>,
+    scales: Vec<Arc<Scales>>,
+    log: Option<Outlet>,
+    /// What decides whatever goes wrong by chance.
+    seed: u64,
+}
+
+impl Blueprint {
+    /// What a plan says.
+    ///
+    /// # Errors
+    /// A program that cannot be run, a directory for copies that is not there.
+    pub(super) fn new(plan: &Relay, reporting: &Reporting) -> Result<Self, Error> {
+        let now = Instant::now();
+        for target in plan.pairs.iter().flat_map(|pair| &pair.targets) {
+            if let Some(program) = program(target) {
+                process::check(&program)?;
+            }
+        }
+        if let Some(Copies { directory, .. }) = &plan.copies {
+            let name = directory.as_os_str().as_encoded_bytes();
+            let found = directory.metadata().map_err(|error| Error::new(Op::Open, name, error))?;
+            if !found.is_dir() {
+                let advice = "a directory, for a file of each session and direction";
+                return Err(Error::said(Op::Open, name, "it is not a directory").with_advice(advice));
+            }
+        }
+        Ok(Blueprint {
+            plan: Arc::new(plan.clone()),
+            threads: plan.threads,
+            observers: reporting.shared_observers(),
+            meter: Arc::new(Meter::default()),
+            total: plan.limit_total.map(|rate| Common::new(rate, now)),
+            scales: plan.pairs.iter().map(|pair| Scales::new(plan.balance, pair.targets.len(), now)).collect(),
+            log: reporting.log(),
+            seed: seed(plan, reporting),
+        })
+    }
+
+    /// Bytes delivered by all sessions so far: to clients, and from them.
+    pub(super) fn moved(&self) -> [u64; 2] {
+        [0, 1].map(|direction| self.meter.delivered(direction))
+    }
+}
+
+impl Floor {
+    /// The floor of one thread; `tells`: it is the one that tells what all of them would.
+    pub(super) fn new(blueprint: &Blueprint, tells: bool) -> Self {
+        let Blueprint { plan, observers, meter, total, scales, log, seed, .. } = blueprint;
+        let observer: Rc<dyn Observer> = Rc::new(Everybody(Arc::clone(observers)));
+        let joint = Joint::new(plan.transfer.clone(), Local::Stdio, plan.serving.grace, observer);
+        let joint = joint.for_relay(plan.half_close, total.clone(), Arc::clone(meter), blueprint.threads);
+        let joint = joint.with_faults(&plan.faults, *seed);
+        let names = Names::new(plan.resolve_every);
+        let places =
+            plan.pairs.iter().zip(scales).map(|(pair, scales)| Place::of(pair, Arc::clone(scales), &joint, &names));
+        Floor {
+            places: places.collect(),
+            names,
+            connect_timeout: plan.connect_timeout,
+            closing: Rc::new(Cell::new(None)),
+            once: plan.once,
+            journal: log.clone().map(Journal::new),
+            copies: plan.copies.clone(),
+            tells,
+            joint,
+        }
+    }
+
+    /// Where a client of this listener goes.
+    pub(super) fn place(&self, pair: usize) -> Option<&Place> {
+        self.places.get(pair)
+    }
+
+    /// The task that keeps the addresses of targets.
+    pub(super) fn keeper(&self) -> Keeper {
+        Keeper::new(Rc::clone(&self.names), self.tells.then(|| Rc::clone(self.observer())))
+    }
+
+    /// Who hears of everything.
+    pub(super) fn observer(&self) -> &Rc<dyn Observer> {
+        &self.joint.observer
+    }
+
+    /// Who copies a session, if anybody is to. Trouble with a copy is told, and does not stop the session.
+    pub(super) fn tap(&self, number: u64) -> Option<Tap> {
+        let Copies { directory, hex, timestamps } = self.copies.as_ref()?;
+        let plans = ["down", "up"].map(|way| {
+            let ending = if *hex { ".hex" } else { "" };
+            let path = directory.join(format!("{number}.{way}{ending}"));
+            plan::Copy { path, hex: *hex, timestamps: *timestamps }
+        });
+        match Copier::both_ways(plans, self.observer()) {
+            Ok(tap) => Some(tap),
+            Err(error) => {
+                let reason = error.line();
+                self.observer().observe(&Event::Error { session: Some(number), reason });
+                None
+            }
+        }
+    }
+}
+
+impl Place {
+    fn of(pair: &Pair, scales: Arc<Scales>, joint: &Joint, names: &Names) -> Self {
+        let goal = |target| (Goal::of(target, names), joint.with_transfer(moves(target, joint)));
+        Place { goals: pair.targets.iter().map(goal).collect(), scales }
+    }
+}
+
+/// How bytes move to and from a target: a file has one direction.
+fn moves(target: &Target, joint: &Joint) -> Transfer {
+    let transfer = joint.transfer.clone();
+    match target {
+        target if target.is_appended() => Transfer { stdin: false, ..transfer },
+        target if target.is_file() => Transfer { flow: Flow::SendOnly, ..transfer },
+        _ => transfer,
+    }
+}
+
+impl Goal {
+    fn of(target: &Target, names: &Names) -> Self {
+        let address = match target {
+            Target::Program(program) => return Goal::Run(program.clone()),
+            Target::Address(address) => prepared(address),
+        };
+        match open::program(&address) {
+            Some(program) => Goal::Run(program),
+            None => {
+                let name = names.add(&address);
+                Goal::Open(Box::new(address), name)
+            }
+        }
+    }
+
+    /// What messages call it.
+    pub(super) fn object(&self) -> Vec<u8> {
+        match self {
+            Goal::Open(address, _) => printed::object(address, "localhost"),
+            Goal::Run(_) => b"a program".to_vec(),
+        }
+    }
+}
+
+/// An address with what a relay sets on every connection, as far as this system has it.
+pub(super) fn prepared(address: &Address) -> Address {
+    let mut prepared = tuned(address);
+    if !sys::USER_TIMEOUT {
+        prepared.options.user_timeout = address.options.user_timeout;
+    }
+    prepared
+}
+
+/// The seed of the faults, told so that they can be repeated.
+fn seed(plan: &Relay, reporting: &Reporting) -> u64 {
+    let seed = plan.faults.seed.unwrap_or_else(any_seed);
+    if !plan.faults.is_sound() {
+        let told = Faults { seed: Some(seed), ..plan.faults.clone() };
+        let text = format!("faults: {told}");
+        reporting.observers().observe(&Event::Note { verbosity: 1, text });
+    }
+    seed
+}
+
+/// The program that sessions with a target run, if they do.
+fn program(target: &Target) -> Option<Program> {
+    match target {
+        Target::Program(program) => Some(program.clone()),
+        Target::Address(address) => open::program(address),
+    }
+}

@@ -1,0 +1,481 @@
+//! What `haul relay` was asked to do, and what of it fits together.
+
+mod explain;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::address::{Address, Host, Keepalive, Kind, Options, Program, UnixSocket};
+use super::advice::{Advice, advice, clash, family, unused};
+use super::explain::shown;
+use super::faults::Faults;
+use super::role::{in_this_version, refusal};
+use super::{AccessList, ProxyVersion, Report, Serving, Transfer, policy};
+use crate::error::{Error, Op};
+use crate::units::Rate;
+pub(super) use explain::explain;
+
+/// `--connect-timeout` where it is not given.
+pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `--half-close-timeout` where it is not given.
+pub const DEFAULT_HALF_CLOSE: Duration = Duration::from_secs(300);
+
+/// `--resolve-every` where it is not given.
+pub const DEFAULT_RESOLVE_EVERY: Duration = Duration::from_secs(30);
+
+/// `haul relay`: every connection that comes to a listener is joined to one that is made to its target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Relay {
+    /// Listeners and where what comes to them goes. Invariant: at least one.
+    pub pairs: Vec<Pair>,
+    /// How many clients at once, and whom, over all listeners. `keep` is set.
+    pub serving: Serving,
+    /// `--connect-timeout`: longest time that connecting to one target may take.
+    pub connect_timeout: Duration,
+    /// `--half-close-timeout`: longest silence of one direction after the other has ended.
+    pub half_close: Duration,
+    /// `--limit-total`: most bytes per second, per direction, of all sessions together.
+    pub limit_total: Option<Rate>,
+    /// `--threads`: how many run the sessions; 1 is the one that accepts them.
+    pub threads: usize,
+    /// `--once`: one session, and its status is haul's.
+    pub once: bool,
+    /// `--resolve-every`: how often the names of targets are looked up again.
+    pub resolve_every: Duration,
+    /// `--balance`: which of several targets a client is joined to.
+    pub balance: Balance,
+    /// `--proxy-send`: each connection to a target begins with a PROXY header about its client.
+    pub proxy_send: Option<ProxyVersion>,
+    /// `--proxy-accept`: each client begins with a PROXY header, and only these may connect; everybody where the list
+    /// is empty.
+    pub proxy_accept: Option<Vec<AccessList>>,
+    /// `--log`: where a line for each session goes.
+    pub log: Option<LogSink>,
+    /// `-o`: the directory for copies of what passes, a file for each session and direction.
+    pub copies: Option<Copies>,
+    /// What is to go wrong on purpose.
+    pub faults: Faults,
+    /// How the bytes of each session move.
+    pub transfer: Transfer,
+    /// What is told, and to whom.
+    pub report: Report,
+}
+
+/// Which of several targets a client is joined to (`--balance`); one that cannot be reached is followed by the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// The first in the order given.
+    #[default]
+    First,
+    /// One after the other.
+    RoundRobin,
+    /// The one with the fewest sessions.
+    Least,
+}
+
+/// Where the line for each session goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogSink {
+    /// `-`
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+/// `-o`: copies of what passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copies {
+    /// The directory.
+    pub directory: PathBuf,
+    /// `--hex`: as hexadecimal and text, otherwise as it is.
+    pub hex: bool,
+    /// `--timestamps`: each line of the dump begins with the time.
+    pub timestamps: bool,
+}
+
+/// A listener and where what comes to it goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pair {
+    /// Where to listen.
+    pub at: Address,
+    /// Where to connect to, one of them for each client. Invariant: at least one.
+    pub targets: Vec<Target>,
+}
+
+/// What a client is joined to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// Something that is connected to.
+    Address(Box<Address>),
+    /// `-e`, `-c`, `--`: a program, started for each session.
+    Program(Program),
+}
+
+impl Target {
+    /// True if sessions run a program.
+    pub fn is_program(&self) -> bool {
+        match self {
+            Target::Address(address) => policy::is_program(address),
+            Target::Program(_) => true,
+        }
+    }
+
+    /// True for a file. It is opened for each session, and read unless it is appended to: a client does not empty it.
+    pub fn is_file(&self) -> bool {
+        matches!(self, Target::Address(address) if matches!(address.kind, Kind::File(_)))
+    }
+
+    /// True for a file that is written.
+    pub fn is_appended(&self) -> bool {
+        self.is_file() && matches!(self, Target::Address(address) if address.options.append)
+    }
+
+    /// The endpoint, where it is one.
+    pub fn address(&self) -> Option<&Address> {
+        match self {
+            Target::Address(address) => Some(address),
+            Target::Program(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Address(address) => address.fmt(f),
+            Target::Program(program) => f.write_str(&shown(program)),
+        }
+    }
+}
+
+fn is_named(address: &Address) -> bool {
+    matches!(&address.kind, Kind::Tcp(at) if matches!(at.host, Host::Name(_)))
+}
+
+/// The address with what a relay sets on every TCP connection unless the user has: small writes go at once, and a peer
+/// that is gone does not hold its session for ever.
+pub fn tuned(address: &Address) -> Address {
+    let mut address = address.clone();
+    let defaults = Options {
+        nodelay: true,
+        keepalive: Some(Keepalive::Every(KEEPALIVE)),
+        user_timeout: Some(USER_TIMEOUT),
+        ..Options::default()
+    };
+    address.overlay(&defaults);
+    address
+}
+
+/// Refuses what cannot work and contradictions, and notes what is odd.
+pub(super) fn settle(plan: &mut Relay, flags: &Options) -> Result<(), Error> {
+    for Pair { at, targets } in &plan.pairs {
+        listens(at, plan)?;
+        for to in targets.iter().filter_map(Target::address) {
+            reaches(to)?;
+            is_introduced(to, plan.proxy_send)?;
+            if is_itself(at, to) {
+                let cause = format!("{to} is this very listener, and every connection would make the next");
+                return Err(refusal(Op::Listen, at, &cause, "another target".into()));
+            }
+        }
+        policy::programs_and_the_world(at, targets.iter().any(Target::is_program), &plan.checked())?;
+    }
+    if let Some(flag) = plan.faults.only_for_datagrams() {
+        let why = "a stream loses nothing, and keeps its order";
+        return Err(clash(
+            flag,
+            "a stream",
+            why,
+            "--delay, --jitter, --chop, --corrupt, --reset-after or --stall-after",
+        ));
+    }
+    let odd = odd(plan, flags);
+    plan.report.advice.extend(odd);
+    Ok(())
+}
+
+fn listens(at: &Address, plan: &Relay) -> Result<(), Error> {
+    let serving = &plan.serving;
+    let no = |cause: &str, advice: &str| Err(refusal(Op::Listen, at, cause, advice.into()));
+    family(at)?;
+    in_this_version(Op::Listen, at)?;
+    let lists = if serving.allow.is_empty() { "--deny" } else { "--allow" };
+    match &at.kind {
+        _ if at.options.source.is_some() || at.options.source_port.is_some() => {
+            no("a source is where a connection comes from", "the address to listen on, and its port")
+        }
+        Kind::Unix(_, UnixSocket::Seqpacket) if plan.proxy_accept.is_some() => Err(clash(
+            "--proxy-accept",
+            &at.to_string(),
+            "a header goes before a stream, not before packets",
+            "unix:PATH",
+        )),
+        Kind::Unix(..) | Kind::Path(_) if plan.proxy_accept.as_ref().is_some_and(|lists| !lists.is_empty()) => {
+            let why = "who connects there has no address";
+            Err(clash(
+                "a list behind --proxy-accept",
+                &at.to_string(),
+                why,
+                "--proxy-accept alone, and the option mode",
+            ))
+        }
+        Kind::Unix(..) | Kind::Path(_)
+            if plan.proxy_accept.is_none() && !(serving.allow.is_empty() && serving.deny.is_empty()) =>
+        {
+            let why = "who connects there has no address";
+            Err(clash(lists, &at.to_string(), why, "the option mode, and the directory's permissions"))
+        }
+        Kind::Tcp(_) | Kind::Unix(..) | Kind::Path(_) => Ok(()),
+        Kind::Fd { read, write } if at.options.listen && read == write && !matches!(read, 1 | 2) => Ok(()),
+        Kind::Fd { .. } => no("a listening socket is one descriptor, and no stream of output", "fd,listen:3"),
+        _ => no("it takes no connections", "a port, or a path"),
+    }
+}
+
+fn reaches(to: &Address) -> Result<(), Error> {
+    let no = |cause: &str, advice: &str| Err(refusal(Op::Connect, to, cause, advice.into()));
+    family(to)?;
+    in_this_version(Op::Connect, to)?;
+    match &to.kind {
+        Kind::Tcp(at) if at.port == 0 => no("port 0 is no port to connect to", "the port that the target listens on"),
+        _ if to.options.listen => no("the option listen waits for a connection", "the endpoint without it"),
+        Kind::Unix(..) | Kind::Path(_) if to.options.mode.is_some() => {
+            no("only a listener sets the mode of a socket", "the endpoint without it")
+        }
+        Kind::Stdio | Kind::Fd { .. } => {
+            no("there is one of it, and every session wants its own", "haul listen, for one connection")
+        }
+        Kind::Fifo(_) => no("there is one of it, and every session wants its own", "a program: sh:'cat > FIFO'"),
+        Kind::File(_) if to.options.append && to.options.offset.is_some() => {
+            no("append writes at the end, whatever the offset", "one of the two options")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a PROXY header in front of what is no connection.
+pub(super) fn is_introduced(to: &Address, version: Option<ProxyVersion>) -> Result<(), Error> {
+    let why = match &to.kind {
+        Kind::Unix(_, UnixSocket::Seqpacket) => "a header goes before a stream, not before packets",
+        Kind::Tcp(_) | Kind::Unix(..) | Kind::Path(_) => return Ok(()),
+        Kind::Exec(_) | Kind::Shell(_) => "a program finds its client in HAUL_PEER_ADDR",
+        _ => "nobody there reads a header",
+    };
+    match version {
+        Some(_) => Err(clash("--proxy-send", &to.to_string(), why, "the command without it")),
+        None => Ok(()),
+    }
+}
+
+/// True if it is plain to see that a connection to `to` comes to `at`.
+fn is_itself(at: &Address, to: &Address) -> bool {
+    match (&at.kind, &to.kind) {
+        (Kind::Tcp(at), Kind::Tcp(to)) if at.port == to.port && at.port != 0 => {
+            let everywhere = match &at.host {
+                Host::Unspecified => true,
+                Host::V4(ip) => ip.is_unspecified(),
+                Host::V6(ip, _) => ip.is_unspecified(),
+                Host::Name(_) => false,
+            };
+            let here = to.host == Host::Unspecified || to.host.is_loopback();
+            at.host == to.host || everywhere && here || to.host == Host::Unspecified && at.host.is_loopback()
+        }
+        (Kind::Unix(at, _), Kind::Unix(to, _)) => at == to,
+        (Kind::Path(at), Kind::Path(to)) => at == to,
+        _ => false,
+    }
+}
+
+fn odd(plan: &Relay, flags: &Options) -> Vec<Advice> {
+    let addresses: Vec<_> = plan.addresses().cloned().collect();
+    let mut odd = unused(flags, &addresses);
+    let mut note = |condition: bool, sentence: &str, remedy: &str| {
+        if condition {
+            odd.push(advice(sentence, remedy));
+        }
+    };
+    let serving = &plan.serving;
+    let targets = || plan.pairs.iter().flat_map(|pair| &pair.targets);
+    let program = targets().any(Target::is_program);
+    note(serving.open && !program, "--open is about programs, and none is run", "the command without it");
+    note(
+        serving.most.is_some_and(|most| serving.most_per_ip.is_some_and(|per_ip| per_ip > most)),
+        "-m is reached before --max-per-ip can be",
+        "a smaller --max-per-ip",
+    );
+    note(
+        plan.once && (serving.most.is_some() || serving.most_per_ip.is_some()),
+        "-m and --max-per-ip change nothing with --once",
+        "--once alone",
+    );
+    note(
+        plan.limit_total.is_some_and(|total| plan.transfer.rate.is_some_and(|each| each.0 > total.0)),
+        "--limit-total is reached before -L can be",
+        "a smaller -L",
+    );
+    note(
+        plan.proxy_accept.as_ref().is_some_and(Vec::is_empty) && !(serving.allow.is_empty() && serving.deny.is_empty()),
+        "--allow and --deny are about what a header says, and --proxy-accept believes everybody",
+        "--proxy-accept=CIDR, with the addresses of the proxies",
+    );
+    let keeps_records = |address: &Address| matches!(address.kind, Kind::Unix(_, UnixSocket::Seqpacket));
+    for Pair { at, targets } in &plan.pairs {
+        for to in targets.iter().filter_map(Target::address) {
+            note(
+                keeps_records(at) != keeps_records(to),
+                &format!("between {at} and {to} the bounds of packets are lost"),
+                "unix,seqpacket on both halves",
+            );
+        }
+    }
+    let named = targets().filter_map(Target::address).any(is_named);
+    note(
+        plan.resolve_every != DEFAULT_RESOLVE_EVERY && !named,
+        "--resolve-every changes nothing, for no target has a name",
+        "the command without it",
+    );
+    note(
+        plan.balance != Balance::First && plan.pairs.iter().all(|pair| pair.targets.len() < 2),
+        "--balance changes nothing, for there is one target",
+        "--target, for more",
+    );
+    odd
+}
+
+impl Relay {
+    /// Whom it serves, as far as clients cannot choose it: where everybody may say who he is, `--allow` keeps nobody
+    /// from a program.
+    pub fn checked(&self) -> Serving {
+        let claimed = self.proxy_accept.as_ref().is_some_and(Vec::is_empty);
+        let allow = if claimed { Vec::new() } else { self.serving.allow.clone() };
+        Serving { allow, ..self.serving.clone() }
+    }
+
+    /// Every endpoint, listeners and targets.
+    fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.pairs
+            .iter()
+            .flat_map(|pair| std::iter::once(&pair.at).chain(pair.targets.iter().filter_map(Target::address)))
+    }
+}
+
+/// How often a silent connection is probed: a peer that vanished is found out within ten of these.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// How long sent data may stay unacknowledged, or a peer take nothing.
+const USER_TIMEOUT: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::super::tests::plain;
+    use super::*;
+    use crate::outcome::ExitStatus;
+
+    fn parse(word: &str) -> Address {
+        Address::parse(OsStr::new(word)).unwrap()
+    }
+
+    fn relay(at: &str, to: &str) -> Relay {
+        Relay {
+            pairs: vec![Pair { at: parse(at), targets: vec![Target::Address(Box::new(parse(to)))] }],
+            serving: Serving { keep: true, ..Serving::default() },
+            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            half_close: DEFAULT_HALF_CLOSE,
+            limit_total: None,
+            once: false,
+            threads: 1,
+            resolve_every: DEFAULT_RESOLVE_EVERY,
+            balance: Balance::First,
+            proxy_send: None,
+            proxy_accept: None,
+            log: None,
+            copies: None,
+            faults: Faults::default(),
+            transfer: plain(),
+            report: Report::default(),
+        }
+    }
+
+    fn refused(at: &str, to: &str) -> Error {
+        settle(&mut relay(at, to), &Options::default()).unwrap_err()
+    }
+
+    #[test]
+    fn a_relay_onto_its_own_listener_is_refused_when_it_is_plain_to_see() {
+        for (at, to) in [
+            ("9000", "9000"),
+            ("9000", "127.0.0.1:9000"),
+            ("9000", "localhost:9000"),
+            ("0.0.0.0:9000", "127.0.0.1:9000"),
+            ("::/9000", "::1/9000"),
+            ("127.0.0.1:9000", "127.0.0.1:9000"),
+            ("localhost:9000", "9000"),
+            ("unix:/s", "unix:/s"),
+            ("@s", "@s"),
+            ("/s", "/s"),
+        ] {
+            let error = refused(at, to);
+            assert_eq!(error.status(), ExitStatus::Usage, "{at} {to}");
+            assert!(error.line().contains("this very listener"), "{error}");
+        }
+        for (at, to) in [
+            ("9000", "9001"),
+            ("9000", "db:9000"),
+            ("9000", "192.0.2.1:9000"),
+            ("127.0.0.1:9000", "127.0.0.2:9000"),
+            ("0", "db:1"),
+            ("/s", "/t"),
+        ] {
+            assert!(settle(&mut relay(at, to), &Options::default()).is_ok(), "{at} {to}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_half_is_refused_as_usage() {
+        for (at, to) in [
+            ("-", "a:1"),
+            ("echo:", "a:1"),
+            ("fd:3", "a:1"),
+            ("udp:53", "a:1"),
+            ("tls:1", "a:1"),
+            ("1", "-"),
+            ("1", "fd:3"),
+            ("1", "a:0"),
+            ("1", "udp:a:1"),
+            ("1", "tls:a:1"),
+            ("1", "http://proxy:1"),
+            ("1", "unix,mode=660:/s"),
+        ] {
+            let error = refused(at, to);
+            assert_eq!(error.status(), ExitStatus::Usage, "{at} {to}");
+            assert!(error.advice().is_some(), "{at} {to}");
+        }
+    }
+
+    #[test]
+    fn a_program_is_not_served_to_the_world_by_accident() {
+        for to in ["exec:cat", "sh:cat"] {
+            assert_eq!(refused("9000", to).status(), ExitStatus::Policy, "{to}");
+            assert!(settle(&mut relay("127.0.0.1:9000", to), &Options::default()).is_ok());
+        }
+        let mut given = relay("9000", "a:1");
+        given.pairs[0].targets.push(Target::Program(Program::Shell("cat".into())));
+        assert_eq!(settle(&mut given, &Options::default()).unwrap_err().status(), ExitStatus::Policy);
+        given.serving.open = true;
+        assert!(settle(&mut given, &Options::default()).is_ok());
+    }
+
+    #[test]
+    fn what_the_user_sets_on_an_endpoint_wins_over_what_a_relay_sets() {
+        let own = tuned(&parse("tcp,keepalive=5,user-timeout=7:a:1")).options;
+        assert_eq!(own.keepalive, Some(Keepalive::Every(Duration::from_secs(5))));
+        assert_eq!((own.user_timeout, own.nodelay), (Some(Duration::from_secs(7)), true));
+        let plain = tuned(&parse("a:1")).options;
+        assert_eq!((plain.keepalive, plain.user_timeout), (Some(Keepalive::Every(KEEPALIVE)), Some(USER_TIMEOUT)));
+        assert_eq!(tuned(&parse("unix:/s")), parse("unix:/s"));
+    }
+}

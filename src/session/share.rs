@@ -1,0 +1,159 @@
+//! One rate for many sessions (`--limit-total`): a bucket a direction, and appointments, so that each gets its turn.
+//!
+//! A session that finds nothing gets an appointment behind everybody else's and sleeps until then; while others wait,
+//! it may take one helping at a time. Whoever comes first by accident of the timers therefore cannot starve the rest.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::limits::Bucket;
+use crate::units::Rate;
+
+/// The rate that sessions share, in each direction; sessions of other threads too.
+#[derive(Debug)]
+pub struct Common {
+    /// The time between two appointments: what the smallest helping takes at this rate.
+    step: Duration,
+    ways: [Mutex<Way>; 2],
+}
+
+#[derive(Debug)]
+struct Way {
+    bucket: Bucket,
+    /// The end of the last appointment.
+    booked: Instant,
+    /// Appointments that nobody has come to yet.
+    waiting: u64,
+}
+
+/// What one session has to do with it.
+#[derive(Debug)]
+pub struct Share {
+    common: Arc<Common>,
+    /// When it may ask again.
+    appointments: [Option<Instant>; 2],
+}
+
+impl Common {
+    /// A rate of so many bytes a second in each direction.
+    pub fn new(rate: Rate, now: Instant) -> Arc<Self> {
+        let helping = (rate.0 / 100).clamp(1, HELPING);
+        let step = Duration::from_secs_f64(helping as f64 / rate.0.max(1) as f64);
+        let way = || Mutex::new(Way { bucket: Bucket::new(rate, now), booked: now, waiting: 0 });
+        Arc::new(Common { step, ways: [way(), way()] })
+    }
+}
+
+impl Share {
+    /// A session that has asked for nothing yet.
+    pub fn new(common: Arc<Common>) -> Self {
+        Share { common, appointments: [None, None] }
+    }
+
+    /// How many bytes it may take now in this direction; otherwise when to ask again.
+    ///
+    /// # Errors
+    /// The instant of its appointment.
+    pub fn allowance(&mut self, direction: usize, now: Instant) -> Result<u64, Instant> {
+        let appointment = &mut self.appointments[direction];
+        if let Some(at) = *appointment
+            && at > now
+        {
+            return Err(at);
+        }
+        let Common { step, ways } = &*self.common;
+        let mut way = locked(&ways[direction]);
+        let found = way.bucket.allowance(now);
+        match (found, &appointment) {
+            (Ok(level), None) if way.waiting == 0 => Ok(level),
+            (found, Some(_)) => {
+                // what others have left may be less than is worth waking up for, but here somebody is awake
+                let level = way.bucket.level();
+                match found {
+                    Err(at) if level < HELPING => {
+                        *appointment = Some(at); // who was promised this instant keeps the place
+                        Err(at)
+                    }
+                    _ => Ok((level / way.waiting.max(1)).max(HELPING).min(level)),
+                }
+            }
+            (found, None) => {
+                let at = found.err().unwrap_or(now).max(way.booked);
+                (way.booked, way.waiting) = (at + *step, way.waiting + 1);
+                *appointment = Some(at);
+                Err(at)
+            }
+        }
+    }
+
+    /// Accounts for bytes that it took.
+    pub fn take(&mut self, direction: usize, bytes: u64) {
+        if bytes > 0 {
+            let kept = self.appointments[direction].take();
+            let mut way = locked(&self.common.ways[direction]);
+            way.waiting -= u64::from(kept.is_some());
+            way.bucket.take(bytes);
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        for (way, appointment) in self.common.ways.iter().zip(&self.appointments) {
+            locked(way).waiting -= u64::from(appointment.is_some());
+        }
+    }
+}
+
+/// A panic elsewhere leaves numbers behind that are still numbers.
+fn locked(way: &Mutex<Way>) -> MutexGuard<'_, Way> {
+    way.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The smallest helping while others wait: enough for a read to be worth its call.
+const HELPING: u64 = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Greedy sessions, woken in a fixed order by a clock that ticks every millisecond; what each got in `secs`.
+    fn shared_out(rate: u64, sessions: usize, secs: u64) -> Vec<u64> {
+        let start = Instant::now();
+        let common = Common::new(Rate(rate), start);
+        let mut shares: Vec<_> = (0..sessions).map(|_| Share::new(Arc::clone(&common))).collect();
+        let mut got = vec![0; sessions];
+        for tick in 0..secs * 1000 {
+            let now = start + Duration::from_millis(tick);
+            for (share, got) in shares.iter_mut().zip(&mut got) {
+                while let Ok(bytes) = share.allowance(0, now) {
+                    share.take(0, bytes);
+                    *got += bytes;
+                }
+            }
+        }
+        got
+    }
+
+    #[test]
+    fn all_sessions_together_keep_the_rate_and_each_gets_its_part() {
+        for (rate, sessions) in [(100_000, 7), (1_000_000, 1), (10_000_000, 50), (1_000_000_000, 3)] {
+            let got = shared_out(rate, sessions, 4);
+            let total: u64 = got.iter().sum();
+            assert!(total <= rate * 4 + rate / 25, "{total} of {rate} by {sessions}");
+            assert!(total >= rate * 4 * 9 / 10, "{total} of {rate} by {sessions}");
+            let (least, most) = (got.iter().min().unwrap(), got.iter().max().unwrap());
+            assert!(*least * 2 >= *most, "{sessions} sessions at {rate} got {got:?}");
+        }
+    }
+
+    #[test]
+    fn directions_do_not_share() {
+        let start = Instant::now();
+        let mut share = Share::new(Common::new(Rate(1_000_000), start));
+        let later = start + Duration::from_secs(1);
+        let up = share.allowance(0, later).unwrap();
+        share.take(0, up);
+        assert_eq!(share.allowance(1, later).unwrap(), up);
+    }
+}

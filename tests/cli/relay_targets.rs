@@ -1,0 +1,235 @@
+//! `relay`: what stands at the target's side, what is written down about sessions, and the threads that run them.
+
+use rustix::process::Signal;
+
+use crate::data;
+use crate::harness::peer::refusing_address;
+use crate::harness::{Ending, Listener, Peer, Running, file_with, haul, poll_until, proc, scratch};
+use crate::relay::{echoes, is_reset_at_once, joined, relay_to, stop};
+
+// A file is opened for each session: one that is read is sent whole to everybody, one that is appended to grows.
+#[test]
+fn a_file_is_a_target_of_its_own_for_each_session() {
+    let home = scratch();
+    let page = file_with(home.path(), "page", &data::bytes(5, 300_000));
+    let relay = haul(["relay", "127.0.0.1:0", &format!("file:{}", page.display())]).spawn();
+    for _ in 0..2 {
+        let mut client = Peer::connect(relay.address());
+        client.send(b"whatever");
+        data::assert_same("the page", &client.receive_all().0, &data::bytes(5, 300_000));
+    }
+    std::fs::write(&page, "new").unwrap();
+    assert_eq!(Peer::connect(relay.address()).receive_all(), (b"new".to_vec(), Ending::Eof));
+    stop(relay);
+
+    let list = file_with(home.path(), "list", b"0");
+    let relay = haul(["relay", "127.0.0.1:0", &format!("file,append:{}", list.display())]).spawn();
+    for text in [b"1", b"2"] {
+        let mut client = Peer::connect(relay.address());
+        client.send(text);
+        client.finish();
+        assert_eq!(client.receive_all(), (vec![], Ending::Eof));
+    }
+    assert_eq!(std::fs::read(&list).unwrap(), b"012");
+    stop(relay);
+}
+
+// --log: a line a session, with the same words in the same places.
+#[test]
+fn a_log_has_a_line_for_each_session() {
+    let target = Listener::tcp();
+    let relay = relay_to(&target.endpoint(), &["--log", "-"]);
+    let (mut first, mut server) = (Peer::connect(relay.address()), target.accept());
+    let mut ports = vec![first.local_port()];
+    echoes(&mut first, &mut server);
+    first.finish();
+    server.finish();
+    first.receive_all();
+    relay.stdout_reaches(1);
+    let (mut second, mut server) = (Peer::connect(relay.address()), target.accept());
+    ports.push(second.local_port());
+    second.send(b"question");
+    server.receive(8);
+    server.reset();
+    second.receive_all();
+    relay.signal(Signal::TERM);
+    let ended = relay.wait();
+    ended.code(0);
+    let text = String::from_utf8(ended.stdout.clone()).unwrap();
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.splitn(7, ' ').collect()).collect();
+    let to = target.endpoint();
+    for (line, (port, bytes)) in lines.iter().zip(ports.iter().zip([["4", "4"], ["8", "0"]])) {
+        assert!(line[0].ends_with('Z') && line[5].parse::<f64>().is_ok(), "{line:?}");
+        assert_eq!(line[1..5], [&format!("127.0.0.1:{port}"), &to, bytes[0], bytes[1]]);
+    }
+    assert_eq!(lines[0][6], "clean");
+    assert!(lines[1][6].ends_with(&format!("{to} reset the connection")), "{:?}", lines[1][6]);
+    assert_eq!(lines.len(), 2);
+}
+
+#[test]
+fn a_log_file_is_appended_to() {
+    let home = scratch();
+    let log = file_with(home.path(), "log", b"before\n");
+    let (_keep, nobody) = refusing_address();
+    let relay = relay_to(&nobody.to_string(), &["--once", "--log", &log.display().to_string()]);
+    is_reset_at_once(relay.address());
+    relay.wait().code(1);
+    let text = std::fs::read_to_string(&log).unwrap();
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("before"));
+    let line = lines.next().unwrap();
+    assert!(line.ends_with(&format!(" - 0 0 0.000 cannot connect to {nobody}: connection refused")), "{line}");
+}
+
+// -o: a file for each session and direction, as it is or as a dump.
+#[test]
+fn copies_go_to_a_file_for_each_session_and_direction() {
+    let home = scratch();
+    let directory = home.path().display().to_string();
+    for (flags, name, up) in
+        [(&["-o", &directory][..], "", "ping"), (&["-o", &directory, "--hex"], ".hex", "< 00000000  70 69 6e 67")]
+    {
+        let (relay, mut client, mut server) = joined(flags);
+        echoes(&mut client, &mut server);
+        stop(relay);
+        let read = |way: &str| std::fs::read_to_string(home.path().join(format!("1.{way}{name}"))).unwrap();
+        assert!(read("up").starts_with(up), "{}", read("up"));
+        assert!(read("down").contains(if name.is_empty() { "pong" } else { "70 6f 6e 67" }), "{}", read("down"));
+    }
+    let ended = haul(["relay", "-o", "/nowhere", "127.0.0.1:0", "127.0.0.1:1"]).run();
+    ended.code(2);
+    assert_eq!(ended.one_error(), "haul: cannot open /nowhere: no such file or directory");
+}
+
+// --events: what each session did, with its number.
+#[test]
+fn events_tell_of_each_session() {
+    let home = scratch();
+    let events = home.path().join("events");
+    let (relay, mut client, mut server) = joined(&["--events", &events.display().to_string()]);
+    echoes(&mut client, &mut server);
+    client.finish();
+    server.finish();
+    client.receive_all();
+    stop(relay);
+    let text = std::fs::read_to_string(events).unwrap();
+    let names: Vec<_> = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].as_str().unwrap().to_string())
+        .collect();
+    assert_eq!(names, ["listening", "accepted", "connected", "eof", "eof", "closed", "stats"]);
+}
+
+/// Which of these targets gets the next client, which is echoed to and kept.
+#[track_caller]
+fn next_of(relay: &Running, targets: &[&Listener]) -> (usize, Peer, Peer) {
+    let mut client = Peer::connect(relay.address());
+    let (index, mut server) = poll_until("a target to be connected to", || {
+        targets.iter().enumerate().find_map(|(index, target)| Some((index, target.accept_now()?)))
+    });
+    echoes(&mut client, &mut server);
+    (index, client, server)
+}
+
+// Several targets: the order is the user's choice, and one that cannot be reached is followed by the next.
+#[test]
+fn several_targets_are_balanced_and_stand_in_for_each_other() {
+    let (a, b) = (Listener::tcp(), Listener::tcp());
+    for (how, expected) in [("first", [0, 0, 0]), ("rr", [0, 1, 0]), ("least", [0, 1, 0])] {
+        let relay = relay_to(&a.endpoint(), &["--target", &b.endpoint(), "--balance", how]);
+        let served: Vec<_> = (0..3).map(|_| next_of(&relay, &[&a, &b])).collect();
+        assert_eq!(served.iter().map(|(index, ..)| *index).collect::<Vec<_>>(), expected, "{how}");
+    }
+    let (_keep, nobody) = refusing_address();
+    let relay = relay_to(&nobody.to_string(), &["--target", &b.endpoint(), "-v"]);
+    assert_eq!(next_of(&relay, &[&a, &b]).0, 1);
+    let line = relay.stderr_line("haul: session 1: cannot");
+    assert_eq!(
+        line,
+        format!("haul: session 1: cannot connect to {nobody}: connection refused; going on to the next target")
+    );
+}
+
+#[test]
+fn when_no_target_can_be_reached_all_of_them_are_named() {
+    let ((_a, a), (_b, b)) = (refusing_address(), refusing_address());
+    let relay = relay_to(&a.to_string(), &["--once", "--target", &b.to_string()]);
+    is_reset_at_once(relay.address());
+    let ended = relay.wait();
+    ended.code(1);
+    let each = |at| format!("cannot connect to {at}: connection refused");
+    assert_eq!(ended.one_error(), format!("haul: cannot connect to any of 2 targets: {}; {}", each(a), each(b)));
+}
+
+// A target with a name: sessions are made while names are looked up; one that is not found is told at the start, and
+// its clients are reset, while haul goes on.
+#[test]
+fn a_name_is_looked_up_without_holding_anybody() {
+    let target = Listener::tcp();
+    let at = format!("localhost:{}", target.address().port());
+    let relay = relay_to(&at, &["--resolve-every", "50ms"]);
+    for _ in 0..3 {
+        let mut client = Peer::connect(relay.address());
+        echoes(&mut client, &mut target.accept());
+    }
+    stop(relay);
+
+    let relay = relay_to("nonexistent.invalid:1", &[]);
+    let line = relay.stderr_line("haul: cannot connect to nonexistent.invalid:1: name not found");
+    let mut client = Peer::connect(relay.address());
+    assert_eq!(client.receive_all(), (vec![], Ending::Reset));
+    assert_eq!(relay.stderr_line("haul: session 1: "), line.replace("haul: ", "haul: session 1: "));
+    stop(relay);
+}
+
+// --threads: the sessions are shared out, and limits, totals and signals hold for all of them.
+#[test]
+fn threads_share_the_sessions() {
+    let target = Listener::tcp();
+    let relay = relay_to(&target.endpoint(), &["--threads", "3", "-m", "6", "--log", "-"]);
+    let mut pairs: Vec<_> = (0..6).map(|_| (Peer::connect(relay.address()), target.accept())).collect();
+    pairs.iter_mut().for_each(|(client, server)| echoes(client, server));
+    let threads = std::fs::read_dir(format!("/proc/{}/task", relay.pid().as_raw_nonzero())).unwrap();
+    let named = threads.filter(|thread| {
+        let name = std::fs::read_to_string(thread.as_ref().unwrap().path().join("comm")).unwrap();
+        name.starts_with("relay ")
+    });
+    assert_eq!(named.count(), 3);
+    // a byte is counted a moment after it was delivered, by another thread than the one that tells
+    proc::wait_until_idle(relay.pid());
+    relay.signal(Signal::USR1);
+    relay.stderr_line("haul: received 24 B, sent 24 B in ");
+    let mut seventh = Peer::connect(relay.address());
+    seventh.send(b"ping");
+    proc::wait_until_idle(relay.pid());
+    assert!(target.was_left_alone());
+    drop(pairs.pop());
+    let mut server = target.accept();
+    assert_eq!(server.receive(4), b"ping");
+    server.finish();
+    seventh.finish();
+    assert_eq!(seventh.receive_all(), (vec![], Ending::Eof));
+    let (busy, mut server) = pairs.pop().unwrap();
+    busy.finish();
+    assert_eq!(server.receive_all(), (vec![], Ending::Eof));
+    relay.signal(Signal::TERM);
+    for (client, _) in &mut pairs {
+        client.receive_all();
+    }
+    let ended = relay.wait();
+    ended.code(0);
+    assert_eq!(ended.stdout.iter().filter(|byte| **byte == b'\n').count(), 7);
+}
+
+#[test]
+fn one_session_on_another_thread_has_its_status() {
+    let target = Listener::tcp();
+    let relay = relay_to(&target.endpoint(), &["--threads", "2", "--once"]);
+    let mut client = Peer::connect(relay.address());
+    let mut server = target.accept();
+    echoes(&mut client, &mut server);
+    server.reset();
+    assert_eq!(client.receive_all().1, Ending::Reset);
+    relay.wait().code(1);
+}

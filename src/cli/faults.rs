@@ -46,15 +46,15 @@ pub(super) struct Faults {
     corrupt: Vec<Aimed<Chance>>,
 
     /// Lose this part of all datagrams (UDP) [default: none]
-    #[arg(long, value_name = "P%[:WAY]", value_parser = Value(value::units::<Aimed<Chance>>))]
+    #[arg(long, hide = true, value_name = "P%[:WAY]", value_parser = Value(value::units::<Aimed<Chance>>))]
     loss: Vec<Aimed<Chance>>,
 
     /// Send this part of all datagrams twice (UDP) [default: none]
-    #[arg(long, value_name = "P%[:WAY]", value_parser = Value(value::units::<Aimed<Chance>>))]
+    #[arg(long, hide = true, value_name = "P%[:WAY]", value_parser = Value(value::units::<Aimed<Chance>>))]
     dup: Vec<Aimed<Chance>>,
 
     /// Send this part of all datagrams after the next one (UDP) [default: none]
-    #[arg(long, value_name = "P%[:WAY]", value_parser = Value(value::units::<Aimed<Chance>>))]
+    #[arg(long, hide = true, value_name = "P%[:WAY]", value_parser = Value(value::units::<Aimed<Chance>>))]
     reorder: Vec<Aimed<Chance>>,
 
     /// The number that decides what is random: the same one repeats it [default: any, told with -v]

@@ -4,9 +4,13 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
-use crate::harness::{haul, require, scratch};
+use crate::harness::require;
+#[cfg(not(feature = "portable"))]
+use crate::harness::{haul, scratch};
 
-use crate::listen_udp::{address, program, start};
+#[cfg(not(feature = "portable"))]
+use crate::listen_udp::address;
+use crate::listen_udp::{program, start};
 
 /// Sends a line by somebody else's program and gives what it printed: `{host}` and `{port}` are replaced.
 fn exchange(tool: &str, args: &[&str], at: SocketAddr) -> Option<Vec<u8>> {

@@ -2,9 +2,12 @@
 
 use std::net::UdpSocket;
 
+#[cfg(not(feature = "portable"))]
 use rustix::process::Signal;
 
-use crate::harness::{haul, poll_until, scratch};
+#[cfg(not(feature = "portable"))]
+use crate::harness::poll_until;
+use crate::harness::{haul, scratch};
 
 use crate::listen_udp::{peer, program, start};
 

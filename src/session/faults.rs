@@ -3,7 +3,7 @@
 //! Faults act on the plain bytes between the two ends: layers (TLS, `--verify`) stand outside, so that what is corrupted
 //! here arrives there as if it had been sent so. A greeting of haul's own is not touched and not counted.
 //!
-//! Such a direction has a carrier of its own, a queue with due times ([`held::Held`]), and keeps nothing in the kernel;
+//! Such a direction has a carrier of its own, a queue with due times (`held::Held`), and keeps nothing in the kernel;
 //! one without faults keeps zero copy. What happens to a byte is decided by the seed, the number of the session, the
 //! direction and the place of the byte in its stream: not by how the bytes came together, and not by the time. Only the
 //! jitter belongs to what one read took: its place is that of the first byte.

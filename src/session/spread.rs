@@ -26,7 +26,7 @@
 //! - *The source fails*, or it is stopped (a signal, a limit): what has come is delivered, then the sinks are reset, for an
 //!   end of file would be a lie. A signal and a time limit leave `policy.grace` for that; after the source's own failure
 //!   a peer may take its time as long as it takes something within `policy.linger`.
-//! - *A sink fails*: it alone is closed. With several sinks that is told at once as an [`Event::Error`] which says which and
+//! - *A sink fails*: it alone is closed. With several sinks that is told at once as an [`crate::event::Event::Error`] which says which and
 //!   how far, and the status is that of the first such failure in the end. A reader of standard output that has left is
 //!   one of these. When no sink is left the source is read no further. The only sink's failure is the whole's, as
 //!   in a [`super::Session`], and so is a reader of standard output that has left.

@@ -176,6 +176,8 @@ fn progress_knows_the_size_of_a_file_from_where_it_stands() {
     assert!(object.contains("\"total_bytes\":20,") && object.contains("\"percent\":50.0"), "{object}");
 }
 
+// The portable build has one way.
+#[cfg(not(feature = "portable"))]
 #[test]
 fn the_path_that_the_bytes_take_is_told() {
     let home = scratch();

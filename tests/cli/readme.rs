@@ -199,7 +199,13 @@ fn every_example_of_the_readme_does_what_it_says() {
     let examples = examples();
     assert!(examples.iter().filter(|example| example.is_run()).count() >= 10, "ten one-liners are promised");
     for example in examples.iter().filter(|example| example.is_run()) {
-        println!("{}", example.lines.join("\n"));
+        let text = example.lines.join("\n");
+        // the portable build cannot choose the interface of a group
+        if cfg!(feature = "portable") && text.contains("--iface") {
+            println!("not run by this build:\n{text}");
+            continue;
+        }
+        println!("{text}");
         run(example);
     }
 }

@@ -3,7 +3,7 @@
 //! The bytes go to a file beside the target that has no name at all, so that whatever ends the process leaves nothing
 //! behind (O_TMPFILE, open(2)). Once they are on the disk the file takes the target's name in one step, rename(2), and
 //! the directory is made to remember it. No call puts a file without a name in another's place, so where there is one
-//! already it is called `.NAME.haul-XXXXXX` between two system calls; where the file system knows no files without names
+//! already it is called `.NAME.haul-1a2b3c` between two system calls; where the file system knows no files without names
 //! it is called that from the beginning, and only SIGKILL or a crash leaves it there.
 //!
 //! As for a plain open, a symbolic link stays and its target is replaced, and a file that may not be written is refused.
@@ -287,7 +287,7 @@ pub fn resolved(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::from_raw_os_error(libc::ELOOP))
 }
 
-/// `.NAME.haul-XXXXXX`, cut to what a directory takes.
+/// `.NAME.haul-1a2b3c`, cut to what a directory takes.
 fn beside(name: &OsStr) -> OsString {
     let suffix = format!(".haul-{:06x}", super::any_number() & 0x00ff_ffff);
     let name = name.as_bytes();

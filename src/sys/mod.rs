@@ -73,6 +73,8 @@ pub use groups_portable::*;
 
 mod datagram;
 mod process;
+#[cfg(test)]
+pub(crate) mod testing;
 mod unix;
 pub use datagram::{Arrival, LocalIp, Manner, Parcel, Peer, Refusal, UnixName};
 pub use process::*;

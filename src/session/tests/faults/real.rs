@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -141,34 +142,12 @@ fn a_chopped_stream_comes_by_segments_of_that_size() {
         far.read_to_end(&mut heard).unwrap();
         far.shutdown(Shutdown::Write).unwrap();
         assert_eq!(heard, [7; 20_000]);
-        segments_received(far).to_be_bytes().to_vec()
+        sys::testing::data_segments_received(far.as_fd()).to_be_bytes().to_vec()
     };
     let (outcome, _, segments, _) = relayed(&way, &Way::default(), client, target);
     assert_eq!(outcome.status().code(), 0, "{outcome:?}");
     let segments = u32::from_be_bytes(segments.try_into().unwrap());
     assert!(segments >= 200, "20000 bytes came by {segments} segments");
-}
-
-/// Segments with data that came in, as tcp_info counts them.
-#[allow(unsafe_code)]
-fn segments_received(socket: &TcpStream) -> u32 {
-    use std::os::fd::AsRawFd;
-
-    const DATA_SEGMENTS_IN: usize = 152;
-    let mut info = [0u8; 256];
-    let mut length = info.len() as libc::socklen_t;
-    // SAFETY: the kernel writes at most `length` bytes to `info`, which is that long.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            info.as_mut_ptr().cast(),
-            &raw mut length,
-        )
-    };
-    assert!(result == 0 && length as usize >= DATA_SEGMENTS_IN + 4);
-    u32::from_ne_bytes(info[DATA_SEGMENTS_IN..DATA_SEGMENTS_IN + 4].try_into().unwrap())
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Makes the program start sooner: links the unwinder into it where the C compiler has that as an archive, and looks up
-//! functions of libc when they are first called.
+//! Makes the program start sooner and smaller: links the unwinder into it where the C compiler has that as an archive,
+//! looks up functions of libc when they are first called, and puts the functions of a short connection side by side.
 //!
 //! The standard library wants `_Unwind_Backtrace` for the message of a panic, and takes it from libgcc_s.so. Finding,
 //! mapping and relocating that library is an eighth of the time of `haul --version`. An archive that stands earlier
@@ -20,6 +20,7 @@ fn main() {
     }
     // Looking up every function of libc at the start, used or not, is a twentieth of the time of a short connection.
     println!("cargo::rustc-link-arg-bins=-Wl,-z,lazy");
+    side_by_side();
     let compiler = env::var("CC").unwrap_or_else(|_| "cc".to_string());
     let Ok(answer) = Command::new(compiler).arg(format!("-print-file-name={ARCHIVE}")).output() else { return };
     // the bare name comes back where the compiler does not have it
@@ -30,5 +31,20 @@ fn main() {
         println!("cargo::rustc-link-lib=static:-bundle=gcc_eh");
     }
 }
+
+/// Scattered over the program, they would make nearly all of it resident: the kernel maps the pages around each one that
+/// is touched. GNU ld and lld know how to insert a section; a linker of the user's choice may not.
+fn side_by_side() {
+    println!("cargo::rerun-if-changed={ORDER}");
+    let chosen = env::var_os("RUSTC_LINKER").is_some()
+        || env::var("CARGO_ENCODED_RUSTFLAGS")
+            .is_ok_and(|flags| flags.contains("linker") || flags.contains("-fuse-ld"));
+    if let (false, Ok(root)) = (chosen, env::var("CARGO_MANIFEST_DIR")) {
+        println!("cargo::rustc-link-arg-bins=-T{}", Path::new(&root).join(ORDER).display());
+    }
+}
+
+/// Written by `benches/start-order`.
+const ORDER: &str = "start.ld";
 
 const ARCHIVE: &str = "libgcc_eh.a";

@@ -10,6 +10,7 @@
 
 use std::time::Instant;
 
+use super::tls::Summary;
 use super::{HalfClose, Layer, LayerState, Note, Receipts};
 use crate::buffer::Buffer;
 use crate::error::Error;
@@ -43,6 +44,7 @@ struct Stage {
 
 impl Stage {
     fn new(layer: Box<dyn Layer>, capacity: usize) -> Self {
+        let capacity = capacity.max(layer.seam());
         let (plain, wire) = (Buffer::new(capacity), Buffer::new(capacity));
         Stage { layer, plain, wire, told_wire_end: false, told_plain_end: false }
     }
@@ -77,8 +79,9 @@ impl Stack {
     /// A stack of these layers with `capacity` bytes of buffer at each seam: twice the largest record that a layer takes
     /// or gives only as a whole, since one may have to fit behind the incomplete rest of another.
     pub fn new(layers: Vec<Box<dyn Layer>>, capacity: usize) -> Self {
-        let stages = layers.into_iter().map(|layer| Stage::new(layer, capacity)).collect();
-        let (received, leftover) = (Buffer::new(capacity), Buffer::new(0));
+        let stages: Vec<Stage> = layers.into_iter().map(|layer| Stage::new(layer, capacity)).collect();
+        let innermost = stages.last().map_or(capacity, |stage| stage.wire.capacity());
+        let (received, leftover) = (Buffer::new(innermost), Buffer::new(0));
         Stack { stages, received, leftover, failed: None, wire_ended: false, plain_closed: false }
     }
 
@@ -258,6 +261,11 @@ impl Stack {
     /// True once a layer has failed: nothing that comes is of use any more.
     pub fn is_failed(&self) -> bool {
         self.failed.is_some() || self.stages.iter().any(|stage| stage.layer.state() == LayerState::Failed)
+    }
+
+    /// What was agreed on with the peer, if a layer has done that.
+    pub fn summary(&self) -> Option<Summary> {
+        self.stages.iter().find_map(|stage| stage.layer.summary())
     }
 
     /// How it stands with receipts, if a layer has them.

@@ -19,7 +19,8 @@ impl End {
                 return if count == 0 { Step::Blocked } else { Step::Moved(count) };
             }
             if let Some(error) = stack.take_failure() {
-                return Step::Failed(Fault::Layer(error));
+                // a cut that a layer saw is one like those that the kernel tells
+                return Step::Failed(error.into_io().map_or_else(Fault::Layer, Fault::Io));
             }
             if stack.is_failed() {
                 return Step::Blocked; // that was told; whatever comes now is no end of file

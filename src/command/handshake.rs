@@ -22,6 +22,8 @@ use crate::reactor::Turn;
 pub(super) struct Handshake {
     /// `None` once it is over.
     under_way: Option<(Opened, Option<Box<Stack>>)>,
+    /// What the connection is called with its layers.
+    protocol: &'static str,
     /// The operation and its object, as messages name them.
     op: Op,
     object: Vec<u8>,
@@ -76,7 +78,10 @@ impl Handshake {
             false => Ok(stack),
         });
         match started {
-            Ok(stack) => Ok(Handshake { under_way: Some((opened, stack)), op, object, mute: None }),
+            Ok(stack) => {
+                let protocol = layering.protocol(opened.protocol);
+                Ok(Handshake { under_way: Some((opened, stack)), protocol, op, object, mute: None })
+            }
             Err(error) => {
                 let _ = opened.transport.close(turn, true);
                 Err(error)
@@ -91,7 +96,7 @@ impl Handshake {
     pub(super) fn turn(&mut self, turn: &mut Turn) -> Result<Option<Contact>, Error> {
         let flaw = match self.drive(turn) {
             Ok(false) => return Ok(None),
-            Ok(true) => return Ok(self.under_way.take().map(|(opened, stack)| Contact::new(opened, stack))),
+            Ok(true) => return Ok(self.take()),
             Err(flaw) => flaw,
         };
         if let Some((opened, _)) = self.under_way.take() {
@@ -104,6 +109,10 @@ impl Handshake {
             Flaw::Io(error) => broke(format!("{}, during the handshake", sentence(&error))),
             Flaw::Ended => broke("the peer closed the connection during the handshake".into()),
         })
+    }
+
+    fn take(&mut self) -> Option<Contact> {
+        self.under_way.take().map(|(opened, stack)| Contact::new(opened, stack, self.protocol))
     }
 
     /// Who is at the other side, as printed; empty once it is over.

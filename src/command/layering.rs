@@ -8,16 +8,24 @@
 
 use std::sync::Arc;
 
-use crate::error::Error;
-use crate::layer::Layer;
+use crate::endpoint::accept::Acceptor;
+use crate::endpoint::credentials::{ClientTls, ServerTls};
+use crate::endpoint::printed;
+use crate::error::{Error, Op};
+use crate::escape::Escaped;
+use crate::event::{Event, Observer};
+use crate::layer;
 use crate::layer::prologue::Prologue;
 use crate::layer::stack::Stack;
-use crate::plan::address::Address;
+use crate::plan::address::{Address, Layer};
+use crate::plan::tls;
 
 /// What makes the layers of each connection of an endpoint.
 #[derive(Clone, Default)]
 pub(super) struct Layering {
     inner: Option<Arc<Sorts>>,
+    /// What connections are called with their layers; `None` for what they are called without.
+    protocol: Option<&'static str>,
 }
 
 /// Both lists have the outermost first.
@@ -30,15 +38,21 @@ struct Sorts {
 
 /// What makes one layer of a connection.
 enum Sort {
+    ClientTls(ClientTls),
+    ServerTls(Arc<ServerTls>),
     /// A greeting, with something behind it or not.
     #[cfg(test)]
-    Chaos { leaves: bool },
+    Chaos {
+        leaves: bool,
+    },
 }
 
 impl Sort {
     /// The layer for a connection that came up now.
-    fn layer(&self) -> Result<Box<dyn Layer>, Error> {
-        match *self {
+    fn layer(&self) -> Result<Box<dyn layer::Layer>, Error> {
+        match self {
+            Sort::ClientTls(credentials) => credentials.layer(),
+            Sort::ServerTls(credentials) => credentials.layer(),
             #[cfg(test)]
             Sort::Chaos { leaves: false } => Ok(Box::new(crate::layer::testing::Chaos::new(100))),
             #[cfg(test)]
@@ -52,28 +66,73 @@ impl Layering {
     ///
     /// # Errors
     /// A file is missing, or of no use.
-    pub(super) fn client(_: &Address) -> Result<Self, Error> {
-        Ok(Layering::of(Vec::new(), Vec::new()))
+    pub(super) fn client(address: &Address) -> Result<Self, Error> {
+        let over = address.layers.iter().map(|layer| match layer {
+            Layer::Tls => {
+                let host = tls::host(address).unwrap_or_default();
+                ClientTls::load(&address.options.tls, &host).map(Sort::ClientTls)
+            }
+            Layer::WebSocket => Err(unknown(address)),
+        });
+        Ok(Layering::of(address, over.collect::<Result<_, _>>()?, Vec::new()))
     }
 
     /// For connections that come to `address`.
     ///
     /// # Errors
     /// As [`Layering::client`].
-    pub(super) fn server(_: &Address) -> Result<Self, Error> {
-        Ok(Layering::of(Vec::new(), Vec::new()))
+    pub(super) fn server(address: &Address) -> Result<Self, Error> {
+        let over = address.layers.iter().map(|layer| match layer {
+            Layer::Tls => ServerTls::load(&address.options.tls).map(|credentials| Sort::ServerTls(credentials.into())),
+            Layer::WebSocket => Err(unknown(address)),
+        });
+        Ok(Layering::of(address, over.collect::<Result<_, _>>()?, Vec::new()))
     }
 
-    fn of(over: Vec<Sort>, under: Vec<Sort>) -> Self {
+    fn of(address: &Address, over: Vec<Sort>, under: Vec<Sort>) -> Self {
+        let protocol = (!address.layers.is_empty()).then(|| address.protocol());
         let bare = over.is_empty() && under.is_empty();
-        Layering { inner: (!bare).then(|| Arc::new(Sorts { over, under })) }
+        Layering { inner: (!bare).then(|| Arc::new(Sorts { over, under })), protocol }
+    }
+
+    /// What a listener shows its clients, if that is TLS.
+    pub(super) fn credentials(&self) -> Option<&ServerTls> {
+        self.inner.as_deref()?.over.iter().find_map(|sort| match sort {
+            Sort::ServerTls(credentials) => Some(&**credentials),
+            _ => None,
+        })
+    }
+
+    /// Tells how to reach a listener whose certificate was made for this run: nobody could know its pin otherwise.
+    pub(super) fn tell_pin(&self, acceptor: &Acceptor, observer: &dyn Observer) {
+        let Some(credentials) = self.credentials().filter(|credentials| credentials.is_throwaway()) else { return };
+        let place = match (acceptor.ip(), acceptor.port()) {
+            (Some(ip), Some(port)) if ip.is_unspecified() => format!("HOST {port}"),
+            (Some(ip), Some(port)) => format!("{ip} {port}"),
+            _ => format!("-U {}", acceptor.address()),
+        };
+        let text = format!("certificate made for this run: haul connect --tls --pin {} {place}", credentials.pin());
+        observer.observe(&Event::Note { verbosity: 0, text });
+    }
+
+    /// Reads the certificates of a listener again, for connections to come.
+    ///
+    /// # Errors
+    /// A file is missing, or of no use; what was read before stays in use.
+    pub(super) fn reload(&self) -> Result<(), Error> {
+        self.credentials().map_or(Ok(()), ServerTls::reload)
     }
 
     /// One for tests: so many layers, and below them so many that leave.
     #[cfg(test)]
     pub(super) fn chaos(over: usize, under: usize) -> Self {
         let sorts = |count, leaves| (0..count).map(|_| Sort::Chaos { leaves }).collect();
-        Layering::of(sorts(over, false), sorts(under, true))
+        Layering::of(&Address::from(crate::plan::address::Kind::Stdio), sorts(over, false), sorts(under, true))
+    }
+
+    /// What a connection, or a listener, is called with its layers; `bare` is its name without.
+    pub(super) fn protocol(&self, bare: &'static str) -> &'static str {
+        self.protocol.unwrap_or(bare)
     }
 
     /// True if nothing is done about connections before they carry payload.
@@ -92,7 +151,7 @@ impl Layering {
             layers.push(sort.layer()?);
         }
         if let Some(header) = header {
-            layers.push(Box::new(Prologue::new(header)) as Box<dyn Layer>);
+            layers.push(Box::new(Prologue::new(header)) as Box<dyn layer::Layer>);
         }
         for sort in under {
             layers.push(sort.layer()?);
@@ -101,5 +160,20 @@ impl Layering {
     }
 }
 
-/// Bytes at each seam: two of the longest TLS records, see [`Stack::new`].
-const WIRE_BUFFER: usize = 36 * 1024;
+/// Reminds of peers that are gone to without knowing who they are.
+pub(super) fn remind<'a>(addresses: impl IntoIterator<Item = &'a Address>, observer: &dyn Observer) {
+    let tls = |address: &&Address| address.layers.contains(&Layer::Tls) && !address.options.listen;
+    for address in addresses.into_iter().filter(tls).filter(|address| address.options.tls.insecure) {
+        let name = printed::object(address, "localhost");
+        let text = format!("{} is not verified, whoever it is (--insecure)", Escaped(&name));
+        observer.observe(&Event::Note { verbosity: 0, text });
+    }
+}
+
+/// The plan lets through no layer that is not known here.
+fn unknown(address: &Address) -> Error {
+    Error::said(Op::Use, address.to_string(), "one of its layers is not in this version of haul")
+}
+
+/// Bytes at each seam of layers that have no wish of their own.
+const WIRE_BUFFER: usize = 16 * 1024;

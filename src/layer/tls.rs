@@ -228,6 +228,9 @@ impl Tls {
         while self.connection.wants_write() {
             self.step(incoming, None, Wish::Nothing);
         }
+        if self.ending == Ending::Said {
+            self.said.clear(); // RFC 8446, 6.1: nothing follows close_notify
+        }
     }
 
     /// What the end of the wire means at this place.

@@ -466,4 +466,4 @@ const MOST_SAID: usize = 64 * 1024;
 const MESSAGE: usize = 2 * 1024;
 
 /// Bytes at each seam: 16 records, so that a call of the system moves a quarter of a mebibyte.
-const SEAM: usize = 16 * (RECORD + OVERHEAD);
+pub const SEAM: usize = 16 * (RECORD + OVERHEAD);

@@ -5,7 +5,8 @@
 mod identity;
 mod pem;
 mod provider;
-
+#[cfg(test)]
+mod tests;
 mod throwaway;
 
 use std::net::IpAddr;

@@ -228,6 +228,9 @@ impl Tls {
         while self.connection.wants_write() {
             self.step(incoming, None, Wish::Nothing);
         }
+        if self.ending == Ending::Said {
+            self.said.clear(); // RFC 8446, 6.1: nothing follows close_notify
+        }
     }
 
     /// What the end of the wire means at this place.
@@ -463,4 +466,4 @@ const MOST_SAID: usize = 64 * 1024;
 const MESSAGE: usize = 2 * 1024;
 
 /// Bytes at each seam: 16 records, so that a call of the system moves a quarter of a mebibyte.
-const SEAM: usize = 16 * (RECORD + OVERHEAD);
+pub const SEAM: usize = 16 * (RECORD + OVERHEAD);

@@ -26,7 +26,11 @@ fn authority(name: &str) -> CertificateParams {
 
 impl Zoo {
     fn new() -> Self {
-        let root = CertifiedIssuer::self_signed(authority("zoo root"), KeyPair::generate().unwrap()).unwrap();
+        Zoo::of("zoo root")
+    }
+
+    fn of(name: &str) -> Self {
+        let root = CertifiedIssuer::self_signed(authority(name), KeyPair::generate().unwrap()).unwrap();
         let own = KeyPair::generate().unwrap();
         let between = CertifiedIssuer::signed_by(authority("zoo between"), own, &root).unwrap();
         let zoo = Zoo { directory: TempDir::new().unwrap(), root, between };
@@ -113,7 +117,8 @@ fn refusal(client: &TlsOptions, host: &str, server: &TlsOptions) -> Error {
 #[test]
 fn a_chain_is_believed_for_its_names_and_addresses_only() {
     let zoo = Zoo::new();
-    let server = ServerTls::load(&serving(&[&zoo.add("a", &["a.example", "*.b.example", "127.0.0.1", "::1"], |_| ())])).unwrap();
+    let server =
+        ServerTls::load(&serving(&[&zoo.add("a", &["a.example", "*.b.example", "127.0.0.1", "::1"], |_| ())])).unwrap();
     for host in ["a.example", "A.EXAMPLE", "x.b.example", "127.0.0.1", "::1"] {
         let [client, _] = shake(&ClientTls::load(&zoo.client(), host).unwrap(), &server);
         assert_eq!(client.unwrap().certificate.unwrap().issuer, "CN=zoo between", "{host}");
@@ -142,11 +147,15 @@ fn a_certificate_out_of_time_says_when_its_time_was() {
 
 #[test]
 fn an_unknown_issuer_is_refused_with_the_pin_that_would_be_believed() {
-    let (zoo, other) = (Zoo::new(), Zoo::new());
+    let (zoo, other) = (Zoo::new(), Zoo::of("another"));
     let options = serving(&[&other.add("a", &["a.example"], |_| ())]);
     let server = ServerTls::load(&options).unwrap();
-    let error = refusal(&zoo.client(), "a.example", &options);
-    assert!(error.advice().unwrap().contains(&server.pin()), "{error}");
+    for (zoo, said) in
+        [(&zoo, "signed by CN=zoo between, who is unknown here"), (&Zoo::of("another"), "another of the name")]
+    {
+        let error = refusal(&zoo.client(), "a.example", &options);
+        assert!(error.to_string().contains(said) && error.advice().unwrap().contains(&server.pin()), "{error}");
+    }
     let pinned = TlsOptions { pin: vec![server.pin().trim_end_matches('=').into()], ..TlsOptions::default() };
     // another name, and nobody to vouch for it: the key is enough
     let [client, _] = shake(&ClientTls::load(&pinned, "").unwrap(), &server);
@@ -169,7 +178,8 @@ fn a_thrown_together_certificate_of_openssl_is_believed_when_it_is_given() {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let certificate = params.self_signed(&key).unwrap();
     let file = zoo.path("own");
-    fs::write(&file, [pem("CERTIFICATE", certificate.der()), pem("PRIVATE KEY", &key.serialize_der())].concat()).unwrap();
+    fs::write(&file, [pem("CERTIFICATE", certificate.der()), pem("PRIVATE KEY", &key.serialize_der())].concat())
+        .unwrap();
     let client = TlsOptions { ca: Some(file.clone()), ..TlsOptions::default() };
     let server = ServerTls::load(&serving(&[&file])).unwrap();
     let [fine, _] = shake(&ClientTls::load(&client, "a.example").unwrap(), &server);
@@ -189,7 +199,7 @@ fn a_client_without_a_certificate_gets_no_further_than_the_handshake() {
     let own = TlsOptions { cert: vec![zoo.add("client", &["someone"], |_| ())], ..zoo.client() };
     let [_, judged] = shake(&ClientTls::load(&own, "a.example").unwrap(), &server);
     assert_eq!(judged.unwrap().certificate.unwrap().names, ["someone"]);
-    let stranger = Zoo::new();
+    let stranger = Zoo::of("another");
     let other = TlsOptions { cert: vec![stranger.add("client", &["someone"], |_| ())], ..zoo.client() };
     let [_, judged] = shake(&ClientTls::load(&other, "a.example").unwrap(), &server);
     assert!(judged.unwrap_err().to_string().contains("unknown issuer"));
@@ -205,7 +215,9 @@ fn each_name_gets_its_certificate_and_new_files_are_read_again() {
         let [client, _] = shake(&ClientTls::load(&client, host).unwrap(), &server);
         client.unwrap().certificate.unwrap().names.remove(0)
     };
-    for (host, name) in [("b.example", "b.example"), ("X.b.example", "b.example"), ("z.example", "a.example"), ("", "a.example")] {
+    for (host, name) in
+        [("b.example", "b.example"), ("X.b.example", "b.example"), ("z.example", "a.example"), ("", "a.example")]
+    {
         assert_eq!(names(host), name, "{host}");
     }
     let pin = server.pin();
@@ -260,7 +272,8 @@ fn a_file_that_is_not_what_it_should_be_is_status_2() {
 
 #[test]
 fn a_made_certificate_is_new_each_time_and_believed_by_its_pin_alone() {
-    let (one, two) = (ServerTls::load(&TlsOptions::default()).unwrap(), ServerTls::load(&TlsOptions::default()).unwrap());
+    let (one, two) =
+        (ServerTls::load(&TlsOptions::default()).unwrap(), ServerTls::load(&TlsOptions::default()).unwrap());
     assert!(one.is_throwaway() && one.pin() != two.pin());
     let pin = one.pin();
     one.reload().unwrap();

@@ -229,3 +229,43 @@ fn what_was_agreed_on_can_be_told() {
     assert!(sides[1].summary().unwrap().certificate.is_none());
     assert_eq!(summary.lines().len(), 4);
 }
+
+// Having said our end, we may still find that the peer's stream is broken.
+#[test]
+fn a_failure_after_our_own_end_is_told_too() {
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let mut sides = sides(version);
+        settle(&mut sides);
+        sides[0].close_plain();
+        settle(&mut sides);
+        let [client, _] = &mut sides;
+        let bad = [0x17, 3, 3, 0, 20].iter().chain([7; 20].iter());
+        client.wire_spare().iter_mut().zip(bad).for_each(|(to, from)| *to = *from);
+        client.wire_received(25);
+        client.decode();
+        assert!(client.take_failure().unwrap().to_string().contains("does not decrypt"));
+    }
+}
+
+// A peer may change its keys in an idle direction, and give out tickets late; half a message must not stop our side.
+#[test]
+fn what_is_written_need_not_wait_for_the_rest_of_a_message() {
+    let mut sides = sides(&rustls::version::TLS13);
+    let [client, server] = &mut sides;
+    // the client's hello arrives in records of its own for every few bytes, and both ask for more in between
+    client.flush().unwrap();
+    let hello = client.outgoing().unwrap().filled().to_vec();
+    client.outgoing().unwrap().clear();
+    for piece in hello[5..].chunks(100) {
+        let record = [&[0x16, 3, 1, 0, piece.len() as u8], piece].concat();
+        for byte in record {
+            server.wire_spare()[0] = byte;
+            server.wire_received(1);
+            server.decode();
+            assert_eq!(server.encode(b"too early").unwrap(), 0);
+            server.flush().unwrap();
+        }
+    }
+    settle(&mut sides);
+    assert!(sides.iter().all(|side| !side.is_handshaking()));
+}

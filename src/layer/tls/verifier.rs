@@ -62,21 +62,21 @@ fn check_believed(
 
 /// Says more than webpki does.
 fn explained(error: rustls::Error, certificate: &Certificate) -> rustls::Error {
-    match error {
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            let by = match certificate.issuer == certificate.subject {
-                true => "by itself alone".into(),
-                false => format!("by {}, who is unknown here", certificate.issuer),
-            };
-            let advice = format!("--ca FILE, or --pin {} if you know that to be its key", certificate.pin());
-            Refused { sentence: format!("its certificate is signed {by}"), advice: Some(advice) }.into()
+    let rustls::Error::InvalidCertificate(error) = error else { return error };
+    let is_own_issuer = certificate.issuer == certificate.subject;
+    let by = match &error {
+        // webpki does not come as far with one that calls itself an authority
+        CertificateError::UnknownIssuer | CertificateError::Other(_) if is_own_issuer => "by itself alone".into(),
+        CertificateError::UnknownIssuer => format!("by {}, who is unknown here", certificate.issuer),
+        CertificateError::BadSignature => "by another of the name of somebody known here".into(),
+        CertificateError::NotValidForNameContext { expected, .. } => {
+            let (expected, presented) = (expected.clone(), certificate.names.clone());
+            return CertificateError::NotValidForNameContext { expected, presented }.into();
         }
-        rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, .. }) => {
-            let presented = certificate.names.clone();
-            CertificateError::NotValidForNameContext { expected, presented }.into()
-        }
-        other => other,
-    }
+        _ => return error.into(),
+    };
+    let advice = format!("--ca FILE, or --pin {} if you know that to be its key", certificate.pin());
+    Refused { sentence: format!("its certificate is signed {by}"), advice: Some(advice) }.into()
 }
 
 impl ServerCertVerifier for Verifier {

@@ -18,6 +18,7 @@ mod program;
 mod relay;
 mod send_udp;
 mod shared;
+mod tls;
 mod topics;
 mod usage;
 mod value;
@@ -235,7 +236,7 @@ mod tests {
         for now in ["listen", "connect", "pipe", "send-udp", "relay"] {
             assert!(help.contains(now), "{now}");
         }
-        for later in ["bench", "tls"] {
+        for later in ["bench", "quic"] {
             assert!(!help.contains(later), "{later}");
         }
     }

@@ -4,10 +4,12 @@
 //! owns the buffers, and so it can be tested by feeding it any chunking of the wire.
 
 pub mod crlf;
+pub mod prologue;
 pub mod proxy_header;
 pub mod stack;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod tls;
 pub mod verify;
 
 use std::time::Instant;
@@ -16,8 +18,8 @@ use crate::buffer::Buffer;
 use crate::error::Error;
 
 /// One protocol transform, both directions. Every call does what fits into the buffers it is given and is legal in
-/// every state.
-pub trait Layer {
+/// every state. A connection may go to another thread with what stands on it.
+pub trait Layer: Send {
     /// Takes bytes from `wire`, appends application bytes to `plain`.
     ///
     /// # Errors
@@ -47,6 +49,16 @@ pub trait Layer {
 
     /// What can be done about the end of the application's bytes; asked when it is reached.
     fn half_close(&self) -> HalfClose;
+
+    /// How many bytes the buffers at its two seams should hold; less than what the stack was made with is no wish.
+    fn seam(&self) -> usize {
+        0
+    }
+
+    /// What was agreed on with the peer, once a handshake is over that agrees on something.
+    fn summary(&self) -> Option<tls::Summary> {
+        None
+    }
 
     /// How it stands with the receipts of a protocol that has them.
     fn receipts(&self) -> Option<Receipts> {

@@ -14,7 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("layer", &[]),
     ("report", &[]),
     ("reactor", &["sys"]),
-    ("endpoint", &["plan::address", "reactor", "sys"]),
+    ("endpoint", &["plan::address", "layer", "reactor", "sys"]),
     ("session", &["plan", "endpoint", "layer", "reactor", "sys"]),
     ("datagram", &["endpoint", "layer", "reactor", "sys"]),
     ("bench", &["session", "datagram", "endpoint", "layer", "reactor", "sys"]),
@@ -183,6 +183,7 @@ fn libraries_stay_in_their_rooms() {
         ("indicatif", &["report"]),
         ("mio", &["reactor", "endpoint", "session", "datagram", "sys", "command"]),
         ("socket2", &["endpoint", "sys"]),
+        ("rustls", &["layer", "endpoint"]),
     ] {
         let elsewhere = |source: &&Source| !rooms.contains(&source.room.as_str()) && !source.is_test();
         for source in sources().iter().filter(elsewhere) {

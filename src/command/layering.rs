@@ -1,0 +1,179 @@
+//! Which layers stand on each new connection of one endpoint, before those of the application.
+//!
+//! Made once from the plan, when nothing is open yet: files are read here, so that what is wrong with them is told before
+//! anybody is gone to or let in. It may be used from any thread.
+//!
+//! From the wire outwards: to a peer the proxies on the way, each over what the one before it made; the PROXY header;
+//! then the layers of the endpoint itself, TLS and WebSocket. To a client the PROXY header has been taken off already.
+
+use std::sync::Arc;
+
+use crate::endpoint::accept::Acceptor;
+use crate::endpoint::credentials::{ClientTls, ServerTls};
+use crate::endpoint::printed;
+use crate::error::{Error, Op};
+use crate::escape::Escaped;
+use crate::event::{Event, Observer};
+use crate::layer;
+use crate::layer::prologue::Prologue;
+use crate::layer::stack::Stack;
+use crate::plan::address::{Address, Layer};
+use crate::plan::tls;
+
+/// What makes the layers of each connection of an endpoint.
+#[derive(Clone, Default)]
+pub(super) struct Layering {
+    inner: Option<Arc<Sorts>>,
+    /// What connections are called with their layers; `None` for what they are called without.
+    protocol: Option<&'static str>,
+}
+
+/// Both lists have the outermost first.
+struct Sorts {
+    /// Above the PROXY header.
+    over: Vec<Sort>,
+    /// Below it.
+    under: Vec<Sort>,
+}
+
+/// What makes one layer of a connection.
+enum Sort {
+    ClientTls(ClientTls),
+    ServerTls(Arc<ServerTls>),
+    /// A greeting, with something behind it or not.
+    #[cfg(test)]
+    Chaos {
+        leaves: bool,
+    },
+}
+
+impl Sort {
+    /// The layer for a connection that came up now.
+    fn layer(&self) -> Result<Box<dyn layer::Layer>, Error> {
+        match self {
+            Sort::ClientTls(credentials) => credentials.layer(),
+            Sort::ServerTls(credentials) => credentials.layer(),
+            #[cfg(test)]
+            Sort::Chaos { leaves: false } => Ok(Box::new(crate::layer::testing::Chaos::new(100))),
+            #[cfg(test)]
+            Sort::Chaos { leaves: true } => Ok(Box::new(crate::layer::testing::Chaos::greeting())),
+        }
+    }
+}
+
+impl Layering {
+    /// For connections that are made to `address`.
+    ///
+    /// # Errors
+    /// A file is missing, or of no use.
+    pub(super) fn client(address: &Address) -> Result<Self, Error> {
+        let over = address.layers.iter().map(|layer| match layer {
+            Layer::Tls => {
+                let host = tls::host(address).unwrap_or_default();
+                ClientTls::load(&address.options.tls, &host).map(Sort::ClientTls)
+            }
+            Layer::WebSocket => Err(unknown(address)),
+        });
+        Ok(Layering::of(address, over.collect::<Result<_, _>>()?, Vec::new()))
+    }
+
+    /// For connections that come to `address`.
+    ///
+    /// # Errors
+    /// As [`Layering::client`].
+    pub(super) fn server(address: &Address) -> Result<Self, Error> {
+        let over = address.layers.iter().map(|layer| match layer {
+            Layer::Tls => ServerTls::load(&address.options.tls).map(|credentials| Sort::ServerTls(credentials.into())),
+            Layer::WebSocket => Err(unknown(address)),
+        });
+        Ok(Layering::of(address, over.collect::<Result<_, _>>()?, Vec::new()))
+    }
+
+    fn of(address: &Address, over: Vec<Sort>, under: Vec<Sort>) -> Self {
+        let protocol = (!address.layers.is_empty()).then(|| address.protocol());
+        let bare = over.is_empty() && under.is_empty();
+        Layering { inner: (!bare).then(|| Arc::new(Sorts { over, under })), protocol }
+    }
+
+    /// What a listener shows its clients, if that is TLS.
+    pub(super) fn credentials(&self) -> Option<&ServerTls> {
+        self.inner.as_deref()?.over.iter().find_map(|sort| match sort {
+            Sort::ServerTls(credentials) => Some(&**credentials),
+            _ => None,
+        })
+    }
+
+    /// Tells how to reach a listener whose certificate was made for this run: nobody could know its pin otherwise.
+    pub(super) fn tell_pin(&self, acceptor: &Acceptor, observer: &dyn Observer) {
+        let Some(credentials) = self.credentials().filter(|credentials| credentials.is_throwaway()) else { return };
+        let place = match (acceptor.ip(), acceptor.port()) {
+            (Some(ip), Some(port)) if ip.is_unspecified() => format!("HOST {port}"),
+            (Some(ip), Some(port)) => format!("{ip} {port}"),
+            _ => format!("-U {}", acceptor.address()),
+        };
+        let text = format!("certificate made for this run: haul connect --tls --pin {} {place}", credentials.pin());
+        observer.observe(&Event::Note { verbosity: 0, text });
+    }
+
+    /// Reads the certificates of a listener again, for connections to come.
+    ///
+    /// # Errors
+    /// A file is missing, or of no use; what was read before stays in use.
+    pub(super) fn reload(&self) -> Result<(), Error> {
+        self.credentials().map_or(Ok(()), ServerTls::reload)
+    }
+
+    /// One for tests: so many layers, and below them so many that leave.
+    #[cfg(test)]
+    pub(super) fn chaos(over: usize, under: usize) -> Self {
+        let sorts = |count, leaves| (0..count).map(|_| Sort::Chaos { leaves }).collect();
+        Layering::of(&Address::from(crate::plan::address::Kind::Stdio), sorts(over, false), sorts(under, true))
+    }
+
+    /// What a connection, or a listener, is called with its layers; `bare` is its name without.
+    pub(super) fn protocol(&self, bare: &'static str) -> &'static str {
+        self.protocol.unwrap_or(bare)
+    }
+
+    /// True if nothing is done about connections before they carry payload.
+    pub(super) fn is_bare(&self) -> bool {
+        self.inner.is_none()
+    }
+
+    /// The layers of a connection that came up now, `header` being said where a PROXY header goes; `None` if it is bare.
+    ///
+    /// # Errors
+    /// A layer cannot be made, say of a name that is none.
+    pub(super) fn stack(&self, header: Option<Vec<u8>>) -> Result<Option<Box<Stack>>, Error> {
+        let Some(Sorts { over, under }) = self.inner.as_deref() else { return Ok(None) };
+        let mut layers = Vec::with_capacity(over.len() + under.len() + 1);
+        for sort in over {
+            layers.push(sort.layer()?);
+        }
+        if let Some(header) = header {
+            layers.push(Box::new(Prologue::new(header)) as Box<dyn layer::Layer>);
+        }
+        for sort in under {
+            layers.push(sort.layer()?);
+        }
+        Ok(Some(Box::new(Stack::new(layers, WIRE_BUFFER))))
+    }
+}
+
+/// Reminds of peers that are gone to without knowing who they are.
+pub(super) fn remind<'a>(addresses: impl IntoIterator<Item = &'a Address>, observer: &dyn Observer) {
+    let tls = |address: &&Address| address.layers.contains(&Layer::Tls) && !address.options.listen;
+    for address in addresses.into_iter().filter(tls).filter(|address| address.options.tls.insecure) {
+        let name = printed::object(address, "localhost");
+        let text = format!("{} is not verified, whoever it is (--insecure)", Escaped(&name));
+        observer.observe(&Event::Note { verbosity: 0, text });
+    }
+}
+
+/// The plan lets through no layer that is not known here.
+fn unknown(address: &Address) -> Error {
+    Error::said(Op::Use, address.to_string(), "one of its layers is not in this version of haul")
+}
+
+/// Bytes at each seam of layers that have no wish of their own.
+const WIRE_BUFFER: usize = 16 * 1024;

@@ -88,6 +88,7 @@ pub mod outcome;
 pub mod plan;
 pub mod reactor;
 pub mod report;
+pub mod secret;
 pub mod session;
 pub mod sys;
 pub mod units;

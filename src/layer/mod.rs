@@ -4,6 +4,7 @@
 //! owns the buffers, and so it can be tested by feeding it any chunking of the wire.
 
 pub mod crlf;
+pub mod proxy;
 pub mod proxy_header;
 pub mod stack;
 #[cfg(test)]

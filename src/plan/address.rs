@@ -13,6 +13,7 @@ mod host;
 mod network;
 mod options;
 mod parse;
+mod proxy;
 mod render;
 mod scheme;
 mod spelling;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use crate::escape::Escaped;
 pub use network::{AccessList, Network};
+pub use proxy::{Place, Proxy, Speaks, redacted};
 pub use spelling::is_slip;
 
 /// One endpoint: what it is, the layers on top of it, and its options.
@@ -90,7 +92,7 @@ pub enum Kind {
     Random,
     /// `text:`: these bytes, then the end of file (escapes already applied where asked for).
     Text(Vec<u8>),
-    /// `http:// https:// socks5://`: a proxy, for `-x` only; the URL as typed.
+    /// `http:// https:// socks5:// …`: a proxy, for `-x` only; its URL, [`redacted`].
     Proxy(String),
 }
 

@@ -113,6 +113,13 @@ impl Error {
         Error::new(op, object, Cause::Said(sentence.into()))
     }
 
+    /// The same about another operation: what happened within a protocol, told as what the user asked for.
+    pub fn about(self, op: Op, object: impl AsRef<[u8]>) -> Self {
+        let status = Some(self.status());
+        let object = Escaped(object.as_ref()).to_string();
+        Error { op, object, headline: None, status, ..self }
+    }
+
     /// Tells the object as the user typed it, where it was told as `shown`.
     pub fn with_spelling(mut self, shown: &str, typed: impl AsRef<[u8]>) -> Self {
         if self.object == Escaped(shown.as_bytes()).to_string() {

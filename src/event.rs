@@ -23,6 +23,13 @@ pub enum Event {
         /// Our side, as printed.
         local: String,
     },
+    /// A connection that a listener took did not get through: its handshake failed.
+    Refused {
+        /// The peer, as printed.
+        peer: String,
+        /// Why, a part of a sentence.
+        reason: String,
+    },
     /// A connection that we asked for is up.
     Connected {
         /// Number of the session, from 1.

@@ -40,6 +40,8 @@
 //!   **Spread**: one source, many sinks. **Ring**: the memory between them. **Mover**: a session or a spread.
 //! - **Entry**: one endpoint on its way to being open: gone to, waited at, started, or there at once.
 //!   **Gate**: who may come in, and how many at once. **Errand**: the command of `--then`.
+//! - **Layering**: which layers stand on each connection of an endpoint. **Handshake**: a connection whose layers are not
+//!   ready for payload yet. **Contact**: one whose layers are. **Vestibule**: accepted clients that are at it.
 //! - **Run**: datagrams of one length between the same two, which the kernel handles as one. **Flow**: one peer of a
 //!   datagram socket. **Stamp**: what `--seq` puts before a payload.
 //! - **Task**: something with turns. **Turn**: its view of the reactor. **Latch**: readiness, remembered.
@@ -69,8 +71,9 @@
 //!   `BLESS=1 cargo test surface` rewrites the man pages and completions.
 //! - *A new kind of endpoint*: a variant of [`plan::address::Kind`] with its spelling and inverse; a file in `endpoint`
 //!   that ends in a [`endpoint::Transport`]; an arm in [`endpoint::open::Opening`].
-//! - *A new layer*: a file in `layer` that implements [`layer::Layer`], tested there by feeding it every chunking; the
-//!   command that wants it puts it into the [`layer::stack::Stack`] of an [`session::end::End`].
+//! - *A new layer*: a file in `layer` that implements [`layer::Layer`], tested there by feeding it every chunking. What an
+//!   endpoint asks for is made in `command/layering.rs` and shakes hands before there is a session; what a command adds
+//!   stands on top, in the [`layer::stack::Stack`] of an [`session::end::End`].
 
 pub mod buffer;
 pub mod cli;

@@ -3,12 +3,17 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::contact::Contact;
+use super::handshake::Handshake;
+use super::layering::Layering;
 use super::patience::Patience;
+use super::proxy::own_header;
 use crate::endpoint::open::{Opened, Opening};
 use crate::endpoint::printed;
 use crate::error::{Cause, Error, Op};
 use crate::escape::Escaped;
 use crate::event::{Event, Observer};
+use crate::plan::ProxyVersion;
 use crate::plan::address::Address;
 use crate::reactor::Turn;
 use crate::session::limits::soonest;
@@ -18,6 +23,10 @@ pub(super) struct Approach {
     address: Address,
     /// Whether bytes will come from it, and whether they will go to it.
     ways: (bool, bool),
+    /// What stands on each connection.
+    layering: Layering,
+    /// What each connection begins with.
+    header: Option<ProxyVersion>,
     patience: Patience,
     observer: Rc<dyn Observer>,
     stage: Stage,
@@ -25,25 +34,49 @@ pub(super) struct Approach {
 
 enum Stage {
     /// A try is under way, until then at the latest.
-    Trying(Box<Opening>, Option<(Instant, Duration)>),
+    Trying(Box<Opening>, Limit),
+    /// It is connected, and the same time is for its handshake.
+    Shaking(Box<Handshake>, Limit),
     /// The next one begins then.
     Pausing(Instant),
 }
+
+/// When a try is over, and how long that is.
+type Limit = Option<(Instant, Duration)>;
 
 impl Approach {
     /// Prepares to open `address`; nothing is touched yet.
     ///
     /// # Errors
-    /// A kind that nobody opens here.
+    /// A kind that nobody opens here, a file that its layers need.
     pub(super) fn new(
         address: &Address,
         ways: (bool, bool),
         patience: Patience,
         observer: Rc<dyn Observer>,
     ) -> Result<Self, Error> {
+        Approach::over(address, Layering::client(address)?, ways, patience, observer)
+    }
+
+    /// The same with layers that were made before.
+    ///
+    /// # Errors
+    /// A kind that nobody opens here.
+    pub(super) fn over(
+        address: &Address,
+        layering: Layering,
+        ways: (bool, bool),
+        patience: Patience,
+        observer: Rc<dyn Observer>,
+    ) -> Result<Self, Error> {
         let opening = Opening::new(address, ways.0, ways.1)?;
         let stage = Stage::Trying(Box::new(opening), None);
-        Ok(Approach { address: address.clone(), ways, patience, observer, stage })
+        Ok(Approach { address: address.clone(), ways, layering, header: None, patience, observer, stage })
+    }
+
+    /// The same, where each connection begins with a PROXY header about its own two ends.
+    pub(super) fn with_header(self, header: Option<ProxyVersion>) -> Self {
+        Approach { header, ..self }
     }
 
     /// Begins the first try.
@@ -59,26 +92,52 @@ impl Approach {
     ///
     /// # Errors
     /// Why it cannot be opened, or was not within its time.
-    pub(super) fn turn(&mut self, turn: &mut Turn) -> Result<Option<Opened>, Error> {
+    pub(super) fn turn(&mut self, turn: &mut Turn) -> Result<Option<Contact>, Error> {
         if matches!(self.stage, Stage::Pausing(at) if at <= turn.now()) {
             self.begin(turn)?;
         }
-        let Stage::Trying(opening, limit) = &mut self.stage else { return Ok(None) };
-        let failure = match (opening.turn(turn), limit) {
-            (Ok(None), Some((at, limit))) if *at <= turn.now() => {
-                let (failure, asleep) = (opening.timed_out(*limit), opening.is_asleep());
-                return if asleep { self.sleep_on(turn, failure) } else { self.failed(turn, failure) }.map(|()| None);
+        let now = turn.now();
+        let passed = |limit: &Limit| limit.filter(|(at, _)| *at <= now).map(|(_, limit)| limit);
+        if let Stage::Trying(opening, limit) = &mut self.stage {
+            let (over, limit) = (passed(limit), *limit);
+            match (opening.turn(turn), over) {
+                (Ok(None), Some(over)) => {
+                    let (failure, asleep) = (opening.timed_out(over), opening.is_asleep());
+                    return if asleep { self.sleep_on(turn, failure) } else { self.failed(turn, failure) }
+                        .map(|()| None);
+                }
+                (Ok(None), None) => {}
+                (Ok(Some(opened)), _) => self.shake_hands(turn, opened, limit)?,
+                (Err(error), _) => self.failed(turn, error)?,
             }
+        }
+        let Stage::Shaking(handshake, limit) = &mut self.stage else { return Ok(None) };
+        let failure = match (handshake.turn(turn), passed(limit)) {
+            (Ok(None), Some(over)) => handshake.timed_out(over),
             (Ok(found), _) => return Ok(found),
             (Err(error), _) => error,
         };
         self.failed(turn, failure).map(|()| None)
     }
 
+    /// Goes on with what was opened.
+    fn shake_hands(&mut self, turn: &mut Turn, opened: Opened, limit: Limit) -> Result<(), Error> {
+        let header = own_header(&opened, self.header);
+        let object = printed::object(&self.address, "localhost");
+        match Handshake::with_server(turn, opened, &self.layering, header, object) {
+            Ok(handshake) => {
+                self.stage = Stage::Shaking(Box::new(handshake), limit);
+                Ok(())
+            }
+            Err(error) => self.failed(turn, error),
+        }
+    }
+
     /// When the next turn is due at the latest, whatever happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.stage {
             Stage::Trying(opening, limit) => soonest([opening.deadline(), limit.map(|(at, _)| at)]),
+            Stage::Shaking(handshake, limit) => soonest([handshake.deadline(), limit.map(|(at, _)| at)]),
             Stage::Pausing(at) => Some(*at),
         }
     }
@@ -87,14 +146,17 @@ impl Approach {
     pub(super) fn unopened(&self, cause: impl Into<Cause>) -> Error {
         match &self.stage {
             Stage::Trying(opening, _) => opening.timed_out(Duration::ZERO).with_cause(cause),
+            Stage::Shaking(handshake, _) => handshake.timed_out(Duration::ZERO).with_cause(cause),
             Stage::Pausing(_) => Error::new(Op::Connect, printed::object(&self.address, "localhost"), cause),
         }
     }
 
     /// Gives it up.
     pub(super) fn abandon(&mut self, turn: &mut Turn) {
-        if let Stage::Trying(opening, _) = &mut self.stage {
-            opening.abandon(turn);
+        match &mut self.stage {
+            Stage::Trying(opening, _) => opening.abandon(turn),
+            Stage::Shaking(handshake, _) => handshake.abandon(turn),
+            Stage::Pausing(_) => {}
         }
     }
 
@@ -107,7 +169,7 @@ impl Approach {
     }
 
     /// When a try that begins now is over, and how long that is.
-    fn limit(&self, now: Instant) -> Option<(Instant, Duration)> {
+    fn limit(&self, now: Instant) -> Limit {
         self.patience.limit(now).map(|limit| (now + limit, limit))
     }
 

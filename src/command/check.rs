@@ -8,6 +8,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::layering::Layering;
 use super::patience::{Patience, cause, is_hopeless};
 use super::printer::Printer;
 use super::probe::{Answer, Limit, Naming, Probe, name, unanswered, unnamed};
@@ -27,17 +28,20 @@ use crate::sys;
 /// # Errors
 /// Standard output cannot be used for the report.
 pub(super) fn check(plan: &Check, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
-    let target = |address: &Address| Target {
-        name: name(address),
-        address: address.clone(),
-        patience: Patience::new(plan.wait, plan.timeout),
-        limit: None,
-        state: State::Queued,
+    let target = |address: &Address| {
+        Ok(Target {
+            name: name(address),
+            layering: Layering::client(address)?,
+            address: address.clone(),
+            patience: Patience::new(plan.wait, plan.timeout),
+            limit: None,
+            state: State::Queued,
+        })
     };
     // a try has a descriptor for each address that it races over
     let room = sys::descriptor_limit().saturating_sub(RESERVED) / 2;
     Ok(Box::new(Checker {
-        targets: plan.targets.iter().map(target).collect(),
+        targets: plan.targets.iter().map(target).collect::<Result<_, Error>>()?,
         any: plan.any,
         wait: plan.wait,
         timeout: plan.timeout,
@@ -57,6 +61,8 @@ pub(super) fn check(plan: &Check, reporting: &Reporting) -> Result<Box<dyn Task>
 /// One thing to test.
 struct Target {
     address: Address,
+    /// What stands on a connection to it.
+    layering: Layering,
     /// As typed, for messages.
     name: Vec<u8>,
     patience: Patience,
@@ -130,6 +136,7 @@ impl Checker {
                 Some((key, at)) => self.ask(turn, index, key, &at),
                 None => {
                     let probe = Probe::new(&target.address, target.limit, self.timeout);
+                    let probe = probe.with_layers(target.layering.clone());
                     self.running.insert(turn.spawn(Box::new(probe)), Errand::Probe(index));
                 }
             }
@@ -168,6 +175,7 @@ impl Checker {
             addresses.iter_mut().for_each(|address| address.set_port(at.port));
         }
         let probe = Probe::at(&target.address, &addresses, target.limit, self.timeout);
+        let probe = probe.with_layers(target.layering.clone());
         self.running.insert(turn.spawn(Box::new(probe)), Errand::Probe(index));
     }
 

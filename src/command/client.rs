@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::contact::Contact;
 use super::joint::Joint;
 use super::link::Link;
-use crate::endpoint::open::Opened;
 use crate::error::{Cause, Error};
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
@@ -15,7 +15,7 @@ use crate::reactor::{Park, Task, Turn};
 /// It, from the first turn on.
 pub(super) struct Client {
     /// Until the first turn.
-    opened: Option<Opened>,
+    contact: Option<Contact>,
     link: Option<Box<Link>>,
     joint: Rc<Joint>,
     leaving: Leaving,
@@ -53,8 +53,8 @@ pub(super) fn cut_short() -> Error {
 
 impl Client {
     /// A connection to be joined in its first turn; `closing` tells when the server winds up.
-    pub(super) fn new(opened: Opened, joint: Rc<Joint>, closing: Rc<Cell<Option<Closing>>>, number: u64) -> Self {
-        Client { opened: Some(opened), link: None, joint, leaving: Leaving::new(closing), number }
+    pub(super) fn new(contact: Contact, joint: Rc<Joint>, closing: Rc<Cell<Option<Closing>>>, number: u64) -> Self {
+        Client { contact: Some(contact), link: None, joint, leaving: Leaving::new(closing), number }
     }
 }
 
@@ -91,8 +91,8 @@ impl Leaving {
 
 impl Task for Client {
     fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
-        let Some(opened) = self.opened.take() else { return Ok(()) };
-        match self.joint.join(turn, opened, None, self.number) {
+        let Some(contact) = self.contact.take() else { return Ok(()) };
+        match self.joint.join(turn, contact, None, self.number) {
             Ok(link) => {
                 self.link = Some(Box::new(link));
                 Ok(())

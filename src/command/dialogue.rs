@@ -18,7 +18,6 @@ use super::joint::{Joint, far_end, layers};
 use super::link::Link;
 use super::patience::Patience;
 use super::printer::Printer;
-use super::proxy::introduce_ourselves;
 use super::reporting::Reporting;
 use super::talk::{Act, Feed, Limits, Talk, Talked, script};
 use crate::endpoint::open::Opened;
@@ -28,7 +27,7 @@ use crate::error::{Error, Op};
 use crate::escape::Escaped;
 use crate::event::{Event, Observer};
 use crate::outcome::{Ended, ExitStatus, Outcome};
-use crate::plan::{AfterPeerEof, Connect, DEFAULT_GRACE, Flow, Local, ProxyVersion, Step, Transfer};
+use crate::plan::{AfterPeerEof, Connect, DEFAULT_GRACE, Flow, Local, Step, Transfer};
 use crate::reactor::{Park, Task, Turn};
 use crate::report::summary::reason;
 use crate::report::{Console, Observers, Summary};
@@ -48,14 +47,13 @@ pub(super) fn dialogue(plan: &Connect, reporting: &Reporting) -> Result<Box<dyn 
     let feeds = !plan.dialogue.iter().any(|step| matches!(step, Step::Send(_)));
     let patience = Patience::new(plan.wait, plan.connect_timeout);
     let observer = reporting.observers();
-    let approach = Approach::new(&plan.to, (true, true), patience, Rc::clone(&observer))?;
+    let approach = Approach::new(&plan.to, (true, true), patience, Rc::clone(&observer))?.with_header(plan.proxy_send);
     Ok(Box::new(Dialogue {
         stage: Stage::Opening(Box::new(approach), acts),
         name: Escaped(&printed::object(&plan.to, "localhost")).to_string(),
         printer: Printer::open()?.synced(plan.transfer.fsync),
         feed: if feeds { feed(&plan.transfer)? } else { None },
         transfer: plan.transfer.clone(),
-        proxy_send: plan.proxy_send,
         expect_timeout: plan.expect_timeout,
         observer,
         tap: reporting.copier().map(|copier| copier.tap(1)),
@@ -94,7 +92,6 @@ struct Dialogue {
     printer: Printer,
     feed: Option<Feed>,
     transfer: Transfer,
-    proxy_send: Option<ProxyVersion>,
     expect_timeout: Option<Duration>,
     observer: Rc<dyn Observer>,
     /// Who looks at what is said.
@@ -122,16 +119,15 @@ impl Dialogue {
     /// Waits for the connection.
     fn open(&mut self, turn: &mut Turn) -> Result<(), Ended> {
         let Stage::Opening(approach, acts) = &mut self.stage else { return Ok(()) };
-        let Some(mut opened) = approach.turn(turn).map_err(Ended::Failed)? else {
+        let Some(contact) = approach.turn(turn).map_err(Ended::Failed)? else {
             turn.deadline(approach.deadline());
             return Ok(());
         };
-        introduce_ourselves(&mut opened, self.proxy_send).map_err(Ended::Failed)?;
         let acts = std::mem::take(acts);
-        let Opened { protocol, peer, local, .. } = &opened;
+        let Opened { protocol, peer, local, .. } = &contact.opened;
         let (protocol, peer, local) = (*protocol, peer.clone(), local.clone());
         self.observer.observe(&Event::Connected { session: 1, protocol, peer, local });
-        let end = far_end(opened, layers(self.transfer.crlf, None));
+        let end = far_end(contact, layers(self.transfer.crlf, None));
         let Transfer { idle, max_time, .. } = self.transfer;
         let limits = Limits { expect: self.expect_timeout, idle, max_time };
         let talk = Talk::new(end, self.name.clone(), acts, limits, turn.now());

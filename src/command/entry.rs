@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::announce::announce;
 use super::approach::Approach;
+use super::contact::Contact;
+use super::door::Door;
+use super::layering::Layering;
 use super::patience::Patience;
-use super::stream::accept_permitted;
 use crate::endpoint::accept::Acceptor;
 use crate::endpoint::access::Access;
 use crate::endpoint::file::{self, Found};
@@ -35,6 +37,8 @@ pub(super) struct Entry {
     observer: Rc<dyn Observer>,
     /// Who may connect.
     access: Rc<Access>,
+    /// What stands on the connection.
+    layering: Layering,
     opened_by: Option<Instant>,
     stage: Stage,
 }
@@ -42,9 +46,9 @@ pub(super) struct Entry {
 enum Stage {
     /// Not begun, or taken.
     Idle,
-    Accepting(Acceptor),
+    Accepting(Door),
     Opening(Approach),
-    Open(Box<Opened>),
+    Open(Box<Contact>),
 }
 
 impl Entry {
@@ -61,7 +65,11 @@ impl Entry {
         let (typed, address) = (address.clone(), settled(address));
         rehearse(&address, ways.0, ways.1)?;
         let access = Rc::default();
-        Ok(Entry { address, typed, ways, limit, observer, access, opened_by: None, stage: Stage::Idle })
+        let layering = match accepts(&address, Role::Connect) {
+            true => Layering::server(&address)?,
+            false => Layering::client(&address)?,
+        };
+        Ok(Entry { address, typed, ways, limit, observer, access, layering, opened_by: None, stage: Stage::Idle })
     }
 
     /// The same, where only these may connect.
@@ -113,7 +121,7 @@ impl Entry {
             announce(&plan.announce, &acceptor)?;
             let (protocol, address) = (acceptor.protocol(), acceptor.address().to_string());
             self.observer.observe(&Event::Listening { protocol, address });
-            self.stage = Stage::Accepting(acceptor);
+            self.stage = Stage::Accepting(Door::new(acceptor, self.layering.clone(), Rc::clone(&self.observer)));
             return Ok(());
         }
         let access = if self.ways.0 { sys::Access::Read } else { sys::Access::Write };
@@ -122,11 +130,12 @@ impl Entry {
             let (transport, peer) = (Transport::Descriptors(both), Escaped(child.name()).to_string());
             let child = Some(child);
             let opened = Opened { transport, protocol: "exec", peer, local: "-".into(), cut: None, child };
-            self.stage = Stage::Open(Box::new(opened));
+            self.stage = Stage::Open(Box::new(opened.into()));
             return Ok(());
         }
         let patience = Patience::new(None, self.limit);
-        let mut approach = Approach::new(&self.address, self.ways, patience, Rc::clone(&self.observer))?;
+        let (layering, observer) = (self.layering.clone(), Rc::clone(&self.observer));
+        let mut approach = Approach::over(&self.address, layering, self.ways, patience, observer)?;
         approach.start(turn)?;
         self.stage = Stage::Opening(approach);
         Ok(())
@@ -141,22 +150,18 @@ impl Entry {
             Stage::Idle => return Ok(false),
             Stage::Open(_) => return Ok(true),
             Stage::Opening(approach) => approach.turn(turn)?,
-            Stage::Accepting(acceptor) => {
-                accept_permitted(turn, acceptor, &self.access, &*self.observer)?.map(Opened::from)
-            }
+            Stage::Accepting(door) => door.turn(turn, &self.access)?,
         };
-        if let Some(opened) = opened {
-            self.tell(&opened);
+        if let Some(contact) = opened {
+            self.tell(&contact.opened);
             // dropping the acceptor is not enough: the reactor has to forget it
-            if let Stage::Accepting(acceptor) = std::mem::replace(&mut self.stage, Stage::Open(Box::new(opened))) {
-                acceptor.close(turn);
+            if let Stage::Accepting(door) = std::mem::replace(&mut self.stage, Stage::Open(Box::new(contact))) {
+                door.close(turn);
             }
             return Ok(true);
         }
-        if let Stage::Accepting(acceptor) = &mut self.stage {
-            if let Some(trouble) = acceptor.trouble() {
-                self.observer.observe(&Event::Error { session: None, reason: trouble.line() });
-            }
+        if let Stage::Accepting(door) = &mut self.stage {
+            door.tell_trouble();
             if let (Some(at), Some(limit)) = (self.opened_by, self.limit)
                 && at <= turn.now()
             {
@@ -169,7 +174,7 @@ impl Entry {
     /// When the next turn is due at the latest, whatever happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.stage {
-            Stage::Accepting(acceptor) => soonest([acceptor.deadline(), self.opened_by]),
+            Stage::Accepting(door) => soonest([door.deadline(), self.opened_by]),
             Stage::Opening(approach) => approach.deadline(),
             Stage::Idle | Stage::Open(_) => None,
         }
@@ -179,7 +184,8 @@ impl Entry {
     pub(super) fn unopened(&self, cause: impl Into<Cause>) -> Option<Error> {
         match &self.stage {
             // the address that was bound says more than the port 0 that was typed
-            Stage::Accepting(acceptor) => {
+            Stage::Accepting(door) => {
+                let acceptor = door.acceptor();
                 Some(Error::new(Op::Accept, format!("{} {}", acceptor.protocol(), acceptor.address()), cause))
             }
             Stage::Opening(approach) => Some(approach.unopened(cause)),
@@ -188,9 +194,9 @@ impl Entry {
     }
 
     /// What was opened, once [`Entry::turn`] has said so.
-    pub(super) fn take(&mut self) -> Option<Opened> {
+    pub(super) fn take(&mut self) -> Option<Contact> {
         match std::mem::replace(&mut self.stage, Stage::Idle) {
-            Stage::Open(opened) => Some(*opened),
+            Stage::Open(contact) => Some(*contact),
             other => {
                 self.stage = other;
                 None
@@ -201,14 +207,13 @@ impl Entry {
     /// Gives it up. Whoever is connected already gets a reset: an end of file would be an empty answer.
     pub(super) fn abandon(&mut self, turn: &mut Turn) {
         match std::mem::replace(&mut self.stage, Stage::Idle) {
-            Stage::Accepting(acceptor) => acceptor.close(turn),
+            Stage::Accepting(door) => door.close(turn),
             Stage::Opening(mut approach) => approach.abandon(turn),
-            Stage::Open(opened) => {
-                if let Some(mut child) = opened.child {
+            Stage::Open(mut contact) => {
+                if let Some(mut child) = contact.opened.child.take() {
                     child.kill();
                 }
-                // what was never written has nothing to lose
-                let _ = opened.transport.close(turn, true);
+                contact.reset(turn);
             }
             Stage::Idle => {}
         }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::contact::Contact;
 use super::copy::Copier;
 use super::link::Link;
 use super::mover::Mover;
@@ -17,7 +18,6 @@ use crate::escape::Escaped;
 use crate::event::Observer;
 use crate::layer::Layer;
 use crate::layer::crlf::Crlf;
-use crate::layer::stack::Stack;
 use crate::layer::verify::Verify;
 use crate::meter::Meter;
 use crate::plan::address::Program;
@@ -192,8 +192,8 @@ impl Joint {
         self.transfer.crlf && self.writes()
     }
 
-    /// What stands between the bytes of a connection that comes up now and its wire; `None` for nothing.
-    pub(super) fn layers(&self, now: Instant) -> Option<Stack> {
+    /// What the command itself puts on a connection that comes up now, outermost first.
+    pub(super) fn layers(&self, now: Instant) -> Vec<Box<dyn Layer>> {
         layers(self.converts(), self.transfer.verify.then_some(now))
     }
 
@@ -250,27 +250,26 @@ impl Joint {
     pub(super) fn join(
         &self,
         turn: &mut Turn,
-        opened: Opened,
+        mut contact: Contact,
         stdio: Option<Transport>,
         number: u64,
     ) -> Result<Link, Error> {
         let near = match (&self.local, stdio) {
-            (Local::Program(program), _) => match program_end(program, &opened) {
+            (Local::Program(program), _) => match program_end(program, &contact.opened) {
                 Ok(near) => near,
                 Err(error) => {
                     // a FIN would be an empty answer
-                    let _ = opened.transport.close(turn, true);
+                    contact.reset(turn);
                     return Err(error);
                 }
             },
             (Local::Stdio, stdio) => self.local_end(stdio.unwrap_or(Transport::Descriptors(Default::default()))),
         };
-        let mut opened = opened;
         if self.transfer.fsync {
-            opened.transport.sync_before_close();
+            contact.opened.transport.sync_before_close();
         }
         let tap = self.copier.as_ref().map(|copier| copier.tap(number));
-        self.join_ends(turn, near, far_end(opened, self.layers(turn.now())), number, tap)
+        self.join_ends(turn, near, far_end(contact, self.layers(turn.now())), number, tap)
     }
 
     /// Joins a connection to whatever it is for.
@@ -307,8 +306,8 @@ pub(super) fn program_end(program: &Program, opened: &Opened) -> Result<End, Err
     Ok(End::new(Transport::Descriptors(both), Side::Program(name), None).with_program(child))
 }
 
-/// What stands on a connection: line ends that are converted, receipts from the time that they are waited for.
-pub(super) fn layers(crlf: bool, verify: Option<Instant>) -> Option<Stack> {
+/// Line ends that are converted, receipts from the time that they are waited for; outermost first.
+pub(super) fn layers(crlf: bool, verify: Option<Instant>) -> Vec<Box<dyn Layer>> {
     let mut layers: Vec<Box<dyn Layer>> = Vec::new();
     if crlf {
         layers.push(Box::new(Crlf::new()));
@@ -316,11 +315,12 @@ pub(super) fn layers(crlf: bool, verify: Option<Instant>) -> Option<Stack> {
     if let Some(now) = verify {
         layers.push(Box::new(Verify::new(now)));
     }
-    (!layers.is_empty()).then(|| Stack::new(layers, LAYER_BUFFER))
+    layers
 }
 
-/// The end that was opened or accepted, with what stands on it.
-pub(super) fn far_end(opened: Opened, stack: Option<Stack>) -> End {
+/// The end that was opened or accepted, with what stands on it, and with these layers on top of that.
+pub(super) fn far_end(contact: impl Into<Contact>, layers: Vec<Box<dyn Layer>>) -> End {
+    let (opened, stack) = contact.into().covered(layers);
     let Opened { transport, peer, local, cut, child, .. } = opened;
     // the usual client of a Unix socket has no name: what it came to has
     let peer = if peer == printed::UNNAMED { format!("a client of {local}") } else { peer };
@@ -348,9 +348,6 @@ const PIPE: usize = 1 << 20;
 /// The same between peers, but for the first few: many are leased when many sinks are slow, and all together have a
 /// limit.
 const RELAY_PIPE: usize = 256 * 1024;
-
-/// Bytes at each seam of a layer: what one call of a layer that copies moves.
-const LAYER_BUFFER: usize = 16 * 1024;
 
 /// Bytes by one system call.
 const BLOCK: usize = 1 << 20;

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::announce::rehearse_note;
+use super::contact::Contact;
 use super::entry::Entry;
 use super::joint::{Joint, far_end};
 use super::link::Link;
@@ -120,6 +121,8 @@ impl Piping {
     fn open(&mut self, turn: &mut Turn, late: bool) -> Result<bool, Error> {
         let mut open = true;
         let early = self.begins_early();
+        // what became of handshakes is known already
+        while turn.finished().is_some() {}
         for (index, entry) in self.entries.iter_mut().enumerate() {
             // where others are attached later only the source is waited for
             if index == 0 || !early {
@@ -139,7 +142,7 @@ impl Piping {
     /// Joins both ends.
     fn join(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let Some(source) = self.entries[0].take() else { return Ok(()) };
-        let size = self.size(&source);
+        let size = self.size(&source.opened);
         let source = self.end(source, turn.now());
         let link = match self.plan.sinks.len() {
             1 if !self.is_buffered() => self.pair(turn, source)?,
@@ -214,15 +217,16 @@ impl Piping {
     }
 
     /// What was opened, as a side of the session.
-    fn end(&self, mut opened: Opened, now: Instant) -> End {
+    fn end(&self, mut contact: Contact, now: Instant) -> End {
+        let opened = &mut contact.opened;
         if self.plan.transfer.fsync {
             opened.transport.sync_before_close();
         }
         match opened.protocol {
-            "stdio" => self.joint.local_end(opened.transport),
+            "stdio" => self.joint.local_end(contact.opened.transport),
             // a file or a program has nobody who could confirm anything
-            _ if opened.transport.is_remote() => far_end(opened, self.joint.layers(now)),
-            _ => far_end(opened, None),
+            _ if opened.transport.is_remote() => far_end(contact, self.joint.layers(now)),
+            _ => far_end(contact, Vec::new()),
         }
     }
 

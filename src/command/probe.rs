@@ -5,9 +5,12 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::handshake::Handshake;
+use super::layering::Layering;
 use crate::endpoint::dial::Dial;
 use crate::endpoint::file::{self, Found};
 use crate::endpoint::knock::{self, Knock, Terms};
+use crate::endpoint::open::Opened;
 use crate::endpoint::printed;
 use crate::endpoint::resolve::{Lookup, NoAddress};
 use crate::error::{Cause, Error, Op};
@@ -22,12 +25,18 @@ pub(super) type Limit = Option<(Instant, Duration)>;
 /// Asks one target whether it is open. A clean outcome says that it is; an error says why it is not.
 pub(super) struct Probe {
     question: Question,
+    /// What else has to work for it to count as open.
+    layering: Layering,
+    /// As typed, for messages.
+    name: Vec<u8>,
     limit: Limit,
 }
 
 enum Question {
     /// A connection that is closed as soon as it is up.
     Connection(Box<Dial>),
+    /// The same once it is up and its layers shake hands.
+    Handshake(Box<Handshake>),
     /// Datagrams to a UDP port: opened at the first turn.
     Datagram(Box<Datagram>),
     /// Answered before it was asked.
@@ -60,7 +69,7 @@ impl Probe {
             },
             _ => Question::Connection(Box::new(Dial::new(target))),
         };
-        Probe { question, limit }
+        Probe { question, layering: Layering::default(), name, limit }
     }
 
     /// Asks a target whose name has these addresses.
@@ -72,7 +81,19 @@ impl Probe {
                 Question::Connection(Box::new(Dial::to(&object, addresses, &target.options)))
             }
         };
-        Probe { question, limit }
+        Probe { question, layering: Layering::default(), name: name(target), limit }
+    }
+
+    /// The same, where a handshake has to work, too.
+    pub(super) fn with_layers(self, layering: Layering) -> Self {
+        Probe { layering, ..self }
+    }
+
+    /// It is connected: that is the answer, or the first half of it.
+    fn connected(&mut self, turn: &mut Turn, opened: Opened) -> Result<(), Error> {
+        let handshake = Handshake::with_server(turn, opened, &self.layering, None, self.name.clone())?;
+        self.question = Question::Handshake(Box::new(handshake));
+        Ok(())
     }
 }
 
@@ -80,22 +101,41 @@ impl Task for Probe {
     fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
         match &mut self.question {
             Question::Connection(dial) => dial.start(turn),
+            Question::Handshake(_) => Ok(()),
             Question::Datagram(datagram) => datagram.open(turn),
             Question::Answered(_) => Ok(()),
         }
     }
 
     fn turn(&mut self, turn: &mut Turn) -> Park {
+        if let Question::Connection(dial) = &mut self.question {
+            let up = dial.turn(turn);
+            let begun = match up {
+                Ok(Some(connected)) => self.connected(turn, connected.into()),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = begun {
+                return Park::Done(Outcome::nothing_moved(Ended::Failed(error)));
+            }
+        }
         let answer = match &mut self.question {
-            Question::Connection(dial) => match dial.turn(turn) {
-                Ok(Some(connected)) => {
-                    connected.socket.close(turn, false);
+            Question::Connection(dial) => match self.limit {
+                Some((at, limit)) if at <= turn.now() => Err(dial.timed_out(limit)),
+                limit => {
+                    turn.deadline(soonest([dial.deadline(), limit.map(|(at, _)| at)]));
+                    Ok(false)
+                }
+            },
+            Question::Handshake(handshake) => match handshake.turn(turn) {
+                Ok(Some(contact)) => {
+                    contact.part(turn);
                     Ok(true)
                 }
                 Ok(None) => match self.limit {
-                    Some((at, limit)) if at <= turn.now() => Err(dial.timed_out(limit)),
+                    Some((at, limit)) if at <= turn.now() => Err(handshake.timed_out(limit)),
                     limit => {
-                        turn.deadline(soonest([dial.deadline(), limit.map(|(at, _)| at)]));
+                        turn.deadline(soonest([handshake.deadline(), limit.map(|(at, _)| at)]));
                         Ok(false)
                     }
                 },

@@ -50,15 +50,13 @@ pub(super) fn introduce(opened: &mut Opened, header: &[u8]) -> Result<(), Error>
     }
 }
 
-/// The same for a connection of our own: it is between our side and the peer.
-///
-/// # Errors
-/// As [`introduce`].
-pub(super) fn introduce_ourselves(opened: &mut Opened, version: Option<ProxyVersion>) -> Result<(), Error> {
-    let Some(version) = version else { return Ok(()) };
-    let own = match &opened.transport {
-        Transport::Socket(socket) => socket.ends().map_or(Parties::Own, |[peer, local]| between(local, peer)),
-        _ => Parties::Own,
+/// The header for a connection of our own: it is between our side and the peer.
+pub(super) fn own_header(opened: &Opened, version: Option<ProxyVersion>) -> Option<Vec<u8>> {
+    let own = |version| match &opened.transport {
+        Transport::Socket(socket) => {
+            header(version, &socket.ends().map_or(Parties::Own, |[peer, local]| between(local, peer)))
+        }
+        _ => header(version, &Parties::Own),
     };
-    introduce(opened, &header(version, &own))
+    version.map(own)
 }

@@ -20,9 +20,11 @@ use std::time::Instant;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::client::Closing;
+use super::contact::Contact;
 use super::gate::{Gate, possible};
 use super::proxy::{header, parties};
 use super::reporting::{Reporting, appended};
+use super::vestibule::{Passed, Vestibule};
 use crate::endpoint::accept::{Accepted, Acceptor};
 use crate::endpoint::access::Access;
 use crate::error::{Error, Op};
@@ -35,7 +37,7 @@ use crate::plan::relay::{LogSink, Relay, Target};
 use crate::reactor::{Park, Task, Turn};
 use crate::report::{Console, Outlet, Summary};
 use crate::session::limits::soonest;
-use crew::{Arrival, Crew};
+use crew::{Arrival, Crew, Guest};
 use floor::{Blueprint, prepared};
 use lobby::{Heard, Lobby, Silence};
 
@@ -48,6 +50,8 @@ struct Forwarder {
     gate: Gate,
     /// Where PROXY headers are waited for, if there are any.
     lobby: Option<Lobby>,
+    /// With `--once`, clients whose handshakes are not over: the first that gets through is the only one.
+    vestibule: Option<Vestibule<Ticket>>,
     /// Who runs the sessions; `None` before the listeners are bound.
     crew: Option<Crew>,
     observer: Rc<dyn Observer>,
@@ -61,6 +65,13 @@ struct Forwarder {
     started: Instant,
 }
 
+/// What is known of a client in the vestibule.
+struct Ticket {
+    pair: usize,
+    /// Whom its PROXY header named.
+    told: Option<Parties>,
+}
+
 /// Gives the task that binds, accepts and joins.
 pub(super) fn relay(plan: Relay, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
     let blueprint = Blueprint::new(&plan, reporting)?;
@@ -72,6 +83,7 @@ pub(super) fn relay(plan: Relay, reporting: &Reporting) -> Result<Box<dyn Task>,
         blueprint,
         gate,
         lobby,
+        vestibule: plan.once.then(|| Vestibule::new(reporting.observers())),
         crew: None,
         observer: reporting.observers(),
         accepted: 0,
@@ -149,7 +161,7 @@ impl Forwarder {
         let mut more = false;
         for pair in 0..self.doors.len() {
             for left in (0..ACCEPTS).rev() {
-                if self.gate.is_full() {
+                if self.gate.is_full() || self.vestibule.as_ref().is_some_and(Vestibule::is_full) {
                     return Ok(false);
                 }
                 let Some(door) = self.doors.get_mut(pair) else { return Ok(false) };
@@ -194,7 +206,7 @@ impl Forwarder {
                 self.refuse(&client, "not allowed, without an address");
                 Ok(())
             }
-            None => self.welcome(turn, pair, client, told),
+            None => self.admit(turn, pair, client, told),
             Some(why) => {
                 self.refuse(&client, why);
                 Ok(())
@@ -207,22 +219,50 @@ impl Forwarder {
         self.observer.observe(&Event::Note { verbosity: 1, text });
     }
 
-    fn welcome(&mut self, turn: &mut Turn, pair: usize, client: Accepted, told: Option<Parties>) -> Result<(), Error> {
+    /// Gives a client its session, or has it shake hands first where only one may get through.
+    fn admit(&mut self, turn: &mut Turn, pair: usize, client: Accepted, told: Option<Parties>) -> Result<(), Error> {
+        let told = told.filter(|told| *told != Parties::Own).or_else(|| {
+            // asked while it is still known; a client that leaves takes its name along
+            self.plan.proxy_send.is_some().then(|| parties(&client.socket))
+        });
+        let layering = self.blueprint.layering(pair);
+        if let Some(vestibule) = &mut self.vestibule {
+            vestibule.admit(turn, client, &layering, Ticket { pair, told });
+            return self.let_through(turn);
+        }
         self.accepted += 1;
-        let (ip, number) = (client.ip, self.accepted);
-        let (protocol, peer, local) = (client.protocol, client.peer.clone(), client.local.clone());
+        let number = self.accepted;
+        if layering.is_bare() {
+            let (protocol, peer, local) = (client.protocol, client.peer.clone(), client.local.clone());
+            self.observer.observe(&Event::Accepted { session: number, protocol, peer, local });
+        }
+        self.gate.enter(client.ip);
+        let guest = Guest { ip: client.ip, pair, number, header: self.header(told) };
+        match &mut self.crew {
+            Some(crew) => crew.welcome(turn, Arrival { client, guest }),
+            None => Ok(()),
+        }
+    }
+
+    /// What the target of a client is to be sent first.
+    fn header(&self, about: Option<Parties>) -> Option<Box<[u8]>> {
+        let version = self.plan.proxy_send?;
+        Some(header(version, &about.unwrap_or(Parties::Own)).into_boxed_slice())
+    }
+
+    /// With `--once`, gives the first that got through its session, and cuts off everybody else.
+    fn let_through(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        let passed = self.vestibule.as_mut().and_then(Vestibule::passed);
+        let Some(Passed { contact, ip, tag: Ticket { pair, told } }) = passed else { return Ok(()) };
+        self.accepted += 1;
+        let (number, Contact { opened, .. }) = (self.accepted, &contact);
+        let (protocol, peer, local) = (opened.protocol, opened.peer.clone(), opened.local.clone());
         self.observer.observe(&Event::Accepted { session: number, protocol, peer, local });
         self.gate.enter(ip);
-        if self.plan.once {
-            self.stop_accepting(turn);
-        }
-        let told = told.filter(|told| *told != Parties::Own);
-        let header = self.plan.proxy_send.map(|version| {
-            let about = told.unwrap_or_else(|| parties(&client.socket));
-            header(version, &about).into_boxed_slice()
-        });
+        self.stop_accepting(turn);
+        let guest = Guest { ip, pair, number, header: self.header(told) };
         match &mut self.crew {
-            Some(crew) => crew.welcome(turn, Arrival { client, pair, number, header }),
+            Some(crew) => crew.usher(turn, contact, guest),
             None => Ok(()),
         }
     }
@@ -246,6 +286,9 @@ impl Forwarder {
         }
         if let Some(lobby) = &self.lobby {
             lobby.close(turn);
+        }
+        if let Some(vestibule) = &mut self.vestibule {
+            vestibule.close(turn);
         }
     }
 
@@ -302,7 +345,8 @@ impl Task for Forwarder {
             // descriptors are free again: nobody has to wait for the end of a pause
             self.doors.iter_mut().filter(|door| door.is_starved()).for_each(Acceptor::resume);
         }
-        let more = match self.hear(turn).and_then(|()| self.accept(turn)) {
+        let heard = self.let_through(turn).and_then(|()| self.hear(turn));
+        let more = match heard.and_then(|()| self.accept(turn)) {
             Ok(more) => more,
             Err(error) => {
                 // a listener is of no use any more: what is open still comes to its end

@@ -11,15 +11,17 @@ use std::time::Instant;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::client::{Client, Closing, stopped};
+use super::contact::Contact;
 use super::errand::Errand;
 use super::gate::{Gate, possible};
 use super::joint::{Joint, far_end};
+use super::layering::Layering;
 use super::progress::Ticker;
 use super::reporting::Reporting;
 use super::stream::bind;
-use crate::endpoint::accept::{Accepted, Acceptor};
+use super::vestibule::{Passed, Vestibule};
+use crate::endpoint::accept::Acceptor;
 use crate::endpoint::access::Access;
-use crate::endpoint::open::Opened;
 use crate::endpoint::process::{self, Output};
 use crate::error::{Cause, Error, Op};
 use crate::event::Event;
@@ -39,6 +41,10 @@ struct Server {
     acceptor: Option<Acceptor>,
     joint: Rc<Joint>,
     gate: Gate,
+    /// What stands on each connection.
+    layering: Layering,
+    /// Who has come in and has not got through.
+    vestibule: Vestibule,
     /// Sessions with a program, each a task of its own.
     clients: HashMap<TaskId, Option<IpAddr>>,
     /// Everybody else, around standard input and output.
@@ -105,6 +111,7 @@ impl Server {
         if let Local::Program(program) = &plan.local {
             process::check(program)?;
         }
+        let layering = Layering::server(&plan.at)?;
         let serving = &plan.serving;
         let access = Access::load(&serving.allow, &serving.deny)?;
         let gate = Gate::new(access, serving, most(plan));
@@ -118,6 +125,8 @@ impl Server {
         Ok(Server {
             plan: plan.clone(),
             acceptor: None,
+            layering,
+            vestibule: Vestibule::new(Rc::clone(&joint.observer)),
             joint: Rc::new(joint),
             gate,
             clients: HashMap::new(),
@@ -138,38 +147,57 @@ impl Server {
     /// Accepts what may be accepted; true if there may be more at once.
     fn accept(&mut self, turn: &mut Turn) -> Result<bool, Error> {
         for _ in 0..ACCEPTS {
-            if self.gate.is_full() {
+            self.let_through(turn);
+            if self.gate.is_full() || self.vestibule.is_full() {
                 return Ok(false);
             }
             let Some(acceptor) = &mut self.acceptor else { return Ok(false) };
             let Some(accepted) = acceptor.accept(turn)? else { return Ok(false) };
             match self.gate.refuses(accepted.ip) {
-                None => self.welcome(turn, accepted),
+                None => self.vestibule.admit(turn, accepted, &self.layering, ()),
+                Some(why) => self.refuse(&accepted.peer, why),
+            }
+        }
+        self.let_through(turn);
+        Ok(true)
+    }
+
+    /// Serves those whose handshakes are over, while there is room. Who is in the vestibule has no place yet.
+    fn let_through(&mut self, turn: &mut Turn) {
+        while !self.gate.is_full()
+            && let Some(Passed { contact, ip, .. }) = self.vestibule.passed()
+        {
+            match self.gate.refuses(ip) {
+                None => self.welcome(turn, contact, ip),
                 Some(why) => {
-                    let text = format!("refused {}: {why}", accepted.peer);
-                    self.joint.observer.observe(&Event::Note { verbosity: 1, text });
+                    self.refuse(&contact.opened.peer, why);
+                    contact.reset(turn);
                 }
             }
             if self.plan.serving.count.is_some_and(|count| self.accepted >= count) {
                 self.stop_accepting(turn);
             }
         }
-        Ok(true)
     }
 
-    fn welcome(&mut self, turn: &mut Turn, accepted: Accepted) {
+    fn refuse(&self, peer: &str, why: &str) {
+        let text = format!("refused {peer}: {why}");
+        self.joint.observer.observe(&Event::Note { verbosity: 1, text });
+    }
+
+    fn welcome(&mut self, turn: &mut Turn, contact: Contact, ip: Option<IpAddr>) {
         self.accepted += 1;
         self.opened_by = None;
         if let Some(view) = self.progress.take() {
             turn.spawn(Box::new(Ticker::new(view, Arc::clone(&self.joint.meter), None)));
         }
-        let (ip, number) = (accepted.ip, self.accepted);
-        let (protocol, peer, local) = (accepted.protocol, accepted.peer.clone(), accepted.local.clone());
+        let (number, opened) = (self.accepted, &contact.opened);
+        let (protocol, peer, local) = (opened.protocol, opened.peer.clone(), opened.local.clone());
         self.joint.observer.observe(&Event::Accepted { session: number, protocol, peer, local });
         self.gate.enter(ip);
         if let Some(hub) = &mut self.hub {
             self.guests.insert(number, ip);
-            if let Err(error) = hub.add(turn, far_end(Opened::from(accepted), self.joint.layers(turn.now())), number) {
+            if let Err(error) = hub.add(turn, far_end(contact, self.joint.layers(turn.now())), number) {
                 let reason = error.line();
                 self.joint.observer.observe(&Event::Error { session: Some(number), reason });
                 self.guests.remove(&number);
@@ -178,7 +206,7 @@ impl Server {
             return;
         }
         let (joint, closing) = (Rc::clone(&self.joint), Rc::clone(&self.closing));
-        let client = Client::new(Opened::from(accepted), joint, closing, number);
+        let client = Client::new(contact, joint, closing, number);
         let id = turn.spawn(Box::new(client));
         self.clients.insert(id, ip);
     }
@@ -211,7 +239,8 @@ impl Server {
     /// Has a half-closed client of the hub make room if there is none for somebody who waits; true if it did.
     fn make_room(&mut self, turn: &mut Turn) -> bool {
         let (Some(acceptor), Some(hub)) = (&mut self.acceptor, &mut self.hub) else { return false };
-        let wanted = acceptor.is_starved() || self.gate.is_full() && acceptor.is_awaited(turn);
+        let awaited = self.vestibule.has_passed() || acceptor.is_awaited(turn);
+        let wanted = acceptor.is_starved() || self.gate.is_full() && awaited;
         if !wanted || !hub.make_room(turn) {
             return false;
         }
@@ -264,6 +293,7 @@ impl Server {
         if let Some(acceptor) = self.acceptor.take() {
             acceptor.close(turn);
         }
+        self.vestibule.close(turn);
         if let Some(hub) = &mut self.hub {
             hub.expect_no_more();
         }

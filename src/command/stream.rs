@@ -8,22 +8,24 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::announce::announce;
 use super::approach::Approach;
+use super::contact::Contact;
+use super::door::Door;
 use super::joint::Joint;
+use super::layering::Layering;
 use super::link::Link;
 use super::patience::Patience;
 use super::progress::Ticker;
-use super::proxy::introduce_ourselves;
 use super::reporting::Reporting;
-use crate::endpoint::accept::{Accepted, Acceptor};
+use crate::endpoint::accept::Acceptor;
 use crate::endpoint::access::Access;
 use crate::endpoint::file::{self, Found};
-use crate::endpoint::open::{Opened, Role, accepts};
+use crate::endpoint::open::{Role, accepts};
 use crate::endpoint::{Transport, process, stdio};
 use crate::error::{Cause, Error, Op};
 use crate::event::{Event, Observer};
 use crate::outcome::{Ended, Outcome};
 use crate::plan::address::{Address, Kind};
-use crate::plan::{Connect, DEFAULT_GRACE, Flow, Listen, Local, ProxyVersion, Transfer, policy, serving};
+use crate::plan::{Connect, DEFAULT_GRACE, Flow, Listen, Local, Transfer, policy, serving};
 use crate::reactor::{Park, Task, Turn};
 use crate::report::{Console, ProgressView, Summary};
 
@@ -37,7 +39,7 @@ pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Tas
     bridge.access = Access::load(&plan.serving.allow, &plan.serving.deny)?;
     bridge.stage = match accepts(&plan.at, Role::Listen) {
         false => Stage::Opening(bridge.approach(&plan.at, Patience::new(None, plan.accept_timeout))?),
-        true => Stage::Binding(Box::new(plan.clone())),
+        true => Stage::Binding(Box::new((plan.clone(), Layering::server(&plan.at)?))),
     };
     Ok(Box::new(bridge))
 }
@@ -48,9 +50,8 @@ pub(super) fn connect(plan: &Connect, reporting: &Reporting) -> Result<Box<dyn T
     let joint = Joint::new(transfer, plan.local.clone(), DEFAULT_GRACE, reporting.observers());
     let joint = joint.with_copier(reporting.copier());
     let mut bridge = Bridge::new(&plan.to, joint, reporting)?;
-    bridge.proxy_send = plan.proxy_send;
     let patience = Patience::new(plan.wait, plan.connect_timeout);
-    bridge.stage = Stage::Opening(bridge.approach(&plan.to, patience)?);
+    bridge.stage = Stage::Opening(bridge.approach(&plan.to, patience)?.with_header(plan.proxy_send));
     Ok(Box::new(bridge))
 }
 
@@ -70,26 +71,6 @@ pub(super) fn bind(turn: &mut Turn, plan: &Listen, observer: &dyn Observer) -> R
     let (protocol, address) = (acceptor.protocol(), acceptor.address().to_string());
     observer.observe(&Event::Listening { protocol, address });
     Ok(acceptor)
-}
-
-/// The first connection from somebody who may connect; others are closed and do not count.
-pub(super) fn accept_permitted(
-    turn: &mut Turn,
-    acceptor: &mut Acceptor,
-    access: &Access,
-    observer: &dyn Observer,
-) -> Result<Option<Accepted>, Error> {
-    for _ in 0..REFUSALS {
-        let Some(accepted) = acceptor.accept(turn)? else { return Ok(None) };
-        if accepted.ip.is_none_or(|ip| access.permits(ip)) {
-            return Ok(Some(accepted));
-        }
-        let text = format!("refused {}: not allowed", accepted.peer);
-        observer.observe(&Event::Note { verbosity: 1, text });
-    }
-    // there may be more of them, after everything else had its turn
-    turn.wake(turn.id());
-    Ok(None)
 }
 
 /// A bare path may turn out to be a FIFO, which goes one way: into it when connecting, out of it when listening.
@@ -128,8 +109,6 @@ struct Bridge {
     opened_by: Option<Instant>,
     /// Who may connect.
     access: Access,
-    /// What the connection begins with.
-    proxy_send: Option<ProxyVersion>,
     stdio: Option<Transport>,
     console: Console,
     progress: Option<ProgressView>,
@@ -142,9 +121,9 @@ struct Bridge {
 /// How far it is.
 enum Stage {
     /// About to listen there: bound only once signals are handled, or one that comes between would leave a socket file.
-    Binding(Box<Listen>),
+    Binding(Box<(Listen, Layering)>),
     /// Waiting for the one connection.
-    Accepting(Acceptor),
+    Accepting(Door),
     /// Dialling, or opening what is not dialled.
     Opening(Approach),
     /// Moving bytes, then waiting for programs.
@@ -168,7 +147,6 @@ impl Bridge {
             limit: None,
             opened_by: None,
             access: Access::default(),
-            proxy_send: None,
             stdio,
             console: reporting.console(),
             progress: reporting.progress(size),
@@ -185,23 +163,24 @@ impl Bridge {
     /// Waits for the connection, or for the dial; `Some` when this turn is over.
     fn open(&mut self, turn: &mut Turn) -> Option<Park> {
         let found = match &mut self.stage {
-            Stage::Accepting(acceptor) => {
-                let found = accept_permitted(turn, acceptor, &self.access, &*self.joint.observer);
-                found.map(|accepted| accepted.map(Opened::from))
+            Stage::Accepting(door) => {
+                // what became of each is known already
+                while turn.finished().is_some() {}
+                door.turn(turn, &self.access)
             }
             Stage::Opening(opening) => opening.turn(turn),
             Stage::Binding(_) | Stage::Moving(_) | Stage::Idle => return None,
         };
-        let opened = match found {
-            Ok(Some(opened)) => opened,
+        let contact = match found {
+            Ok(Some(contact)) => contact,
             Ok(None) => return Some(self.wait(turn)),
             Err(error) => return Some(self.fail(turn, error)),
         };
         let listened = matches!(self.stage, Stage::Accepting(_));
-        if let Stage::Accepting(acceptor) = std::mem::replace(&mut self.stage, Stage::Idle) {
-            acceptor.close(turn);
+        if let Stage::Accepting(door) = std::mem::replace(&mut self.stage, Stage::Idle) {
+            door.close(turn);
         }
-        self.begin(turn, opened, listened).err().map(|error| self.fail(turn, error))
+        self.begin(turn, contact, listened).err().map(|error| self.fail(turn, error))
     }
 
     /// Parks until there is a connection, or the time for it is over.
@@ -211,18 +190,16 @@ impl Bridge {
         {
             // the address that was bound says more than the port 0 that was typed
             let object = match &self.stage {
-                Stage::Accepting(acceptor) => format!("{} {}", acceptor.protocol(), acceptor.address()),
+                Stage::Accepting(door) => format!("{} {}", door.acceptor().protocol(), door.acceptor().address()),
                 _ => self.object.clone(),
             };
             let error = Error::new(Op::Accept, object, Cause::TimedOut(limit));
             return self.fail(turn, error);
         }
         let own = match &mut self.stage {
-            Stage::Accepting(acceptor) => {
-                if let Some(trouble) = acceptor.trouble() {
-                    self.joint.observer.observe(&Event::Error { session: None, reason: trouble.line() });
-                }
-                acceptor.deadline()
+            Stage::Accepting(door) => {
+                door.tell_trouble();
+                door.deadline()
             }
             Stage::Opening(opening) => opening.deadline(),
             Stage::Binding(_) | Stage::Moving(_) | Stage::Idle => None,
@@ -238,22 +215,22 @@ impl Bridge {
 
     fn abandon(&mut self, turn: &mut Turn) {
         match std::mem::replace(&mut self.stage, Stage::Idle) {
-            Stage::Accepting(acceptor) => acceptor.close(turn),
+            Stage::Accepting(door) => door.close(turn),
             Stage::Opening(mut opening) => opening.abandon(turn),
             Stage::Binding(_) | Stage::Moving(_) | Stage::Idle => {}
         }
     }
 
     /// Joins the two ends.
-    fn begin(&mut self, turn: &mut Turn, mut opened: Opened, listened: bool) -> Result<(), Error> {
-        introduce_ourselves(&mut opened, self.proxy_send)?;
+    fn begin(&mut self, turn: &mut Turn, contact: Contact, listened: bool) -> Result<(), Error> {
+        let opened = &contact.opened;
         let (protocol, peer, local) = (opened.protocol, opened.peer.clone(), opened.local.clone());
         let session = 1;
         self.joint.observer.observe(&match listened {
             true => Event::Accepted { session, protocol, peer, local },
             false => Event::Connected { session, protocol, peer, local },
         });
-        let link = self.joint.join(turn, opened, self.stdio.take(), session)?;
+        let link = self.joint.join(turn, contact, self.stdio.take(), session)?;
         self.stage = Stage::Moving(Box::new(link));
         self.started = Some(turn.now());
         if let Some(view) = self.progress.take() {
@@ -312,10 +289,11 @@ impl Task for Bridge {
         let failed = |error| Error::new(Op::Use, "signals", error);
         turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCONT]).map_err(failed)?;
         match std::mem::replace(&mut self.stage, Stage::Idle) {
-            Stage::Binding(plan) => {
+            Stage::Binding(both) => {
+                let (plan, layering) = *both;
                 self.opened_by = self.limit.map(|limit| turn.now() + limit);
                 let acceptor = bind(turn, &plan, &*self.joint.observer)?;
-                self.stage = Stage::Accepting(acceptor);
+                self.stage = Stage::Accepting(Door::new(acceptor, layering, Rc::clone(&self.joint.observer)));
                 Ok(())
             }
             Stage::Opening(mut opening) => {
@@ -347,6 +325,3 @@ impl Task for Bridge {
         }
     }
 }
-
-/// Clients refused in one turn before signals and limits are looked at.
-const REFUSALS: usize = 64;

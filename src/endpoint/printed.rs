@@ -81,9 +81,16 @@ pub fn host(address: &SocketAddr) -> String {
     }
 }
 
-/// The object of an error message: what the user typed, without scheme and options. Not escaped yet, since
-/// [`crate::error::Error::new`] does that.
+/// The object of an error message: what the user typed, without options, and without its scheme unless there are layers.
+/// Not escaped yet, since [`crate::error::Error::new`] does that.
 pub fn object(address: &Address, unspecified: &str) -> Vec<u8> {
+    match address.layers.is_empty() {
+        true => bare(address, unspecified),
+        false => [address.protocol().as_bytes(), b":", &bare(address, unspecified)].concat(),
+    }
+}
+
+fn bare(address: &Address, unspecified: &str) -> Vec<u8> {
     match &address.kind {
         Kind::Stdio => b"standard input and output".to_vec(),
         Kind::Tcp(at) | Kind::Udp(at) => host_port(at, unspecified).into_bytes(),

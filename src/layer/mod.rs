@@ -4,6 +4,7 @@
 //! owns the buffers, and so it can be tested by feeding it any chunking of the wire.
 
 pub mod crlf;
+pub mod prologue;
 pub mod proxy;
 pub mod proxy_header;
 pub mod stack;
@@ -17,8 +18,8 @@ use crate::buffer::Buffer;
 use crate::error::Error;
 
 /// One protocol transform, both directions. Every call does what fits into the buffers it is given and is legal in
-/// every state.
-pub trait Layer {
+/// every state. A connection may go to another thread with what stands on it.
+pub trait Layer: Send {
     /// Takes bytes from `wire`, appends application bytes to `plain`.
     ///
     /// # Errors

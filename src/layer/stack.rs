@@ -82,6 +82,18 @@ impl Stack {
         Stack { stages, received, leftover, failed: None, wire_ended: false, plain_closed: false }
     }
 
+    /// Puts these layers (outermost first) on top of those that are there, whose application is now the last of them.
+    /// What was decoded and not read yet is decoded by them.
+    pub fn cover(&mut self, layers: Vec<Box<dyn Layer>>, capacity: usize) {
+        if self.stages.is_empty() && !layers.is_empty() {
+            let mut received = Buffer::new(capacity.max(self.leftover.len()));
+            received.push(self.leftover.filled());
+            (self.received, self.leftover) = (received, Buffer::new(0));
+        }
+        let covering: Vec<Stage> = layers.into_iter().map(|layer| Stage::new(layer, capacity)).collect();
+        self.stages.splice(0..0, covering);
+    }
+
     /// True when nothing stands between the application and the transport any more.
     pub fn is_bare(&self) -> bool {
         self.stages.is_empty() && self.leftover.is_empty() && self.failed.is_none()

@@ -103,7 +103,9 @@ impl Console {
             Event::Error { .. } => true,
             _ if quiet => false,
             Event::Listening { .. } => announce || verbosity >= 1,
-            Event::Accepted { .. } | Event::Connected { .. } | Event::Closed { .. } => verbosity >= 1,
+            Event::Accepted { .. } | Event::Refused { .. } | Event::Connected { .. } | Event::Closed { .. } => {
+                verbosity >= 1
+            }
             Event::Eof { .. } => verbosity >= 2,
             Event::Stats { .. } | Event::Piped { .. } => stats,
             Event::Datagrams { traffic, .. } => stats || verbosity >= 1 && !traffic.losses().is_empty(),
@@ -125,6 +127,7 @@ fn sentence(event: &Event) -> String {
     match event {
         Event::Listening { protocol, address } => format!("listening on {protocol} {address}"),
         Event::Accepted { protocol, peer, .. } => format!("accepted {protocol} {peer}"),
+        Event::Refused { peer, reason } => format!("refused {peer}: {reason}"),
         Event::Connected { protocol, peer, .. } => format!("connected to {protocol} {peer}"),
         Event::Eof { session, direction, bytes } => {
             let done = if *direction == "in" { "received" } else { "sent" };
@@ -218,6 +221,7 @@ mod tests {
         vec![
             Event::Listening { protocol: "tcp", address: "127.0.0.1:40123".into() },
             Event::Accepted { session: 1, protocol: "tcp", peer: peer.clone(), local: local.clone() },
+            Event::Refused { peer: peer.clone(), reason: "nonsense".into() },
             Event::Connected { session: 2, protocol: "tcp", peer, local },
             Event::Eof { session: 1, direction: "in", bytes: 2048 },
             Event::Closed { session: 1, bytes_in: 2048, bytes_out: 1, elapsed, reason: "clean".into() },
@@ -271,6 +275,7 @@ mod tests {
             shown(Show { verbosity: 2, stats: true, ..Show::default() }),
             "haul: listening on tcp 127.0.0.1:40123\n\
              haul: accepted tcp 192.0.2.1:9\n\
+             haul: refused 192.0.2.1:9: nonsense\n\
              haul: connected to tcp 192.0.2.1:9\n\
              haul: session 1: received everything, 2.00 KiB\n\
              haul: session 1: closed after 0.52 s, received 2.00 KiB, sent 1 B: clean\n\

@@ -38,7 +38,7 @@ impl EventWriter {
         let time = SystemTime::now();
         self.out.finish(wait, |dropped| {
             let reason = "events were dropped because they were not read fast enough";
-            encode(&Body::Error { session: None, reason }, time, dropped)
+            encode(&Body::Error { session: None, peer: None, reason }, time, dropped)
         })
     }
 
@@ -115,6 +115,8 @@ enum Body<'a> {
     Error {
         #[serde(skip_serializing_if = "Option::is_none")]
         session: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<&'a str>,
         reason: &'a str,
     },
     Stats(Fields<'a>),
@@ -220,7 +222,8 @@ impl<'a> Body<'a> {
                 secs: json_secs(*elapsed),
                 reason,
             },
-            Event::Error { session, reason } => Body::Error { session: *session, reason },
+            Event::Refused { peer, reason } => Body::Error { session: None, peer: Some(peer), reason },
+            Event::Error { session, reason } => Body::Error { session: *session, peer: None, reason },
             Event::Datagrams { traffic, elapsed } => Body::Datagrams(Box::new(Datagrams::of(traffic, *elapsed))),
             Event::Loss { peer, interval, loss } => Body::Loss(Box::new(Account::of(peer.as_deref(), *interval, loss))),
             Event::Stats { .. } | Event::Piped { .. } | Event::Note { .. } => return None,

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use super::floor::{Blueprint, Floor};
 use super::passage::Passage;
 use crate::command::client::Closing;
+use crate::command::contact::Contact;
 use crate::endpoint::accept::Accepted;
 use crate::endpoint::open::Opened;
 use crate::error::{Error, Op};
@@ -18,6 +19,13 @@ use crate::reactor::{Park, Remote, Task, TaskId, Turn};
 /// A client on its way to a session.
 pub(super) struct Arrival {
     pub(super) client: Accepted,
+    pub(super) guest: Guest,
+}
+
+/// What is known of a client besides its connection.
+pub(super) struct Guest {
+    /// Where it came from.
+    pub(super) ip: Option<IpAddr>,
     /// The listener that it came to.
     pub(super) pair: usize,
     /// The number of its session.
@@ -106,6 +114,20 @@ impl Crew {
             .map_err(|_| Error::said(Op::Use, "a thread", "it has ended, and its sessions with it"))
     }
 
+    /// Begins a session with a client whose handshake is over, in this thread.
+    ///
+    /// # Errors
+    /// Sessions are not in this thread.
+    pub(super) fn usher(&mut self, turn: &mut Turn, contact: Contact, guest: Guest) -> Result<(), Error> {
+        match self {
+            Crew::Alone(team) => {
+                team.usher(turn, contact, guest);
+                Ok(())
+            }
+            Crew::Threads(_) => Err(Error::said(Op::Use, "a connection", "its session would be in another thread")),
+        }
+    }
+
     /// A session that has ended since the last call.
     pub(super) fn departed(&mut self, turn: &mut Turn) -> Option<Departure> {
         match self {
@@ -168,10 +190,15 @@ impl Team {
     }
 
     fn welcome(&mut self, turn: &mut Turn, arrival: Arrival) {
-        let Arrival { client, pair, number, header } = arrival;
-        let ip = client.ip;
-        let passage =
-            Passage::new(Opened::from(client), Rc::clone(&self.floor), pair, number, turn.now()).with_header(header);
+        let Arrival { client, guest: Guest { ip, pair, number, header } } = arrival;
+        let passage = Passage::new(Opened::from(client), Rc::clone(&self.floor), pair, number, header);
+        self.sessions.insert(turn.spawn(Box::new(passage)), ip);
+    }
+
+    fn usher(&mut self, turn: &mut Turn, contact: Contact, guest: Guest) {
+        let Guest { ip, pair, number, header } = guest;
+        let floor = Rc::clone(&self.floor);
+        let passage = Passage::after_handshake(contact, floor, pair, number, header, turn.now());
         self.sessions.insert(turn.spawn(Box::new(passage)), ip);
     }
 

@@ -11,6 +11,7 @@ use super::scales::Scales;
 use crate::command::client::Closing;
 use crate::command::copy::Copier;
 use crate::command::joint::Joint;
+use crate::command::layering::Layering;
 use crate::command::reporting::{Everybody, Reporting};
 use crate::dice::any_seed;
 use crate::endpoint::{open, printed, process};
@@ -49,6 +50,8 @@ pub(super) struct Floor {
 
 /// What clients of one listener are joined to.
 pub(super) struct Place {
+    /// What stands on connections of its clients.
+    pub(super) layering: Layering,
     /// Its targets, each with how bytes move to and from it.
     pub(super) goals: Vec<(Goal, Joint)>,
     /// Which of them is next.
@@ -58,9 +61,18 @@ pub(super) struct Place {
 /// What a client is joined to.
 pub(super) enum Goal {
     /// Something to be opened, at addresses that are looked up where it has a name.
-    Open(Box<Address>, Option<NameId>),
+    Open(Box<Way>),
     /// A program to be started.
     Run(Program),
+}
+
+/// How a target is reached.
+pub(super) struct Way {
+    pub(super) address: Address,
+    /// Where its addresses are looked up.
+    pub(super) name: Option<NameId>,
+    /// What stands on connections to it.
+    pub(super) layering: Layering,
 }
 
 /// What every thread makes its floor of.
@@ -74,16 +86,24 @@ pub(super) struct Blueprint {
     meter: Arc<Meter>,
     total: Option<Arc<Common>>,
     scales: Vec<Arc<Scales>>,
+    layerings: Vec<Layerings>,
     log: Option<Outlet>,
     /// What decides whatever goes wrong by chance.
     seed: u64,
+}
+
+/// What stands on the connections of a listener and its targets.
+#[derive(Clone)]
+struct Layerings {
+    client: Layering,
+    targets: Vec<Layering>,
 }
 
 impl Blueprint {
     /// What a plan says.
     ///
     /// # Errors
-    /// A program that cannot be run, a directory for copies that is not there.
+    /// A program that cannot be run, a file that a layer needs, a directory for copies that is not there.
     pub(super) fn new(plan: &Relay, reporting: &Reporting) -> Result<Self, Error> {
         let now = Instant::now();
         for target in plan.pairs.iter().flat_map(|pair| &pair.targets) {
@@ -101,14 +121,21 @@ impl Blueprint {
         }
         Ok(Blueprint {
             plan: Arc::new(plan.clone()),
-            threads: plan.threads,
+            // the one session goes to whoever gets through first, which is found out in this thread
+            threads: if plan.once { 1 } else { plan.threads },
             observers: reporting.shared_observers(),
             meter: Arc::new(Meter::default()),
             total: plan.limit_total.map(|rate| Common::new(rate, now)),
             scales: plan.pairs.iter().map(|pair| Scales::new(plan.balance, pair.targets.len(), now)).collect(),
+            layerings: plan.pairs.iter().map(Layerings::of).collect::<Result<_, _>>()?,
             log: reporting.log(),
             seed: seed(plan, reporting),
         })
+    }
+
+    /// What stands on connections that come to the listener of this pair.
+    pub(super) fn layering(&self, pair: usize) -> Layering {
+        self.layerings.get(pair).map(|layerings| layerings.client.clone()).unwrap_or_default()
     }
 
     /// Bytes delivered by all sessions so far: to clients, and from them.
@@ -120,14 +147,14 @@ impl Blueprint {
 impl Floor {
     /// The floor of one thread; `tells`: it is the one that tells what all of them would.
     pub(super) fn new(blueprint: &Blueprint, tells: bool) -> Self {
-        let Blueprint { plan, observers, meter, total, scales, log, seed, .. } = blueprint;
+        let Blueprint { plan, observers, meter, total, scales, layerings, log, seed, .. } = blueprint;
         let observer: Rc<dyn Observer> = Rc::new(Everybody(Arc::clone(observers)));
         let joint = Joint::new(plan.transfer.clone(), Local::Stdio, plan.serving.grace, observer);
         let joint = joint.for_relay(plan.half_close, total.clone(), Arc::clone(meter), blueprint.threads);
         let joint = joint.with_faults(&plan.faults, *seed);
         let names = Names::new(plan.resolve_every);
-        let places =
-            plan.pairs.iter().zip(scales).map(|(pair, scales)| Place::of(pair, Arc::clone(scales), &joint, &names));
+        let places = plan.pairs.iter().zip(scales).zip(layerings);
+        let places = places.map(|((pair, scales), layers)| Place::of(pair, Arc::clone(scales), layers, &joint, &names));
         Floor {
             places: places.collect(),
             names,
@@ -176,9 +203,23 @@ impl Floor {
 }
 
 impl Place {
-    fn of(pair: &Pair, scales: Arc<Scales>, joint: &Joint, names: &Names) -> Self {
-        let goal = |target| (Goal::of(target, names), joint.with_transfer(moves(target, joint)));
-        Place { goals: pair.targets.iter().map(goal).collect(), scales }
+    fn of(pair: &Pair, scales: Arc<Scales>, layers: &Layerings, joint: &Joint, names: &Names) -> Self {
+        let goal = |(target, layering): (_, &Layering)| {
+            (Goal::of(target, layering, names), joint.with_transfer(moves(target, joint)))
+        };
+        let goals = pair.targets.iter().zip(&layers.targets).map(goal).collect();
+        Place { layering: layers.client.clone(), goals, scales }
+    }
+}
+
+impl Layerings {
+    fn of(pair: &Pair) -> Result<Self, Error> {
+        let target = |target: &Target| match target {
+            Target::Program(_) => Ok(Layering::default()),
+            Target::Address(address) => Layering::client(address),
+        };
+        let targets = pair.targets.iter().map(target).collect::<Result<_, _>>()?;
+        Ok(Layerings { client: Layering::server(&pair.at)?, targets })
     }
 }
 
@@ -193,7 +234,7 @@ fn moves(target: &Target, joint: &Joint) -> Transfer {
 }
 
 impl Goal {
-    fn of(target: &Target, names: &Names) -> Self {
+    fn of(target: &Target, layering: &Layering, names: &Names) -> Self {
         let address = match target {
             Target::Program(program) => return Goal::Run(program.clone()),
             Target::Address(address) => prepared(address),
@@ -202,7 +243,7 @@ impl Goal {
             Some(program) => Goal::Run(program),
             None => {
                 let name = names.add(&address);
-                Goal::Open(Box::new(address), name)
+                Goal::Open(Box::new(Way { address, name, layering: layering.clone() }))
             }
         }
     }
@@ -210,7 +251,7 @@ impl Goal {
     /// What messages call it.
     pub(super) fn object(&self) -> Vec<u8> {
         match self {
-            Goal::Open(address, _) => printed::object(address, "localhost"),
+            Goal::Open(way) => printed::object(&way.address, "localhost"),
             Goal::Run(_) => b"a program".to_vec(),
         }
     }

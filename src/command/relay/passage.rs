@@ -1,4 +1,4 @@
-//! One session of a relay, as a task: the way to the target first, then the bytes.
+//! One session of a relay, as a task: the client's handshake and the way to the target first, then the bytes.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -8,8 +8,11 @@ use super::journal::Parties;
 use super::reach::{Reach, Reached};
 use super::scales::Weight;
 use crate::command::client::{Closing, Leaving, cut_short};
+use crate::command::contact::Contact;
+use crate::command::handshake::Handshake;
 use crate::command::joint::far_end;
 use crate::command::link::Link;
+use crate::command::vestibule::{PATIENCE, refusal};
 use crate::endpoint::open::Opened;
 use crate::error::Error;
 use crate::event::Event;
@@ -22,7 +25,11 @@ pub(super) struct Passage {
     stage: Stage,
     floor: Rc<Floor>,
     leaving: Leaving,
+    /// The listener that its client came to.
+    pair: usize,
     number: u64,
+    /// What its target is to be sent first.
+    header: Option<Box<[u8]>>,
     /// The session's weight on its target.
     weight: Option<Weight>,
     /// Where sessions are written down, who this one is between.
@@ -30,8 +37,12 @@ pub(super) struct Passage {
 }
 
 enum Stage {
+    /// Before the first turn.
+    Outside(Box<Opened>),
+    /// The client's layers shake hands, until then at the latest.
+    Shaking(Box<Handshake>, Instant),
     /// The client waits, and is not read, until its target is there.
-    Reaching(Box<(Opened, Reach)>),
+    Reaching(Box<(Contact, Reach)>),
     /// Bytes move.
     Moving(Box<Link>),
     /// Nothing is left to do.
@@ -39,22 +50,76 @@ enum Stage {
 }
 
 impl Passage {
-    /// A client that came to the listener of this pair.
-    pub(super) fn new(client: Opened, floor: Rc<Floor>, pair: usize, number: u64, now: Instant) -> Self {
+    /// A client that came to the listener of this pair, and what its target is to be sent first.
+    pub(super) fn new(client: Opened, floor: Rc<Floor>, pair: usize, number: u64, header: Option<Box<[u8]>>) -> Self {
+        let stage = Stage::Outside(Box::new(client));
         let leaving = Leaving::new(Rc::clone(&floor.closing));
-        let named = |_: &_| Box::new(Parties { client: client.peer.clone(), ..Parties::default() });
-        let parties = floor.journal.as_ref().map(named);
-        let reach = Reach::new(&floor, pair, number, now);
-        let stage = Stage::Reaching(Box::new((client, reach)));
-        Passage { stage, floor, leaving, number, weight: None, parties }
+        Passage { stage, floor, leaving, pair, number, header, weight: None, parties: None }
     }
 
-    /// The same, with what its target is to be sent first.
-    pub(super) fn with_header(mut self, header: Option<Box<[u8]>>) -> Self {
-        if let Stage::Reaching(both) = &mut self.stage {
-            both.1.introduce_with(header);
+    /// The same for a client whose handshake is over.
+    pub(super) fn after_handshake(
+        client: Contact,
+        floor: Rc<Floor>,
+        pair: usize,
+        number: u64,
+        header: Option<Box<[u8]>>,
+        now: Instant,
+    ) -> Self {
+        let leaving = Leaving::new(Rc::clone(&floor.closing));
+        let mut passage =
+            Passage { stage: Stage::Over, floor, leaving, pair, number, header, weight: None, parties: None };
+        passage.begin_to_reach(client, now);
+        passage
+    }
+
+    /// The client is ready: now its target is gone to.
+    fn begin_to_reach(&mut self, client: Contact, now: Instant) {
+        let named = |_: &_| Box::new(Parties { client: client.opened.peer.clone(), ..Parties::default() });
+        self.parties = self.floor.journal.as_ref().map(named);
+        let mut reach = Reach::new(&self.floor, self.pair, self.number, now);
+        reach.introduce_with(self.header.take());
+        self.stage = Stage::Reaching(Box::new((client, reach)));
+    }
+
+    /// Goes on with the client's handshake; false if it failed, which is told and is no session.
+    fn shake_hands(&mut self, turn: &mut Turn) -> bool {
+        if let Stage::Outside(client) = &mut self.stage
+            && let Some(place) = self.floor.place(self.pair)
+        {
+            if place.layering.is_bare() {
+                let Stage::Outside(client) = std::mem::replace(&mut self.stage, Stage::Over) else { return true };
+                self.begin_to_reach((*client).into(), turn.now());
+                return true;
+            }
+            let name = client.peer.clone();
+            let Stage::Outside(client) = std::mem::replace(&mut self.stage, Stage::Over) else { return true };
+            match Handshake::with_client(turn, *client, &place.layering) {
+                Ok(handshake) => self.stage = Stage::Shaking(Box::new(handshake), turn.now() + PATIENCE),
+                Err(error) => {
+                    self.floor.observer().observe(&refusal(&name, &error));
+                    return false;
+                }
+            }
         }
-        self
+        let Stage::Shaking(handshake, until) = &mut self.stage else { return true };
+        let peer = handshake.peer().to_string();
+        let error = match handshake.turn(turn) {
+            Ok(Some(contact)) => {
+                let Opened { protocol, peer, local, .. } = &contact.opened;
+                let (session, protocol, peer, local) = (self.number, *protocol, peer.clone(), local.clone());
+                self.floor.observer().observe(&Event::Accepted { session, protocol, peer, local });
+                self.begin_to_reach(contact, turn.now());
+                return true;
+            }
+            Ok(None) if self.leaving.asked().is_some() => cut_short(),
+            Ok(None) if *until <= turn.now() => handshake.timed_out(PATIENCE),
+            Ok(None) => return true,
+            Err(error) => error,
+        };
+        handshake.abandon(turn);
+        self.floor.observer().observe(&refusal(&peer, &error));
+        false
     }
 
     /// Goes on with the way to the target; joins the two once it is there.
@@ -69,7 +134,7 @@ impl Passage {
         let floor = Rc::clone(&self.floor);
         let found = match given_up {
             true => Err(cut_short()),
-            false => reach.turn(turn, &floor, client),
+            false => reach.turn(turn, &floor, &client.opened),
         };
         let found = match found {
             Ok(None) => return Ok(()),
@@ -82,20 +147,20 @@ impl Passage {
             Ok(reached) => self.join(turn, reached, client),
             Err(error) => {
                 reach.abandon(turn);
-                // an end of file would be an empty answer, and a socket has nothing to tell at its close
-                let _ = client.transport.close(turn, true);
+                // an end of file would be an empty answer
+                client.reset(turn);
                 Err(error)
             }
         }
     }
 
-    fn join(&mut self, turn: &mut Turn, reached: Reached, client: Opened) -> Result<(), Error> {
+    fn join(&mut self, turn: &mut Turn, reached: Reached, client: Contact) -> Result<(), Error> {
         let Reached { near, name, joint, weight } = reached;
         if let Some(parties) = &mut self.parties {
             parties.target = name;
         }
         self.weight = weight;
-        let (far, tap) = (far_end(client, None), self.floor.tap(self.number));
+        let (far, tap) = (far_end(client, Vec::new()), self.floor.tap(self.number));
         let link = joint.join_ends(turn, near, far, self.number, tap)?;
         self.stage = Stage::Moving(Box::new(link));
         Ok(())
@@ -126,6 +191,10 @@ impl Task for Passage {
     }
 
     fn turn(&mut self, turn: &mut Turn) -> Park {
+        if !self.shake_hands(turn) {
+            self.stage = Stage::Over;
+            return Park::Done(Outcome::nothing_moved(Ended::Clean));
+        }
         if let Err(error) = self.reach(turn) {
             return self.fail(error);
         }
@@ -149,7 +218,11 @@ impl Task for Passage {
                 turn.deadline(soonest([both.1.deadline(), until]));
                 Park::Wait
             }
-            Stage::Over => Park::Done(Outcome::nothing_moved(Ended::Clean)),
+            Stage::Shaking(handshake, until) => {
+                turn.deadline(soonest([handshake.deadline(), Some(*until)]));
+                Park::Wait
+            }
+            Stage::Outside(_) | Stage::Over => Park::Done(Outcome::nothing_moved(Ended::Clean)),
         }
     }
 }

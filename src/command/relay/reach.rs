@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::floor::{Floor, Goal, Place};
+use super::floor::{Floor, Goal, Place, Way};
 use super::scales::Weight;
+use crate::command::contact::Contact;
+use crate::command::handshake::Handshake;
 use crate::command::joint::{Joint, far_end, program_end};
-use crate::command::proxy::introduce;
 use crate::endpoint::dial::Dial;
 use crate::endpoint::open::{Opened, Opening};
+use crate::endpoint::printed;
 use crate::error::{Cause, Error, Op};
 use crate::event::Event;
 use crate::outcome::ExitStatus;
@@ -51,6 +53,8 @@ enum Stage {
     Naming,
     /// Under way.
     Opening(Box<Opening>),
+    /// Connected, and not yet ready for payload.
+    Shaking(Box<Handshake>),
     /// There was no descriptor left: to be tried again then.
     Starved(Instant),
     /// Nothing is under way.
@@ -114,6 +118,7 @@ impl Reach {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let own = match &self.stage {
             Stage::Opening(opening) => opening.deadline(),
+            Stage::Shaking(handshake) => handshake.deadline(),
             Stage::Starved(again) => Some(*again),
             Stage::Naming | Stage::Idle => None,
         };
@@ -122,12 +127,14 @@ impl Reach {
 
     /// Gives it up.
     pub(super) fn abandon(&mut self, turn: &mut Turn) {
-        if let Stage::Opening(mut opening) = std::mem::replace(&mut self.stage, Stage::Idle) {
-            opening.abandon(turn);
+        match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Opening(mut opening) => opening.abandon(turn),
+            Stage::Shaking(mut handshake) => handshake.abandon(turn),
+            Stage::Naming | Stage::Starved(_) | Stage::Idle => {}
         }
     }
 
-    /// One target: its name, then its addresses, or its program.
+    /// One target: its name, then its addresses and its handshake, or its program.
     fn advance(
         &mut self,
         turn: &mut Turn,
@@ -146,36 +153,45 @@ impl Reach {
                     let name = near.name(true);
                     return Ok(Some((near, name)));
                 }
-                Goal::Open(address, None) => {
-                    let (reads, writes) = (joint.sends(), joint.receives());
-                    Opening::new(address, reads, writes)?
-                }
-                Goal::Open(address, Some(name)) => match floor.names.addresses(turn, *name, self.began)? {
-                    Some(addresses) => Opening::dialling(address, Dial::among(address, addresses)),
-                    None => return Ok(None),
+                Goal::Open(way) => match &**way {
+                    Way { address, name: None, .. } => {
+                        let (reads, writes) = (joint.sends(), joint.receives());
+                        Opening::new(address, reads, writes)?
+                    }
+                    Way { address, name: Some(name), .. } => match floor.names.addresses(turn, *name, self.began)? {
+                        Some(addresses) => Opening::dialling(address, Dial::among(address, addresses)),
+                        None => return Ok(None),
+                    },
                 },
             };
             opening.start(turn)?;
             self.stage = Stage::Opening(Box::new(opening));
         }
-        let Stage::Opening(opening) = &mut self.stage else { return Ok(None) };
-        let Some(mut target) = opening.turn(turn)? else { return Ok(None) };
-        if let Some(header) = &self.header
-            && let Err(error) = introduce(&mut target, header)
-        {
-            let _ = target.transport.close(turn, true);
-            return Err(error);
+        if let Stage::Opening(opening) = &mut self.stage {
+            let Some(target) = opening.turn(turn)? else { return Ok(None) };
+            let Some((Goal::Open(way), _)) = place.goals.get(self.target) else { return Ok(None) };
+            let header = self.header.as_ref().map(|header| header.to_vec());
+            let object = printed::object(&way.address, "localhost");
+            let handshake = Handshake::with_server(turn, target, &way.layering, header, object)?;
+            self.stage = Stage::Shaking(Box::new(handshake));
         }
+        let Stage::Shaking(handshake) = &mut self.stage else { return Ok(None) };
+        Ok(handshake.turn(turn)?.map(|contact| self.reached(floor, contact)))
+    }
+
+    fn reached(&self, floor: &Floor, contact: Contact) -> (End, String) {
+        let target = &contact.opened;
         let (protocol, peer, local) = (target.protocol, target.peer.clone(), target.local.clone());
         let connected = Event::Connected { session: self.number, protocol, peer: peer.clone(), local };
         floor.observer().observe(&connected);
-        Ok(Some((far_end(target, None), peer)))
+        (far_end(contact, Vec::new()), peer)
     }
 
     fn timed_out(&self, floor: &Floor, place: &Place) -> Error {
         let limit = floor.connect_timeout;
         match &self.stage {
             Stage::Opening(opening) => opening.timed_out(limit),
+            Stage::Shaking(handshake) => handshake.timed_out(limit),
             _ => {
                 let object = place.goals.get(self.target).map_or_else(Vec::new, |(goal, _)| goal.object());
                 Error::new(Op::Connect, object, Cause::TimedOut(limit))
@@ -189,8 +205,10 @@ impl Reach {
         self.weight = None;
         self.stage = Stage::Idle;
         place.scales.failed(self.target, turn.now());
-        if let Some((Goal::Open(_, Some(name)), _)) = place.goals.get(self.target) {
-            floor.names.doubt(turn, *name);
+        if let Some((Goal::Open(way), _)) = place.goals.get(self.target)
+            && let Some(name) = way.name
+        {
+            floor.names.doubt(turn, name);
         }
         if !self.left.is_empty() {
             let text = format!("session {}: {}; going on to the next target", self.number, failure.line());

@@ -1,0 +1,82 @@
+//! Something that is open, with the layers that stand on it: what a handshake makes of a connection.
+
+use crate::endpoint::Transport;
+use crate::endpoint::accept::Accepted;
+use crate::endpoint::open::Opened;
+use crate::layer::Layer;
+use crate::layer::stack::Stack;
+use crate::reactor::Turn;
+
+/// It, ready to carry the bytes of a session.
+pub(super) struct Contact {
+    pub(super) opened: Opened,
+    /// Layers whose handshakes are over, and what they have decoded already. Invariant: never bare; a proxy that was the
+    /// only layer has left, and zero copy is possible again.
+    stack: Option<Box<Stack>>,
+}
+
+impl Contact {
+    /// What is open, with what stands on it now.
+    pub(super) fn new(opened: Opened, stack: Option<Box<Stack>>) -> Self {
+        Contact { opened, stack: stack.filter(|stack| !stack.is_bare()) }
+    }
+
+    /// The two, with these layers (outermost first) on top.
+    pub(super) fn covered(self, layers: Vec<Box<dyn Layer>>) -> (Opened, Option<Stack>) {
+        let Contact { opened, stack } = self;
+        let stack = match stack {
+            None if layers.is_empty() => None,
+            None => Some(Stack::new(layers, LAYER_BUFFER)),
+            Some(mut stack) => {
+                stack.cover(layers, LAYER_BUFFER);
+                Some(*stack)
+            }
+        };
+        (opened, stack)
+    }
+
+    /// Ends what was only to be looked at: layers say that nothing comes, as far as there is room for it.
+    pub(super) fn part(self, turn: &mut Turn) {
+        let Contact { mut opened, stack } = self;
+        if let Some(mut stack) = stack {
+            stack.close_plain();
+            if stack.flush().is_ok()
+                && let Some(wire) = stack.outgoing().filter(|wire| !wire.is_empty())
+            {
+                // a peer that does not hear it sees the connection end
+                let _ = opened.transport.write(turn, wire.filled());
+            }
+        }
+        let _ = opened.transport.close(turn, false);
+    }
+
+    /// Takes it out of the reactor, for another task or thread.
+    pub(super) fn release(&mut self, turn: &mut Turn) {
+        if let Transport::Socket(socket) = &mut self.opened.transport {
+            socket.stop(turn);
+        }
+    }
+
+    /// Cuts the connection.
+    pub(super) fn reset(self, turn: &mut Turn) {
+        // a socket has nothing to tell at its close
+        let _ = self.opened.transport.close(turn, true);
+    }
+}
+
+impl From<Opened> for Contact {
+    /// Nothing stands on it.
+    fn from(opened: Opened) -> Self {
+        Contact { opened, stack: None }
+    }
+}
+
+impl From<Accepted> for Contact {
+    /// Nothing stands on it.
+    fn from(accepted: Accepted) -> Self {
+        Opened::from(accepted).into()
+    }
+}
+
+/// Bytes at each seam of a layer: what one call of a layer that copies moves.
+const LAYER_BUFFER: usize = 16 * 1024;

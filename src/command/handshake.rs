@@ -1,0 +1,198 @@
+//! A connection on its way from being connected to carrying payload: its layers shake hands, before any session exists.
+//!
+//! It belongs to the task that will have the connection, or that waits for it. Whoever owns it also owns the time limit:
+//! one deadline is for the name, the connection, the proxies and all this.
+//!
+//! What came together with the last words of a handshake stands decoded in the stack, and no event will tell of it: a
+//! session reads each of its ends in its first turn.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::contact::Contact;
+use super::layering::Layering;
+use super::proxy::introduce;
+use crate::endpoint::open::Opened;
+use crate::error::{Cause, Error, Op, sentence};
+use crate::layer::stack::Stack;
+use crate::outcome::ExitStatus;
+use crate::reactor::Turn;
+
+/// It, until it is over.
+pub(super) struct Handshake {
+    /// `None` once it is over.
+    under_way: Option<(Opened, Option<Box<Stack>>)>,
+    /// The operation and its object, as messages name them.
+    op: Op,
+    object: Vec<u8>,
+    /// Writing has failed; what the peer said before is still read.
+    mute: Option<io::Error>,
+}
+
+/// Why it failed.
+enum Flaw {
+    Io(io::Error),
+    Layer(Error),
+    Ended,
+}
+
+impl Handshake {
+    /// Begins on a connection that was made to `object`; `header` is said first.
+    ///
+    /// # Errors
+    /// A layer cannot be made, a header cannot be sent, or epoll refuses; the connection is closed then.
+    pub(super) fn with_server(
+        turn: &mut Turn,
+        opened: Opened,
+        layering: &Layering,
+        header: Option<Vec<u8>>,
+        object: Vec<u8>,
+    ) -> Result<Self, Error> {
+        Handshake::begin(turn, opened, layering, header, (Op::Connect, object))
+    }
+
+    /// Begins on a connection that was accepted.
+    ///
+    /// # Errors
+    /// As [`Handshake::with_server`].
+    pub(super) fn with_client(turn: &mut Turn, opened: Opened, layering: &Layering) -> Result<Self, Error> {
+        let object = opened.local.clone().into_bytes();
+        Handshake::begin(turn, opened, layering, None, (Op::Accept, object))
+    }
+
+    fn begin(
+        turn: &mut Turn,
+        mut opened: Opened,
+        layering: &Layering,
+        header: Option<Vec<u8>>,
+        (op, object): (Op, Vec<u8>),
+    ) -> Result<Self, Error> {
+        let begun = match (&header, layering.is_bare()) {
+            (Some(header), true) => introduce(&mut opened, header).map(|()| None),
+            _ => layering.stack(header).map_err(|error| error.about(op, &object)),
+        };
+        let started = begun.and_then(|stack| match stack.is_some() {
+            true => opened.transport.start(turn).map(|()| stack).map_err(|error| Error::new(op, &object, error)),
+            false => Ok(stack),
+        });
+        match started {
+            Ok(stack) => Ok(Handshake { under_way: Some((opened, stack)), op, object, mute: None }),
+            Err(error) => {
+                let _ = opened.transport.close(turn, true);
+                Err(error)
+            }
+        }
+    }
+
+    /// Does everything possible now; `Some` once it is over. Harmless when called for nothing.
+    ///
+    /// # Errors
+    /// It failed, and the connection is closed; what layers had to say about that was said.
+    pub(super) fn turn(&mut self, turn: &mut Turn) -> Result<Option<Contact>, Error> {
+        let flaw = match self.drive(turn) {
+            Ok(false) => return Ok(None),
+            Ok(true) => return Ok(self.under_way.take().map(|(opened, stack)| Contact::new(opened, stack))),
+            Err(flaw) => flaw,
+        };
+        if let Some((opened, _)) = self.under_way.take() {
+            // a reset would destroy an alert that is still on its way
+            let _ = opened.transport.close(turn, false);
+        }
+        let broke = |cause: String| Error::said(self.op, &self.object, cause).with_status(ExitStatus::Network);
+        Err(match flaw {
+            Flaw::Layer(error) => error.about(self.op, &self.object),
+            Flaw::Io(error) => broke(format!("{}, during the handshake", sentence(&error))),
+            Flaw::Ended => broke("the peer closed the connection during the handshake".into()),
+        })
+    }
+
+    /// Who is at the other side, as printed; empty once it is over.
+    pub(super) fn peer(&self) -> &str {
+        self.under_way.as_ref().map_or("", |(opened, _)| &opened.peer)
+    }
+
+    /// When a layer wants a turn at the latest.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.under_way.as_ref().and_then(|(_, stack)| stack.as_ref()?.deadline())
+    }
+
+    /// What to say when the owner's time limit passed.
+    pub(super) fn timed_out(&self, limit: Duration) -> Error {
+        let facts = self
+            .under_way
+            .iter()
+            .map(|(opened, _)| format!("{} is connected, but its handshake is not over", opened.peer));
+        Error::new(self.op, &self.object, Cause::TimedOut(limit)).with_facts(facts.collect())
+    }
+
+    /// Gives it up, and cuts the connection.
+    pub(super) fn abandon(&mut self, turn: &mut Turn) {
+        if let Some((opened, _)) = self.under_way.take() {
+            let _ = opened.transport.close(turn, true);
+        }
+    }
+
+    /// True once payload may pass.
+    fn drive(&mut self, turn: &mut Turn) -> Result<bool, Flaw> {
+        let Some((opened, stack)) = &mut self.under_way else { return Ok(false) };
+        let Some(stack) = stack else { return Ok(true) };
+        stack.tick(turn.now());
+        let mut ended = false;
+        loop {
+            stack.decode();
+            // with its last words gone a layer may leave, and what it left be read
+            while say(turn, opened, stack, &mut self.mute)? {
+                stack.decode();
+            }
+            if let Some(error) = stack.take_failure() {
+                return Err(Flaw::Layer(error));
+            }
+            if !stack.is_handshaking() && !stack.is_leaving() {
+                return Ok(true);
+            }
+            if ended {
+                return Err(self.mute.take().map_or(Flaw::Ended, Flaw::Io));
+            }
+            if stack.wire_spare().is_empty() {
+                return Ok(false); // a layer takes nothing before it has said something
+            }
+            match opened.transport.read(turn, stack.wire_spare()) {
+                Ok(0) => {
+                    ended = true;
+                    stack.wire_ended();
+                }
+                Ok(count) => stack.wire_received(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match self.mute.take() {
+                    Some(error) => return Err(Flaw::Io(error)),
+                    None => return Ok(false),
+                },
+                Err(error) => return Err(Flaw::Io(error)),
+            }
+        }
+    }
+}
+
+/// Writes what the layers have to say, as far as there is room; true if that was anything.
+fn say(turn: &mut Turn, opened: &mut Opened, stack: &mut Stack, mute: &mut Option<io::Error>) -> Result<bool, Flaw> {
+    let mut said = false;
+    loop {
+        stack.flush().map_err(Flaw::Layer)?;
+        let Some(wire) = stack.outgoing().filter(|wire| !wire.is_empty()) else { return Ok(said) };
+        if mute.is_some() {
+            wire.clear();
+            continue;
+        }
+        match opened.transport.write(turn, wire.filled()) {
+            Ok(0) => return Ok(said),
+            Ok(count) => {
+                wire.consume(count);
+                said = true;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(said),
+            Err(error) => *mute = Some(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ mod generate;
 mod listen;
 mod pipe;
 mod program;
+mod proxies;
 mod relay;
 mod send_udp;
 mod shared;

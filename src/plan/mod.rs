@@ -13,6 +13,7 @@ mod proxy;
 pub mod relay;
 mod role;
 pub mod serving;
+mod way;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -39,6 +39,8 @@ mod pipe_sinks;
 mod pipe_usage;
 mod pipe_verify;
 mod programs;
+mod proxies;
+mod proxies_real;
 mod proxy_protocol;
 mod readme;
 mod relay;

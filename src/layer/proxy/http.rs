@@ -108,8 +108,10 @@ impl Http {
         let reason: String = answer.reason.unwrap_or_default().trim().chars().take(LONGEST_REASON).collect();
         let told = format!("{code} {}", Escaped(reason.as_bytes()));
         let told = told.trim_end();
-        if code != 407 {
-            let passing = matches!(code, 502..=504);
+        // 401 is what tinyproxy says of a wrong login
+        if !(code == 407 || code == 401 && self.logged_in) {
+            // it could not connect, by one code or another
+            let passing = matches!(code, 500 | 502..=504);
             return Refusal { passing, ..Refusal::said(format!("answered {told}")) };
         }
         let fields = || answer.headers.iter().filter(|field| field.name.eq_ignore_ascii_case("proxy-authenticate"));

@@ -96,8 +96,11 @@ fn socks(language: Language, answer: &[u8], login: Option<Login>) -> (String, Op
     (line.split_once(": the proxy ").unwrap().1.to_string(), advice)
 }
 
-/// Every good conversation: who logs in, what is answered in all, what is told in all.
-fn good() -> Vec<(Language, Option<Login>, Vec<u8>, Vec<u8>)> {
+/// Who logs in, what is answered in all, what is told in all.
+type Conversation = (Language, Option<Login>, Vec<u8>, Vec<u8>);
+
+/// Every good one.
+fn good() -> Vec<Conversation> {
     let request = b"CONNECT db:5432 HTTP/1.1\r\nHost: db:5432\r\n";
     let plain = [&request[..], b"\r\n"].concat();
     let basic = [&request[..], b"Proxy-Authorization: Basic bWU6cGFzczp3b3Jk\r\n\r\n"].concat();
@@ -206,6 +209,9 @@ fn a_proxy_that_wants_a_login_says_which() {
     );
     let both = wants("Proxy-Authenticate: Digest realm=\"x\"\r\nproxy-authenticate: bAsIc realm=\"x\"");
     assert_eq!(http(&both, Some(login())), ("does not accept the login (407 Who?)".into(), None));
+    let other = "HTTP/1.1 401 Unauthorized\r\n\r\n";
+    assert_eq!(http(other, Some(login())).0, "does not accept the login (401 Unauthorized)");
+    assert_eq!(http(other, None).0, "answered 401 Unauthorized");
     let others = wants("Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM");
     let cause = "wants a login by Negotiate or NTLM, and haul knows only Basic (407 Who?)";
     assert_eq!(http(&others, Some(login())).0, cause);

@@ -148,6 +148,18 @@ pub fn redacted(word: &[u8]) -> Vec<u8> {
     }
 }
 
+/// The same for a word that was meant for a proxy, whatever it is: one without a scheme may begin with a login.
+pub fn redacted_proxy(word: &[u8]) -> Vec<u8> {
+    let at = word.iter().rposition(|byte| *byte == b'@');
+    match (split_once(word, b"://"), at.map(|at| (&word[..at], &word[at..]))) {
+        (None, Some((login, host))) if login.contains(&b':') => {
+            let user = login.split(|byte| *byte == b':').next().unwrap_or_default();
+            [user, b":***", host].concat()
+        }
+        _ => redacted(word),
+    }
+}
+
 /// Schemes that are followed by no login.
 const OTHERS: &[&[u8]] = &[b"tcp", b"udp", b"tls", b"unix", b"ws", b"wss", b"file", b"text", b"exec", b"sh"];
 
@@ -325,5 +337,7 @@ mod tests {
         ] {
             assert_eq!(String::from_utf8(redacted(word.as_bytes())).unwrap(), shown);
         }
+        assert_eq!(redacted_proxy(b"me:pass@host:80"), b"me:***@host:80");
+        assert_eq!(redacted_proxy(b"http://me:pass@host:80"), b"http://me:***@host:80");
     }
 }

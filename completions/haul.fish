@@ -82,6 +82,15 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -l block -d 'Move at m
 complete -c haul -n "__fish_haul_using_subcommand listen" -l splice -d 'Whether the kernel may move bytes without copying them through haul [default: auto]' -r -f -a "auto\t'where the kernel can'
 never\t'every byte passes through a buffer of haul\'s'"
 complete -c haul -n "__fish_haul_using_subcommand listen" -l buffer -d 'Hold at most SIZE bytes, 1 to 1Gi, in transit in each direction [default: chosen for the kind of endpoint]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l cert -d 'Show the peer the certificate in this PEM file, with its chain; a listener may have several, one for each name' -r -F
+complete -c haul -n "__fish_haul_using_subcommand listen" -l key -d 'The private key for --cert, in PEM [default: the file of the certificate holds it as well]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand listen" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand listen" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand listen" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l alpn -d 'Offer these application protocols, or accept only these, say h2,http/1.1 [default: none]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
+1.3\t''"
 complete -c haul -n "__fish_haul_using_subcommand listen" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l progress -d 'Show progress on standard error [default: off; without HOW a bar, if that is a terminal and does not show the payload too]' -r -f -a "bar\t'a bar, also if it is no terminal'
 line\t'a line a second'
@@ -114,6 +123,8 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -l hex -d 'Write the c
 complete -c haul -n "__fish_haul_using_subcommand listen" -l timestamps -d 'Begin each line of the dump with the time'
 complete -c haul -n "__fish_haul_using_subcommand listen" -l verify -d 'Verify with the haul at the other end, which needs --verify too, that every byte has arrived; if not, status 4'
 complete -c haul -n "__fish_haul_using_subcommand listen" -l fsync -d 'Before a file counts as written, have it on the disk (fsync); with --verify, before that is reported'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l tls -d 'Encrypt the connection with TLS 1.3 or 1.2; the peer has to prove who it is'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l insecure -d 'When connecting, accept any peer, whoever it is'
 complete -c haul -n "__fish_haul_using_subcommand listen" -s v -d 'Say more on standard error; -vv says still more [default: failures, and the address of a free port]'
 complete -c haul -n "__fish_haul_using_subcommand listen" -l quiet -d 'Say nothing on standard error but failures'
 complete -c haul -n "__fish_haul_using_subcommand listen" -l explain -d 'Print what would be done, a decision a line, and do nothing'
@@ -141,6 +152,7 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -s x -d 'Connect thro
 complete -c haul -n "__fish_haul_using_subcommand connect" -l proxy-dns -d 'Who looks up names behind a proxy: it, or this machine [default: remote]' -r -f -a "remote\t'the proxy; with socks4, which cannot, this machine'
 local\t'this machine, and the proxy is told an address'"
 complete -c haul -n "__fish_haul_using_subcommand connect" -l proxy-auth -d 'Read USER:PASSWORD from FILE, for each proxy a line, the first -x first; an empty line is none [default: HAUL_PROXY_AUTH]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand connect" -l proxy-ca -d 'Believe an https proxy whose certificate is signed by one of FILE (PEM) [default: by one that the system knows]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand connect" -l idle -d 'End with status 3 when no byte has moved either way for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s q -d 'End with status 0 when T has passed since the end of standard input [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l max-bytes -d 'End with status 0 when SIZE bytes have been received; the connection is reset [default: no limit]' -r
@@ -156,6 +168,15 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l block -d 'Move at 
 complete -c haul -n "__fish_haul_using_subcommand connect" -l splice -d 'Whether the kernel may move bytes without copying them through haul [default: auto]' -r -f -a "auto\t'where the kernel can'
 never\t'every byte passes through a buffer of haul\'s'"
 complete -c haul -n "__fish_haul_using_subcommand connect" -l buffer -d 'Hold at most SIZE bytes, 1 to 1Gi, in transit in each direction [default: chosen for the kind of endpoint]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l cert -d 'Show the peer the certificate in this PEM file, with its chain; a listener may have several, one for each name' -r -F
+complete -c haul -n "__fish_haul_using_subcommand connect" -l key -d 'The private key for --cert, in PEM [default: the file of the certificate holds it as well]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand connect" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand connect" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand connect" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l alpn -d 'Offer these application protocols, or accept only these, say h2,http/1.1 [default: none]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
+1.3\t''"
 complete -c haul -n "__fish_haul_using_subcommand connect" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l progress -d 'Show progress on standard error [default: off; without HOW a bar, if that is a terminal and does not show the payload too]' -r -f -a "bar\t'a bar, also if it is no terminal'
 line\t'a line a second'
@@ -185,6 +206,8 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l hex -d 'Write the 
 complete -c haul -n "__fish_haul_using_subcommand connect" -l timestamps -d 'Begin each line of the dump with the time'
 complete -c haul -n "__fish_haul_using_subcommand connect" -l verify -d 'Verify with the haul at the other end, which needs --verify too, that every byte has arrived; if not, status 4'
 complete -c haul -n "__fish_haul_using_subcommand connect" -l fsync -d 'Before a file counts as written, have it on the disk (fsync); with --verify, before that is reported'
+complete -c haul -n "__fish_haul_using_subcommand connect" -l tls -d 'Encrypt the connection with TLS 1.3 or 1.2; the peer has to prove who it is'
+complete -c haul -n "__fish_haul_using_subcommand connect" -l insecure -d 'When connecting, accept any peer, whoever it is'
 complete -c haul -n "__fish_haul_using_subcommand connect" -s v -d 'Say more on standard error; -vv says still more [default: failures, and the address of a free port]'
 complete -c haul -n "__fish_haul_using_subcommand connect" -l quiet -d 'Say nothing on standard error but failures'
 complete -c haul -n "__fish_haul_using_subcommand connect" -l explain -d 'Print what would be done, a decision a line, and do nothing'
@@ -215,6 +238,16 @@ complete -c haul -n "__fish_haul_using_subcommand pipe" -s x -d 'Connect through
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l proxy-dns -d 'Who looks up names behind a proxy: it, or this machine [default: remote]' -r -f -a "remote\t'the proxy; with socks4, which cannot, this machine'
 local\t'this machine, and the proxy is told an address'"
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l proxy-auth -d 'Read USER:PASSWORD from FILE, for each proxy a line, the first -x first; an empty line is none [default: HAUL_PROXY_AUTH]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l proxy-ca -d 'Believe an https proxy whose certificate is signed by one of FILE (PEM) [default: by one that the system knows]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l cert -d 'Show the peer the certificate in this PEM file, with its chain; a listener may have several, one for each name' -r -F
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l key -d 'The private key for --cert, in PEM [default: the file of the certificate holds it as well]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l alpn -d 'Offer these application protocols, or accept only these, say h2,http/1.1 [default: none]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
+1.3\t''"
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l ready-fd -d 'Once listening, write ADDR:PORT and a newline to this descriptor and close it [default: to none]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l port-file -d 'Once listening, write the port, or the path of a Unix socket, to this file [default: to none]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r
@@ -238,6 +271,8 @@ complete -c haul -n "__fish_haul_using_subcommand pipe" -l open -d 'Serve a prog
 complete -c haul -n "__fish_haul_using_subcommand pipe" -s 4 -d 'Use IPv4 only [default: both families]'
 complete -c haul -n "__fish_haul_using_subcommand pipe" -s 6 -d 'Use IPv6 only [default: both families]'
 complete -c haul -n "__fish_haul_using_subcommand pipe" -s n -d 'Take addresses and ports as numbers only; nothing is looked up'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l tls -d 'Encrypt the connection with TLS 1.3 or 1.2; the peer has to prove who it is'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l insecure -d 'When connecting, accept any peer, whoever it is'
 complete -c haul -n "__fish_haul_using_subcommand pipe" -s v -d 'Say more on standard error; -vv says still more [default: failures, and the address of a free port]'
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l quiet -d 'Say nothing on standard error but failures'
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l explain -d 'Print what would be done, a decision a line, and do nothing'
@@ -308,6 +343,16 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -s x -d 'Connect throug
 complete -c haul -n "__fish_haul_using_subcommand relay" -l proxy-dns -d 'Who looks up names behind a proxy: it, or this machine [default: remote]' -r -f -a "remote\t'the proxy; with socks4, which cannot, this machine'
 local\t'this machine, and the proxy is told an address'"
 complete -c haul -n "__fish_haul_using_subcommand relay" -l proxy-auth -d 'Read USER:PASSWORD from FILE, for each proxy a line, the first -x first; an empty line is none [default: HAUL_PROXY_AUTH]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand relay" -l proxy-ca -d 'Believe an https proxy whose certificate is signed by one of FILE (PEM) [default: by one that the system knows]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand relay" -l cert -d 'Show the peer the certificate in this PEM file, with its chain; a listener may have several, one for each name' -r -F
+complete -c haul -n "__fish_haul_using_subcommand relay" -l key -d 'The private key for --cert, in PEM [default: the file of the certificate holds it as well]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand relay" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand relay" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand relay" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l alpn -d 'Offer these application protocols, or accept only these, say h2,http/1.1 [default: none]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
+1.3\t''"
 complete -c haul -n "__fish_haul_using_subcommand relay" -l log -d 'Write a line for each session that is over to FILE, or - for standard output [default: to none]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -s o -d 'Write a copy of what passes into DIR: N.up from the client and N.down to it, for the session\'s number N' -r -f -a "(__fish_complete_directories)"
 complete -c haul -n "__fish_haul_using_subcommand relay" -l delay -d 'Hold everything back for T, in its order; at most --buffer at once, then the sender waits [default: 0]' -r
@@ -341,6 +386,8 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -l open -d 'Serve a pro
 complete -c haul -n "__fish_haul_using_subcommand relay" -s 4 -d 'Use IPv4 only [default: both families]'
 complete -c haul -n "__fish_haul_using_subcommand relay" -s 6 -d 'Use IPv6 only [default: both families]'
 complete -c haul -n "__fish_haul_using_subcommand relay" -s n -d 'Take addresses and ports as numbers only; nothing is looked up'
+complete -c haul -n "__fish_haul_using_subcommand relay" -l tls -d 'Encrypt the connection with TLS 1.3 or 1.2; the peer has to prove who it is'
+complete -c haul -n "__fish_haul_using_subcommand relay" -l insecure -d 'When connecting, accept any peer, whoever it is'
 complete -c haul -n "__fish_haul_using_subcommand relay" -l hex -d 'Write the copies as hexadecimal dumps, N.up.hex and N.down.hex'
 complete -c haul -n "__fish_haul_using_subcommand relay" -l timestamps -d 'Begin each line of the dumps with the time'
 complete -c haul -n "__fish_haul_using_subcommand relay" -s v -d 'Say more on standard error; -vv says still more [default: failures, and the address of a free port]'

@@ -1,6 +1,7 @@
 //! Buffers of fixed capacity, and the pool that lends them.
 //!
-//! A [`Buffer`] is linear: bytes are filled at the end and consumed at the front, and the free space is one slice.
+//! A [`Buffer`] is linear: bytes are filled at the end and consumed at the front, and the free space is one slice. It has
+//! no memory before it is first used, and after [`Buffer::rest`].
 //! A [`Lease`] gives its buffer back when it is dropped, so an idle direction owns no memory.
 
 use std::cell::RefCell;
@@ -10,8 +11,11 @@ use std::rc::Rc;
 /// Bytes in transit: `start..end` of a fixed allocation.
 #[derive(Debug)]
 pub struct Buffer {
-    /// Invariant: its length never changes.
+    /// Invariant: none, or as many as `capacity`; as many if the buffer is not empty.
     bytes: Box<[u8]>,
+    capacity: usize,
+    /// Where memory comes from and goes to while nothing is in transit. Invariant: its capacity is that of the buffer.
+    pool: Option<Rc<Pool>>,
     /// Invariant: `start <= end`; both 0 when empty, so that the whole capacity is free.
     start: usize,
     /// Invariant: `end <= bytes.len()`.
@@ -21,12 +25,37 @@ pub struct Buffer {
 impl Buffer {
     /// A buffer that holds at most `capacity` bytes.
     pub fn new(capacity: usize) -> Self {
-        Buffer { bytes: vec![0; capacity].into_boxed_slice(), start: 0, end: 0 }
+        Buffer { bytes: Box::default(), capacity, pool: None, start: 0, end: 0 }
+    }
+
+    /// From now on it borrows its memory from a pool, if that has buffers of its capacity.
+    pub fn borrow_from(&mut self, pool: &Rc<Pool>) {
+        if pool.capacity == self.capacity {
+            self.pool = Some(Rc::clone(pool));
+        }
+    }
+
+    /// Gives its memory back if there is nothing in it, until it is used again.
+    pub fn rest(&mut self) {
+        if self.bytes.is_empty() || !self.is_empty() {
+            return;
+        }
+        let bytes = std::mem::take(&mut self.bytes);
+        if let Some(pool) = &self.pool {
+            pool.give_back(bytes);
+        }
+    }
+
+    fn wake(&mut self) {
+        if self.bytes.is_empty() && self.capacity > 0 {
+            let lent = self.pool.as_ref().and_then(|pool| pool.free.borrow_mut().pop());
+            self.bytes = lent.unwrap_or_else(|| vec![0; self.capacity].into_boxed_slice());
+        }
     }
 
     /// The most it can hold.
     pub fn capacity(&self) -> usize {
-        self.bytes.len()
+        self.capacity
     }
 
     /// Bytes filled and not yet consumed.
@@ -51,12 +80,13 @@ impl Buffer {
 
     /// Free bytes behind what is filled: as much [`Buffer::spare`] gives without moving that.
     pub fn tail(&self) -> usize {
-        self.bytes.len() - self.end
+        self.capacity - self.end
     }
 
     /// The free space at the end, at most `most` bytes. What is left moves to the front first when that makes room that
     /// is asked for: a protocol must find a whole record's room wherever the last one ended.
     pub fn spare(&mut self, most: usize) -> &mut [u8] {
+        self.wake();
         if self.start > 0 && self.bytes.len() - self.end < most {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
@@ -68,7 +98,7 @@ impl Buffer {
 
     /// True when [`Buffer::spare`] would be empty.
     pub fn is_full(&self) -> bool {
-        self.len() == self.bytes.len()
+        self.len() == self.capacity
     }
 
     /// Declares that the first `count` bytes of [`Buffer::spare`] were written.
@@ -107,7 +137,8 @@ impl Buffer {
 #[derive(Debug)]
 pub struct Pool {
     capacity: usize,
-    free: RefCell<Vec<Buffer>>,
+    /// Invariant: each is as long as `capacity`.
+    free: RefCell<Vec<Box<[u8]>>>,
 }
 
 impl Pool {
@@ -123,48 +154,39 @@ impl Pool {
 
     /// Lends an empty buffer.
     pub fn lease(self: &Rc<Self>) -> Lease {
-        let buffer = self.free.borrow_mut().pop().unwrap_or_else(|| Buffer::new(self.capacity));
-        Lease { buffer: Some(buffer), pool: Rc::clone(self) }
+        Lease(Buffer { pool: Some(Rc::clone(self)), ..Buffer::new(self.capacity) })
+    }
+
+    fn give_back(&self, bytes: Box<[u8]>) {
+        let mut free = self.free.borrow_mut();
+        if free.len() < KEPT {
+            free.push(bytes);
+        }
     }
 }
 
 /// A buffer on loan; dropping it gives it back, emptied.
 #[derive(Debug)]
-pub struct Lease {
-    /// Invariant: `Some` until drop.
-    buffer: Option<Buffer>,
-    pool: Rc<Pool>,
-}
+pub struct Lease(Buffer);
 
 impl Deref for Lease {
     type Target = Buffer;
 
     fn deref(&self) -> &Buffer {
-        match &self.buffer {
-            Some(buffer) => buffer,
-            None => unreachable!("a lease holds its buffer until it is dropped"),
-        }
+        &self.0
     }
 }
 
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut Buffer {
-        match &mut self.buffer {
-            Some(buffer) => buffer,
-            None => unreachable!("a lease holds its buffer until it is dropped"),
-        }
+        &mut self.0
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut free = self.pool.free.borrow_mut();
-        if free.len() < KEPT
-            && let Some(mut buffer) = self.buffer.take()
-        {
-            buffer.clear();
-            free.push(buffer);
-        }
+        self.0.clear();
+        self.0.rest();
     }
 }
 
@@ -212,5 +234,29 @@ mod tests {
         drop(lease);
         assert_eq!(pool.free.borrow().len(), 1);
         assert!(pool.lease().is_empty());
+    }
+
+    // What a session holds while nothing is in transit is counted in thousands of sessions.
+    #[test]
+    fn a_buffer_has_memory_only_while_there_is_something_in_it() {
+        let pool = Pool::new(8);
+        let mut buffer = Buffer::new(8);
+        buffer.borrow_from(&pool);
+        assert!(buffer.bytes.is_empty() && buffer.filled().is_empty() && buffer.tail() == 8);
+        buffer.push(b"abc");
+        buffer.rest();
+        assert_eq!(buffer.filled(), b"abc");
+        buffer.consume(3);
+        buffer.rest();
+        assert!(buffer.bytes.is_empty() && pool.free.borrow().len() == 1);
+        buffer.push(b"again");
+        assert!(pool.free.borrow().is_empty());
+        // of another size
+        let mut other = Buffer::new(9);
+        other.borrow_from(&pool);
+        other.push(b"x");
+        other.clear();
+        other.rest();
+        assert!(pool.free.borrow().is_empty());
     }
 }

@@ -108,6 +108,12 @@ impl Error {
         Error { headline: Some(headline.into()), ..Error::new(Op::Transfer, "", cause) }
     }
 
+    /// Says what failed in the words of somebody who knows more of it: `TLS with db:5432 failed`.
+    pub fn with_headline(mut self, headline: impl Into<String>) -> Self {
+        self.headline = Some(headline.into());
+        self
+    }
+
     /// `cannot VERB OBJECT: SENTENCE`.
     pub fn said(op: Op, object: impl AsRef<[u8]>, sentence: impl Into<String>) -> Self {
         Error::new(op, object, Cause::Said(sentence.into()))
@@ -172,6 +178,17 @@ impl Error {
     /// The cause.
     pub fn cause(&self) -> &Cause {
         &self.cause
+    }
+
+    /// The error of the system that caused it, if one did.
+    ///
+    /// # Errors
+    /// This error, where the cause is another.
+    pub fn into_io(self) -> Result<io::Error, Error> {
+        match self.cause {
+            Cause::Io(error) => Ok(error),
+            _ => Err(self),
+        }
     }
 
     /// The indented lines below the first.

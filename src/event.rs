@@ -22,6 +22,8 @@ pub enum Event {
         peer: String,
         /// Our side, as printed.
         local: String,
+        /// What protects it, if anything does.
+        secured: Option<Box<Secured>>,
     },
     /// A connection that a listener took did not get through: its handshake failed.
     Refused {
@@ -40,6 +42,8 @@ pub enum Event {
         peer: String,
         /// Our side, as printed.
         local: String,
+        /// What protects it, if anything does.
+        secured: Option<Box<Secured>>,
     },
     /// One direction reached its source's end and everything was delivered.
     Eof {
@@ -111,6 +115,40 @@ pub enum Event {
         /// The sentence, lower case, no full stop.
         text: String,
     },
+}
+
+/// What protects a connection; texts from outside are escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secured {
+    /// `TLS 1.3`
+    pub version: String,
+    /// `TLS13_AES_128_GCM_SHA256`
+    pub cipher: String,
+    /// The protocol that was agreed on by ALPN.
+    pub alpn: Option<String>,
+    /// It goes on with the keys of an earlier connection.
+    pub resumed: bool,
+    /// What the peer showed, if it showed anything.
+    pub certificate: Option<Certificate>,
+    /// All of it for people, a line each.
+    pub lines: Vec<String>,
+}
+
+/// A certificate that a peer has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Whom it is for.
+    pub subject: String,
+    /// Who vouches for it.
+    pub issuer: String,
+    /// The hosts that it is for.
+    pub names: Vec<String>,
+    /// From when it is valid, in UTC.
+    pub not_before: String,
+    /// Until when.
+    pub not_after: String,
+    /// Of its public key: `sha256/…`.
+    pub pin: String,
 }
 
 /// What became of datagrams, at one socket.
@@ -189,4 +227,9 @@ pub struct LossReport {
 pub trait Observer {
     /// Takes note of one event. Must not block the loop.
     fn observe(&self, event: &Event);
+
+    /// False where details of a connection that take time to find out would be told to nobody.
+    fn wants_details(&self) -> bool {
+        true
+    }
 }

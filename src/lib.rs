@@ -18,7 +18,7 @@
 //! | [`cli`] | the only folder that knows clap: words in, a [`plan::Plan`] out | `plan` |
 //! | [`plan`] | every decision, validated, as pure data | nothing |
 //! | [`command`] | what a subcommand does; the only place that joins everything | all but `cli` |
-//! | [`endpoint`] | opening things: dial, accept, files, FIFOs, descriptors, stand-ins | `plan::address`, `reactor`, `sys` |
+//! | [`endpoint`] | opening things: dial, accept, files, FIFOs, descriptors, stand-ins, credentials | `plan::address`, `layer`, `reactor`, `sys` |
 //! | [`layer`] | sans-IO filters between application bytes and wire bytes | nothing |
 //! | [`session`] | moving bytes between two ends, and how that ends | `endpoint`, `layer`, `plan`, `reactor`, `sys` |
 //! | [`datagram`] | message-shaped traffic: batches, flows, pace, what was lost | `endpoint`, `layer`, `reactor`, `sys` |

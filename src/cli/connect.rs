@@ -14,10 +14,12 @@ use super::dialogue::Steps;
 use super::program::{Copies, Programs};
 use super::proxies::{self, Proxies};
 use super::shared::{Buffers, Directions, InTransit, Limits, Moving, Output, Proof, Route, Stops, Tuning};
+use super::tls::Tls;
 use super::{Request, endpoint, quoted, request, value};
 use crate::error::{Error, Op};
 use crate::plan::address::{Address, Host, Options, Program};
 use crate::plan::advice::{self, Advice};
+use crate::plan::tls::{Reach, Side};
 use crate::plan::{Check, Connect, Local, Plan, Progress, ProxyVersion, datagram};
 
 /// Connect to an endpoint and join it to standard input and output, or to a program.
@@ -34,7 +36,7 @@ use crate::plan::{Check, Connect, Local, Plan, Progress, ProxyVersion, datagram}
                       haul connect -z [OPTIONS] HOST PORT…\n       haul connect -z [OPTIONS] ENDPOINT…",
     args_override_self = true,
     max_term_width = 100,
-    after_help = "See also: haul help endpoints, exit, eof, units.",
+    after_help = "See also: haul help endpoints, exit, eof, tls, units.",
     after_long_help = EXAMPLES
 )]
 pub(super) struct Args {
@@ -125,6 +127,9 @@ pub(super) struct Args {
     in_transit: InTransit,
 
     #[command(flatten)]
+    tls: Tls,
+
+    #[command(flatten)]
     output: Output,
 
     #[command(flatten)]
@@ -136,6 +141,7 @@ Examples:
   haul connect host 9000 < some.tar     send a file, print the answer
   haul connect -w 5s ::1/9000           give up after 5s of silence
   haul connect -U /run/app.sock         a Unix socket
+  haul connect --tls host 443           encrypted, to whom the certificate proves it is
   haul connect -u host 9000             datagrams, a line each from a terminal
   haul connect -x socks5://proxy:1080 db 5432
                                         through a proxy, which looks db up
@@ -148,7 +154,7 @@ Examples:
   haul connect --send 'PING\\r\\n' --expect '^\\+PONG' --timeout 2s redis 6379
                                         ask, and fail unless the answer is right
 
-See also: haul help endpoints, exit, eof, units.";
+See also: haul help endpoints, exit, eof, tls, units.";
 
 impl Args {
     /// Validates everything that was given.
@@ -178,6 +184,7 @@ impl Args {
         let mut flags = Options { source: self.source, source_port: self.port, ..Options::default() };
         self.route.add_to(&mut flags)?;
         self.tuning.add_to(&mut flags);
+        take(&mut self.tls).flags().apply(vec![(&mut to, Side::Client)], Reach::Each)?;
         to.overlay(&flags);
         proxies::lead(&self.proxies.way()?, [&mut to]);
         let shown = to.clone();
@@ -228,6 +235,8 @@ impl Args {
         let mut targets = check::targets(self.unix, &words, self.testing.udp)?;
         self.route.add_to(&mut flags)?;
         self.tuning.add_to(&mut flags);
+        let sides = targets.iter_mut().map(|target| (target, Side::Client)).collect();
+        take(&mut self.tls).flags().apply(sides, Reach::Each)?;
         for target in &mut targets {
             target.overlay(&flags);
         }
@@ -367,7 +376,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_peer_is_refused() {
-        for line in ["-", "udp:db:0", "tls:db:443", "http://proxy:3128", "fd,listen:3"] {
+        for line in ["-", "udp:db:0", "ws:db:443", "http://proxy:3128", "fd,listen:3"] {
             assert!(refused(line).line().starts_with("cannot connect to "), "{line}");
         }
         assert_eq!(

@@ -12,10 +12,12 @@ use super::clients::{self, Clients, Gate};
 use super::datagrams::{self, Peers};
 use super::program::{Copies, Programs};
 use super::shared::{Announcing, Buffers, Directions, InTransit, Limits, Moving, Output, Proof, Route, Stops, Tuning};
+use super::tls::Tls;
 use super::value::{self, Bytes, Value};
 use super::{Request, endpoint, request};
 use crate::error::{Error, Op};
 use crate::plan::address::{Address, Host, Kind, Options, Program};
+use crate::plan::tls::{Reach, Side};
 use crate::plan::{Listen, Plan, Transfer, advice, datagram};
 
 /// Accept connections and join them to standard input and output, or to a program.
@@ -31,7 +33,7 @@ use crate::plan::{Listen, Plan, Transfer, advice, datagram};
     override_usage = "haul listen [OPTIONS] [ADDR] PORT [-- CMD…]\n       haul listen [OPTIONS] ENDPOINT [-- CMD…]",
     args_override_self = true,
     max_term_width = 100,
-    after_help = "See also: haul help endpoints, exit, eof, units.",
+    after_help = "See also: haul help endpoints, exit, eof, tls, units.",
     after_long_help = EXAMPLES
 )]
 pub(super) struct Args {
@@ -116,6 +118,9 @@ pub(super) struct Args {
     in_transit: InTransit,
 
     #[command(flatten)]
+    tls: Tls,
+
+    #[command(flatten)]
     output: Output,
 
     #[command(flatten)]
@@ -128,6 +133,7 @@ Examples:
   haul listen 127.0.0.1 0                 a free port, printed on standard error
   haul listen -U /run/app.sock -w 30s     a Unix socket; end after 30s of silence
   haul listen -u 9000                     datagrams, of whoever sends some
+  haul listen --tls 9000                  encrypted; it prints how to connect to it
   haul listen -k --broker 9000            a chat: every client hears the others
   haul listen -k 127.0.0.1 9000 -- cat    an echo server, a program a connection
   haul listen -k -c sha256sum --allow 10.0.0.0/8 9000
@@ -135,7 +141,7 @@ Examples:
   haul listen 127.0.0.1 0 --then 'run-tests --port {port}' -- ./server
                                           a test with its server, and its status
 
-See also: haul help endpoints, exit, eof, units.";
+See also: haul help endpoints, exit, eof, tls, units.";
 
 impl Args {
     /// Validates everything that was given.
@@ -158,6 +164,7 @@ impl Args {
         let transfer = self.moving().transfer()?;
         self.route.add_to(&mut flags)?;
         self.tuning.add_to(&mut flags);
+        take(&mut self.tls).flags().apply(vec![(&mut at, Side::Server)], Reach::Each)?;
         at.overlay(&flags);
         let shown = at.clone();
         let explain = self.output.explain;

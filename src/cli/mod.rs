@@ -19,6 +19,7 @@ mod proxies;
 mod relay;
 mod send_udp;
 mod shared;
+mod tls;
 mod topics;
 mod usage;
 mod value;
@@ -237,7 +238,7 @@ mod tests {
         for now in ["listen", "connect", "pipe", "send-udp", "relay"] {
             assert!(help.contains(now), "{now}");
         }
-        for later in ["bench", "tls"] {
+        for later in ["bench", "quic"] {
             assert!(!help.contains(later), "{later}");
         }
     }

@@ -9,12 +9,14 @@ use clap::ValueHint;
 use super::clients::Gate;
 use super::proxies::{self, Proxies};
 use super::shared::{Announcing, Buffers, Limits, Moving, Output, Proof, Route, Tuning};
+use super::tls::Tls;
 use super::value::{self, Choice};
 use super::{Request, endpoint, request};
 use crate::error::Error;
 use crate::escape::Escaped;
 use crate::plan::address::{Address, Host, Kind, Options, Program};
 use crate::plan::pipe::{Algorithm, Hash, OnSlow, Pipe};
+use crate::plan::tls::{Reach, Side};
 use crate::plan::{Flow, Plan, Transfer, advice};
 use crate::units::Size;
 
@@ -31,7 +33,7 @@ use crate::units::Size;
     override_usage = "haul pipe [OPTIONS] [SRC] [DST…]",
     args_override_self = true,
     max_term_width = 100,
-    after_help = "See also: haul help endpoints, exit, eof, units.",
+    after_help = "See also: haul help endpoints, exit, eof, tls, units.",
     after_long_help = EXAMPLES
 )]
 pub(super) struct Args {
@@ -66,6 +68,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     proxies: Proxies,
+
+    #[command(flatten)]
+    tls: Tls,
 
     #[command(flatten)]
     announcing: Announcing,
@@ -160,7 +165,7 @@ Examples:
   haul pipe --verify ./out.tar host:9000
                                         send, and end with 0 only if it arrived
 
-See also: haul help endpoints, exit, eof, units.";
+See also: haul help endpoints, exit, eof, tls, units.";
 
 impl Args {
     /// Validates everything that was given.
@@ -173,11 +178,16 @@ impl Args {
         let mut flags = Options::default();
         self.route.add_to(&mut flags)?;
         self.tuning.add_to(&mut flags);
-        let source = word(self.source.as_deref())?;
-        let sinks = match self.sinks.is_empty() {
+        let mut source = word(self.source.as_deref())?;
+        let mut sinks: Vec<Address> = match self.sinks.is_empty() {
             true => vec![word(None)?],
             false => self.sinks.iter().map(|sink| word(Some(sink))).collect::<Result<_, _>>()?,
         };
+        let endpoints = std::iter::once(&mut source).chain(&mut sinks).map(|address| {
+            let side = if address.options.listen { Side::Server } else { Side::Client };
+            (address, side)
+        });
+        self.tls.flags().apply(endpoints.collect(), Reach::Connections)?;
         let with_flags = |mut address: Address| {
             address.overlay(&flags);
             address

@@ -10,7 +10,7 @@ use clap::ValueHint;
 
 use super::value::{Choice, Value};
 use crate::error::{Error, Op};
-use crate::plan::address::{Address, BadAddress, Proxy, ProxyDns, Way};
+use crate::plan::address::{Address, BadAddress, Proxy, ProxyDns, TlsOptions, Way};
 use crate::plan::advice;
 use crate::secret::Login;
 
@@ -19,8 +19,8 @@ use crate::secret::Login;
 pub(super) struct Proxies {
     /// Connect through this proxy, say socks5://proxy:1080 or http://me@proxy:3128; repeated for a chain [default: none]
     ///
-    /// There are http, socks5, socks4a and socks4; the port is 1080 unless it is given. A proxy at a Unix socket is
-    /// socks5+unix:PATH or http+unix:PATH. The word env takes the URL from ALL_PROXY. The first -x is the nearest. A
+    /// There are http, https (TLS to the proxy), socks5, socks4a and socks4; the port is 1080, or 443 for https, unless it
+    /// is given. A proxy at a Unix socket is socks5+unix:PATH or http+unix:PATH. The word env takes the URL from ALL_PROXY. The first -x is the nearest. A
     /// login stands before an @, as USER:PASSWORD, where everybody who lists the processes of this machine can read it;
     /// the variable HAUL_PROXY_AUTH, for the first proxy that has no login in its URL, and --proxy-auth keep it to
     /// yourself. Many proxies drop the answer once they are told that nothing more is sent: then --no-shutdown, with -q.
@@ -34,6 +34,10 @@ pub(super) struct Proxies {
     /// Read USER:PASSWORD from FILE, for each proxy a line, the first -x first; an empty line is none [default: HAUL_PROXY_AUTH]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     proxy_auth: Option<PathBuf>,
+
+    /// Believe an https proxy whose certificate is signed by one of FILE (PEM) [default: by one that the system knows]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    proxy_ca: Option<PathBuf>,
 }
 
 /// One `-x`.
@@ -68,8 +72,12 @@ impl Proxies {
     }
 
     fn way_with(self, variable: &dyn Fn(&str) -> Option<std::ffi::OsString>) -> Result<Option<Arc<Way>>, Error> {
-        let Proxies { outlets, proxy_dns, proxy_auth } = self;
-        let others = [(proxy_dns.is_some(), "--proxy-dns"), (proxy_auth.is_some(), "--proxy-auth")];
+        let Proxies { outlets, proxy_dns, proxy_auth, proxy_ca } = self;
+        let others = [
+            (proxy_dns.is_some(), "--proxy-dns"),
+            (proxy_auth.is_some(), "--proxy-auth"),
+            (proxy_ca.is_some(), "--proxy-ca"),
+        ];
         match others.iter().find(|(given, _)| *given) {
             Some((_, flag)) if outlets.is_empty() => {
                 return Err(advice::lonely(flag, "-x", "there is no proxy", "-x socks5://HOST:PORT"));
@@ -92,7 +100,8 @@ impl Proxies {
                 None => proxy.login = Some(login),
             }
         }
-        Ok(Some(Arc::new(Way { proxies, names: proxy_dns, logins: proxy_auth })))
+        let tls = TlsOptions { ca: proxy_ca, ..TlsOptions::default() };
+        Ok(Some(Arc::new(Way { proxies, names: proxy_dns, logins: proxy_auth, tls })))
     }
 }
 
@@ -129,6 +138,7 @@ mod tests {
             outlets: outlets.iter().map(|word| outlet(OsStr::new(word)).unwrap()).collect(),
             proxy_dns: None,
             proxy_auth: auth.map(PathBuf::from),
+            proxy_ca: None,
         };
         let variable =
             |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));

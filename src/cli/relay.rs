@@ -9,10 +9,12 @@ use super::faults::Faults;
 use super::program::Programs;
 use super::proxies::{self, Proxies};
 use super::shared::{Buffers, InTransit, Moving, Output, Route, Tuning};
+use super::tls::Tls;
 use super::{Request, endpoint, request};
 use crate::error::{Error, Op};
 use crate::plan::address::{Options, Program};
 use crate::plan::relay::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_HALF_CLOSE, DEFAULT_RESOLVE_EVERY, Pair, Relay, Target};
+use crate::plan::tls::{Reach, Side};
 use crate::plan::{AfterPeerEof, DEFAULT_GRACE, DEFAULT_LINGER, Local, Plan, Serving, Transfer, advice};
 use flags::{Clients, Proxying, Records, Sessions, Targets};
 
@@ -31,7 +33,7 @@ use flags::{Clients, Proxying, Records, Sessions, Targets};
                       haul relay [OPTIONS] LISTEN -- CMD…",
     args_override_self = true,
     max_term_width = 100,
-    after_help = "See also: haul help endpoints, exit, eof, units.",
+    after_help = "See also: haul help endpoints, exit, eof, tls, units.",
     after_long_help = EXAMPLES,
     mut_arg("nodelay", |arg| arg.help("Send small writes at once (TCP_NODELAY): the default here, on both halves")),
     mut_arg("keepalive", |arg| arg.help("Probe a silent peer (SO_KEEPALIVE), every T if given [default: 60s]")),
@@ -69,6 +71,9 @@ pub(super) struct Args {
     proxies: Proxies,
 
     #[command(flatten)]
+    tls: Tls,
+
+    #[command(flatten)]
     records: Records,
 
     #[command(flatten)]
@@ -97,11 +102,13 @@ Examples:
                                           IPv6 in front of an IPv4 service
   haul relay 5432 db1:5432 --target db2:5432
                                           the second where the first cannot be reached
+  haul relay --tls --cert a.pem 443 app:80
+                                          TLS in front of a plain service
   haul relay 127.0.0.1:7 -- cat           a program for each connection
   haul relay 9000 file:page --log -       a file for each, and a line about it
   haul relay 9000 db:5432 -o dumps --hex  what passes, for people to read
 
-See also: haul help endpoints, exit, eof, units.";
+See also: haul help endpoints, exit, eof, tls, units.";
 
 impl Args {
     /// Validates everything that was given.
@@ -111,6 +118,8 @@ impl Args {
         self.tuning.add_to(&mut flags);
         let mut pairs = pairs(&self.words, self.programs.local(program)?)?;
         self.targets.add_to(&mut pairs)?;
+        let listeners = pairs.iter_mut().map(|pair| (&mut pair.at, Side::Server)).collect();
+        self.tls.flags().apply(listeners, Reach::Listeners)?;
         for Pair { at, targets } in &mut pairs {
             at.overlay(&flags);
             for target in targets {

@@ -7,6 +7,7 @@ pub(super) const TOPICS: &[(&str, &str, &str)] = &[
     ("endpoints", "ENDPOINTS", include_str!("topics/endpoints.txt")),
     ("exit", "EXIT STATUS", include_str!("topics/exit.txt")),
     ("eof", "END OF FILE", include_str!("topics/eof.txt")),
+    ("tls", "TLS", include_str!("topics/tls.txt")),
     ("units", "UNITS", include_str!("topics/units.txt")),
 ];
 
@@ -26,6 +27,7 @@ pub(super) fn names() -> Choice<&'static str> {
         ("endpoints", "endpoints", ""),
         ("exit", "exit", ""),
         ("eof", "eof", ""),
+        ("tls", "tls", ""),
         ("units", "units", ""),
     ])
 }

@@ -141,7 +141,7 @@ mod tests {
                 "-l 9000",
                 "cannot understand '-l': no such option\n  try: haul listen or haul connect first, then its options",
             ),
-            ("listen --tls 1", "cannot understand '--tls': no such option\n  try: haul help listen"),
+            ("listen --ws 1", "cannot understand '--ws': no such option\n  try: haul help listen"),
             ("listen --verbose 1", "cannot understand '--verbose': no such option\n  try: haul help listen"),
             ("listen -w -1 1", "cannot understand '-1' for -w: it must not be negative\n  try: haul help listen"),
             ("connect -L -1 a 1", "cannot understand '-1' for -L: it must not be negative\n  try: haul help connect"),
@@ -184,7 +184,7 @@ mod tests {
             ),
             (
                 "help nothing",
-                "cannot understand 'nothing': must be one of listen, connect, pipe, send-udp, relay, endpoints, exit, eof, units\n  try: haul help",
+                "cannot understand 'nothing': must be one of listen, connect, pipe, send-udp, relay, endpoints, exit, eof, tls, units\n  try: haul help",
             ),
             (
                 "help listen -- cat",
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn flags_of_later_versions_do_not_exist_yet() {
-        let later = ["-i", "--tls"];
+        let later = ["-i", "--text"];
         let of_listen = &["-z", "--wait", "--proxy-send", "-x"][..];
         for (subcommand, others) in [("listen", of_listen), ("connect", &["-k", "-m", "--then", "--seq"])] {
             for flag in later.iter().chain(others) {

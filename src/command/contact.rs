@@ -4,7 +4,7 @@ use crate::endpoint::Transport;
 use crate::endpoint::accept::Accepted;
 use crate::endpoint::open::Opened;
 use crate::endpoint::printed;
-use crate::event::{Event, Observer};
+use crate::event::{Certificate, Event, Observer, Secured};
 use crate::layer::Layer;
 use crate::layer::stack::Stack;
 use crate::plan::address::Address;
@@ -16,17 +16,59 @@ pub(super) struct Contact {
     /// Layers whose handshakes are over, and what they have decoded already. Invariant: never bare; a proxy that was the
     /// only layer has left, and zero copy is possible again.
     stack: Option<Box<Stack>>,
+    /// What it is called with its layers: `tls`, `wss`; what is open alone without them.
+    protocol: &'static str,
 }
 
 impl Contact {
-    /// What is open, with what stands on it now.
-    pub(super) fn new(opened: Opened, stack: Option<Box<Stack>>) -> Self {
-        Contact { opened, stack: stack.filter(|stack| !stack.is_bare()) }
+    /// What is open, with what stands on it now; together they are called `protocol`.
+    pub(super) fn new(opened: Opened, stack: Option<Box<Stack>>, protocol: &'static str) -> Self {
+        Contact { opened, stack: stack.filter(|stack| !stack.is_bare()), protocol }
+    }
+
+    /// What it is called with its layers: `tcp`, `tls`, `wss`.
+    pub(super) fn protocol(&self) -> &'static str {
+        self.protocol
+    }
+
+    /// That it was accepted, as a session's connection, for `observer`.
+    pub(super) fn accepted(&self, session: u64, observer: &dyn Observer) -> Event {
+        let (peer, local) = (self.opened.peer.clone(), self.opened.local.clone());
+        Event::Accepted { session, protocol: self.protocol, peer, local, secured: self.secured(observer) }
+    }
+
+    /// The same of one that we asked for.
+    pub(super) fn connected(&self, session: u64, observer: &dyn Observer) -> Event {
+        let (peer, local) = (self.opened.peer.clone(), self.opened.local.clone());
+        Event::Connected { session, protocol: self.protocol, peer, local, secured: self.secured(observer) }
+    }
+
+    /// What protects it; not asked for where nobody would hear of it.
+    fn secured(&self, observer: &dyn Observer) -> Option<Box<Secured>> {
+        // TLS to a proxy protects nothing beyond it
+        let is_own = self.protocol != self.opened.protocol;
+        let summary = self.stack.as_ref().filter(|_| is_own && observer.wants_details())?.summary()?;
+        let lines = summary.lines();
+        Some(Box::new(Secured {
+            version: summary.version.into(),
+            cipher: summary.suite,
+            alpn: summary.alpn,
+            resumed: summary.resumed,
+            certificate: summary.certificate.map(|shown| Certificate {
+                subject: shown.subject,
+                issuer: shown.issuer,
+                names: shown.names,
+                not_before: shown.not_before,
+                not_after: shown.not_after,
+                pin: shown.pin,
+            }),
+            lines,
+        }))
     }
 
     /// The two, with these layers (outermost first) on top.
     pub(super) fn covered(self, layers: Vec<Box<dyn Layer>>) -> (Opened, Option<Stack>) {
-        let Contact { opened, stack } = self;
+        let Contact { opened, stack, .. } = self;
         let stack = match stack {
             None if layers.is_empty() => None,
             None => Some(Stack::new(layers, LAYER_BUFFER)),
@@ -50,7 +92,7 @@ impl Contact {
 
     /// Ends what was only to be looked at: layers say that nothing comes, as far as there is room for it.
     pub(super) fn part(self, turn: &mut Turn) {
-        let Contact { mut opened, stack } = self;
+        let Contact { mut opened, stack, .. } = self;
         if let Some(mut stack) = stack {
             stack.close_plain();
             if stack.flush().is_ok()
@@ -80,7 +122,8 @@ impl Contact {
 impl From<Opened> for Contact {
     /// Nothing stands on it.
     fn from(opened: Opened) -> Self {
-        Contact { opened, stack: None }
+        let protocol = opened.protocol;
+        Contact { opened, stack: None, protocol }
     }
 }
 

@@ -20,7 +20,6 @@ use super::patience::Patience;
 use super::printer::Printer;
 use super::reporting::Reporting;
 use super::talk::{Act, Feed, Limits, Talk, Talked, script};
-use crate::endpoint::open::Opened;
 use crate::endpoint::synthetic::Synthetic;
 use crate::endpoint::{Transport, printed, stdio};
 use crate::error::{Error, Op};
@@ -124,9 +123,7 @@ impl Dialogue {
             return Ok(());
         };
         let acts = std::mem::take(acts);
-        let Opened { protocol, peer, local, .. } = &contact.opened;
-        let (protocol, peer, local) = (*protocol, peer.clone(), local.clone());
-        self.observer.observe(&Event::Connected { session: 1, protocol, peer, local });
+        self.observer.observe(&contact.connected(1, &*self.observer));
         let end = far_end(contact, layers(self.transfer.crlf, None));
         let Transfer { idle, max_time, .. } = self.transfer;
         let limits = Limits { expect: self.expect_timeout, idle, max_time };

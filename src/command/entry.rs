@@ -119,8 +119,10 @@ impl Entry {
             }
             acceptor.start(turn)?;
             announce(&plan.announce, &acceptor)?;
-            let (protocol, address) = (acceptor.protocol(), acceptor.address().to_string());
+            let protocol = self.layering.protocol(acceptor.protocol());
+            let address = acceptor.address().to_string();
             self.observer.observe(&Event::Listening { protocol, address });
+            self.layering.tell_pin(&acceptor, &*self.observer);
             self.stage = Stage::Accepting(Door::new(acceptor, self.layering.clone(), Rc::clone(&self.observer)));
             return Ok(());
         }
@@ -153,7 +155,7 @@ impl Entry {
             Stage::Accepting(door) => door.turn(turn, &self.access)?,
         };
         if let Some(contact) = opened {
-            self.tell(&contact.opened);
+            self.tell(&contact);
             // dropping the acceptor is not enough: the reactor has to forget it
             if let Stage::Accepting(door) = std::mem::replace(&mut self.stage, Stage::Open(Box::new(contact))) {
                 door.close(turn);
@@ -220,15 +222,13 @@ impl Entry {
     }
 
     /// Tells of a connection; files and standard input need no word.
-    fn tell(&self, opened: &Opened) {
-        if !opened.transport.is_remote() {
+    fn tell(&self, contact: &Contact) {
+        if !contact.opened.transport.is_remote() {
             return;
         }
-        let (protocol, peer, local) = (opened.protocol, opened.peer.clone(), opened.local.clone());
-        let session = 1;
         self.observer.observe(&match self.stage {
-            Stage::Accepting(_) => Event::Accepted { session, protocol, peer, local },
-            _ => Event::Connected { session, protocol, peer, local },
+            Stage::Accepting(_) => contact.accepted(1, &*self.observer),
+            _ => contact.connected(1, &*self.observer),
         });
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Handshake {
     guide: Option<Box<Guide>>,
     /// Proxies are asked first, and a cut is one of the ways in which they refuse.
     led: bool,
+    /// What the connection is called with its layers.
+    protocol: &'static str,
     /// The operation and its object, as messages name them.
     op: Op,
     object: Vec<u8>,
@@ -90,8 +92,8 @@ impl Handshake {
         });
         match started {
             Ok(stack) => {
-                let (under_way, led) = (Some((opened, stack)), layering.is_led());
-                Ok(Handshake { under_way, guide, led, op, object, mute: None })
+                let (protocol, led) = (layering.protocol(opened.protocol), layering.is_led());
+                Ok(Handshake { under_way: Some((opened, stack)), guide, led, protocol, op, object, mute: None })
             }
             Err(error) => {
                 let _ = opened.transport.close(turn, true);
@@ -107,7 +109,7 @@ impl Handshake {
     pub(super) fn turn(&mut self, turn: &mut Turn) -> Result<Option<Contact>, Error> {
         let flaw = match self.drive(turn) {
             Ok(false) => return Ok(None),
-            Ok(true) => return Ok(self.under_way.take().map(|(opened, stack)| Contact::new(opened, stack))),
+            Ok(true) => return Ok(self.take()),
             Err(flaw) => flaw,
         };
         if let Some((opened, _)) = self.under_way.take() {
@@ -120,6 +122,10 @@ impl Handshake {
             Flaw::Io(error) => broke(format!("{}, during the handshake", sentence(&error))),
             Flaw::Ended => broke("the peer closed the connection during the handshake".into()),
         })
+    }
+
+    fn take(&mut self) -> Option<Contact> {
+        self.under_way.take().map(|(opened, stack)| Contact::new(opened, stack, self.protocol))
     }
 
     /// Who is at the other side, as printed; empty once it is over.

@@ -255,7 +255,7 @@ impl Joint {
         number: u64,
     ) -> Result<Link, Error> {
         let near = match (&self.local, stdio) {
-            (Local::Program(program), _) => match program_end(program, &contact.opened) {
+            (Local::Program(program), _) => match program_end(program, &contact) {
                 Ok(near) => near,
                 Err(error) => {
                     // a FIN would be an empty answer
@@ -300,8 +300,8 @@ impl Joint {
 ///
 /// # Errors
 /// It cannot be started.
-pub(super) fn program_end(program: &Program, opened: &Opened) -> Result<End, Error> {
-    let (both, child) = process::start(program, &variables(opened))?;
+pub(super) fn program_end(program: &Program, contact: &Contact) -> Result<End, Error> {
+    let (both, child) = process::start(program, &variables(contact))?;
     let name = String::from_utf8_lossy(child.name()).into_owned();
     Ok(End::new(Transport::Descriptors(both), Side::Program(name), None).with_program(child))
 }

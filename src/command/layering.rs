@@ -9,18 +9,25 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::error::Error;
-use crate::layer::Layer;
+use super::hop::{self, Hop};
+use crate::endpoint::accept::Acceptor;
+use crate::endpoint::credentials::{ClientTls, ServerTls};
+use crate::endpoint::printed;
+use crate::error::{Error, Op};
+use crate::escape::Escaped;
+use crate::event::{Event, Observer};
+use crate::layer;
 use crate::layer::prologue::Prologue;
-use crate::layer::proxy::{Destination, Language, Names, Proxy};
 use crate::layer::stack::Stack;
-use crate::plan::address::{self, Address, Family, Host, HostPort, Kind, Options, Speaks};
-use crate::secret::Login;
+use crate::plan::address::{Address, HostPort, Layer, Options};
+use crate::plan::tls;
 
 /// What makes the layers of each connection of an endpoint.
 #[derive(Clone, Default)]
 pub(super) struct Layering {
     inner: Option<Arc<Sorts>>,
+    /// What connections are called with their layers; `None` for what they are called without.
+    protocol: Option<&'static str>,
 }
 
 /// Both lists have the outermost first.
@@ -35,71 +42,27 @@ struct Sorts {
 enum Sort {
     /// A proxy.
     Proxy(Box<Hop>),
+    ClientTls(ClientTls),
+    ServerTls(Arc<ServerTls>),
     /// A greeting, with something behind it or not.
     #[cfg(test)]
-    Chaos { leaves: bool },
+    Chaos {
+        leaves: bool,
+    },
 }
 
 impl Sort {
     /// The layer for a connection that came up now.
-    fn layer(&self, found: &mut impl Iterator<Item = SocketAddr>) -> Result<Box<dyn Layer>, Error> {
-        match *self {
-            Sort::Proxy(ref hop) => hop.layer(found),
+    fn layer(&self, found: &mut impl Iterator<Item = SocketAddr>) -> Result<Box<dyn layer::Layer>, Error> {
+        match self {
+            Sort::Proxy(hop) => hop.layer(found),
+            Sort::ClientTls(credentials) => credentials.layer(),
+            Sort::ServerTls(credentials) => credentials.layer(),
             #[cfg(test)]
             Sort::Chaos { leaves: false } => Ok(Box::new(crate::layer::testing::Chaos::new(100))),
             #[cfg(test)]
             Sort::Chaos { leaves: true } => Ok(Box::new(crate::layer::testing::Chaos::greeting())),
         }
-    }
-}
-
-/// A proxy, and where it is to lead.
-struct Hop {
-    language: Language,
-    to: HostPort,
-    login: Option<Login>,
-    /// What sentences call it.
-    called: String,
-    /// How the name of where it leads is looked up here, if it is.
-    here: Option<Options>,
-}
-
-impl Hop {
-    /// What stands on a connection to `address`, the outermost first.
-    fn sorts(address: &Address) -> Vec<Sort> {
-        let (Some(way), Kind::Tcp(target)) = (&address.options.way, &address.kind) else { return Vec::new() };
-        let hop = |(proxy, to): (&address::Proxy, &HostPort)| {
-            let language = match proxy.speaks {
-                Speaks::Http | Speaks::Https => Language::Http,
-                Speaks::Socks5 => Language::Socks5,
-                Speaks::Socks4 | Speaks::Socks4a => Language::Socks4,
-            };
-            let family = match language {
-                Language::Socks4 => Some(Family::V4),
-                _ => address.options.family,
-            };
-            let options = Options { family, numeric: address.options.numeric, ..Options::default() };
-            let here = way.looks_up(proxy, to).then_some(options);
-            let (to, login, called) = (to.clone(), proxy.login.clone(), way.called(proxy));
-            Sort::Proxy(Box::new(Hop { language, to, login, called, here }))
-        };
-        let mut sorts: Vec<_> = way.hops(target).map(hop).collect();
-        sorts.reverse();
-        sorts
-    }
-
-    fn layer(&self, found: &mut impl Iterator<Item = SocketAddr>) -> Result<Box<dyn Layer>, Error> {
-        let port = self.to.port;
-        let destination = match (&self.to.host, self.here.as_ref().and_then(|_| found.next())) {
-            (_, Some(found)) => Destination::Ip(found),
-            (Host::Name(name), None) => Destination::Name(name.clone(), port),
-            (Host::Unspecified, None) => Destination::Name("localhost".into(), port),
-            (Host::V4(ip), None) => Destination::Ip((*ip, port).into()),
-            (Host::V6(ip, _), None) => Destination::Ip((*ip, port).into()),
-        };
-        // the handshake that it is part of names the object
-        let names = Names { object: String::new(), proxy: self.called.clone() };
-        Ok(Box::new(Proxy::new(self.language, &destination, self.login.clone(), names)?))
     }
 }
 
@@ -109,27 +72,72 @@ impl Layering {
     /// # Errors
     /// A file is missing, or of no use.
     pub(super) fn client(address: &Address) -> Result<Self, Error> {
-        Ok(Layering::of(Vec::new(), Hop::sorts(address)))
+        let over = address.layers.iter().map(|layer| match layer {
+            Layer::Tls => {
+                let host = tls::host(address).unwrap_or_default();
+                ClientTls::load(&address.options.tls, &host).map(Sort::ClientTls)
+            }
+            Layer::WebSocket => Err(unknown(address)),
+        });
+        Ok(Layering::of(address, over.collect::<Result<_, _>>()?, under(address)?))
     }
 
     /// For connections that come to `address`.
     ///
     /// # Errors
     /// As [`Layering::client`].
-    pub(super) fn server(_: &Address) -> Result<Self, Error> {
-        Ok(Layering::of(Vec::new(), Vec::new()))
+    pub(super) fn server(address: &Address) -> Result<Self, Error> {
+        let over = address.layers.iter().map(|layer| match layer {
+            Layer::Tls => ServerTls::load(&address.options.tls).map(|credentials| Sort::ServerTls(credentials.into())),
+            Layer::WebSocket => Err(unknown(address)),
+        });
+        Ok(Layering::of(address, over.collect::<Result<_, _>>()?, Vec::new()))
     }
 
-    fn of(over: Vec<Sort>, under: Vec<Sort>) -> Self {
+    fn of(address: &Address, over: Vec<Sort>, under: Vec<Sort>) -> Self {
+        let protocol = (!address.layers.is_empty()).then(|| address.protocol());
         let bare = over.is_empty() && under.is_empty();
-        Layering { inner: (!bare).then(|| Arc::new(Sorts { over, under })) }
+        Layering { inner: (!bare).then(|| Arc::new(Sorts { over, under })), protocol }
+    }
+
+    /// What a listener shows its clients, if that is TLS.
+    pub(super) fn credentials(&self) -> Option<&ServerTls> {
+        self.inner.as_deref()?.over.iter().find_map(|sort| match sort {
+            Sort::ServerTls(credentials) => Some(&**credentials),
+            _ => None,
+        })
+    }
+
+    /// Tells how to reach a listener whose certificate was made for this run: nobody could know its pin otherwise.
+    pub(super) fn tell_pin(&self, acceptor: &Acceptor, observer: &dyn Observer) {
+        let Some(credentials) = self.credentials().filter(|credentials| credentials.is_throwaway()) else { return };
+        let place = match (acceptor.ip(), acceptor.port()) {
+            (Some(ip), Some(port)) if ip.is_unspecified() => format!("HOST {port}"),
+            (Some(ip), Some(port)) => format!("{ip} {port}"),
+            _ => format!("-U {}", acceptor.address()),
+        };
+        let text = format!("certificate made for this run: haul connect --tls --pin {} {place}", credentials.pin());
+        observer.observe(&Event::Note { verbosity: 0, text });
+    }
+
+    /// Reads the certificates of a listener again, for connections to come.
+    ///
+    /// # Errors
+    /// A file is missing, or of no use; what was read before stays in use.
+    pub(super) fn reload(&self) -> Result<(), Error> {
+        self.credentials().map_or(Ok(()), ServerTls::reload)
     }
 
     /// One for tests: so many layers, and below them so many that leave.
     #[cfg(test)]
     pub(super) fn chaos(over: usize, under: usize) -> Self {
         let sorts = |count, leaves| (0..count).map(|_| Sort::Chaos { leaves }).collect();
-        Layering::of(sorts(over, false), sorts(under, true))
+        Layering::of(&Address::from(crate::plan::address::Kind::Stdio), sorts(over, false), sorts(under, true))
+    }
+
+    /// What a connection, or a listener, is called with its layers; `bare` is its name without.
+    pub(super) fn protocol(&self, bare: &'static str) -> &'static str {
+        self.protocol.unwrap_or(bare)
     }
 
     /// True if nothing is done about connections before they carry payload.
@@ -146,9 +154,8 @@ impl Layering {
     /// What has to be looked up for the layers of each connection, and how, in the order of [`Layering::stack_to`].
     pub(super) fn names(&self) -> impl Iterator<Item = (&HostPort, &Options)> {
         self.inner.iter().flat_map(|sorts| &sorts.under).filter_map(|sort| match sort {
-            Sort::Proxy(hop) => hop.here.as_ref().map(|options| (&hop.to, options)),
-            #[cfg(test)]
-            Sort::Chaos { .. } => None,
+            Sort::Proxy(hop) => hop.name(),
+            _ => None,
         })
     }
 
@@ -176,7 +183,7 @@ impl Layering {
             layers.push(sort.layer(&mut found)?);
         }
         if let Some(header) = header {
-            layers.push(Box::new(Prologue::new(header)) as Box<dyn Layer>);
+            layers.push(Box::new(Prologue::new(header)) as Box<dyn layer::Layer>);
         }
         for sort in under {
             layers.push(sort.layer(&mut found)?);
@@ -185,5 +192,33 @@ impl Layering {
     }
 }
 
-/// Bytes at each seam: two of the longest TLS records, see [`Stack::new`].
-const WIRE_BUFFER: usize = 36 * 1024;
+/// The proxies that lead to `address`, the farthest first, each with what it is reached by.
+fn under(address: &Address) -> Result<Vec<Sort>, Error> {
+    let mut sorts = Vec::new();
+    for (proxy, hop) in hop::all(address) {
+        if let Some((host, options)) = hop::tls(address, proxy) {
+            sorts.push(Sort::ClientTls(ClientTls::load(options, &host)?));
+        }
+        sorts.push(Sort::Proxy(Box::new(hop)));
+    }
+    sorts.reverse();
+    Ok(sorts)
+}
+
+/// Reminds of peers that are gone to without knowing who they are.
+pub(super) fn remind<'a>(addresses: impl IntoIterator<Item = &'a Address>, observer: &dyn Observer) {
+    let tls = |address: &&Address| address.layers.contains(&Layer::Tls) && !address.options.listen;
+    for address in addresses.into_iter().filter(tls).filter(|address| address.options.tls.insecure) {
+        let name = printed::object(address, "localhost");
+        let text = format!("{} is not verified, whoever it is (--insecure)", Escaped(&name));
+        observer.observe(&Event::Note { verbosity: 0, text });
+    }
+}
+
+/// The plan lets through no layer that is not known here.
+fn unknown(address: &Address) -> Error {
+    Error::said(Op::Use, address.to_string(), "one of its layers is not in this version of haul")
+}
+
+/// Bytes at each seam of layers that have no wish of their own.
+const WIRE_BUFFER: usize = 16 * 1024;

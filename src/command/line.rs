@@ -44,7 +44,7 @@ impl Line {
     /// What is told of it.
     pub(super) fn connected(&self) -> Event {
         let Pointed { protocol, peer, local, .. } = &self.pointed;
-        Event::Connected { session: 1, protocol, peer: peer.clone(), local: local.clone() }
+        Event::Connected { session: 1, protocol, peer: peer.clone(), local: local.clone(), secured: None }
     }
 
     /// Room for what is sent over it.

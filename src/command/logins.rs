@@ -82,7 +82,7 @@ mod tests {
         let told = |urls: &[&str], text: &str| {
             std::fs::write(&file, text).unwrap();
             let proxies = urls.iter().map(|url| Proxy::parse(OsStr::new(url)).unwrap()).collect();
-            filled(&Way { proxies, names: None, logins: None }, &file).map(|way| way.to_string())
+            filled(&Way { proxies, ..Way::default() }, &file).map(|way| way.to_string())
         };
         assert_eq!(told(&["http://a"], "me:s3cr3t\n").unwrap(), "http://me:***@a:1080");
         assert_eq!(
@@ -93,7 +93,7 @@ mod tests {
         assert!(error.line().ends_with("it has 2 lines, and there are 1 proxies"), "{error}");
         assert!(!told(&["socks4://a"], "a:s3cr3t").unwrap_err().to_string().contains("s3cr3t"));
         std::fs::remove_file(&file).unwrap();
-        let gone = Way { proxies: vec![], names: None, logins: None };
+        let gone = Way::default();
         assert_eq!(filled(&gone, &file).unwrap_err().status(), ExitStatus::Usage);
     }
 }

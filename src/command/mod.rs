@@ -17,6 +17,7 @@ mod exchange;
 mod gate;
 mod guide;
 mod handshake;
+mod hop;
 mod joint;
 mod late;
 mod layering;
@@ -47,8 +48,10 @@ mod writes;
 use crate::error::{Error, Op};
 use crate::outcome::{ExitStatus, Outcome};
 use crate::plan::address::{Address, Kind};
+use crate::plan::relay::Target;
 use crate::plan::{Flow, Local, Plan, Share};
 use crate::reactor::{Reactor, Task};
+use layering::remind;
 use reporting::Reporting;
 
 /// Carries out a plan.
@@ -78,6 +81,7 @@ pub fn run(mut plan: Plan) -> anyhow::Result<Outcome> {
             let reporting = Reporting::open(&plan.report, false)?.with_copy(&plan.transfer, false)?;
             let written = plan.local == Local::Stdio && plan.transfer.flow != Flow::SendOnly;
             let reporting = reporting.with_payload(&plan.report, written);
+            remind([&plan.to], &*reporting.observers());
             let task = match plan.dialogue.is_empty() {
                 true => stream::connect(&plan, &reporting),
                 false => dialogue::dialogue(&plan, &reporting),
@@ -103,6 +107,7 @@ pub fn run(mut plan: Plan) -> anyhow::Result<Outcome> {
         }
         Plan::Check(plan) => {
             let reporting = Reporting::open(&plan.report, false)?;
+            remind(&plan.targets, &*reporting.observers());
             let checker = check::check(&plan, &reporting);
             drive(checker, reporting)
         }
@@ -111,12 +116,15 @@ pub fn run(mut plan: Plan) -> anyhow::Result<Outcome> {
             let reporting = Reporting::open(&plan.report, announce)?;
             let written = plan.sinks.iter().any(|sink| sink.kind == Kind::Stdio);
             let reporting = reporting.with_payload(&plan.report, written);
+            remind(plan.endpoints(), &*reporting.observers());
             let task = pipe::pipe(&plan, &reporting);
             drive(task, reporting)
         }
         Plan::Relay(plan) => {
             let free_port = plan.pairs.iter().any(|pair| pair.at.asks_for_free_port());
             let reporting = Reporting::open(&plan.report, free_port)?.with_log(relay::open_log(&plan)?);
+            let targets = plan.pairs.iter().flat_map(|pair| &pair.targets);
+            remind(targets.filter_map(Target::address), &*reporting.observers());
             drive(relay::relay(*plan, &reporting), reporting)
         }
     }

@@ -20,7 +20,6 @@ use std::time::Instant;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::client::Closing;
-use super::contact::Contact;
 use super::gate::{Gate, possible};
 use super::proxy::{header, parties};
 use super::reporting::{Reporting, appended};
@@ -130,9 +129,11 @@ impl Forwarder {
             door.start(turn)?;
             doors.push(door);
         }
-        for door in &doors {
-            let (protocol, address) = (door.protocol(), door.address().to_string());
+        for (pair, door) in doors.iter().enumerate() {
+            let layering = self.blueprint.layering(pair);
+            let (protocol, address) = (layering.protocol(door.protocol()), door.address().to_string());
             self.observer.observe(&Event::Listening { protocol, address });
+            layering.tell_pin(door, &*self.observer);
         }
         self.doors = doors;
         Ok(())
@@ -234,7 +235,7 @@ impl Forwarder {
         let number = self.accepted;
         if layering.is_bare() {
             let (protocol, peer, local) = (client.protocol, client.peer.clone(), client.local.clone());
-            self.observer.observe(&Event::Accepted { session: number, protocol, peer, local });
+            self.observer.observe(&Event::Accepted { session: number, protocol, peer, local, secured: None });
         }
         self.gate.enter(client.ip);
         let guest = Guest { ip: client.ip, pair, number, header: self.header(told) };
@@ -255,9 +256,8 @@ impl Forwarder {
         let passed = self.vestibule.as_mut().and_then(Vestibule::passed);
         let Some(Passed { contact, ip, tag: Ticket { pair, told } }) = passed else { return Ok(()) };
         self.accepted += 1;
-        let (number, Contact { opened, .. }) = (self.accepted, &contact);
-        let (protocol, peer, local) = (opened.protocol, opened.peer.clone(), opened.local.clone());
-        self.observer.observe(&Event::Accepted { session: number, protocol, peer, local });
+        let number = self.accepted;
+        self.observer.observe(&contact.accepted(number, &*self.observer));
         self.gate.enter(ip);
         self.stop_accepting(turn);
         let guest = Guest { ip, pair, number, header: self.header(told) };
@@ -309,7 +309,8 @@ impl Forwarder {
         }
         if signals & 1 << SIGHUP != 0 {
             let lists = [self.gate.reload(), self.lobby.as_mut().map_or(Ok(()), Lobby::reload)];
-            for error in lists.into_iter().filter_map(Result::err) {
+            let certificates = (0..self.plan.pairs.len()).map(|pair| self.blueprint.layering(pair).reload());
+            for error in lists.into_iter().chain(certificates).filter_map(Result::err) {
                 self.observer.observe(&Event::Error { session: None, reason: error.line() });
             }
         }

@@ -183,6 +183,10 @@ impl Observer for Everybody {
     fn observe(&self, event: &Event) {
         self.0.observe(event);
     }
+
+    fn wants_details(&self) -> bool {
+        self.0.wants_details()
+    }
 }
 
 /// Lines at the end of a file, or into a FIFO.

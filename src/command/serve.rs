@@ -191,9 +191,8 @@ impl Server {
         if let Some(view) = self.progress.take() {
             turn.spawn(Box::new(Ticker::new(view, Arc::clone(&self.joint.meter), None)));
         }
-        let (number, opened) = (self.accepted, &contact.opened);
-        let (protocol, peer, local) = (opened.protocol, opened.peer.clone(), opened.local.clone());
-        self.joint.observer.observe(&Event::Accepted { session: number, protocol, peer, local });
+        let number = self.accepted;
+        self.joint.observer.observe(&contact.accepted(number, &*self.joint.observer));
         self.gate.enter(ip);
         if let Some(hub) = &mut self.hub {
             self.guests.insert(number, ip);
@@ -321,10 +320,10 @@ impl Server {
         if signals & 1 << SIGUSR1 != 0 {
             self.console.summary(&self.summary(turn.now()));
         }
-        if signals & 1 << SIGHUP != 0
-            && let Err(error) = self.gate.reload()
-        {
-            self.joint.observer.observe(&Event::Error { session: None, reason: error.line() });
+        if signals & 1 << SIGHUP != 0 {
+            for error in [self.gate.reload(), self.layering.reload()].into_iter().filter_map(Result::err) {
+                self.joint.observer.observe(&Event::Error { session: None, reason: error.line() });
+            }
         }
         if signals & (1 << SIGINT | 1 << SIGTERM) != 0 {
             self.wind_up(turn);
@@ -374,7 +373,7 @@ impl Task for Server {
             hub.start(turn)?;
         }
         self.opened_by = self.plan.accept_timeout.map(|limit| turn.now() + limit);
-        let acceptor = bind(turn, &self.plan, &*self.joint.observer)?;
+        let acceptor = bind(turn, &self.plan, &self.layering, &*self.joint.observer)?;
         if let Some(text) = &self.plan.serving.then {
             let output = match self.plan.local {
                 Local::Program(_) => Output::Inherited,

@@ -60,7 +60,12 @@ pub(super) fn connect(plan: &Connect, reporting: &Reporting) -> Result<Box<dyn T
 /// # Errors
 /// It cannot be bound, a program would be served to the world there, or access lists would mean nothing there: then
 /// nobody has been told, and nobody accepted.
-pub(super) fn bind(turn: &mut Turn, plan: &Listen, observer: &dyn Observer) -> Result<Acceptor, Error> {
+pub(super) fn bind(
+    turn: &mut Turn,
+    plan: &Listen,
+    layering: &Layering,
+    observer: &dyn Observer,
+) -> Result<Acceptor, Error> {
     let mut acceptor = Acceptor::open(&plan.at)?;
     policy::programs_and_the_bound(&plan.at, acceptor.ip(), policy::runs_program(&plan.local), &plan.serving)?;
     if acceptor.ip().is_none() {
@@ -68,8 +73,9 @@ pub(super) fn bind(turn: &mut Turn, plan: &Listen, observer: &dyn Observer) -> R
     }
     acceptor.start(turn)?;
     announce(&plan.announce, &acceptor)?;
-    let (protocol, address) = (acceptor.protocol(), acceptor.address().to_string());
+    let (protocol, address) = (layering.protocol(acceptor.protocol()), acceptor.address().to_string());
     observer.observe(&Event::Listening { protocol, address });
+    layering.tell_pin(&acceptor, observer);
     Ok(acceptor)
 }
 
@@ -223,12 +229,10 @@ impl Bridge {
 
     /// Joins the two ends.
     fn begin(&mut self, turn: &mut Turn, contact: Contact, listened: bool) -> Result<(), Error> {
-        let opened = &contact.opened;
-        let (protocol, peer, local) = (opened.protocol, opened.peer.clone(), opened.local.clone());
-        let session = 1;
-        self.joint.observer.observe(&match listened {
-            true => Event::Accepted { session, protocol, peer, local },
-            false => Event::Connected { session, protocol, peer, local },
+        let (session, observer) = (1, &*self.joint.observer);
+        observer.observe(&match listened {
+            true => contact.accepted(session, observer),
+            false => contact.connected(session, observer),
         });
         let link = self.joint.join(turn, contact, self.stdio.take(), session)?;
         self.stage = Stage::Moving(Box::new(link));
@@ -292,7 +296,7 @@ impl Task for Bridge {
             Stage::Binding(both) => {
                 let (plan, layering) = *both;
                 self.opened_by = self.limit.map(|limit| turn.now() + limit);
-                let acceptor = bind(turn, &plan, &*self.joint.observer)?;
+                let acceptor = bind(turn, &plan, &layering, &*self.joint.observer)?;
                 self.stage = Stage::Accepting(Door::new(acceptor, layering, Rc::clone(&self.joint.observer)));
                 Ok(())
             }

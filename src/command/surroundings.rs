@@ -1,10 +1,16 @@
 //! What a program is told of its connection: haul's own names, and those of UCSPI (ucspi-tcp's environment).
 
+use super::contact::Contact;
 use crate::endpoint::open::Opened;
 
-/// The variables for a program that serves or uses this connection.
-pub(super) fn variables(opened: &Opened) -> Vec<(&'static str, String)> {
-    variables_of(opened.protocol, &opened.local, &opened.peer)
+/// The variables for a program that serves or uses this connection; UCSPI's are about what carries it.
+pub(super) fn variables(contact: &Contact) -> Vec<(&'static str, String)> {
+    let Opened { protocol, local, peer, .. } = &contact.opened;
+    let mut variables = variables_of(protocol, local, peer);
+    if let Some((_, name)) = variables.iter_mut().find(|(name, _)| *name == "HAUL_PROTO") {
+        *name = contact.protocol().to_string();
+    }
+    variables
 }
 
 /// The same for what is no connection: datagrams of one peer.

@@ -4,6 +4,7 @@ pub mod accept;
 pub mod access;
 mod attempt;
 mod bind;
+pub mod credentials;
 pub mod descriptor;
 pub mod dial;
 pub mod fifo;

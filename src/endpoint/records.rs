@@ -4,12 +4,11 @@
 //! before. A record longer than the caller's buffer is read into one of its own and handed out from there. An empty
 //! record is nothing to a stream of bytes: it is skipped, and never passed on.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
 
 use socket2::{SockRef, Type};
 
-use crate::buffer::Buffer;
 use crate::reactor::{Slot, Turn};
 use crate::sys;
 
@@ -17,7 +16,7 @@ use crate::sys;
 #[derive(Debug)]
 pub(super) struct Records {
     /// What the caller's buffer had no room for. Invariant: not empty; the peer's send buffer bounds its length.
-    rest: Option<Buffer>,
+    rest: Option<io::Cursor<Vec<u8>>>,
     /// The peer closed without having read everything. The kernel says so before it gives what came earlier, which is
     /// still there.
     reset: Option<io::Error>,
@@ -54,10 +53,10 @@ impl Records {
                 length => length?,
             };
             if length > buffer.len() {
-                let mut record = Buffer::new(length);
-                let count = sys::receive(socket, record.spare(length))?;
-                record.fill(count);
-                self.rest = Some(record);
+                let mut record = vec![0; length];
+                let count = sys::receive(socket, &mut record)?;
+                record.truncate(count);
+                self.rest = Some(io::Cursor::new(record));
                 return Ok(Some(self.hand_out(buffer)));
             }
             if length == 0 && sys::is_record_end(socket) {
@@ -73,10 +72,9 @@ impl Records {
 
     fn hand_out(&mut self, buffer: &mut [u8]) -> usize {
         let Some(rest) = &mut self.rest else { return 0 };
-        let count = rest.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&rest.filled()[..count]);
-        rest.consume(count);
-        if rest.is_empty() {
+        let left = rest.get_ref().len() - rest.position() as usize;
+        let count = rest.read(buffer).unwrap_or_default();
+        if count == left {
             self.rest = None;
         }
         count

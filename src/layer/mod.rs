@@ -10,6 +10,7 @@ pub mod proxy_header;
 pub mod stack;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod tls;
 pub mod verify;
 
 use std::time::Instant;
@@ -49,6 +50,16 @@ pub trait Layer: Send {
 
     /// What can be done about the end of the application's bytes; asked when it is reached.
     fn half_close(&self) -> HalfClose;
+
+    /// How many bytes the buffers at its two seams should hold; less than what the stack was made with is no wish.
+    fn seam(&self) -> usize {
+        0
+    }
+
+    /// What was agreed on with the peer, once a handshake is over that agrees on something.
+    fn summary(&self) -> Option<tls::Summary> {
+        None
+    }
 
     /// How it stands with the receipts of a protocol that has them.
     fn receipts(&self) -> Option<Receipts> {

@@ -8,10 +8,12 @@
 //! A layer that finishes (a proxy's handshake) leaves: what it did not take becomes the next layer's input, and when
 //! the last one has left and the buffers are empty the transport is bare again.
 
+use std::rc::Rc;
 use std::time::Instant;
 
+use super::tls::Summary;
 use super::{HalfClose, Layer, LayerState, Note, Receipts};
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Pool};
 use crate::error::Error;
 
 /// Layers, outermost (nearest to the application) first.
@@ -27,6 +29,8 @@ pub struct Stack {
     wire_ended: bool,
     /// The application has nothing more to send.
     plain_closed: bool,
+    /// The outermost layer decodes into a buffer of somebody else's, so that nobody may leave.
+    is_lent: bool,
 }
 
 struct Stage {
@@ -74,12 +78,46 @@ impl Stage {
 }
 
 impl Stack {
-    /// A stack of these layers with `capacity` bytes of buffer at each seam: twice the largest record that a layer takes
-    /// or gives only as a whole, since one may have to fit behind the incomplete rest of another.
+    /// A stack of these layers with `capacity` bytes of buffer at each seam, or what a layer asks for if that is more:
+    /// twice the largest record that a layer takes or gives only as a whole, since one may have to fit behind the
+    /// incomplete rest of another.
     pub fn new(layers: Vec<Box<dyn Layer>>, capacity: usize) -> Self {
+        let capacity = layers.iter().map(|layer| layer.seam()).fold(capacity, usize::max);
         let stages = layers.into_iter().map(|layer| Stage::new(layer, capacity)).collect();
         let (received, leftover) = (Buffer::new(capacity), Buffer::new(0));
-        Stack { stages, received, leftover, failed: None, wire_ended: false, plain_closed: false }
+        Stack { stages, received, leftover, failed: None, wire_ended: false, plain_closed: false, is_lent: false }
+    }
+
+    /// From now on the buffers of a seam borrow their memory from a pool, where it has some of their size.
+    pub fn borrow_from(&mut self, pool: &Rc<Pool>) {
+        let seams = self.stages.iter_mut().flat_map(|stage| [&mut stage.plain, &mut stage.wire]);
+        seams.chain([&mut self.received]).for_each(|buffer| buffer.borrow_from(pool));
+    }
+
+    /// Gives back the memory of those buffers that have nothing in them.
+    pub fn rest(&mut self) {
+        let seams = self.stages.iter_mut().flat_map(|stage| [&mut stage.plain, &mut stage.wire]);
+        seams.chain([&mut self.received]).for_each(Buffer::rest);
+    }
+
+    /// Lets the layers take what was received, as [`Stack::decode`] does, and the outermost put what comes of it straight
+    /// into `buffer`, which has to be empty; how many bytes that was. Layers want room for what they take as a whole: a
+    /// buffer that has little gets nothing, and what comes is found in [`Stack::plain`].
+    pub fn decode_into(&mut self, buffer: &mut Buffer) -> usize {
+        let is_fit = buffer.is_empty() && buffer.capacity() >= LEAST_DIRECT;
+        let Some(first) = self.stages.first_mut().filter(|first| is_fit && first.plain.is_empty()) else {
+            self.decode();
+            return 0;
+        };
+        std::mem::swap(&mut first.plain, buffer);
+        self.is_lent = true;
+        self.decode();
+        self.is_lent = false;
+        if let Some(first) = self.stages.first_mut() {
+            std::mem::swap(&mut first.plain, buffer);
+        }
+        self.drop_finished();
+        buffer.len()
     }
 
     /// Puts these layers (outermost first) on top of those that are there, whose application is now the last of them.
@@ -160,6 +198,9 @@ impl Stack {
     /// Takes out layers that are done, once what they decoded and encoded has been taken. What they left undecoded
     /// already stands where the next layer outwards looks for it.
     fn drop_finished(&mut self) {
+        if self.is_lent {
+            return;
+        }
         while let Some(i) = self.stages.iter().position(|stage| {
             stage.layer.state() == LayerState::Finished && stage.plain.is_empty() && stage.wire.is_empty()
         }) {
@@ -260,6 +301,11 @@ impl Stack {
         self.failed.is_some() || self.stages.iter().any(|stage| stage.layer.state() == LayerState::Failed)
     }
 
+    /// What was agreed on with the peer, if a layer has done that.
+    pub fn summary(&self) -> Option<Summary> {
+        self.stages.iter().find_map(|stage| stage.layer.summary())
+    }
+
     /// How it stands with receipts, if a layer has them.
     pub fn receipts(&self) -> Option<Receipts> {
         self.stages.iter().find_map(|stage| stage.layer.receipts())
@@ -351,6 +397,9 @@ impl Stack {
 
 /// Fewer application bytes are copied together with what goes before them.
 const LEAST_RAW: usize = 4 * 1024;
+
+/// Every layer can work with so much.
+const LEAST_DIRECT: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -202,7 +202,7 @@ pub struct Options {
     pub seed: Option<u64>,
     /// `escapes`: the text of `text:` was written with C escapes.
     pub escapes: bool,
-    /// TLS options: `sni=`, `alpn=` (comma as %2C), `insecure`, `pin=`, `ca=`, `cert=`, `key=` …
+    /// TLS options: `sni=`, `alpn=` (comma as %2C), `insecure`, `pin=`, `ca=`, `client-ca=`, `cert=`, `key=`, `tls-min=`.
     pub tls: TlsOptions,
     /// `path=` of a WebSocket.
     pub path: Option<String>,
@@ -219,14 +219,27 @@ pub struct TlsOptions {
     pub alpn: Vec<String>,
     /// `insecure`
     pub insecure: bool,
-    /// `pin=sha256/BASE64`
-    pub pin: Option<String>,
-    /// `ca=FILE`
+    /// `pin=sha256/BASE64`, repeatable: one of them is enough.
+    pub pin: Vec<String>,
+    /// `ca=FILE`: whom to believe, instead of the system's roots.
     pub ca: Option<PathBuf>,
-    /// `cert=FILE`
-    pub cert: Option<PathBuf>,
-    /// `key=FILE`
-    pub key: Option<PathBuf>,
+    /// `client-ca=FILE`: clients have to show a certificate that this one vouches for.
+    pub client_ca: Option<PathBuf>,
+    /// `cert=FILE`, repeatable: a chain each, the first for whoever asks for no name or an unknown one.
+    pub cert: Vec<PathBuf>,
+    /// `key=FILE`, repeatable: in the order of the certificates, or none where the files of those hold the keys as well.
+    pub key: Vec<PathBuf>,
+    /// `tls-min=1.2|1.3`: the oldest version that is spoken.
+    pub min: Option<TlsVersion>,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// RFC 5246
+    V12,
+    /// RFC 8446
+    V13,
 }
 
 /// An address family.

@@ -6,11 +6,12 @@ mod pipe;
 use std::fmt;
 use std::time::Duration;
 
-use super::address::{Address, Kind, Program, explain_way};
+use super::address::{Address, Kind, Layer, Program, explain_way};
 use super::{
     AccessList, AfterPeerEof, Announce, Check, Connect, DEFAULT_GRACE, DEFAULT_LINGER, EventSink, Flow, Listen, Local,
-    Plan, Progress, Report, Serving, Share, Step, Transfer,
+    Plan, Progress, Report, Serving, Share, Step, Transfer, tls,
 };
+use crate::error::Op;
 use crate::escape::Escaped;
 use crate::units::{Size, Span};
 
@@ -42,6 +43,7 @@ fn listen(plan: &Listen, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Kind::Fd { .. } => writeln!(f, "accept {how_many} from the listening socket {at}")?,
         _ => writeln!(f, "listen on {at} and accept {how_many}")?,
     }
+    tls::explain(at, Op::Listen, f)?;
     serving(&plan.serving, "connections", f)?;
     limit(f, "give up when nobody has connected for", plan.accept_timeout, 3)?;
     announce(&plan.announce, matches!(plan.at.kind, Kind::Unix(..) | Kind::Path(_)), f)?;
@@ -109,6 +111,7 @@ fn connect(plan: &Connect, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         _ => writeln!(f, "connect to {to}")?,
     }
     explain_way(to, f)?;
+    tls::explain(to, Op::Connect, f)?;
     limit(f, "give up when that has taken", plan.connect_timeout, 3)?;
     limit(f, "try again until that has taken", plan.wait, 3)?;
     if let Some(version) = plan.proxy_send {
@@ -164,6 +167,9 @@ fn check(plan: &Check, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
         explain_way(first, f)?;
         rest = &rest[run..];
+    }
+    if let Some(encrypted) = plan.targets.iter().find(|target| target.layers.contains(&Layer::Tls)) {
+        writeln!(f, "count {} as open only when its handshake has worked", encrypted.protocol())?;
     }
     if plan.any {
         writeln!(f, "succeed when one of them is open")?;

@@ -13,6 +13,7 @@ mod proxy;
 pub mod relay;
 mod role;
 pub mod serving;
+pub mod tls;
 mod way;
 
 use std::path::PathBuf;

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use super::address::{Address, Kind};
+use super::address::{Address, Kind, Layer};
 use super::{Local, Serving};
 use crate::error::{Error, Op};
 use crate::outcome::ExitStatus;
@@ -21,7 +21,8 @@ pub fn is_program(address: &Address) -> bool {
     matches!(address.kind, Kind::Exec(_) | Kind::Shell(_))
 }
 
-/// Refuses to join connections from the network to a program, unless `serving` says who may connect, or `--open`.
+/// Refuses to join connections from the network to a program, unless `serving` or `--client-ca` says who may connect, or
+/// `--open`.
 ///
 /// # Errors
 /// With status 7, and what to add.
@@ -43,7 +44,8 @@ pub fn programs_and_the_bound(
 }
 
 fn judge(at: &Address, exposed: bool, serving: &Serving) -> Result<(), Error> {
-    if !exposed || serving.open || !serving.allow.is_empty() {
+    let is_known = at.layers.contains(&Layer::Tls) && at.options.tls.client_ca.is_some();
+    if !exposed || serving.open || is_known || !serving.allow.is_empty() {
         return Ok(());
     }
     let cause = "it would serve a program to anybody who can reach it; add --allow CIDR, or --open if that is meant";

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use super::address::{Address, Host, Kind, Layer, UnixSocket};
 use super::datagram::{is_datagram, is_group};
-use super::{Connect, EventSink, Flow, Listen, Local};
+use super::{Connect, EventSink, Flow, Listen, Local, tls};
 use crate::error::{Error, Op};
 use crate::outcome::ExitStatus;
 
@@ -215,8 +215,8 @@ pub(super) fn in_this_version(op: Op, address: &Address) -> Result<(), Error> {
         (Kind::Proxy(_), _) => {
             Err(refusal(op, address, "a proxy is for -x", format!("-x {address}, and the address behind it")))
         }
-        (_, Some(Layer::Tls)) => later("TLS is"),
-        (_, Some(Layer::WebSocket)) => later("WebSocket is"),
+        _ if address.layers.contains(&Layer::WebSocket) => later("WebSocket is"),
+        (_, Some(_)) => tls::check(op, address),
         (Kind::Udp(_), None) => later("UDP is"),
         (Kind::Unix(_, UnixSocket::Datagram), None) => later("datagram sockets are"),
         _ => Ok(()),
@@ -252,7 +252,9 @@ mod tests {
                 "fd,listen:3 for a listening socket, or haul connect fd:3",
             ),
             ("udp:127.0.0.1:53", "UDP is not in this version of haul", "haul help endpoints"),
-            ("tls:127.0.0.1:53", "TLS is not in this version of haul", "haul help endpoints"),
+            ("ws:127.0.0.1:53", "WebSocket is not in this version of haul", "haul help endpoints"),
+            ("tls,ca=f:1", "ca is for whoever connects", "--client-ca FILE, for the clients' certificates"),
+            ("tls+sh:cat", "TLS goes over a connection, and a program has pipes", "a TCP port or a Unix socket"),
             ("exec:cat", "a program takes no connections", "a port, with -e or -c"),
             ("http://proxy:3128", "a proxy is for -x", "-x http://proxy:3128, and the address behind it"),
         ] {
@@ -268,8 +270,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_connected_to_is_refused_as_usage() {
-        for word in ["a:0", "fd:0", "fd:3/1", "-", "udp:a:1", "unix,dgram:/p", "tls:a:1", "socks5://p:1", "fd,listen:3"]
-        {
+        for word in [
+            "a:0",
+            "fd:0",
+            "fd:3/1",
+            "-",
+            "udp:a:1",
+            "unix,dgram:/p",
+            "ws:a:1",
+            "tls,client-ca=f:a:1",
+            "socks5://p:1",
+            "fd,listen:3",
+        ] {
             let error = connect(&mut connect_to(parse(word))).unwrap_err();
             assert_eq!(error.status(), ExitStatus::Usage, "{word}");
             assert!(error.advice().is_some(), "{word}");

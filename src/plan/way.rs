@@ -1,7 +1,7 @@
 //! What of `-x` fits together, and where it means anything.
 
 use super::address::{Address, Host, HostPort, Kind, Place, Proxy, ProxyDns, Speaks, Way};
-use super::advice::clash;
+use super::advice::{clash, lonely};
 use crate::error::Error;
 
 /// Refuses a way that leads nowhere.
@@ -18,9 +18,9 @@ pub(super) fn settle(to: &Address) -> Result<(), Error> {
         };
         return Err(clash("-x", &to.to_string(), why, remedy));
     };
-    if let Some(proxy) = way.proxies.iter().find(|proxy| proxy.speaks == Speaks::Https) {
-        let why = "TLS to a proxy is not in this version of haul";
-        return Err(clash(&format!("-x {proxy}"), &to.to_string(), why, "an http:// or socks5:// proxy"));
+    let encrypted = |proxy: &Proxy| proxy.speaks == Speaks::Https;
+    if way.tls.ca.is_some() && !way.proxies.iter().any(encrypted) {
+        return Err(lonely("--proxy-ca", "an https:// proxy", "no proxy shows a certificate", "-x https://HOST:PORT"));
     }
     if let Some(proxy) = way.proxies.iter().skip(1).find(|proxy| matches!(proxy.at, Place::Unix(_))) {
         let why = "no proxy leads to a Unix socket of this machine";
@@ -59,7 +59,7 @@ mod tests {
     fn settled(word: &str, proxies: &[&str], names: Option<ProxyDns>) -> Result<(), Error> {
         let mut address = Address::parse(OsStr::new(word)).unwrap();
         let proxies = proxies.iter().map(|url| Proxy::parse(OsStr::new(url)).unwrap()).collect();
-        address.options.way = Some(Arc::new(Way { proxies, names, logins: None }));
+        address.options.way = Some(Arc::new(Way { proxies, names, ..Way::default() }));
         settle(&address)
     }
 

@@ -119,7 +119,22 @@ impl Observer for Console {
     fn observe(&self, event: &Event) {
         if self.shows(event) {
             self.say(&sentence(event));
+            details(event).iter().for_each(|line| self.say(line));
         }
+    }
+
+    fn wants_details(&self) -> bool {
+        self.show.verbosity > 0 && !self.show.quiet
+    }
+}
+
+/// Lines of their own below an event.
+fn details(event: &Event) -> &[String] {
+    match event {
+        Event::Accepted { secured: Some(secured), .. } | Event::Connected { secured: Some(secured), .. } => {
+            &secured.lines
+        }
+        _ => &[],
     }
 }
 
@@ -212,17 +227,26 @@ mod tests {
     use super::super::progress::{ProgressView, Style};
     use super::super::testing::{Recorder, WAIT};
     use super::*;
+    use crate::event::Secured;
     use std::io;
     use std::time::Instant;
 
     fn everything() -> Vec<Event> {
         let (peer, local) = ("192.0.2.1:9".to_string(), "127.0.0.1:4".to_string());
         let elapsed = Duration::from_millis(520);
+        let secured = Secured {
+            version: "TLS 1.3".into(),
+            cipher: "C".into(),
+            alpn: None,
+            resumed: false,
+            certificate: None,
+            lines: vec!["TLS 1.3, C".into()],
+        };
         vec![
             Event::Listening { protocol: "tcp", address: "127.0.0.1:40123".into() },
-            Event::Accepted { session: 1, protocol: "tcp", peer: peer.clone(), local: local.clone() },
+            Event::Accepted { session: 1, protocol: "tcp", peer: peer.clone(), local: local.clone(), secured: None },
             Event::Refused { peer: peer.clone(), reason: "nonsense".into() },
-            Event::Connected { session: 2, protocol: "tcp", peer, local },
+            Event::Connected { session: 2, protocol: "tls", peer, local, secured: Some(Box::new(secured)) },
             Event::Eof { session: 1, direction: "in", bytes: 2048 },
             Event::Closed { session: 1, bytes_in: 2048, bytes_out: 1, elapsed, reason: "clean".into() },
             Event::Error { session: None, reason: "cannot accept on *:1: too many open files".into() },
@@ -276,7 +300,8 @@ mod tests {
             "haul: listening on tcp 127.0.0.1:40123\n\
              haul: accepted tcp 192.0.2.1:9\n\
              haul: refused 192.0.2.1:9: nonsense\n\
-             haul: connected to tcp 192.0.2.1:9\n\
+             haul: connected to tls 192.0.2.1:9\n\
+             haul: TLS 1.3, C\n\
              haul: session 1: received everything, 2.00 KiB\n\
              haul: session 1: closed after 0.52 s, received 2.00 KiB, sent 1 B: clean\n\
              haul: cannot accept on *:1: too many open files\n\

@@ -14,7 +14,7 @@ use serde_json::ser::Formatter;
 use super::amount::{json_secs, per_second};
 use super::outlet::{Loss, Outlet};
 use super::summary::{Fields, Passage, PassageFields, Summary};
-use crate::event::{Event, LossReport, Observer, Traffic};
+use crate::event::{Event, LossReport, Observer, Secured, Traffic};
 
 /// Writes every [`Event`] but notes, which are for people. Clones share the outlet.
 #[derive(Clone, Debug)]
@@ -93,12 +93,16 @@ enum Body<'a> {
         protocol: &'a str,
         peer: &'a str,
         local: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tls: Option<Protection<'a>>,
     },
     Connected {
         session: u64,
         protocol: &'a str,
         peer: &'a str,
         local: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tls: Option<Protection<'a>>,
     },
     Eof {
         session: u64,
@@ -125,6 +129,47 @@ enum Body<'a> {
     #[serde(rename = "stats")]
     Datagrams(Box<Datagrams>),
     Loss(Box<Account<'a>>),
+}
+
+/// What protects a connection, within its object; what the peer has shown is missing where it has shown nothing.
+#[derive(Serialize)]
+struct Protection<'a> {
+    version: &'a str,
+    cipher: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alpn: Option<&'a str>,
+    resumed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    names: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_after: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pin: Option<&'a str>,
+}
+
+impl<'a> Protection<'a> {
+    fn of(secured: &'a Option<Box<Secured>>) -> Option<Self> {
+        let secured = secured.as_deref()?;
+        let shown = secured.certificate.as_ref();
+        Some(Protection {
+            version: &secured.version,
+            cipher: &secured.cipher,
+            alpn: secured.alpn.as_deref(),
+            resumed: secured.resumed,
+            subject: shown.map(|shown| shown.subject.as_str()),
+            issuer: shown.map(|shown| shown.issuer.as_str()),
+            names: shown.map(|shown| shown.names.as_slice()),
+            not_before: shown.map(|shown| shown.not_before.as_str()),
+            not_after: shown.map(|shown| shown.not_after.as_str()),
+            pin: shown.map(|shown| shown.pin.as_str()),
+        })
+    }
 }
 
 /// The `stats` object where datagrams are moved.
@@ -208,11 +253,11 @@ impl<'a> Body<'a> {
     fn of(event: &'a Event) -> Option<Self> {
         Some(match event {
             Event::Listening { protocol, address } => Body::Listening { protocol, address },
-            Event::Accepted { session, protocol, peer, local } => {
-                Body::Accepted { session: *session, protocol, peer, local }
+            Event::Accepted { session, protocol, peer, local, secured } => {
+                Body::Accepted { session: *session, protocol, peer, local, tls: Protection::of(secured) }
             }
-            Event::Connected { session, protocol, peer, local } => {
-                Body::Connected { session: *session, protocol, peer, local }
+            Event::Connected { session, protocol, peer, local, secured } => {
+                Body::Connected { session: *session, protocol, peer, local, tls: Protection::of(secured) }
             }
             Event::Eof { session, direction, bytes } => Body::Eof { session: *session, direction, bytes: *bytes },
             Event::Closed { session, bytes_in, bytes_out, elapsed, reason } => Body::Closed {
@@ -299,8 +344,8 @@ mod tests {
         let elapsed = Duration::from_micros(1_500_900);
         let lines = told(&[
             Event::Listening { protocol: "tcp", address: "*:40123".into() },
-            Event::Accepted { session: 1, protocol: "tcp", peer: peer.clone(), local: local.clone() },
-            Event::Connected { session: 2, protocol: "unix", peer, local },
+            Event::Accepted { session: 1, protocol: "tcp", peer: peer.clone(), local: local.clone(), secured: None },
+            Event::Connected { session: 2, protocol: "unix", peer, local, secured: None },
             Event::Eof { session: 1, direction: "in", bytes: 5 },
             Event::Closed { session: 1, bytes_in: 5, bytes_out: 6, elapsed, reason: "clean".into() },
             Event::Error { session: None, reason: "no".into() },

@@ -56,6 +56,10 @@ impl Observer for Observers {
             observer.observe(event);
         }
     }
+
+    fn wants_details(&self) -> bool {
+        self.all.iter().any(|observer| observer.wants_details())
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 use crate::buffer::{Lease, Pool};
+use crate::layer::tls;
 use crate::sys;
 
 /// Where carriers come from: one for all sessions of a shard.
@@ -17,6 +18,8 @@ pub struct Pools {
     buffers: Rc<Pool>,
     /// The same pool unless its buffers are very large.
     segments: Rc<Pool>,
+    /// What layers use that ask for much.
+    seams: Rc<Pool>,
     pipes: Rc<PipePool>,
 }
 
@@ -41,7 +44,7 @@ impl Pools {
     fn made(buffer: usize, pipes: PipePool) -> Rc<Self> {
         let buffers = Pool::new(buffer);
         let segments = if buffer > SEGMENT { Pool::new(SEGMENT) } else { Rc::clone(&buffers) };
-        Rc::new(Pools { buffers, segments, pipes: Rc::new(pipes) })
+        Rc::new(Pools { buffers, segments, seams: Pool::new(tls::SEAM), pipes: Rc::new(pipes) })
     }
 
     /// Pools whose kernel pipes all come out too short.
@@ -63,6 +66,11 @@ impl Pools {
     /// How much such a one holds.
     pub fn segment_size(&self) -> usize {
         self.segments.capacity()
+    }
+
+    /// Where the layers of an end may borrow from.
+    pub fn seams(&self) -> &Rc<Pool> {
+        &self.seams
     }
 
     /// Lends an empty kernel pipe.

@@ -4,10 +4,11 @@ mod layered;
 pub(super) mod receipts;
 
 use std::io;
+use std::rc::Rc;
 use std::time::Instant;
 
 use super::program::Program;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Pool};
 use crate::endpoint::process::Child;
 use crate::endpoint::{Spliceable, Transport};
 use crate::error::Error;
@@ -122,6 +123,13 @@ impl End {
     pub fn with_program(mut self, child: Child) -> Self {
         self.program = Some(Box::new(Program::new(child)));
         self
+    }
+
+    /// Has its layers borrow from a pool what memory they need while there is something in transit.
+    pub fn borrow_from(&mut self, pool: &Rc<Pool>) {
+        if let Some(stack) = &mut self.stack {
+            stack.borrow_from(pool);
+        }
     }
 
     /// The program behind this end, if there is one.

@@ -213,6 +213,7 @@ impl Hub {
     /// What epoll says; the client is closed, and the others go on.
     pub fn add(&mut self, turn: &mut Turn, mut end: End, number: u64) -> Result<(), Error> {
         let now = turn.now();
+        end.borrow_from(self.context.pools.seams());
         if let Err(error) = end.start(turn) {
             let error = Error::new(Op::Use, end.name(false), error).with_status(ExitStatus::LocalIo);
             // it was never registered, and nothing was sent to it

@@ -106,7 +106,10 @@ pub struct Session {
 
 impl Session {
     /// Joins a local end and a peer; nothing happens before [`Session::start`].
-    pub fn new(local: End, peer: End, context: Context, now: Instant) -> Self {
+    pub fn new(mut local: End, mut peer: End, context: Context, now: Instant) -> Self {
+        for end in [&mut local, &mut peer] {
+            end.borrow_from(context.pools.seams());
+        }
         let policy = &context.policy;
         let mut outward = match policy.flow {
             Flow::ReceiveOnly => Pump::ended(),

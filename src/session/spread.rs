@@ -172,7 +172,8 @@ pub struct Spread {
 
 impl Spread {
     /// A spread of this source, without sinks. Nothing happens before [`Spread::start`].
-    pub fn new(source: End, context: Context, now: Instant) -> Self {
+    pub fn new(mut source: End, context: Context, now: Instant) -> Self {
+        source.borrow_from(context.pools.seams());
         let bucket = context.policy.rate.map(|rate| Bucket::new(rate, now));
         let is_stopped = context.stop_at == Some(0);
         Spread {
@@ -241,6 +242,7 @@ impl Spread {
     /// here may have no event any more. One that comes too late is closed by a reset.
     pub fn attach(&mut self, turn: &mut Turn, id: SinkId, mut end: End) {
         let now = turn.now();
+        end.borrow_from(self.context.pools.seams());
         let is_due = self.sinks.get(id.0).is_some_and(|sink| matches!(sink.stage, Stage::Expected));
         let started = if is_due { end.start(turn) } else { Ok(()) };
         if is_due && self.context.policy.widen {

@@ -73,11 +73,13 @@ pub use groups_portable::*;
 
 mod datagram;
 mod process;
+mod processor;
 #[cfg(test)]
 pub(crate) mod testing;
 mod unix;
 pub use datagram::{Arrival, LocalIp, Manner, Parcel, Peer, Refusal, UnixName};
 pub use process::*;
+pub use processor::has_aes;
 pub use unix::*;
 
 /// Which way a descriptor is used.

@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("layer", &[]),
     ("report", &[]),
     ("reactor", &["sys"]),
-    ("endpoint", &["plan::address", "reactor", "sys"]),
+    ("endpoint", &["plan::address", "layer", "reactor", "sys"]),
     ("session", &["plan", "endpoint", "layer", "reactor", "sys"]),
     ("datagram", &["endpoint", "layer", "reactor", "sys"]),
     ("bench", &["session", "datagram", "endpoint", "layer", "reactor", "sys"]),

@@ -18,6 +18,7 @@ impl Args {
         mut to: Address,
         url: Option<OsString>,
     ) -> Result<Request, Error> {
+        std::mem::take(&mut self.tls).flags().refuse_with_datagrams()?;
         let unfit = [
             (
                 !self.steps.0.is_empty() || self.timeout.is_some(),

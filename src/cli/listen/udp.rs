@@ -18,6 +18,7 @@ impl Args {
         mut at: Address,
         url: Option<OsString>,
     ) -> Result<Request, Error> {
+        std::mem::take(&mut self.tls).flags().refuse_with_datagrams()?;
         if self.wait.is_some() && self.stops.idle.is_some() {
             return Err(advice::clash("-w", "--idle", "both set the limit on silence", "one of them"));
         }

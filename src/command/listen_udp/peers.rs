@@ -102,7 +102,7 @@ impl Peers {
                 }
                 self.seen = number;
                 let (protocol, peer, local) = (self.protocol, printed::peer(from), self.local(run.to));
-                self.observer.observe(&Event::Accepted { session: number, protocol, peer, local });
+                self.observer.observe(&Event::Accepted { session: number, protocol, peer, local, secured: None });
                 Some(Admitted { id, number, is_new: true })
             }
             Heard::Refused => {

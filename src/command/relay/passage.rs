@@ -106,9 +106,8 @@ impl Passage {
         let peer = handshake.peer().to_string();
         let error = match handshake.turn(turn) {
             Ok(Some(contact)) => {
-                let Opened { protocol, peer, local, .. } = &contact.opened;
-                let (session, protocol, peer, local) = (self.number, *protocol, peer.clone(), local.clone());
-                self.floor.observer().observe(&Event::Accepted { session, protocol, peer, local });
+                let observer = self.floor.observer();
+                observer.observe(&contact.accepted(self.number, &**observer));
                 self.begin_to_reach(contact, turn.now());
                 return true;
             }
@@ -134,7 +133,7 @@ impl Passage {
         let floor = Rc::clone(&self.floor);
         let found = match given_up {
             true => Err(cut_short()),
-            false => reach.turn(turn, &floor, &client.opened),
+            false => reach.turn(turn, &floor, client),
         };
         let found = match found {
             Ok(None) => return Ok(()),

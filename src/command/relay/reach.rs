@@ -8,7 +8,7 @@ use crate::command::contact::Contact;
 use crate::command::handshake::Handshake;
 use crate::command::joint::{Joint, far_end, program_end};
 use crate::endpoint::dial::Dial;
-use crate::endpoint::open::{Opened, Opening};
+use crate::endpoint::open::Opening;
 use crate::endpoint::printed;
 use crate::error::{Cause, Error, Op};
 use crate::event::Event;
@@ -84,7 +84,7 @@ impl Reach {
         &mut self,
         turn: &mut Turn,
         floor: &'a Floor,
-        client: &Opened,
+        client: &Contact,
     ) -> Result<Option<Reached<'a>>, Error> {
         let Some(place) = floor.place(self.pair) else { return Ok(None) };
         loop {
@@ -140,7 +140,7 @@ impl Reach {
         turn: &mut Turn,
         floor: &Floor,
         place: &Place,
-        client: &Opened,
+        client: &Contact,
     ) -> Result<Option<(End, String)>, Error> {
         if matches!(self.stage, Stage::Starved(again) if again <= turn.now()) {
             self.stage = Stage::Naming;
@@ -185,10 +185,8 @@ impl Reach {
     }
 
     fn reached(&self, floor: &Floor, contact: Contact) -> (End, String) {
-        let target = &contact.opened;
-        let (protocol, peer, local) = (target.protocol, target.peer.clone(), target.local.clone());
-        let connected = Event::Connected { session: self.number, protocol, peer: peer.clone(), local };
-        floor.observer().observe(&connected);
+        let (observer, peer) = (floor.observer(), contact.opened.peer.clone());
+        observer.observe(&contact.connected(self.number, &**observer));
         (far_end(contact, Vec::new()), peer)
     }
 

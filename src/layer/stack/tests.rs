@@ -113,3 +113,33 @@ fn an_error_is_told_after_what_was_decoded_before_it() {
     stack.decode();
     assert!(stack.take_failure().is_some());
 }
+
+// What a layer makes may go straight to whoever asked, unless there is little room or something waits already.
+#[test]
+fn what_is_decoded_into_a_buffer_is_what_would_be_read() {
+    let pool = Pool::new(300);
+    let [mut from, mut to] =
+        [0, 1].map(|_| Stack::new(vec![Box::new(Chaos::new(9)), Box::new(Chaos::greeting())], 300));
+    to.borrow_from(&pool);
+    let (mut read, mut sent) = (Vec::new(), 0);
+    let data: Vec<u8> = (0..=255).collect();
+    let [mut large, mut small] = [Buffer::new(LEAST_DIRECT), Buffer::new(300)];
+    for turn in 0..400 {
+        sent += from.encode(&data[sent..]).unwrap();
+        let [a, b] = if turn % 2 == 0 { [&mut from, &mut to] } else { [&mut to, &mut from] };
+        a.flush().unwrap();
+        let Some(wire) = a.outgoing().filter(|wire| !wire.is_empty()) else { continue };
+        let count = wire.len().min(7);
+        b.wire_spare()[..count].copy_from_slice(&wire.filled()[..count]);
+        b.wire_received(count);
+        wire.consume(count);
+        let buffer = if turn % 3 == 0 { &mut small } else { &mut large };
+        assert_eq!(b.decode_into(buffer), buffer.len());
+        read.extend_from_slice(buffer.filled());
+        buffer.clear();
+        read.extend_from_slice(b.plain().filled());
+        b.plain().clear();
+        b.rest();
+    }
+    assert_eq!((read, large.capacity(), small.capacity()), (data, LEAST_DIRECT, 300));
+}

@@ -126,16 +126,20 @@ impl Address {
 
 impl TlsOptions {
     fn overlay(&mut self, flags: &TlsOptions) {
-        let TlsOptions { sni, alpn, insecure, pin, ca, cert, key } = flags;
+        let TlsOptions { sni, alpn, insecure, pin, ca, client_ca, cert, key, min } = flags;
         inherit(&mut self.sni, sni);
         if self.alpn.is_empty() {
             self.alpn.clone_from(alpn);
         }
         self.insecure |= insecure;
-        inherit(&mut self.pin, pin);
+        if self.pin.is_empty() {
+            self.pin.clone_from(pin);
+        }
         inherit(&mut self.ca, ca);
+        inherit(&mut self.client_ca, client_ca);
+        inherit(&mut self.min, min);
         // A certificate and its key belong together.
-        if self.cert.is_none() && self.key.is_none() {
+        if self.cert.is_empty() && self.key.is_empty() {
             self.cert.clone_from(cert);
             self.key.clone_from(key);
         }

@@ -55,7 +55,7 @@ impl Given {
         };
         let key = find(name).map_err(|error| error.within(b"", &piece[name.len()..]))?;
         for other in &self.keys {
-            if other.word == key.word {
+            if other.word == key.word && !REPEATABLE.contains(&key.word) {
                 return Err(BadAddress::new(format!("option {} is given twice", key.word)));
             }
             if EXCLUSIVE.iter().any(|pair| pair.contains(&key.word) && pair.contains(&other.word)) {
@@ -170,6 +170,9 @@ fn find(name: &[u8]) -> Result<&'static Key, BadAddress> {
 /// Only one of each pair can be meant.
 const EXCLUSIVE: &[[&str; 2]] = &[["4", "6"], ["dgram", "seqpacket"], ["append", "atomic"]];
 
+/// Each time adds one.
+const REPEATABLE: &[&str] = &["pin", "cert", "key"];
+
 const KEYS: &[Key] = &[
     flag("4", Home::Ip, |o| o.family = Some(Family::V4)),
     flag("6", Home::Ip, |o| o.family = Some(Family::V6)),
@@ -212,10 +215,12 @@ const KEYS: &[Key] = &[
     value("sni", "NAME", Home::Tls, |o, v| put(&mut o.tls.sni, values::server_name(v))),
     value("alpn", "NAME", Home::Tls, |o, v| values::alpn(v).map(|names| o.tls.alpn = names)),
     flag("insecure", Home::Tls, |o| o.tls.insecure = true),
-    value("pin", "sha256/BASE64", Home::Tls, |o, v| put(&mut o.tls.pin, values::pin(v))),
+    value("pin", "sha256/BASE64", Home::Tls, |o, v| add(&mut o.tls.pin, values::pin(v))),
     value("ca", "FILE", Home::Tls, |o, v| put(&mut o.tls.ca, values::file(v))),
-    value("cert", "FILE", Home::Tls, |o, v| put(&mut o.tls.cert, values::file(v))),
-    value("key", "FILE", Home::Tls, |o, v| put(&mut o.tls.key, values::file(v))),
+    value("client-ca", "FILE", Home::Tls, |o, v| put(&mut o.tls.client_ca, values::file(v))),
+    value("cert", "FILE", Home::Tls, |o, v| add(&mut o.tls.cert, values::file(v))),
+    value("key", "FILE", Home::Tls, |o, v| add(&mut o.tls.key, values::file(v))),
+    value("tls-min", "1.3", Home::Tls, |o, v| put(&mut o.tls.min, values::tls_version(v))),
     value("path", "/PATH", Home::WebSocket, |o, v| put(&mut o.path, values::request_path(v))),
 ];
 
@@ -229,6 +234,11 @@ const fn value(word: &'static str, shape: &'static str, home: Home, set: Setter)
 
 fn put<T>(slot: &mut Option<T>, value: Result<T, BadAddress>) -> Result<(), BadAddress> {
     *slot = Some(value?);
+    Ok(())
+}
+
+fn add<T>(list: &mut Vec<T>, value: Result<T, BadAddress>) -> Result<(), BadAddress> {
+    list.push(value?);
     Ok(())
 }
 
@@ -253,6 +263,6 @@ mod tests {
             assert_eq!(KEYS.iter().filter(|other| other.word == key.word).count(), 1, "{}", key.word);
             assert!(!key.word.contains([',', ':', '=']));
         }
-        assert!(EXCLUSIVE.iter().flatten().all(|word| find(word.as_bytes()).is_ok()));
+        assert!(EXCLUSIVE.iter().flatten().chain(REPEATABLE).all(|word| find(word.as_bytes()).is_ok()));
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::{Address, Family, Keepalive, Kind, Layer, Options, UnixName, UnixSocket, values};
+use super::{Address, Family, Keepalive, Kind, Layer, Options, TlsVersion, UnixName, UnixSocket, values};
 use crate::escape::{Escaped, escape};
 use crate::units::{Size, Span};
 
@@ -102,12 +102,17 @@ fn write_options(word: &mut Vec<u8>, options: &Options, kind: &Kind) {
     write.value("sni", &tls.sni);
     write.value("alpn", &Some(tls.alpn.join(",")).filter(|names| !names.is_empty()));
     write.flag("insecure", tls.insecure);
-    write.value("pin", &tls.pin);
-    for (name, file) in [("ca", &tls.ca), ("cert", &tls.cert), ("key", &tls.key)] {
-        if let Some(file) = file {
+    for pin in &tls.pin {
+        write.bytes("pin", pin.as_bytes());
+    }
+    let files =
+        [("ca", tls.ca.as_slice()), ("client-ca", tls.client_ca.as_slice()), ("cert", &tls.cert), ("key", &tls.key)];
+    for (name, files) in files {
+        for file in files {
             write.bytes(name, file.as_os_str().as_bytes());
         }
     }
+    write.value("tls-min", &tls.min.map(|version| if version == TlsVersion::V12 { "1.2" } else { "1.3" }));
     write.value("path", &options.path);
 }
 
@@ -213,6 +218,10 @@ mod tests {
         "ca=/a%2Cb%25",
         "cert=c",
         "key=k=k",
+        "cert=second",
+        "client-ca=/b",
+        "tls-min=1.2",
+        "tls-min=1.3",
     ];
     const HOSTS: &[&str] = &["80", "h.example:0", "1.2.3.4:5", "::1/80", "fe80::1%eth0/9", "*:1", "[::]:2", ":3"];
 

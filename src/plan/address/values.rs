@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::host::{is_digits, is_interface};
-use super::{BadAddress, Host};
+use super::{BadAddress, Host, TlsVersion};
 use crate::units::{BadQuantity, Size, Span};
 
 type Result<T> = std::result::Result<T, BadAddress>;
@@ -197,6 +197,15 @@ pub(super) fn pin(value: &[u8]) -> Result<String> {
         return Err(BadAddress::new("it is sha256/ and the 44 base64 characters of the digest"));
     }
     Ok(text(value)?.to_owned())
+}
+
+/// Older ones are not spoken at all.
+pub(super) fn tls_version(value: &[u8]) -> Result<TlsVersion> {
+    match value {
+        b"1.2" => Ok(TlsVersion::V12),
+        b"1.3" => Ok(TlsVersion::V13),
+        _ => Err(BadAddress::new("it is 1.2 or 1.3")),
+    }
 }
 
 /// What stands in an HTTP request line: anything else there would end it and begin a header.

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{Address, Host, HostPort, Kind, Options, Place, Proxy, UnixSocket};
+use super::{Address, Host, HostPort, Kind, Options, Place, Proxy, TlsOptions, UnixSocket};
 use crate::escape::Escaped;
 
 /// One proxy after the other.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Way {
     /// The proxies, the nearest first. Invariant: at least one.
     pub proxies: Vec<Proxy>,
@@ -15,6 +15,8 @@ pub struct Way {
     pub names: Option<ProxyDns>,
     /// `--proxy-auth`: where the logins of proxies that have none in their URL are read from.
     pub logins: Option<PathBuf>,
+    /// What proxies that are spoken to over TLS have to show.
+    pub tls: TlsOptions,
 }
 
 /// Who looks up the name of a target.
@@ -90,6 +92,10 @@ pub(in crate::plan) fn explain(address: &Address, f: &mut fmt::Formatter<'_>) ->
             let who = if way.looks_up(proxy, to) { "here".into() } else { format!("by {proxy}") };
             writeln!(f, "have {name} looked up {who}")?;
         }
+    }
+    if let Some(file) = &way.tls.ca {
+        let file = Escaped(file.as_os_str().as_encoded_bytes());
+        writeln!(f, "believe a proxy whose certificate is signed by one in {file}")?;
     }
     match &way.logins {
         Some(file) => writeln!(f, "log in as {} says", Escaped(file.as_os_str().as_encoded_bytes())),

@@ -4,7 +4,9 @@ use std::fmt;
 
 use super::super::address::{Address, Kind, explain_way};
 use super::super::pipe::{Algorithm, OnSlow, Pipe};
+use super::super::tls;
 use super::{announce, limit, remainder, report, serving};
+use crate::error::Op;
 use crate::escape::Escaped;
 use crate::units::Size;
 
@@ -12,7 +14,10 @@ pub(super) fn pipe(plan: &Pipe, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if plan.both_ways {
         plan.endpoints().try_for_each(|address| match address.kind {
             Kind::Stdio => writeln!(f, "take standard input and output"),
-            _ => writeln!(f, "{}", opened(address).unwrap_or_else(|| format!("open {address}"))),
+            _ => {
+                writeln!(f, "{}", opened(address).unwrap_or_else(|| format!("open {address}")))?;
+                tls::explain(address, Op::Connect, f)
+            }
         })?;
         writeln!(f, "move bytes both ways between them")?;
     } else {
@@ -24,8 +29,12 @@ pub(super) fn pipe(plan: &Pipe, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             Some(opened) => writeln!(f, "{opened}, and read what comes from it")?,
             None => writeln!(f, "read {place}")?,
         }
+        tls::explain(&plan.source, Op::Connect, f)?;
         plan.sinks.iter().try_for_each(|address| match (opened(address), &address.kind) {
-            (Some(opened), _) => writeln!(f, "{opened}, and write everything to it"),
+            (Some(opened), _) => {
+                writeln!(f, "{opened}, and write everything to it")?;
+                tls::explain(address, Op::Connect, f)
+            }
             (None, Kind::Stdio) => writeln!(f, "write everything to standard output"),
             (None, Kind::File(_)) if address.options.atomic => {
                 writeln!(f, "write everything to {address}, whole or not at all")

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use super::super::DEFAULT_GRACE;
 use super::super::address::explain_way;
 use super::super::explain::{remainder, report, serving};
+use super::super::{DEFAULT_GRACE, tls};
 use super::{Address, Balance, Copies, KEEPALIVE, LogSink, Pair, Relay, Target, Transfer, USER_TIMEOUT, is_named};
+use crate::error::Op;
 use crate::escape::Escaped;
 use crate::units::Span;
 
@@ -24,6 +25,7 @@ pub(in crate::plan) fn explain(plan: &Relay, f: &mut fmt::Formatter<'_>) -> fmt:
     let how_many = if plan.once { "one connection" } else { "connections until stopped" };
     for Pair { at, targets } in &plan.pairs {
         writeln!(f, "listen on {at} and accept {how_many}")?;
+        tls::explain(at, Op::Listen, f)?;
         if targets.len() > 1 {
             let which = match plan.balance {
                 Balance::First => "the first",
@@ -34,6 +36,7 @@ pub(in crate::plan) fn explain(plan: &Relay, f: &mut fmt::Formatter<'_>) -> fmt:
         }
         for target in targets {
             explain_target(target, f)?;
+            target.address().map_or(Ok(()), |to| tls::explain(to, Op::Connect, f))?;
         }
     }
     let named: Vec<_> = plan.pairs.iter().flat_map(|pair| &pair.targets).filter_map(Target::address).collect();

@@ -10,6 +10,11 @@ impl End {
     pub(super) fn read_through_layers(&mut self, turn: &mut Turn, buffer: &mut Buffer, most: usize) -> Step {
         loop {
             let Some(stack) = &mut self.stack else { return Step::Blocked };
+            // only what is not wanted as a whole has to wait in a buffer of the stack's
+            let count = if most >= buffer.capacity() { stack.decode_into(buffer) } else { 0 };
+            if count > 0 {
+                return Step::Moved(count);
+            }
             stack.decode();
             let plain = stack.plain();
             if !plain.is_empty() {
@@ -19,7 +24,8 @@ impl End {
                 return if count == 0 { Step::Blocked } else { Step::Moved(count) };
             }
             if let Some(error) = stack.take_failure() {
-                return Step::Failed(Fault::Layer(error));
+                // a cut that a layer saw is one like those that the kernel tells
+                return Step::Failed(error.into_io().map_or_else(Fault::Layer, Fault::Io));
             }
             if stack.is_failed() {
                 return Step::Blocked; // that was told; whatever comes now is no end of file
@@ -50,8 +56,18 @@ impl End {
             }
             match self.read_wire(turn) {
                 Step::Moved(_) | Step::Eof => {}
-                other => return other,
+                other => {
+                    self.rest();
+                    return other;
+                }
             }
+        }
+    }
+
+    /// Nothing can be done before an event: what is not in use is given back.
+    fn rest(&mut self) {
+        if let Some(stack) = &mut self.stack {
+            stack.rest();
         }
     }
 
@@ -88,7 +104,10 @@ impl End {
             if let Err(error) = stack.flush() {
                 return Step::Failed(Fault::Layer(error));
             }
-            let Some(wire) = stack.outgoing().filter(|wire| !wire.is_empty()) else { break };
+            let Some(wire) = stack.outgoing().filter(|wire| !wire.is_empty()) else {
+                stack.rest();
+                break;
+            };
             if self.write_closed || self.mute {
                 // an answer to what came after our end has no way out any more
                 wire.clear();

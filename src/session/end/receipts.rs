@@ -90,7 +90,7 @@ impl End {
             let Some(stack) = &mut self.stack else { return Step::Blocked };
             stack.decode();
             if let Some(error) = stack.take_failure() {
-                return Step::Failed(Fault::Layer(error));
+                return Step::Failed(error.into_io().map_or_else(Fault::Layer, Fault::Io));
             }
             let awaited = stack.receipts().is_some_and(|receipts| receipts.awaited);
             if !awaited || self.wire_ended || stack.is_failed() || stack.wire_spare().is_empty() {

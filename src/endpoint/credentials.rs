@@ -1,0 +1,263 @@
+//! What TLS needs from files and from the system: roots, certificates, keys. Each is read once; connections share it.
+//!
+//! Nothing of it is touched before a TLS endpoint is used: the roots of a system alone are a few hundred files.
+
+mod identity;
+mod pem;
+mod provider;
+#[cfg(test)]
+mod tests;
+mod throwaway;
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::sign::SingleCertAndKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, KeyLog, KeyLogFile, NoKeyLog, RootCertStore, ServerConfig, SupportedProtocolVersion};
+
+use crate::error::{Error, Op};
+use crate::layer::Layer;
+use crate::layer::tls::Tls;
+use crate::layer::tls::verifier::Verifier;
+use crate::outcome::ExitStatus;
+use crate::plan::address::{TlsOptions, TlsVersion};
+use identity::{Identities, Identity};
+
+/// What the client's side of TLS needs for one endpoint.
+pub struct ClientTls {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl ClientTls {
+    /// Reads the files that the options name, or the system's roots if the peer has to be verified by those.
+    ///
+    /// `host` is the name or the address that is dialled, whom the certificate has to be for unless the options say
+    /// otherwise; empty if there is none (a Unix socket).
+    ///
+    /// # Errors
+    /// [`ExitStatus::Usage`] for a file that cannot be read or is not what it should be, and for a host that no
+    /// certificate can be for; [`ExitStatus::Authentication`] where there are no roots.
+    pub fn load(options: &TlsOptions, host: &str) -> Result<Self, Error> {
+        let provider = provider::get();
+        let pinned_only = !options.pin.is_empty() && options.ca.is_none();
+        let is_checked = !options.insecure && !pinned_only;
+        let name = server_name(options.sni.as_deref().unwrap_or(host), is_checked)?;
+        let (chain, believed) = if is_checked { roots(options.ca.as_deref(), &provider)? } else { (None, Vec::new()) };
+        let verifier = Verifier {
+            chain,
+            believed,
+            pins: options.pin.iter().map(|pin| with_padding(pin)).collect(),
+            algorithms: provider.signature_verification_algorithms,
+        };
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(versions(options))
+            .map_err(|error| unusable(&error))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match Identity::load_all(options, &provider)?.into_iter().next() {
+            Some(own) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.into_key()))),
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = options.alpn.iter().map(|name| name.clone().into_bytes()).collect();
+        config.key_log = key_log();
+        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        Ok(ClientTls { config: Arc::new(config), name })
+    }
+
+    /// The layer of one connection.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn layer(&self) -> Result<Box<dyn Layer>, Error> {
+        Ok(Box::new(Tls::client(Arc::clone(&self.config), self.name.clone())?))
+    }
+}
+
+/// What the server's side of TLS needs for one listener; threads may share it.
+pub struct ServerTls {
+    options: TlsOptions,
+    provider: Arc<CryptoProvider>,
+    current: RwLock<Current>,
+}
+
+#[derive(Clone)]
+struct Current {
+    config: Arc<ServerConfig>,
+    pin: String,
+}
+
+impl ServerTls {
+    /// Reads the files that the options name; without a certificate makes one that is forgotten with this.
+    ///
+    /// # Errors
+    /// [`ExitStatus::Usage`] for a file that cannot be read or is not what it should be.
+    pub fn load(options: &TlsOptions) -> Result<Self, Error> {
+        let provider = provider::get();
+        let identities = match is_throwaway(options) {
+            true => vec![throwaway::make(&provider)?],
+            false => Identity::load_all(options, &provider)?,
+        };
+        let current = RwLock::new(Current::new(options, &provider, identities)?);
+        Ok(ServerTls { options: options.clone(), provider, current })
+    }
+
+    /// The layer of one connection.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn layer(&self) -> Result<Box<dyn Layer>, Error> {
+        Ok(Box::new(Tls::server(self.current().config)?))
+    }
+
+    /// The pin of the first certificate's key, as `--pin` takes it: `sha256/…`.
+    pub fn pin(&self) -> String {
+        self.current().pin
+    }
+
+    /// True if the certificate was made for this listener.
+    pub fn is_throwaway(&self) -> bool {
+        is_throwaway(&self.options)
+    }
+
+    /// Reads the files again, for the connections to come; a certificate that was made stays.
+    ///
+    /// # Errors
+    /// As those of [`ServerTls::load`]; what was read before stays in use then.
+    pub fn reload(&self) -> Result<(), Error> {
+        if self.is_throwaway() {
+            return Ok(());
+        }
+        let identities = Identity::load_all(&self.options, &self.provider)?;
+        let new = Current::new(&self.options, &self.provider, identities)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    fn current(&self) -> Current {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Current {
+    fn new(options: &TlsOptions, provider: &Arc<CryptoProvider>, identities: Vec<Identity>) -> Result<Self, Error> {
+        let pin = identities.first().map(Identity::pin).unwrap_or_default();
+        let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
+            .with_protocol_versions(versions(options))
+            .map_err(|error| unusable(&error))?;
+        let builder = match &options.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(file) => {
+                let roots = Arc::new(store(file, pem::certificates(file)?)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider)).build();
+                builder.with_client_cert_verifier(verifier.map_err(|error| unusable_store(file, &error))?)
+            }
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(Identities::new(identities)));
+        config.alpn_protocols = options.alpn.iter().map(|name| name.clone().into_bytes()).collect();
+        config.key_log = key_log();
+        Ok(Current { config: Arc::new(config), pin })
+    }
+}
+
+fn is_throwaway(options: &TlsOptions) -> bool {
+    options.cert.is_empty() && options.key.is_empty()
+}
+
+/// Whom to expect. An address is not told to the server (RFC 6066, 3), and stands for nobody where nobody is checked.
+fn server_name(host: &str, is_checked: bool) -> Result<ServerName<'static>, Error> {
+    // the scope of a link-local address is nobody's name
+    let bare = host.split_once('%').map_or(host, |(address, _)| address);
+    match ServerName::try_from(bare.to_owned()) {
+        Ok(name) => Ok(name),
+        Err(_) if !is_checked => Ok(ServerName::from(IpAddr::from([0, 0, 0, 0]))),
+        Err(_) if host.is_empty() => {
+            let said = "there is no host name that the certificate could be for";
+            Err(Error::said(Op::Use, "tls", said).with_advice("--sni NAME, or --pin sha256/… of the server's key"))
+        }
+        Err(_) => {
+            let said = "no certificate can be for this host";
+            Err(Error::said(Op::Use, host, said).with_advice("--sni NAME, with the name in the certificate"))
+        }
+    }
+}
+
+/// Whom to believe: a file's certificates, or those of the system.
+type Roots = (Option<Arc<WebPkiServerVerifier>>, Vec<CertificateDer<'static>>);
+
+fn roots(ca: Option<&Path>, provider: &Arc<CryptoProvider>) -> Result<Roots, Error> {
+    let (store, believed) = match ca {
+        Some(file) => {
+            let believed = pem::certificates(file)?;
+            (store(file, believed.clone())?, believed)
+        }
+        None => (system_roots()?, Vec::new()),
+    };
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider)).build();
+    let verifier = verifier.map_err(|error| unusable_store(ca.unwrap_or(Path::new("the system's roots")), &error))?;
+    Ok((Some(verifier), believed))
+}
+
+fn store(file: &Path, certificates: Vec<CertificateDer<'static>>) -> Result<RootCertStore, Error> {
+    let mut store = RootCertStore::empty();
+    for certificate in certificates {
+        store.add(certificate).map_err(|_| pem::wrong(file, "a certificate in it cannot be read"))?;
+    }
+    Ok(store)
+}
+
+/// Those that the system trusts, or of SSL_CERT_FILE and SSL_CERT_DIR.
+fn system_roots() -> Result<RootCertStore, Error> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut store = RootCertStore::empty();
+    let (added, _) = store.add_parsable_certificates(found.certs);
+    if added == 0 {
+        let facts = found.errors.iter().map(|error| crate::escape::Escaped(error.to_string().as_bytes()).to_string());
+        return Err(Error::said(Op::Use, "the system's roots", "there are none, so nobody can be verified")
+            .with_facts(facts.take(3).collect())
+            .with_status(ExitStatus::Authentication)
+            .with_advice("--ca FILE, or --pin sha256/… of the server's key"));
+    }
+    Ok(store)
+}
+
+fn versions(options: &TlsOptions) -> &'static [&'static SupportedProtocolVersion] {
+    match options.min {
+        Some(TlsVersion::V13) => ONLY_13,
+        Some(TlsVersion::V12) | None => BOTH,
+    }
+}
+
+/// SSLKEYLOGFILE, for those who look at packets.
+fn key_log() -> Arc<dyn KeyLog> {
+    match std::env::var_os("SSLKEYLOGFILE") {
+        Some(name) if !name.is_empty() => Arc::new(KeyLogFile::new()),
+        _ => Arc::new(NoKeyLog),
+    }
+}
+
+/// A pin may be written without the padding of its base64.
+fn with_padding(pin: &str) -> String {
+    if pin.ends_with('=') { pin.to_owned() } else { format!("{pin}=") }
+}
+
+fn unusable(error: &rustls::Error) -> Error {
+    Error::said(Op::Use, "tls", crate::escape::Escaped(error.to_string().as_bytes()).to_string())
+}
+
+fn unusable_store(file: &Path, error: &VerifierBuilderError) -> Error {
+    pem::wrong(file, &crate::escape::Escaped(error.to_string().as_bytes()).to_string())
+}
+
+/// Sessions to go on with that a client remembers: a relay dials one host again and again.
+const SESSIONS: usize = 32;
+
+static ONLY_13: &[&SupportedProtocolVersion] = &[&TLS13];
+
+static BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];

@@ -1,0 +1,469 @@
+//! TLS 1.3 and 1.2 (RFC 8446, RFC 5246) by rustls, both roles.
+//!
+//! The only file that touches a rustls connection. It is the unbuffered one: records are decrypted where they were
+//! received and encrypted to where they are sent from, many in one call.
+//!
+//! What such a connection demands of whoever drives it, and what the fields below are for:
+//!
+//! - It keeps no bytes. As long as half of a handshake message has come, it remembers *where* that stands in what it
+//!   was shown, and every later call has to show at least as much, also one that only wants to write.
+//! - It hands out what was received before it lets anyone write, and what it has to say itself before both.
+//! - An error leaves an alert behind, which is still to be fetched.
+//!
+//! An end of the wire without the peer's close_notify is a cut, never an end of file: [`std::io::ErrorKind::UnexpectedEof`].
+
+pub mod certificate;
+mod refusal;
+mod summary;
+#[cfg(test)]
+mod tests;
+pub mod verifier;
+
+use std::io;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::ServerName;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::{ClientConfig, CommonState, ProtocolVersion, ServerConfig};
+
+use super::{HalfClose, Layer, LayerState, Note};
+use crate::buffer::Buffer;
+use crate::error::{Cause, Error};
+use crate::outcome::ExitStatus;
+pub use summary::Summary;
+
+/// One TLS connection.
+pub struct Tls {
+    connection: Connection,
+    /// What the connection has said itself and the wire has not taken: handshakes, alerts.
+    said: Vec<u8>,
+    /// Whole records at the front of the wire that hold the beginning of a handshake message, as they look there.
+    begun: Vec<u8>,
+    /// A record's plaintext that found no room, from `held_at` on.
+    held: Vec<u8>,
+    held_at: usize,
+    /// The connection was asked for its first words.
+    greeted: bool,
+    ending: Ending,
+    /// The peer has said that no more comes.
+    peer_closed: bool,
+    wire_ended: bool,
+    failed: bool,
+}
+
+/// Where our own direction stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Open,
+    /// The application has ended, close_notify is due.
+    Due,
+    /// It was said.
+    Said,
+    /// The session was stopped before its end: close_notify is never said.
+    Never,
+}
+
+enum Connection {
+    Client(Box<UnbufferedClientConnection>),
+    Server(Box<UnbufferedServerConnection>),
+}
+
+impl Deref for Connection {
+    type Target = CommonState;
+
+    fn deref(&self) -> &CommonState {
+        match self {
+            Connection::Client(connection) => connection,
+            Connection::Server(connection) => connection,
+        }
+    }
+}
+
+/// What is wanted of the connection where it lets its user write.
+enum Wish<'a> {
+    Nothing,
+    Encrypt(&'a [u8], &'a mut [u8]),
+    CloseNotify(&'a mut [u8]),
+}
+
+/// What a step of the connection came to.
+enum Event {
+    /// It may have more to say or to give: ask again.
+    Again,
+    PeerClosed,
+    /// It waits for the peer, in the handshake.
+    Waits,
+    /// It lets its user write; so many bytes were written.
+    Open(usize),
+    /// What was to be written has no room.
+    NoRoom,
+    Failed(rustls::Error),
+}
+
+/// Where a step leaves what comes of it.
+struct Outlet<'a> {
+    said: &'a mut Vec<u8>,
+    held: &'a mut Vec<u8>,
+    plain: Option<&'a mut Buffer>,
+}
+
+impl Tls {
+    /// The client's side; `name` is whom it expects there.
+    ///
+    /// # Errors
+    /// [`ExitStatus::Authentication`], if no random numbers are to be had.
+    pub fn client(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Self, Error> {
+        let connection = UnbufferedClientConnection::new(config, name).map_err(|error| refusal::of(&error, true))?;
+        Ok(Tls::new(Connection::Client(Box::new(connection))))
+    }
+
+    /// The server's side.
+    ///
+    /// # Errors
+    /// [`ExitStatus::Authentication`], if no random numbers are to be had.
+    pub fn server(config: Arc<ServerConfig>) -> Result<Self, Error> {
+        let connection = UnbufferedServerConnection::new(config).map_err(|error| refusal::of(&error, true))?;
+        Ok(Tls::new(Connection::Server(Box::new(connection))))
+    }
+
+    fn new(connection: Connection) -> Self {
+        Tls {
+            connection,
+            said: Vec::new(),
+            begun: Vec::new(),
+            held: Vec::new(),
+            held_at: 0,
+            greeted: false,
+            ending: Ending::Open,
+            peer_closed: false,
+            wire_ended: false,
+            failed: false,
+        }
+    }
+
+    /// One step over what the wire has received; how many bytes of that are done with.
+    fn step(&mut self, incoming: &mut [u8], plain: Option<&mut Buffer>, wish: Wish<'_>) -> (usize, Event) {
+        let outlet = Outlet { said: &mut self.said, held: &mut self.held, plain };
+        match &mut self.connection {
+            Connection::Client(connection) => outlet.take(connection.process_tls_records(incoming), wish),
+            Connection::Server(connection) => outlet.take(connection.process_tls_records(incoming), wish),
+        }
+    }
+
+    /// A step that does not look at the wire.
+    fn step_aside(&mut self, wish: Wish<'_>) -> Event {
+        let mut begun = std::mem::take(&mut self.begun);
+        let (_, event) = self.step(&mut begun, None, wish);
+        self.begun = begun;
+        event
+    }
+
+    fn is_handshaking(&self) -> bool {
+        !self.greeted || self.connection.is_handshaking()
+    }
+
+    /// Carries what was said onto the wire; true once that is all.
+    fn say(&mut self, wire: &mut Buffer) -> bool {
+        if self.said.is_empty() {
+            return true;
+        }
+        let count = wire.push(&self.said);
+        self.said.drain(..count);
+        if self.said.is_empty() {
+            self.said = Vec::new();
+        }
+        self.said.is_empty()
+    }
+
+    /// Hands on the plaintext that found no room; true once that is all.
+    fn release(&mut self, plain: &mut Buffer) -> bool {
+        if self.held.is_empty() {
+            return true;
+        }
+        self.held_at += plain.push(&self.held[self.held_at..]);
+        if self.held_at < self.held.len() {
+            return false;
+        }
+        (self.held, self.held_at) = (Vec::new(), 0);
+        true
+    }
+
+    /// Takes what has come as far as it goes. `Ok(true)` if only more from the wire can bring more.
+    fn take(&mut self, wire: &mut Buffer, plain: &mut Buffer) -> Result<bool, rustls::Error> {
+        self.greeted = true;
+        loop {
+            let room = self.release(plain) && plain.spare(RECORD).len() >= RECORD;
+            if !room || self.said.len() > MOST_SAID {
+                return Ok(false);
+            }
+            if self.peer_closed {
+                // RFC 8446, 6.1: what follows the end is ignored
+                wire.clear();
+                return Ok(true);
+            }
+            let (discard, event) = self.step(wire.filled_mut(), Some(plain), Wish::Nothing);
+            wire.consume(discard);
+            match event {
+                Event::Again => {}
+                Event::PeerClosed => self.peer_closed = true,
+                Event::Waits | Event::Open(_) | Event::NoRoom => {
+                    self.begun = whole_records(wire.filled()).to_vec();
+                    return Ok(true);
+                }
+                Event::Failed(error) => {
+                    self.fetch_alert(wire.filled_mut());
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// What a connection that has failed still wants to tell the peer.
+    fn fetch_alert(&mut self, incoming: &mut [u8]) {
+        self.failed = true;
+        // what is to be written comes first; beyond that a step would try the bad record again
+        while self.connection.wants_write() {
+            self.step(incoming, None, Wish::Nothing);
+        }
+        if self.ending == Ending::Said {
+            self.said.clear(); // RFC 8446, 6.1: nothing follows close_notify
+        }
+    }
+
+    /// What the end of the wire means at this place.
+    fn judge_end(&mut self) -> Result<(), Error> {
+        self.failed = true;
+        if self.is_handshaking() {
+            return Err(refusal::hung_up(matches!(self.connection, Connection::Client(_))));
+        }
+        let cut =
+            io::Error::new(io::ErrorKind::UnexpectedEof, "the TLS stream was cut: no close_notify came before its end");
+        Err(Error::begun("transfer stopped", cut))
+    }
+
+    /// What the peer and the connection are, once the handshake is over.
+    fn describe(&self) -> Option<Summary> {
+        (!self.is_handshaking()).then(|| Summary::of(&self.connection)).flatten()
+    }
+}
+
+impl Outlet<'_> {
+    /// Does what the state of the connection is for; how many bytes of what was received are done with.
+    fn take<Data>(mut self, status: UnbufferedStatus<'_, '_, Data>, wish: Wish<'_>) -> (usize, Event) {
+        let UnbufferedStatus { mut discard, state } = status;
+        let event = match state {
+            Ok(ConnectionState::ReadTraffic(mut records)) => loop {
+                match records.next_record() {
+                    Some(Ok(record)) => {
+                        discard += record.discard;
+                        self.give(record.payload);
+                    }
+                    Some(Err(error)) => break Event::Failed(error),
+                    None => break Event::Again,
+                }
+            },
+            Ok(ConnectionState::EncodeTlsData(mut message)) => {
+                let mut length = MESSAGE;
+                loop {
+                    let before = self.said.len();
+                    self.said.resize(before + length, 0);
+                    let result = message.encode(&mut self.said[before..]);
+                    self.said.truncate(before + result.as_ref().map_or(0, |count| *count));
+                    match result {
+                        Err(EncodeError::InsufficientSize(wanted)) if wanted.required_size > length => {
+                            length = wanted.required_size;
+                        }
+                        _ => break Event::Again,
+                    }
+                }
+            }
+            Ok(ConnectionState::TransmitTlsData(message)) => {
+                message.done();
+                Event::Again
+            }
+            Ok(ConnectionState::PeerClosed) => Event::PeerClosed,
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                let written = match wish {
+                    Wish::Nothing => Ok(0),
+                    Wish::Encrypt(plain, wire) => traffic.encrypt(plain, wire),
+                    Wish::CloseNotify(wire) => traffic.queue_close_notify(wire),
+                };
+                match written {
+                    Ok(count) => Event::Open(count),
+                    Err(EncryptError::InsufficientSize(_)) => Event::NoRoom,
+                    Err(EncryptError::EncryptExhausted) => Event::Failed(rustls::Error::EncryptError),
+                }
+            }
+            Ok(_) => Event::Waits,
+            Err(error) => Event::Failed(error),
+        };
+        (discard, event)
+    }
+
+    fn give(&mut self, payload: &[u8]) {
+        let taken = match &mut self.plain {
+            Some(plain) if self.held.is_empty() => plain.push(payload),
+            _ => 0,
+        };
+        self.held.extend_from_slice(&payload[taken..]);
+    }
+}
+
+impl Layer for Tls {
+    fn decode(&mut self, wire: &mut Buffer, plain: &mut Buffer) -> Result<(), Error> {
+        if self.failed {
+            self.release(plain);
+            return Ok(());
+        }
+        if wire.is_empty() && self.held.is_empty() && !self.wire_ended {
+            return Ok(());
+        }
+        let was_handshaking = self.is_handshaking();
+        let exhausted = self.take(wire, plain).map_err(|error| refusal::of(&error, was_handshaking))?;
+        if exhausted && wire.is_full() {
+            self.failed = true;
+            return Err(refusal::oversized());
+        }
+        if exhausted && self.wire_ended && !self.peer_closed { self.judge_end() } else { Ok(()) }
+    }
+
+    fn encode(&mut self, plain: &[u8], wire: &mut Buffer) -> Result<usize, Error> {
+        if self.failed {
+            return Err(refusal::over());
+        }
+        if self.is_handshaking() || self.ending != Ending::Open || plain.is_empty() {
+            return Ok(0);
+        }
+        while self.say(wire) {
+            let room = room_for_records(wire);
+            let count = fitting(plain.len(), room.len());
+            if count == 0 {
+                break;
+            }
+            match self.step_aside(Wish::Encrypt(&plain[..count], room)) {
+                Event::Again => {}
+                Event::Open(written) => {
+                    wire.fill(written);
+                    return Ok(count);
+                }
+                Event::PeerClosed => self.peer_closed = true,
+                Event::Waits | Event::NoRoom => break,
+                Event::Failed(error) => {
+                    self.failed = true;
+                    return Err(refusal::of(&error, false));
+                }
+            }
+        }
+        Ok(0)
+    }
+
+    fn flush(&mut self, wire: &mut Buffer) {
+        if !std::mem::replace(&mut self.greeted, true) {
+            while let Event::Again = self.step_aside(Wish::Nothing) {}
+        }
+        while self.say(wire) && self.ending == Ending::Due && !self.failed && !self.is_handshaking() {
+            let room = wire.spare(OVERHEAD);
+            if room.len() < OVERHEAD {
+                break;
+            }
+            match self.step_aside(Wish::CloseNotify(room)) {
+                Event::Again => {}
+                Event::Open(written) => {
+                    wire.fill(written);
+                    self.ending = Ending::Said;
+                }
+                Event::PeerClosed => self.peer_closed = true,
+                Event::Waits | Event::NoRoom | Event::Failed(_) => break,
+            }
+        }
+    }
+
+    fn note(&mut self, note: Note) {
+        match note {
+            Note::PlainClosed if self.ending == Ending::Open => self.ending = Ending::Due,
+            Note::Stopped(_) if self.ending != Ending::Said => self.ending = Ending::Never,
+            Note::WireEof => self.wire_ended = true,
+            Note::PlainClosed | Note::Stopped(_) | Note::Tick(_) | Note::Delivered(_) => {}
+        }
+    }
+
+    fn state(&self) -> LayerState {
+        match () {
+            () if self.failed => LayerState::Failed,
+            () if self.is_handshaking() => LayerState::Handshaking,
+            () if self.peer_closed && self.held.is_empty() => LayerState::PlainEof,
+            () => LayerState::Open,
+        }
+    }
+
+    fn half_close(&self) -> HalfClose {
+        match self.connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => HalfClose::EndsBoth,
+            _ => HalfClose::Supported,
+        }
+    }
+
+    fn seam(&self) -> usize {
+        SEAM
+    }
+
+    fn summary(&self) -> Option<Summary> {
+        self.describe()
+    }
+}
+
+/// The whole records at the front of what was received.
+fn whole_records(received: &[u8]) -> &[u8] {
+    let mut end = 0;
+    while let Some(&[_, _, _, high, low]) = received.get(end..end + HEADER) {
+        let next = end + HEADER + usize::from(u16::from_be_bytes([high, low]));
+        if next > received.len() {
+            break;
+        }
+        end = next;
+    }
+    &received[..end]
+}
+
+/// Where the next records go: behind what waits, and only if that is much is it moved out of their way.
+fn room_for_records(wire: &mut Buffer) -> &mut [u8] {
+    let wanted = RECORD + OVERHEAD;
+    if wire.tail() >= wanted || wire.len() > wire.capacity() / 2 {
+        let tail = wire.tail();
+        return wire.spare(tail);
+    }
+    wire.spare(usize::MAX)
+}
+
+/// How many bytes of plaintext fit there: all, or as many whole records as do.
+fn fitting(plain: usize, room: usize) -> usize {
+    let (records, rest) = (room / (RECORD + OVERHEAD), room % (RECORD + OVERHEAD));
+    let most = records * RECORD + rest.saturating_sub(OVERHEAD);
+    if plain <= most { plain } else { records * RECORD }
+}
+
+/// A failure of the protocol.
+fn failure(said: impl Into<String>) -> Error {
+    Error::begun("TLS failed", Cause::Said(said.into())).with_status(ExitStatus::Authentication)
+}
+
+/// The longest plaintext of a record.
+const RECORD: usize = 1 << 14;
+
+/// The header of a record.
+const HEADER: usize = 5;
+
+/// More than encryption adds to a record, with a key update before it.
+const OVERHEAD: usize = 128;
+
+/// Most that is said before the wire has taken some of it.
+const MOST_SAID: usize = 64 * 1024;
+
+/// Room for a message of a handshake, usually.
+const MESSAGE: usize = 2 * 1024;
+
+/// Bytes at each seam: 16 records, so that a call of the system moves a quarter of a mebibyte.
+pub const SEAM: usize = 16 * (RECORD + OVERHEAD);

@@ -1,0 +1,271 @@
+//! Two sides of TLS and the wire between them, cut at every place.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use rcgen::KeyPair;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{RootCertStore, SupportedProtocolVersion};
+
+use super::*;
+use crate::layer::stack::Stack;
+
+fn provider() -> Arc<CryptoProvider> {
+    #[cfg(feature = "tls-aws-lc")]
+    return Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    #[cfg(not(feature = "tls-aws-lc"))]
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// A client and a server that know each other.
+fn sides(version: &'static SupportedProtocolVersion) -> [Stack; 2] {
+    let key = KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["a.example".into()]).unwrap().self_signed(&key).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.der().clone()).unwrap();
+    let client = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[version]).unwrap();
+    let client = client.with_root_certificates(roots).with_no_client_auth();
+    let server = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[version]).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let server = server.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    let name = ServerName::try_from("a.example").unwrap();
+    let stack = |tls: Tls| Stack::new(vec![Box::new(tls)], 300);
+    [stack(Tls::client(Arc::new(client), name).unwrap()), stack(Tls::server(Arc::new(server)).unwrap())]
+}
+
+/// Carries what `from` has to say to `to`, at most so many bytes; how many.
+fn carry(from: &mut Stack, to: &mut Stack, most: usize) -> usize {
+    from.flush().unwrap();
+    let mut count = 0;
+    if let Some(wire) = from.outgoing() {
+        let spare = to.wire_spare();
+        count = wire.len().min(most).min(spare.len());
+        spare[..count].copy_from_slice(&wire.filled()[..count]);
+        to.wire_received(count);
+        wire.consume(count);
+    }
+    to.decode();
+    count
+}
+
+/// Both sides talk until neither has anything to say.
+fn settle([client, server]: &mut [Stack; 2]) {
+    while carry(client, server, usize::MAX) + carry(server, client, usize::MAX) > 0 {}
+}
+
+fn drain(stack: &mut Stack) -> Vec<u8> {
+    let mut read = Vec::new();
+    loop {
+        stack.decode();
+        let plain = stack.plain();
+        if plain.is_empty() {
+            return read;
+        }
+        read.extend_from_slice(plain.filled());
+        plain.clear();
+    }
+}
+
+/// A payload that says where each of its bytes belongs.
+fn payload(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at ^ at >> 8 ^ at >> 16) as u8).collect()
+}
+
+fn version() -> impl Strategy<Value = &'static SupportedProtocolVersion> {
+    prop_oneof![Just(&rustls::version::TLS13), Just(&rustls::version::TLS12)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_time: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_chunking_gives_the_same_bytes_both_ways(
+        version in version(),
+        lengths in [0usize..60_000, 0usize..60_000],
+        cuts in proptest::collection::vec(prop_oneof![1usize..8, 1usize..900, 900usize..40_000], 1..20),
+        reads in proptest::collection::vec(1usize..30_000, 1..10),
+    ) {
+        let mut sides = sides(version);
+        let data = lengths.map(payload);
+        let (mut sent, mut read, mut closed) = ([0, 0], [vec![], vec![]], [false, false]);
+        let half = sides[0].half_close() == HalfClose::Supported;
+        let (mut turn, mut idle) = (0, 0);
+        for side in [0, 1].into_iter().cycle() {
+            turn += 1;
+            prop_assert!(idle < 1000, "nothing moves any more: {sent:?} {:?}", read.each_ref().map(Vec::len));
+            let most = cuts[turn % cuts.len()];
+            let end = data[side].len().min(sent[side] + most);
+            let taken = sides[side].encode(&data[side][sent[side]..end]).unwrap();
+            sent[side] += taken;
+            // with TLS 1.2 nobody may end first while the other still talks
+            let done = |side: usize| sent[side] == data[side].len() && read[side].len() == data[1 - side].len();
+            if sent[side] == data[side].len() && !closed[side] && (half || done(side)) {
+                closed[side] = true;
+                sides[side].close_plain();
+            }
+            let [a, b] = &mut sides;
+            let (from, to) = if side == 0 { (a, b) } else { (b, a) };
+            let moved = carry(from, to, most);
+            prop_assert!(to.take_failure().is_none());
+            let plain = to.plain();
+            let count = plain.len().min(reads[turn % reads.len()]);
+            read[1 - side].extend_from_slice(&plain.filled()[..count]);
+            plain.consume(count);
+            idle = if taken + moved + count > 0 { 0 } else { idle + 1 };
+            if (0..2).all(|side| closed[side] && sides[side].is_plain_ended()) {
+                break;
+            }
+        }
+        prop_assert!(read[0] == data[1] && read[1] == data[0]);
+    }
+
+    #[test]
+    fn a_wire_that_ends_anywhere_is_cut_and_what_came_before_is_kept(
+        version in version(),
+        length in 1usize..40_000,
+        at in any::<prop::sample::Index>(),
+    ) {
+        let mut sides = sides(version);
+        settle(&mut sides);
+        let [client, server] = &mut sides;
+        let data = payload(length);
+        assert_eq!(client.encode(&data).unwrap(), length);
+        let whole = client.outgoing().unwrap().len();
+        let kept = at.index(whole);
+        carry(client, server, kept);
+        server.wire_ended();
+        let read = drain(server);
+        prop_assert_eq!(&read[..], &data[..read.len()]);
+        let error = server.take_failure().unwrap();
+        prop_assert_eq!(error.into_io().unwrap().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_changed_byte_is_found(version in version(), length in 1usize..20_000, at in any::<prop::sample::Index>()) {
+        let mut sides = sides(version);
+        settle(&mut sides);
+        let [client, server] = &mut sides;
+        let data = payload(length);
+        client.encode(&data).unwrap();
+        client.close_plain();
+        client.flush().unwrap();
+        let wire = client.outgoing().unwrap();
+        let at = at.index(wire.len());
+        wire.filled_mut()[at] ^= 0x10;
+        carry(client, server, usize::MAX);
+        server.wire_ended();
+        let read = drain(server);
+        prop_assert_eq!(&read[..], &data[..read.len()]);
+        prop_assert!(server.take_failure().is_some() && !server.is_plain_ended());
+    }
+}
+
+// The stream ends well only by close_notify, and only then; one direction may end before the other.
+#[test]
+fn an_end_is_said_and_the_other_direction_goes_on() {
+    let mut sides = sides(&rustls::version::TLS13);
+    sides[0].close_plain(); // before there is a connection
+    settle(&mut sides);
+    assert!(sides[0].is_closed() && sides[1].is_plain_ended() && !sides[0].is_plain_ended());
+    assert_eq!(sides[1].encode(b"an answer").unwrap(), 9);
+    settle(&mut sides);
+    assert_eq!(drain(&mut sides[0]), b"an answer");
+    sides[1].close_plain();
+    settle(&mut sides);
+    sides[0].wire_ended();
+    assert!(sides[0].is_plain_ended() && sides[0].take_failure().is_none());
+}
+
+// What a stopped session leaves behind must look like a cut.
+#[test]
+fn a_session_that_is_stopped_says_no_end() {
+    let mut sides = sides(&rustls::version::TLS13);
+    settle(&mut sides);
+    sides[0].encode(b"half of it").unwrap();
+    sides[0].note(&Note::Stopped("interrupted".into()));
+    sides[0].close_plain();
+    settle(&mut sides);
+    sides[1].wire_ended();
+    assert_eq!(drain(&mut sides[1]), b"half of it");
+    assert!(!sides[1].is_plain_ended());
+    assert!(sides[1].take_failure().unwrap().to_string().contains("no close_notify"));
+}
+
+// Nothing leaves before the peer is known, and a plain-text peer is called that.
+#[test]
+fn a_server_that_does_not_speak_tls_is_told_from_one_that_hangs_up() {
+    for (answer, said) in [
+        (&b"220 mail.example ESMTP\r\n"[..], "does not speak TLS"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak TLS"),
+        (b"", "closed the connection in the handshake"),
+        (b"\x16\x03", "closed the connection in the handshake"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "no version of TLS in common"),
+    ] {
+        let [mut client, _] = sides(&rustls::version::TLS13);
+        client.flush().unwrap();
+        client.outgoing().unwrap().clear();
+        assert_eq!(client.encode(b"secret").unwrap(), 0);
+        client.wire_spare()[..answer.len()].copy_from_slice(answer);
+        client.wire_received(answer.len());
+        client.wire_ended();
+        let error = client.take_failure().unwrap();
+        assert!(error.to_string().contains(said), "{error}");
+        assert_eq!(error.status(), ExitStatus::Authentication);
+    }
+}
+
+#[test]
+fn what_was_agreed_on_can_be_told() {
+    let mut sides = sides(&rustls::version::TLS13);
+    assert_eq!(sides[0].summary(), None);
+    settle(&mut sides);
+    let summary = sides[0].summary().unwrap();
+    let shown = summary.certificate.as_ref().unwrap();
+    assert_eq!(
+        (summary.version, shown.names.as_slice(), shown.key.as_str()),
+        ("TLS 1.3", &["a.example".to_string()][..], "ECDSA P-256")
+    );
+    assert!(sides[1].summary().unwrap().certificate.is_none());
+    assert_eq!(summary.lines().len(), 4);
+}
+
+// Having said our end, we may still find that the peer's stream is broken.
+#[test]
+fn a_failure_after_our_own_end_is_told_too() {
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let mut sides = sides(version);
+        settle(&mut sides);
+        sides[0].close_plain();
+        settle(&mut sides);
+        let [client, _] = &mut sides;
+        let bad = [0x17, 3, 3, 0, 20].iter().chain([7; 20].iter());
+        client.wire_spare().iter_mut().zip(bad).for_each(|(to, from)| *to = *from);
+        client.wire_received(25);
+        client.decode();
+        assert!(client.take_failure().unwrap().to_string().contains("does not decrypt"));
+    }
+}
+
+// A peer may change its keys in an idle direction, and give out tickets late; half a message must not stop our side.
+#[test]
+fn what_is_written_need_not_wait_for_the_rest_of_a_message() {
+    let mut sides = sides(&rustls::version::TLS13);
+    let [client, server] = &mut sides;
+    // the client's hello arrives in records of its own for every few bytes, and both ask for more in between
+    client.flush().unwrap();
+    let hello = client.outgoing().unwrap().filled().to_vec();
+    client.outgoing().unwrap().clear();
+    for piece in hello[5..].chunks(100) {
+        let record = [&[0x16, 3, 1, 0, piece.len() as u8], piece].concat();
+        for byte in record {
+            server.wire_spare()[0] = byte;
+            server.wire_received(1);
+            server.decode();
+            assert_eq!(server.encode(b"too early").unwrap(), 0);
+            server.flush().unwrap();
+        }
+    }
+    settle(&mut sides);
+    assert!(sides.iter().all(|side| !side.is_handshaking()));
+}

@@ -41,6 +41,7 @@ mod pipe_verify;
 mod programs;
 mod proxies;
 mod proxies_real;
+mod proxies_tls;
 mod proxy_protocol;
 mod readme;
 mod relay;

@@ -61,6 +61,11 @@ pub trait Layer: Send {
         None
     }
 
+    /// True if what it says must not stay in memory once it is gone: a password.
+    fn has_secrets(&self) -> bool {
+        false
+    }
+
     /// How it stands with the receipts of a protocol that has them.
     fn receipts(&self) -> Option<Receipts> {
         None

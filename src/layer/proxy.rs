@@ -53,6 +53,7 @@ pub struct Proxy {
     names: Names,
     dialogue: Dialogue,
     words: Words,
+    has_login: bool,
     state: LayerState,
     wire_ended: bool,
 }
@@ -95,6 +96,7 @@ impl Proxy {
         login: Option<Login>,
         names: Names,
     ) -> Result<Self, Error> {
+        let has_login = login.is_some();
         let begun = match language {
             Language::Http => Http::new(destination, login).map(|(http, words)| (Dialogue::Http(http), words)),
             Language::Socks5 => Socks5::new(destination, login).map(|(socks, words)| (Dialogue::Socks5(socks), words)),
@@ -103,7 +105,7 @@ impl Proxy {
         match begun {
             Ok((dialogue, words)) => {
                 let (words, state) = (Words::new(words), LayerState::Handshaking);
-                Ok(Proxy { names, dialogue, words, state, wire_ended: false })
+                Ok(Proxy { names, dialogue, words, has_login, state, wire_ended: false })
             }
             Err(why) => Err(Error::said(Op::Connect, &names.object, why).with_status(ExitStatus::Usage)),
         }
@@ -169,6 +171,10 @@ impl Layer for Proxy {
 
     fn half_close(&self) -> HalfClose {
         HalfClose::Supported
+    }
+
+    fn has_secrets(&self) -> bool {
+        self.has_login
     }
 }
 

@@ -148,6 +148,11 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l expect -d 'Wait fo
 complete -c haul -n "__fish_haul_using_subcommand connect" -s e -d 'Join each connection to this program, split into words as a shell would, but run without one' -r -f -a "(__fish_complete_command)"
 complete -c haul -n "__fish_haul_using_subcommand connect" -s c -d 'Join each connection to this command of the shell (sh -c)' -r -f -a "(__fish_complete_command)"
 complete -c haul -n "__fish_haul_using_subcommand connect" -l iface -d 'Use this network interface only, say eth0' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -s x -d 'Connect through this proxy, say socks5://proxy:1080 or http://me@proxy:3128; repeated for a chain [default: none]' -r -f
+complete -c haul -n "__fish_haul_using_subcommand connect" -l proxy-dns -d 'Who looks up names behind a proxy: it, or this machine [default: remote]' -r -f -a "remote\t'the proxy; with socks4, which cannot, this machine'
+local\t'this machine, and the proxy is told an address'"
+complete -c haul -n "__fish_haul_using_subcommand connect" -l proxy-auth -d 'Read USER:PASSWORD from FILE, for each proxy a line, the first -x first; an empty line is none [default: HAUL_PROXY_AUTH]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand connect" -l proxy-ca -d 'Believe an https proxy whose certificate is signed by one of FILE (PEM) [default: by one that the system knows]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand connect" -l idle -d 'End with status 3 when no byte has moved either way for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s q -d 'End with status 0 when T has passed since the end of standard input [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l max-bytes -d 'End with status 0 when SIZE bytes have been received; the connection is reset [default: no limit]' -r
@@ -229,6 +234,11 @@ never\t'every byte passes through a buffer of haul\'s'"
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l allow -d 'Let only these connect: networks with commas between them, or @FILE with one a line [default: everybody]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l deny -d 'Do not let these connect, whatever --allow says; written in the same way [default: nobody]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l iface -d 'Use this network interface only, say eth0' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -s x -d 'Connect through this proxy, say socks5://proxy:1080 or http://me@proxy:3128; repeated for a chain [default: none]' -r -f
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l proxy-dns -d 'Who looks up names behind a proxy: it, or this machine [default: remote]' -r -f -a "remote\t'the proxy; with socks4, which cannot, this machine'
+local\t'this machine, and the proxy is told an address'"
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l proxy-auth -d 'Read USER:PASSWORD from FILE, for each proxy a line, the first -x first; an empty line is none [default: HAUL_PROXY_AUTH]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l proxy-ca -d 'Believe an https proxy whose certificate is signed by one of FILE (PEM) [default: by one that the system knows]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l cert -d 'Show the peer the certificate in this PEM file, with its chain; a listener may have several, one for each name' -r -F
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l key -d 'The private key for --cert, in PEM [default: the file of the certificate holds it as well]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
@@ -329,6 +339,11 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -l proxy-send -d 'Begin
 v2\t'binary, also for Unix sockets'"
 complete -c haul -n "__fish_haul_using_subcommand relay" -l proxy-accept -d 'Take a PROXY header, v1 or v2, from each client; with a list, only these may connect [default: take none]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l iface -d 'Use this network interface only, say eth0' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -s x -d 'Connect through this proxy, say socks5://proxy:1080 or http://me@proxy:3128; repeated for a chain [default: none]' -r -f
+complete -c haul -n "__fish_haul_using_subcommand relay" -l proxy-dns -d 'Who looks up names behind a proxy: it, or this machine [default: remote]' -r -f -a "remote\t'the proxy; with socks4, which cannot, this machine'
+local\t'this machine, and the proxy is told an address'"
+complete -c haul -n "__fish_haul_using_subcommand relay" -l proxy-auth -d 'Read USER:PASSWORD from FILE, for each proxy a line, the first -x first; an empty line is none [default: HAUL_PROXY_AUTH]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand relay" -l proxy-ca -d 'Believe an https proxy whose certificate is signed by one of FILE (PEM) [default: by one that the system knows]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand relay" -l cert -d 'Show the peer the certificate in this PEM file, with its chain; a listener may have several, one for each name' -r -F
 complete -c haul -n "__fish_haul_using_subcommand relay" -l key -d 'The private key for --cert, in PEM [default: the file of the certificate holds it as well]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand relay" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F

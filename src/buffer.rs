@@ -8,6 +8,8 @@ use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
+use zeroize::Zeroize;
+
 /// Bytes in transit: `start..end` of a fixed allocation.
 #[derive(Debug)]
 pub struct Buffer {
@@ -126,6 +128,12 @@ impl Buffer {
         }
     }
 
+    /// Forgets everything, so that nothing of it is left in memory: it may have been a secret.
+    pub fn wipe(&mut self) {
+        self.bytes.zeroize();
+        self.clear();
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.start = 0;
@@ -224,6 +232,15 @@ mod tests {
                 prop_assert!(buffer.len() <= buffer.capacity());
             }
         }
+    }
+
+    #[test]
+    fn what_was_wiped_is_gone_although_it_was_consumed() {
+        let mut buffer = Buffer::new(8);
+        buffer.push(b"secret");
+        buffer.consume(6);
+        buffer.wipe();
+        assert_eq!(buffer.bytes[..], [0; 8]);
     }
 
     #[test]

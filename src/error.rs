@@ -92,13 +92,15 @@ pub struct Error {
     facts: Vec<String>,
     advice: Option<String>,
     status: Option<ExitStatus>,
+    passing: bool,
 }
 
 impl Error {
     /// `cannot VERB OBJECT: CAUSE`; the object is what the user typed.
     pub fn new(op: Op, object: impl AsRef<[u8]>, cause: impl Into<Cause>) -> Self {
         let object = Escaped(object.as_ref()).to_string();
-        Error { op, object, cause: cause.into(), headline: None, facts: Vec::new(), advice: None, status: None }
+        let (cause, facts) = (cause.into(), Vec::new());
+        Error { op, object, cause, headline: None, facts, advice: None, status: None, passing: false }
     }
 
     /// A failure of a transfer that had begun: `HEADLINE: CAUSE`, say `transfer stopped after 1.2 GiB: …`.
@@ -155,6 +157,17 @@ impl Error {
     pub fn with_status(mut self, status: ExitStatus) -> Self {
         self.status = Some(status);
         self
+    }
+
+    /// Marks what may be otherwise a moment later although its status says no: `--wait` tries again.
+    pub fn passing(mut self) -> Self {
+        self.passing = true;
+        self
+    }
+
+    /// True if it was marked so.
+    pub fn is_passing(&self) -> bool {
+        self.passing
     }
 
     /// The operation that failed.

@@ -35,6 +35,8 @@
 //! - **Settling**: what a written file needs before it counts as written: fsync, and a whole file its name.
 //! - **Tap**: looks at the bytes of a session on their way, for a copy; it changes none.
 //! - **Faults**: seeded mischief in one direction of a session (`--delay`, `--corrupt`, …); without them it keeps zero copy.
+//! - **Way**: the proxies on the way to an endpoint. **Hop**: one of them, with where it is to lead. **Guide**: names on
+//!   the way that are looked up here.
 //! - **Receipt**: what a verified peer says of all that it was sent: on its sink, or why not.
 //! - **Hub**: many clients around one standard input and output. **Link**: what moves bytes and the wait for its programs.
 //!   **Spread**: one source, many sinks. **Ring**: the memory between them. **Mover**: a session or a spread.
@@ -91,6 +93,7 @@ pub mod outcome;
 pub mod plan;
 pub mod reactor;
 pub mod report;
+pub mod secret;
 pub mod session;
 pub mod sys;
 pub mod units;

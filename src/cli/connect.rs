@@ -12,6 +12,7 @@ use super::check::{self, Testing};
 use super::datagrams::{self, Exchange};
 use super::dialogue::Steps;
 use super::program::{Copies, Programs};
+use super::proxies::{self, Proxies};
 use super::shared::{Buffers, Directions, InTransit, Limits, Moving, Output, Proof, Route, Stops, Tuning};
 use super::tls::Tls;
 use super::{Request, endpoint, quoted, request, value};
@@ -102,6 +103,9 @@ pub(super) struct Args {
     route: Route,
 
     #[command(flatten)]
+    proxies: Proxies,
+
+    #[command(flatten)]
     stops: Stops,
 
     #[command(flatten)]
@@ -139,6 +143,8 @@ Examples:
   haul connect -U /run/app.sock         a Unix socket
   haul connect --tls host 443           encrypted, to whom the certificate proves it is
   haul connect -u host 9000             datagrams, a line each from a terminal
+  haul connect -x socks5://proxy:1080 db 5432
+                                        through a proxy, which looks db up
   haul connect --wait 30s db 5432 -- ./client
                                         wait until it is open, then a program
   haul connect -z --wait 30s db:5432 redis:6379 && run-tests
@@ -180,6 +186,7 @@ impl Args {
         self.tuning.add_to(&mut flags);
         take(&mut self.tls).flags().apply(vec![(&mut to, Side::Client)], Reach::Each)?;
         to.overlay(&flags);
+        proxies::lead(&self.proxies.way()?, [&mut to]);
         let shown = to.clone();
         let explain = self.output.explain;
         let plan = Plan::Connect(Connect {
@@ -233,6 +240,7 @@ impl Args {
         for target in &mut targets {
             target.overlay(&flags);
         }
+        proxies::lead(&self.proxies.way()?, &mut targets);
         let transfer = moving.transfer()?;
         let copies =
             [(transfer.copy.is_some(), "-o"), (transfer.out.is_some(), "--out"), (transfer.verify, "--verify")];

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use super::quoted;
 use crate::error::{Error, Op};
-use crate::plan::address::{Address, BadAddress, Host};
+use crate::plan::address::{Address, BadAddress, Host, redacted};
 use crate::plan::advice;
 
 /// An endpoint, or a host and a port.
@@ -45,7 +45,7 @@ pub(super) fn url(first: Option<&OsStr>) -> Option<OsString> {
 /// An error that tells the endpoint as it was typed.
 pub(super) fn as_typed(error: Error, at: &Address, url: Option<OsString>) -> Error {
     match url {
-        Some(url) => error.with_spelling(&at.to_string(), url.as_encoded_bytes()),
+        Some(url) => error.with_spelling(&at.to_string(), redacted(url.as_encoded_bytes())),
         None => error,
     }
 }

@@ -15,6 +15,7 @@ mod generate;
 mod listen;
 mod pipe;
 mod program;
+mod proxies;
 mod relay;
 mod send_udp;
 mod shared;
@@ -28,6 +29,7 @@ use std::ffi::{OsStr, OsString};
 use clap::{CommandFactory, Parser};
 
 use crate::error::{Error, Op};
+use crate::plan::address::redacted;
 use crate::plan::{Plan, advice};
 
 /// What the command line asks for.
@@ -184,9 +186,9 @@ fn help(topic: &str) -> String {
     }
 }
 
-/// A word as it is shown in an error.
+/// A word as it is shown in an error, without a password.
 fn quoted(word: &OsStr) -> Vec<u8> {
-    [b"'", word.as_encoded_bytes(), b"'"].concat()
+    [b"'", redacted(word.as_encoded_bytes()).as_slice(), b"'"].concat()
 }
 
 #[cfg(test)]

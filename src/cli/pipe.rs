@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::ValueHint;
 
 use super::clients::Gate;
+use super::proxies::{self, Proxies};
 use super::shared::{Announcing, Buffers, Limits, Moving, Output, Proof, Route, Tuning};
 use super::tls::Tls;
 use super::value::{self, Choice};
@@ -64,6 +65,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     route: Route,
+
+    #[command(flatten)]
+    proxies: Proxies,
 
     #[command(flatten)]
     tls: Tls,
@@ -201,11 +205,24 @@ impl Args {
             buffer: stream.buffer,
             ..Moving::default()
         };
+        let (mut source, mut sinks) = (with_flags(source), sinks.into_iter().map(with_flags).collect::<Vec<_>>());
+        let way = self.proxies.way()?;
+        let is_dialled = |address: &&mut Address| matches!(address.kind, Kind::Tcp(_)) && !address.options.listen;
+        let mut dialled: Vec<_> = std::iter::once(&mut source).chain(&mut sinks).filter(is_dialled).collect();
+        if way.is_some() && dialled.is_empty() {
+            return Err(advice::lonely(
+                "-x",
+                "an endpoint that is connected to",
+                "nothing goes through a proxy",
+                "HOST:PORT",
+            ));
+        }
+        proxies::lead(&way, dialled.drain(..));
         let flow = if stream.both_ways { Flow::Both } else { Flow::SendOnly };
         let explain = self.output.explain;
         let plan = Plan::Pipe(Pipe {
-            source: with_flags(source),
-            sinks: sinks.into_iter().map(with_flags).collect(),
+            source,
+            sinks,
             both_ways: stream.both_ways,
             on_slow: stream.on_slow.unwrap_or_default(),
             connect_timeout: watch.connect_timeout,

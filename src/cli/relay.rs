@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use super::clients::Gate;
 use super::faults::Faults;
 use super::program::Programs;
+use super::proxies::{self, Proxies};
 use super::shared::{Buffers, InTransit, Moving, Output, Route, Tuning};
 use super::tls::Tls;
 use super::{Request, endpoint, request};
@@ -67,6 +68,9 @@ pub(super) struct Args {
     route: Route,
 
     #[command(flatten)]
+    proxies: Proxies,
+
+    #[command(flatten)]
     tls: Tls,
 
     #[command(flatten)]
@@ -121,6 +125,21 @@ impl Args {
             for target in targets {
                 if let Target::Address(to) = target {
                     to.overlay(&flags);
+                }
+            }
+        }
+        let way = self.proxies.way()?;
+        for target in pairs.iter_mut().flat_map(|pair| &mut pair.targets) {
+            match target {
+                Target::Address(to) => proxies::lead(&way, [&mut **to]),
+                Target::Program(_) if way.is_none() => {}
+                Target::Program(_) => {
+                    return Err(advice::clash(
+                        "-x",
+                        "a program",
+                        "it is no target that is connected to",
+                        "one of them",
+                    ));
                 }
             }
         }

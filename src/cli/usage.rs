@@ -219,8 +219,8 @@ mod tests {
 
     #[test]
     fn flags_of_later_versions_do_not_exist_yet() {
-        let later = ["-x", "-i", "--text"];
-        let of_listen = &["-z", "--wait", "--proxy-send"][..];
+        let later = ["-i", "--text"];
+        let of_listen = &["-z", "--wait", "--proxy-send", "-x"][..];
         for (subcommand, others) in [("listen", of_listen), ("connect", &["-k", "-m", "--then", "--seq"])] {
             for flag in later.iter().chain(others) {
                 let text = complaint(&format!("{subcommand} {flag} a 1"));

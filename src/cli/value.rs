@@ -10,7 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
 use crate::escape::{Escaped, unescape};
-use crate::plan::address::{BadAddress, Host, Options};
+use crate::plan::address::{BadAddress, Host, Options, redacted, redacted_proxy};
 use crate::plan::{EventSink, ProxyVersion};
 use crate::units::{BadQuantity, Rate, Size, Span};
 
@@ -56,7 +56,11 @@ impl<T: Copy + Send + Sync + 'static> TypedValueParser for Choice<T> {
 fn complaint(arg: Option<&Arg>, value: &OsStr, fault: BadAddress) -> clap::Error {
     let mut error = clap::Error::new(ErrorKind::ValueValidation);
     error.insert(ContextKind::InvalidArg, ContextValue::String(arg.map_or(String::new(), name)));
-    error.insert(ContextKind::InvalidValue, ContextValue::String(Escaped(value.as_encoded_bytes()).to_string()));
+    let shown = match arg.and_then(Arg::get_short) {
+        Some('x') => redacted_proxy(value.as_encoded_bytes()),
+        _ => redacted(value.as_encoded_bytes()),
+    };
+    error.insert(ContextKind::InvalidValue, ContextValue::String(Escaped(&shown).to_string()));
     error.insert(ContextKind::Custom, ContextValue::String(fault.cause));
     if let Some(hint) = fault.hint {
         let separator = if arg.is_some_and(Arg::is_require_equals_set) { '=' } else { ' ' };

@@ -114,7 +114,7 @@ impl Approach {
         let Stage::Shaking(handshake, limit) = &mut self.stage else { return Ok(None) };
         let failure = match (handshake.turn(turn), passed(limit)) {
             (Ok(None), Some(over)) => handshake.timed_out(over),
-            (Ok(found), _) => return Ok(found),
+            (Ok(found), _) => return Ok(found.map(|contact| contact.beyond(&self.address, &*self.observer))),
             (Err(error), _) => error,
         };
         self.failed(turn, failure).map(|()| None)
@@ -122,8 +122,8 @@ impl Approach {
 
     /// Goes on with what was opened.
     fn shake_hands(&mut self, turn: &mut Turn, opened: Opened, limit: Limit) -> Result<(), Error> {
-        let header = own_header(&opened, self.header);
-        let object = printed::object(&self.address, "localhost");
+        let header = own_header(&opened, self.header, self.layering.is_led());
+        let object = printed::goal(&self.address, "localhost");
         match Handshake::with_server(turn, opened, &self.layering, header, object) {
             Ok(handshake) => {
                 self.stage = Stage::Shaking(Box::new(handshake), limit);
@@ -147,7 +147,7 @@ impl Approach {
         match &self.stage {
             Stage::Trying(opening, _) => opening.timed_out(Duration::ZERO).with_cause(cause),
             Stage::Shaking(handshake, _) => handshake.timed_out(Duration::ZERO).with_cause(cause),
-            Stage::Pausing(_) => Error::new(Op::Connect, printed::object(&self.address, "localhost"), cause),
+            Stage::Pausing(_) => Error::new(Op::Connect, printed::goal(&self.address, "localhost"), cause),
         }
     }
 
@@ -203,7 +203,7 @@ impl Approach {
     /// Tells what is waited for, once for each cause.
     fn tell(&mut self, failure: &Error) {
         if let Some(cause) = self.patience.news(failure) {
-            let name = printed::object(&self.address, "localhost");
+            let name = printed::goal(&self.address, "localhost");
             let text = format!("waiting for {}: {cause}", Escaped(&name));
             self.observer.observe(&Event::Note { verbosity: 1, text });
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::layering::Layering;
 use super::patience::{Patience, cause, is_hopeless};
 use super::printer::Printer;
-use super::probe::{Answer, Limit, Naming, Probe, name, unanswered, unnamed};
+use super::probe::{Answer, Limit, Naming, Probe, goal, name, unanswered, unnamed};
 use super::reporting::Reporting;
 use crate::endpoint::resolve::Lookup;
 use crate::error::{Cause, Error};
@@ -162,7 +162,7 @@ impl Checker {
                 self.names.insert(key, Named::Asked { answer, waiting: vec![index] });
             }
             Err(why) => {
-                let error = unnamed(&target.name, why);
+                let error = unnamed(&target.address, why);
                 self.settle(turn, index, Some(error));
             }
         }
@@ -171,7 +171,7 @@ impl Checker {
     fn probe(&mut self, turn: &mut Turn, index: usize, addresses: &[std::net::SocketAddr]) {
         let target = &self.targets[index];
         let mut addresses = addresses.to_vec();
-        if let Kind::Tcp(at) | Kind::Udp(at) = &target.address.kind {
+        if let Kind::Tcp(at) | Kind::Udp(at) = &target.address.dialled().kind {
             addresses.iter_mut().for_each(|address| address.set_port(at.port));
         }
         let probe = Probe::at(&target.address, &addresses, target.limit, self.timeout);
@@ -204,7 +204,7 @@ impl Checker {
             }
             Some(Err(why)) => {
                 for index in waiting {
-                    let error = unnamed(&self.targets[index].name, why.clone());
+                    let error = unnamed(&self.targets[index].address, why.clone());
                     self.settle(turn, index, Some(error));
                 }
             }
@@ -212,7 +212,7 @@ impl Checker {
                 for index in waiting {
                     let target = &self.targets[index];
                     let limit = target.limit.map_or(Duration::ZERO, |(_, limit)| limit);
-                    let error = unanswered(&target.name, limit);
+                    let error = unanswered(&goal(&target.address), limit);
                     self.settle(turn, index, Some(error));
                 }
             }
@@ -358,8 +358,9 @@ impl Task for Checker {
     }
 }
 
-/// The host to look up for a target; `None` where there is none, or where our side has an address of its own to find.
+/// The host to look up for a target, or for the first proxy on the way there; `None` where there is none, or where our side has an address of its own to find.
 fn asks(target: &Address) -> Option<(Key, HostPort)> {
+    let target = target.dialled();
     let (Kind::Tcp(at) | Kind::Udp(at)) = &target.kind else { return None };
     let Host::Name(host) = &at.host else { return None };
     if target.options.source.is_some() && matches!(target.kind, Kind::Tcp(_)) {

@@ -3,9 +3,11 @@
 use crate::endpoint::Transport;
 use crate::endpoint::accept::Accepted;
 use crate::endpoint::open::Opened;
+use crate::endpoint::printed;
 use crate::event::{Certificate, Event, Observer, Secured};
 use crate::layer::Layer;
 use crate::layer::stack::Stack;
+use crate::plan::address::Address;
 use crate::reactor::Turn;
 
 /// It, ready to carry the bytes of a session.
@@ -43,7 +45,9 @@ impl Contact {
 
     /// What protects it; not asked for where nobody would hear of it.
     fn secured(&self, observer: &dyn Observer) -> Option<Box<Secured>> {
-        let summary = self.stack.as_ref().filter(|_| observer.wants_details())?.summary()?;
+        // TLS to a proxy protects nothing beyond it
+        let is_own = self.protocol != self.opened.protocol;
+        let summary = self.stack.as_ref().filter(|_| is_own && observer.wants_details())?.summary()?;
         let lines = summary.lines();
         Some(Box::new(Secured {
             version: summary.version.into(),
@@ -74,6 +78,16 @@ impl Contact {
             }
         };
         (opened, stack)
+    }
+
+    /// The same beyond the proxies that led to `address`, if any did: from now on the target is the peer.
+    pub(super) fn beyond(mut self, address: &Address, observer: &dyn Observer) -> Self {
+        if let (Some(target), Some(way)) = (printed::beyond(address), &address.options.way) {
+            let proxy = std::mem::replace(&mut self.opened.peer, target);
+            let text = format!("{} is reached through {way} ({proxy})", self.opened.peer);
+            observer.observe(&Event::Note { verbosity: 1, text });
+        }
+        self
     }
 
     /// Ends what was only to be looked at: layers say that nothing comes, as far as there is room for it.

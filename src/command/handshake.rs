@@ -10,6 +10,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::contact::Contact;
+use super::guide::Guide;
 use super::layering::Layering;
 use super::proxy::introduce;
 use crate::endpoint::open::Opened;
@@ -22,6 +23,10 @@ use crate::reactor::Turn;
 pub(super) struct Handshake {
     /// `None` once it is over.
     under_way: Option<(Opened, Option<Box<Stack>>)>,
+    /// Names that have to be known before there are layers.
+    guide: Option<Box<Guide>>,
+    /// Proxies are asked first, and a cut is one of the ways in which they refuse.
+    led: bool,
     /// What the connection is called with its layers.
     protocol: &'static str,
     /// The operation and its object, as messages name them.
@@ -69,7 +74,15 @@ impl Handshake {
         header: Option<Vec<u8>>,
         (op, object): (Op, Vec<u8>),
     ) -> Result<Self, Error> {
+        let guide = match Guide::begin(turn, layering, &header) {
+            Ok(guide) => guide.map(Box::new),
+            Err(error) => {
+                let _ = opened.transport.close(turn, true);
+                return Err(error.about(op, &object));
+            }
+        };
         let begun = match (&header, layering.is_bare()) {
+            _ if guide.is_some() => Ok(None),
             (Some(header), true) => introduce(&mut opened, header).map(|()| None),
             _ => layering.stack(header).map_err(|error| error.about(op, &object)),
         };
@@ -79,8 +92,8 @@ impl Handshake {
         });
         match started {
             Ok(stack) => {
-                let protocol = layering.protocol(opened.protocol);
-                Ok(Handshake { under_way: Some((opened, stack)), protocol, op, object, mute: None })
+                let (protocol, led) = (layering.protocol(opened.protocol), layering.is_led());
+                Ok(Handshake { under_way: Some((opened, stack)), guide, led, protocol, op, object, mute: None })
             }
             Err(error) => {
                 let _ = opened.transport.close(turn, true);
@@ -127,10 +140,12 @@ impl Handshake {
 
     /// What to say when the owner's time limit passed.
     pub(super) fn timed_out(&self, limit: Duration) -> Error {
-        let facts = self
-            .under_way
-            .iter()
-            .map(|(opened, _)| format!("{} is connected, but its handshake is not over", opened.peer));
+        let fact = |(opened, _): &(Opened, _)| match (&self.guide, self.led) {
+            (Some(_), _) => "the name server has not answered".to_string(),
+            (None, true) => format!("{} is connected, but the way through it is not open", opened.peer),
+            (None, false) => format!("{} is connected, but its handshake is not over", opened.peer),
+        };
+        let facts = self.under_way.iter().map(fact);
         Error::new(self.op, &self.object, Cause::TimedOut(limit)).with_facts(facts.collect())
     }
 
@@ -144,6 +159,14 @@ impl Handshake {
     /// True once payload may pass.
     fn drive(&mut self, turn: &mut Turn) -> Result<bool, Flaw> {
         let Some((opened, stack)) = &mut self.under_way else { return Ok(false) };
+        if let Some(guide) = &mut self.guide {
+            *stack = guide.turn().map_err(Flaw::Layer)?;
+            if stack.is_none() {
+                return Ok(false);
+            }
+            self.guide = None;
+            opened.transport.start(turn).map_err(Flaw::Io)?;
+        }
         let Some(stack) = stack else { return Ok(true) };
         stack.tick(turn.now());
         let mut ended = false;
@@ -175,6 +198,12 @@ impl Handshake {
                     Some(error) => return Err(Flaw::Io(error)),
                     None => return Ok(false),
                 },
+                Err(error) if self.led => {
+                    // a layer may have words for it
+                    self.mute.get_or_insert(error);
+                    ended = true;
+                    stack.wire_ended();
+                }
                 Err(error) => return Err(Flaw::Io(error)),
             }
         }

@@ -6,8 +6,10 @@
 //! From the wire outwards: to a peer the proxies on the way, each over what the one before it made; the PROXY header;
 //! then the layers of the endpoint itself, TLS and WebSocket. To a client the PROXY header has been taken off already.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::hop::{self, Hop};
 use crate::endpoint::accept::Acceptor;
 use crate::endpoint::credentials::{ClientTls, ServerTls};
 use crate::endpoint::printed;
@@ -17,7 +19,7 @@ use crate::event::{Event, Observer};
 use crate::layer;
 use crate::layer::prologue::Prologue;
 use crate::layer::stack::Stack;
-use crate::plan::address::{Address, Layer};
+use crate::plan::address::{Address, HostPort, Layer, Options};
 use crate::plan::tls;
 
 /// What makes the layers of each connection of an endpoint.
@@ -38,6 +40,8 @@ struct Sorts {
 
 /// What makes one layer of a connection.
 enum Sort {
+    /// A proxy.
+    Proxy(Box<Hop>),
     ClientTls(ClientTls),
     ServerTls(Arc<ServerTls>),
     /// A greeting, with something behind it or not.
@@ -49,8 +53,9 @@ enum Sort {
 
 impl Sort {
     /// The layer for a connection that came up now.
-    fn layer(&self) -> Result<Box<dyn layer::Layer>, Error> {
+    fn layer(&self, found: &mut impl Iterator<Item = SocketAddr>) -> Result<Box<dyn layer::Layer>, Error> {
         match self {
+            Sort::Proxy(hop) => hop.layer(found),
             Sort::ClientTls(credentials) => credentials.layer(),
             Sort::ServerTls(credentials) => credentials.layer(),
             #[cfg(test)]
@@ -74,7 +79,7 @@ impl Layering {
             }
             Layer::WebSocket => Err(unknown(address)),
         });
-        Ok(Layering::of(address, over.collect::<Result<_, _>>()?, Vec::new()))
+        Ok(Layering::of(address, over.collect::<Result<_, _>>()?, under(address)?))
     }
 
     /// For connections that come to `address`.
@@ -140,24 +145,64 @@ impl Layering {
         self.inner.is_none()
     }
 
+    /// True if proxies are asked first.
+    pub(super) fn is_led(&self) -> bool {
+        let is_proxy = |sort: &Sort| matches!(sort, Sort::Proxy(_));
+        self.inner.as_deref().is_some_and(|sorts| sorts.under.iter().any(is_proxy))
+    }
+
+    /// What has to be looked up for the layers of each connection, and how, in the order of [`Layering::stack_to`].
+    pub(super) fn names(&self) -> impl Iterator<Item = (&HostPort, &Options)> {
+        self.inner.iter().flat_map(|sorts| &sorts.under).filter_map(|sort| match sort {
+            Sort::Proxy(hop) => hop.name(),
+            _ => None,
+        })
+    }
+
     /// The layers of a connection that came up now, `header` being said where a PROXY header goes; `None` if it is bare.
     ///
     /// # Errors
     /// A layer cannot be made, say of a name that is none.
     pub(super) fn stack(&self, header: Option<Vec<u8>>) -> Result<Option<Box<Stack>>, Error> {
+        self.stack_to(header, Vec::new())
+    }
+
+    /// The same where names were looked up first.
+    ///
+    /// # Errors
+    /// As [`Layering::stack`].
+    pub(super) fn stack_to(
+        &self,
+        header: Option<Vec<u8>>,
+        found: Vec<SocketAddr>,
+    ) -> Result<Option<Box<Stack>>, Error> {
+        let mut found = found.into_iter();
         let Some(Sorts { over, under }) = self.inner.as_deref() else { return Ok(None) };
         let mut layers = Vec::with_capacity(over.len() + under.len() + 1);
         for sort in over {
-            layers.push(sort.layer()?);
+            layers.push(sort.layer(&mut found)?);
         }
         if let Some(header) = header {
             layers.push(Box::new(Prologue::new(header)) as Box<dyn layer::Layer>);
         }
         for sort in under {
-            layers.push(sort.layer()?);
+            layers.push(sort.layer(&mut found)?);
         }
         Ok(Some(Box::new(Stack::new(layers, WIRE_BUFFER))))
     }
+}
+
+/// The proxies that lead to `address`, the farthest first, each with what it is reached by.
+fn under(address: &Address) -> Result<Vec<Sort>, Error> {
+    let mut sorts = Vec::new();
+    for (proxy, hop) in hop::all(address) {
+        if let Some((host, options)) = hop::tls(address, proxy) {
+            sorts.push(Sort::ClientTls(ClientTls::load(options, &host)?));
+        }
+        sorts.push(Sort::Proxy(Box::new(hop)));
+    }
+    sorts.reverse();
+    Ok(sorts)
 }
 
 /// Reminds of peers that are gone to without knowing who they are.

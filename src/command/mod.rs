@@ -15,13 +15,16 @@ mod entry;
 mod errand;
 mod exchange;
 mod gate;
+mod guide;
 mod handshake;
+mod hop;
 mod joint;
 mod late;
 mod layering;
 mod line;
 mod link;
 mod listen_udp;
+mod logins;
 mod messages;
 mod mover;
 mod patience;
@@ -55,12 +58,13 @@ use reporting::Reporting;
 ///
 /// # Errors
 /// What failed before anything could move; what failed later is in the outcome.
-pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
+pub fn run(mut plan: Plan) -> anyhow::Result<Outcome> {
     crate::sys::raise_descriptor_limit();
     crate::sys::heed(signal_hook::consts::SIGCHLD);
     // a file that may not grow any more is an error of that file alone
     crate::sys::ignore(signal_hook::consts::SIGXFSZ);
     distinct::check(&plan)?;
+    logins::load(&mut plan)?;
     match plan {
         Plan::Listen(plan) => {
             let reporting = Reporting::open(&plan.report, plan.at.asks_for_free_port())?;

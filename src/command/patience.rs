@@ -75,7 +75,7 @@ impl Patience {
 
 /// A failure that the next try would meet again.
 pub(super) fn is_hopeless(failure: &Error) -> bool {
-    !matches!(failure.status(), ExitStatus::Network | ExitStatus::TimeLimit)
+    !failure.is_passing() && !matches!(failure.status(), ExitStatus::Network | ExitStatus::TimeLimit)
 }
 
 /// Why, as a part of a sentence: the cause, and what each address said where that differs.

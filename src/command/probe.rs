@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::handshake::Handshake;
 use super::layering::Layering;
-use crate::endpoint::dial::Dial;
+use crate::endpoint::dial::{Dial, on_the_way};
 use crate::endpoint::file::{self, Found};
 use crate::endpoint::knock::{self, Knock, Terms};
 use crate::endpoint::open::Opened;
@@ -59,7 +59,7 @@ impl Probe {
         let question = match &target.kind {
             Kind::Udp(at) => match Lookup::new(at, &target.options).and_then(Lookup::wait) {
                 Ok(addresses) => datagram(target, addresses, most),
-                Err(why) => Question::Answered(Some(unnamed(&name, why))),
+                Err(why) => Question::Answered(Some(unnamed(target, why))),
             },
             Kind::Unix(at, UnixSocket::Datagram) => Question::Answered(knock::unix(&name, at).err()),
             Kind::Path(path) => match file::find(path) {
@@ -69,19 +69,19 @@ impl Probe {
             },
             _ => Question::Connection(Box::new(Dial::new(target))),
         };
-        Probe { question, layering: Layering::default(), name, limit }
+        Probe { question, layering: Layering::default(), name: goal(target), limit }
     }
 
-    /// Asks a target whose name has these addresses.
+    /// Asks a target whose name, or that of the proxy before it, has these addresses.
     pub(super) fn at(target: &Address, addresses: &[SocketAddr], limit: Limit, most: Option<Duration>) -> Self {
         let question = match &target.kind {
             Kind::Udp(_) => datagram(target, addresses.to_vec(), most),
             _ => {
-                let object = String::from_utf8_lossy(&name(target)).into_owned();
+                let object = String::from_utf8_lossy(&goal(target)).into_owned();
                 Question::Connection(Box::new(Dial::to(&object, addresses, &target.options)))
             }
         };
-        Probe { question, layering: Layering::default(), name: name(target), limit }
+        Probe { question, layering: Layering::default(), name: goal(target), limit }
     }
 
     /// The same, where a handshake has to work, too.
@@ -178,7 +178,7 @@ fn datagram(target: &Address, addresses: Vec<SocketAddr>, most: Option<Duration>
             let sources = sources.unwrap_or_default();
             Question::Datagram(Box::new(Datagram { name, addresses, sources, options, most, knock: None }))
         }
-        Err(why) => Question::Answered(Some(unnamed(&name, why))),
+        Err(why) => Question::Answered(Some(unnamed(target, why))),
     }
 }
 
@@ -191,9 +191,14 @@ pub(super) fn name(target: &Address) -> Vec<u8> {
     }
 }
 
+/// The same with the proxies that lead there, as errors tell it.
+pub(super) fn goal(target: &Address) -> Vec<u8> {
+    target.with_way(&name(target))
+}
+
 /// The name of a target has no address.
-pub(super) fn unnamed(name: &[u8], why: NoAddress) -> Error {
-    why.into_error(Op::Connect, name)
+pub(super) fn unnamed(target: &Address, why: NoAddress) -> Error {
+    on_the_way(&target.options, why.into_error(Op::Connect, goal(target)))
 }
 
 /// The name server has not answered in time.

@@ -50,10 +50,10 @@ pub(super) fn introduce(opened: &mut Opened, header: &[u8]) -> Result<(), Error>
     }
 }
 
-/// The header for a connection of our own: it is between our side and the peer.
-pub(super) fn own_header(opened: &Opened, version: Option<ProxyVersion>) -> Option<Vec<u8>> {
+/// The header for a connection of our own: it is between our side and the peer, unless proxies lead there.
+pub(super) fn own_header(opened: &Opened, version: Option<ProxyVersion>, led: bool) -> Option<Vec<u8>> {
     let own = |version| match &opened.transport {
-        Transport::Socket(socket) => {
+        Transport::Socket(socket) if !led => {
             header(version, &socket.ends().map_or(Parties::Own, |[peer, local]| between(local, peer)))
         }
         _ => header(version, &Parties::Own),

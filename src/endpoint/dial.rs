@@ -16,7 +16,8 @@ use super::attempt::{Attempt, Candidate, Stage, Trouble, Verdict};
 use super::printed;
 use super::resolve::{Lookup, NoAddress};
 use super::socket::{Family, Socket};
-use crate::error::{Error, Op, hint, sentence};
+use crate::error::{Cause, Error, Op, hint, sentence};
+use crate::outcome::ExitStatus;
 use crate::plan::address::{Address, Host, HostPort, Kind, Options, UnixName, UnixSocket};
 use crate::reactor::Turn;
 
@@ -79,9 +80,11 @@ struct Race {
 
 impl Dial {
     /// Prepares to connect to a TCP or Unix address; nothing is opened or asked yet.
+    ///
+    /// Where proxies lead to it, the first of them is what is connected to.
     pub fn new(address: &Address) -> Self {
-        let object = printed::object(address, "localhost");
-        let (resolved, state) = match &address.kind {
+        let object = printed::goal(address, "localhost");
+        let (resolved, state) = match &address.dialled().kind {
             Kind::Tcp(at) => {
                 let named = matches!(at.host, Host::Name(_) | Host::Unspecified);
                 (named, resolving(at, &address.options).unwrap_or_else(State::Refused))
@@ -98,7 +101,7 @@ impl Dial {
 
     /// Prepares to connect to a TCP address whose name somebody else has looked up.
     pub fn among(address: &Address, addresses: Vec<SocketAddr>) -> Self {
-        let object = printed::object(address, "localhost");
+        let object = printed::goal(address, "localhost");
         let state = racing(addresses, &address.options).unwrap_or_else(State::Refused);
         Dial { object, resolved: true, options: address.options.clone(), state }
     }
@@ -118,7 +121,7 @@ impl Dial {
         match &mut self.state {
             State::Refused(why) => {
                 let why = why.clone();
-                Err(why.into_error(Op::Connect, &self.object))
+                Err(on_the_way(&self.options, why.into_error(Op::Connect, &self.object)))
             }
             State::Resolving { target, source, .. } => {
                 let asked = target.start(turn).and_then(|()| source.as_mut().map_or(Ok(()), |s| s.start(turn)));
@@ -133,6 +136,10 @@ impl Dial {
     /// # Errors
     /// The name has no address, an option is refused, or every address has failed.
     pub fn turn(&mut self, turn: &mut Turn) -> Result<Option<Connected>, Error> {
+        self.advance(turn).map_err(|error| on_the_way(&self.options, error))
+    }
+
+    fn advance(&mut self, turn: &mut Turn) -> Result<Option<Connected>, Error> {
         self.take_answers()?;
         let State::Racing(race) = &mut self.state else { return Ok(None) };
         if let Some(connected) = race.check(turn) {
@@ -302,6 +309,18 @@ impl Race {
         }
         self.failures.push((attempt.candidate.clone(), error));
         attempt.close(turn);
+    }
+}
+
+/// What is wrong with the way to the first proxy, told as that and not as an answer of it.
+pub fn on_the_way(options: &Options, error: Error) -> Error {
+    let timed_out = matches!(error.cause(), Cause::TimedOut(_));
+    match options.way.as_ref().and_then(|way| Some((way, way.proxies.first()?))) {
+        Some((way, proxy)) if error.status() == ExitStatus::Network && !timed_out => {
+            let cause = format!("{} cannot be reached: {}", way.called(proxy), error.cause());
+            error.with_cause(Cause::Said(cause))
+        }
+        _ => error,
     }
 }
 

@@ -111,6 +111,20 @@ fn bare(address: &Address, unspecified: &str) -> Vec<u8> {
     }
 }
 
+/// The same for something that is connected to: `db:5432 through socks5://proxy:1080`.
+pub fn goal(address: &Address, unspecified: &str) -> Vec<u8> {
+    address.with_way(&object(address, unspecified))
+}
+
+/// Who is at the other end of a connection through proxies: the target as typed, since its address is known to none but
+/// them. `None` for a connection that goes straight there.
+pub fn beyond(address: &Address) -> Option<String> {
+    match (&address.options.way, &address.kind) {
+        (Some(_), Kind::Tcp(at)) => Some(host_port(at, "localhost")),
+        _ => None,
+    }
+}
+
 fn host_port(at: &HostPort, unspecified: &str) -> String {
     let port = at.port;
     match &at.host {

@@ -5,6 +5,7 @@
 
 pub mod crlf;
 pub mod prologue;
+pub mod proxy;
 pub mod proxy_header;
 pub mod stack;
 #[cfg(test)]
@@ -58,6 +59,11 @@ pub trait Layer: Send {
     /// What was agreed on with the peer, once a handshake is over that agrees on something.
     fn summary(&self) -> Option<tls::Summary> {
         None
+    }
+
+    /// True if what it says must not stay in memory once it is gone: a password.
+    fn has_secrets(&self) -> bool {
+        false
     }
 
     /// How it stands with the receipts of a protocol that has them.

@@ -77,6 +77,14 @@ impl Stage {
     }
 }
 
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if self.layer.has_secrets() {
+            self.wire.wipe();
+        }
+    }
+}
+
 impl Stack {
     /// A stack of these layers with `capacity` bytes of buffer at each seam, or what a layer asks for if that is more:
     /// twice the largest record that a layer takes or gives only as a whole, since one may have to fit behind the

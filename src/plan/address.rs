@@ -13,22 +13,28 @@ mod host;
 mod network;
 mod options;
 mod parse;
+mod proxy;
 mod render;
 mod scheme;
 mod spelling;
 mod url;
 mod values;
+mod way;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::escape::Escaped;
 pub use network::{AccessList, Network};
+pub use proxy::{Place, Proxy, Speaks, redacted, redacted_proxy};
 pub use spelling::is_slip;
+pub(super) use way::explain as explain_way;
+pub use way::{ProxyDns, Way};
 
 /// One endpoint: what it is, the layers on top of it, and its options.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,7 +96,7 @@ pub enum Kind {
     Random,
     /// `text:`: these bytes, then the end of file (escapes already applied where asked for).
     Text(Vec<u8>),
-    /// `http:// https:// socks5://`: a proxy, for `-x` only; the URL as typed.
+    /// `http:// https:// socks5:// …`: a proxy, for `-x` only; its URL, [`redacted`].
     Proxy(String),
 }
 
@@ -200,6 +206,8 @@ pub struct Options {
     pub tls: TlsOptions,
     /// `path=` of a WebSocket.
     pub path: Option<String>,
+    /// `-x`: the proxies that lead there. It has no spelling on an endpoint.
+    pub way: Option<Arc<Way>>,
 }
 
 /// Options of a TLS endpoint.

@@ -5,7 +5,7 @@ use std::fmt;
 use super::address::{Address, Family, Host, HostPort, Kind, Options, UnixSocket};
 use super::datagram::{ConnectUdp, ListenUdp, SendUdp};
 use super::{AfterPeerEof, Check, Connect, EventSink, Flow, Listen, Local, Plan, Transfer};
-use super::{datagram, dialogue, pipe, policy, proof, relay, role, serving};
+use super::{datagram, dialogue, pipe, policy, proof, relay, role, serving, way};
 use crate::error::{Error, Op};
 
 /// One sentence on a request that is legal but odd, and what to do instead.
@@ -86,6 +86,7 @@ fn connect(plan: &mut Connect, flags: &Options) -> Result<(), Error> {
         odd.push(advice(&format!("--wait changes nothing for {}", plan.to), "the command without it"));
     }
     role::connect(plan)?;
+    way::settle(&plan.to)?;
     relay::is_introduced(&plan.to, plan.proxy_send)?;
     dialogue::settle(plan)?;
     plan.report.advice = odd;
@@ -96,6 +97,7 @@ fn check(plan: &mut Check, flags: &Options) -> Result<(), Error> {
     for target in &plan.targets {
         family(target)?;
         role::check(target)?;
+        way::settle(target)?;
     }
     plan.report.advice.extend(unused(flags, &plan.targets));
     Ok(())
@@ -160,6 +162,7 @@ fn packets(transfer: &Transfer, address: &Address) -> Result<(), Error> {
 
 /// `-4`, `-6` and `-n` against what the host is written as.
 pub(super) fn family(address: &Address) -> Result<(), Error> {
+    let address = &address.dialled();
     let (Kind::Tcp(at) | Kind::Udp(at)) = &address.kind else { return Ok(()) };
     hops(address, at)?;
     let source = address.options.source.as_ref();

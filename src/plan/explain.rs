@@ -6,7 +6,7 @@ mod pipe;
 use std::fmt;
 use std::time::Duration;
 
-use super::address::{Address, Kind, Layer, Program};
+use super::address::{Address, Kind, Layer, Program, explain_way};
 use super::{
     AccessList, AfterPeerEof, Announce, Check, Connect, DEFAULT_GRACE, DEFAULT_LINGER, EventSink, Flow, Listen, Local,
     Plan, Progress, Report, Serving, Share, Step, Transfer, tls,
@@ -110,6 +110,7 @@ fn connect(plan: &Connect, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (Kind::Exec(_) | Kind::Shell(_), _) => writeln!(f, "run {to}")?,
         _ => writeln!(f, "connect to {to}")?,
     }
+    explain_way(to, f)?;
     tls::explain(to, Op::Connect, f)?;
     limit(f, "give up when that has taken", plan.connect_timeout, 3)?;
     limit(f, "try again until that has taken", plan.wait, 3)?;
@@ -164,6 +165,7 @@ fn check(plan: &Check, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             Some(last) if run > 1 => writeln!(f, "test {first}-{last}")?,
             _ => writeln!(f, "test {first}")?,
         }
+        explain_way(first, f)?;
         rest = &rest[run..];
     }
     if let Some(encrypted) = plan.targets.iter().find(|target| target.layers.contains(&Layer::Tls)) {

@@ -14,6 +14,7 @@ pub mod relay;
 mod role;
 pub mod serving;
 pub mod tls;
+mod way;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::address::{Address, Kind, Options, UnixSocket};
 use super::advice::{self, Advice, advice, clash, lonely};
 use super::policy::{self, is_program};
-use super::{Announce, Progress, Report, Serving, Transfer, role};
+use super::{Announce, Progress, Report, Serving, Transfer, role, way};
 use crate::error::Error;
 
 /// `haul pipe`: one source, one or several sinks.
@@ -101,6 +101,7 @@ pub(super) fn settle(plan: &mut Pipe, flags: &Options) -> Result<(), Error> {
     let addresses: Vec<_> = plan.endpoints().cloned().collect();
     addresses.iter().try_for_each(advice::family)?;
     role::pipe::settle(plan)?;
+    addresses.iter().try_for_each(way::settle)?;
     verify(plan)?;
     announce(plan)?;
     access(plan)?;

@@ -11,7 +11,7 @@ use super::advice::{Advice, advice, clash, family, unused};
 use super::explain::shown;
 use super::faults::Faults;
 use super::role::{in_this_version, refusal};
-use super::{AccessList, ProxyVersion, Report, Serving, Transfer, policy};
+use super::{AccessList, ProxyVersion, Report, Serving, Transfer, policy, way};
 use crate::error::{Error, Op};
 use crate::units::Rate;
 pub(super) use explain::explain;
@@ -151,7 +151,7 @@ impl fmt::Display for Target {
 }
 
 fn is_named(address: &Address) -> bool {
-    matches!(&address.kind, Kind::Tcp(at) if matches!(at.host, Host::Name(_)))
+    matches!(&address.dialled().kind, Kind::Tcp(at) if matches!(at.host, Host::Name(_)))
 }
 
 /// The address with what a relay sets on every TCP connection unless the user has: small writes go at once, and a peer
@@ -174,8 +174,9 @@ pub(super) fn settle(plan: &mut Relay, flags: &Options) -> Result<(), Error> {
         listens(at, plan)?;
         for to in targets.iter().filter_map(Target::address) {
             reaches(to)?;
+            way::settle(to)?;
             is_introduced(to, plan.proxy_send)?;
-            if is_itself(at, to) {
+            if to.options.way.is_none() && is_itself(at, to) {
                 let cause = format!("{to} is this very listener, and every connection would make the next");
                 return Err(refusal(Op::Listen, at, &cause, "another target".into()));
             }

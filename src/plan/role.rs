@@ -213,8 +213,7 @@ pub(super) fn in_this_version(op: Op, address: &Address) -> Result<(), Error> {
     };
     match (&address.kind, address.layers.first()) {
         (Kind::Proxy(_), _) => {
-            let cause = "a proxy is for -x only, and -x is not in this version of haul";
-            Err(refusal(op, address, cause, "-x in a later version; here the address behind the proxy".into()))
+            Err(refusal(op, address, "a proxy is for -x", format!("-x {address}, and the address behind it")))
         }
         _ if address.layers.contains(&Layer::WebSocket) => later("WebSocket is"),
         (_, Some(_)) => tls::check(op, address),
@@ -257,11 +256,7 @@ mod tests {
             ("tls,ca=f:1", "ca is for whoever connects", "--client-ca FILE, for the clients' certificates"),
             ("tls+sh:cat", "TLS goes over a connection, and a program has pipes", "a TCP port or a Unix socket"),
             ("exec:cat", "a program takes no connections", "a port, with -e or -c"),
-            (
-                "http://proxy:3128",
-                "a proxy is for -x only, and -x is not in this version of haul",
-                "-x in a later version; here the address behind the proxy",
-            ),
+            ("http://proxy:3128", "a proxy is for -x", "-x http://proxy:3128, and the address behind it"),
         ] {
             let error = listen(&mut listen_at(parse(word))).unwrap_err();
             assert_eq!(error.status(), ExitStatus::Usage, "{word}");

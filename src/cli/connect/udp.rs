@@ -28,6 +28,9 @@ impl Args {
             (self.retry.is_some(), "--wait", "haul connect -z -u, which asks whether a port is refused"),
             (self.connect_timeout.is_some(), "--connect-timeout", "-w or --idle"),
         ];
+        if self.proxies.is_given() {
+            return Err(advice::clash("-x", "-u", "a proxy carries connections, and no datagrams", "one of them"));
+        }
         if let Some((_, flag, remedy)) = unfit.iter().find(|(given, ..)| *given) {
             return Err(advice::clash(flag, "-u", "with datagrams there is no connection to wait for", remedy));
         }

@@ -251,7 +251,7 @@ impl Goal {
     /// What messages call it.
     pub(super) fn object(&self) -> Vec<u8> {
         match self {
-            Goal::Open(way) => printed::object(&way.address, "localhost"),
+            Goal::Open(way) => printed::goal(&way.address, "localhost"),
             Goal::Run(_) => b"a program".to_vec(),
         }
     }

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use crate::endpoint::dial::on_the_way;
 use crate::endpoint::printed;
 use crate::endpoint::resolve::{Lookup, NoAddress};
 use crate::error::{Error, Op};
@@ -28,6 +29,9 @@ pub(super) struct Names {
 pub(super) struct NameId(usize);
 
 struct Entry {
+    /// The target.
+    target: Address,
+    /// What is connected to: it, or the first proxy on the way there.
     address: Address,
     /// What is known.
     addresses: Vec<SocketAddr>,
@@ -49,13 +53,15 @@ impl Names {
 
     /// Keeps the name of this address; `None` if it has none.
     pub(super) fn add(&self, address: &Address) -> Option<NameId> {
+        let (target, address) = (address.clone(), address.dialled());
         let Kind::Tcp(at) = &address.kind else { return None };
         if !matches!(at.host, Host::Name(_)) {
             return None;
         }
         let mut entries = self.entries.borrow_mut();
         entries.push(Entry {
-            address: address.clone(),
+            target,
+            address,
             addresses: Vec::new(),
             failure: None,
             lookup: None,
@@ -84,8 +90,7 @@ impl Names {
         }
         match &entry.failure {
             Some(why) if entry.lookup.is_none() && entry.asked_at.is_some_and(|at| at >= since) => {
-                let object = printed::object(&entry.address, "localhost");
-                return Err(why.clone().into_error(Op::Connect, object));
+                return Err(entry.told(why.clone()));
             }
             _ => {}
         }
@@ -114,6 +119,11 @@ impl Names {
 }
 
 impl Entry {
+    /// That it has no address.
+    fn told(&self, why: NoAddress) -> Error {
+        on_the_way(&self.target.options, why.into_error(Op::Connect, printed::goal(&self.target, "localhost")))
+    }
+
     /// Asks again at once, but not more often than a name server may be asked.
     fn hurry(&mut self, now: Instant) {
         let soon = self.asked_at.map_or(now, |at| (at + AT_MOST_EVERY).max(now));
@@ -181,8 +191,7 @@ impl Task for Keeper {
             };
             let Some(answer) = answer else { continue };
             if let (Some(why), Some(observer)) = (entry.take(answer), &self.observer) {
-                let object = printed::object(&entry.address, "localhost");
-                let reason = why.into_error(Op::Connect, object).line();
+                let reason = entry.told(why).line();
                 observer.observe(&Event::Error { session: None, reason });
             }
             let again = turn.now() + self.names.every;

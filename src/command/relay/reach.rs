@@ -171,12 +171,17 @@ impl Reach {
             let Some(target) = opening.turn(turn)? else { return Ok(None) };
             let Some((Goal::Open(way), _)) = place.goals.get(self.target) else { return Ok(None) };
             let header = self.header.as_ref().map(|header| header.to_vec());
-            let object = printed::object(&way.address, "localhost");
+            let object = printed::goal(&way.address, "localhost");
             let handshake = Handshake::with_server(turn, target, &way.layering, header, object)?;
             self.stage = Stage::Shaking(Box::new(handshake));
         }
         let Stage::Shaking(handshake) = &mut self.stage else { return Ok(None) };
-        Ok(handshake.turn(turn)?.map(|contact| self.reached(floor, contact)))
+        let Some(contact) = handshake.turn(turn)? else { return Ok(None) };
+        let contact = match place.goals.get(self.target) {
+            Some((Goal::Open(way), _)) => contact.beyond(&way.address, &**floor.observer()),
+            _ => contact,
+        };
+        Ok(Some(self.reached(floor, contact)))
     }
 
     fn reached(&self, floor: &Floor, contact: Contact) -> (End, String) {

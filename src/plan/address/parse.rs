@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::host::{OUT_OF_RANGE, is_digits, port};
 use super::options::Given;
 use super::scheme::{self, Scheme, Transport};
-use super::{Address, BadAddress, Host, HostPort, Kind, UnixName, UnixSocket, host, quoted, url};
+use super::{Address, BadAddress, Host, HostPort, Kind, Proxy, UnixName, UnixSocket, host, proxy, quoted, url};
 use crate::escape::unescape;
 
 type Result<T> = std::result::Result<T, BadAddress>;
@@ -28,6 +28,13 @@ pub(super) fn word(word: &[u8]) -> Result<Address> {
     }
     if word[0] == b'@' {
         return Ok(Address::from(Kind::Unix(unix_name(word)?, UnixSocket::Stream)));
+    }
+    if proxy::is_proxy(word) {
+        Proxy::parse(OsStr::from_bytes(word))?;
+        // nobody connects to it, so that its password is not kept
+        let text = String::from_utf8(proxy::redacted(word));
+        let text = text.map_err(|_| BadAddress::new("the URL of a proxy is plain text"))?;
+        return Ok(Address::from(Kind::Proxy(text)));
     }
     if let Some(url) = url::parse(word) {
         return url;

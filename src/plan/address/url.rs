@@ -1,11 +1,13 @@
-//! URLs, where people already write them: `tcp:// udp:// tls:// unix:// ws:// wss://`, and the proxies of `-x`.
+//! URLs, where people already write them: `tcp:// udp:// tls:// unix:// ws:// wss://`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::host::{is_digits, v6};
-use super::{Address, BadAddress, HostPort, Kind, Layer, UnixName, UnixSocket, parse, quoted, spelling, values};
+use super::{
+    Address, BadAddress, HostPort, Kind, Layer, UnixName, UnixSocket, parse, quoted, redacted, spelling, values,
+};
 
 /// What a URL scheme stands for.
 enum Form {
@@ -14,7 +16,6 @@ enum Form {
     Unix,
     /// WebSocket: the port has a default and a path may follow.
     Web(&'static [Layer], u16),
-    Proxy,
 }
 
 /// `None` if the word is no URL: `file://x` is the file `//x`.
@@ -29,7 +30,6 @@ pub(super) fn parse(word: &[u8]) -> Option<Result<Address, BadAddress>> {
         Some(Form::Udp) => Some(plain(prefix, rest).map(|at| over(&[], Kind::Udp(at)))),
         Some(Form::Unix) => Some(unix(prefix, rest)),
         Some(Form::Web(layers, port)) => Some(web(prefix, rest, layers, *port)),
-        Some(Form::Proxy) => Some(proxy(word, rest)),
         None if scheme.is_empty() || parse::is_scheme(scheme) => None,
         None => Some(Err(unknown(scheme, &word[colon..]))),
     }
@@ -75,16 +75,8 @@ fn unix(prefix: &[u8], path: &[u8]) -> Result<Address, BadAddress> {
     Ok(Address::from(Kind::Unix(name, UnixSocket::Stream)))
 }
 
-fn proxy(word: &[u8], rest: &[u8]) -> Result<Address, BadAddress> {
-    let text = values::text(word).map_err(|_| BadAddress::new("the URL of a proxy is plain text"))?;
-    if split(rest).0.is_empty() {
-        return Err(BadAddress::new("the URL of the proxy has no host"));
-    }
-    Ok(Address::from(Kind::Proxy(text.to_owned())))
-}
-
 /// The authority of a URL; hints are authorities too.
-fn host_port(authority: &[u8], default_port: Option<u16>) -> Result<HostPort, BadAddress> {
+pub(super) fn host_port(authority: &[u8], default_port: Option<u16>) -> Result<HostPort, BadAddress> {
     if authority.contains(&b'@') {
         let host = authority.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
         return Err(BadAddress::new("a user name has no place in this URL").with_hint(host));
@@ -121,14 +113,14 @@ fn unbracketed(authority: &[u8], path: &[u8]) -> Option<String> {
 }
 
 /// The authority, and what follows it from its `/`, `?` or `#` on.
-fn split(rest: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split(rest: &[u8]) -> (&[u8], &[u8]) {
     rest.split_at(rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len()))
 }
 
 fn unknown(scheme: &[u8], behind: &[u8]) -> BadAddress {
     let error = BadAddress::new(format!("there is no URL scheme {}", quoted(scheme)));
-    match spelling::nearest(scheme, SCHEMES.iter().map(|(name, _)| *name)) {
-        Some(right) => error.with_hint([right.as_bytes(), behind].concat()),
+    match spelling::nearest(scheme, SCHEMES.iter().map(|(name, _)| *name).chain(["http", "https", "socks5"])) {
+        Some(right) => error.with_hint(redacted(&[right.as_bytes(), behind].concat())),
         None => error,
     }
 }
@@ -140,9 +132,6 @@ const SCHEMES: &[(&str, Form)] = &[
     ("unix", Form::Unix),
     ("ws", Form::Web(&[Layer::WebSocket], 80)),
     ("wss", Form::Web(&[Layer::WebSocket, Layer::Tls], 443)),
-    ("http", Form::Proxy),
-    ("https", Form::Proxy),
-    ("socks5", Form::Proxy),
 ];
 
 #[cfg(test)]
@@ -168,7 +157,7 @@ mod tests {
             expected.options.mode = None;
             assert_eq!(parsed(url), expected, "{url}");
         }
-        assert_eq!(parsed("socks5://u:p@h:1080").kind, Kind::Proxy("socks5://u:p@h:1080".into()));
+        assert_eq!(parsed("socks5://u:p@h:1080").kind, Kind::Proxy("socks5://u:***@h:1080".into()));
         assert_eq!(parsed("file://x").kind, Kind::File("//x".into()));
     }
 
@@ -184,7 +173,8 @@ mod tests {
             ("unix://run/a", Some("unix:///run/a")),
             ("tpc://host:80", Some("tcp://host:80")),
             ("TCP://host:80", Some("tcp://host:80")),
-            ("socks5h://host:80", Some("socks5://host:80")),
+            ("sock5://host:80", Some("socks5://host:80")),
+            ("sock5://me:pass@host:80", Some("socks5://me:***@host:80")),
             ("gopher://host", None),
             ("ws://host/a b", None),
             ("ws://", None),

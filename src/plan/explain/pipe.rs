@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::super::address::{Address, Kind};
+use super::super::address::{Address, Kind, explain_way};
 use super::super::pipe::{Algorithm, OnSlow, Pipe};
 use super::super::tls;
 use super::{announce, limit, remainder, report, serving};
@@ -42,6 +42,8 @@ pub(super) fn pipe(plan: &Pipe, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             (None, _) => writeln!(f, "write everything to {address}"),
         })?;
     }
+    let mut dialled = plan.endpoints().filter(|address| address.options.way.is_some());
+    dialled.try_for_each(|address| explain_way(address, f))?;
     serving(&plan.serving, "connections", f)?;
     limit(f, "give up when an endpoint is not open after", plan.connect_timeout, 3)?;
     announce(&plan.announce, plan.listeners().any(|at| matches!(at.kind, Kind::Unix(..) | Kind::Path(_))), f)?;

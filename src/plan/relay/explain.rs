@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::super::address::explain_way;
 use super::super::explain::{remainder, report, serving};
 use super::super::{DEFAULT_GRACE, tls};
 use super::{Address, Balance, Copies, KEEPALIVE, LogSink, Pair, Relay, Target, Transfer, USER_TIMEOUT, is_named};
@@ -15,7 +16,8 @@ fn explain_target(target: &Target, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         target if target.is_appended() => writeln!(f, "append what each of them sends to {target}"),
         target if target.is_file() => writeln!(f, "send each of them {target}, and drop what it sends"),
         target => writeln!(f, "connect to {target} for each of them, and join the two"),
-    }
+    }?;
+    target.address().map_or(Ok(()), |address| explain_way(address, f))
 }
 
 /// A decision a line.

@@ -1,0 +1,198 @@
+//! HTTP CONNECT, with the Basic login of RFC 7617.
+
+use super::{Destination, Heard, Refusal};
+use crate::buffer::Buffer;
+use crate::escape::Escaped;
+use crate::secret::Login;
+
+/// The wait for the answer to a CONNECT.
+#[derive(Debug, Default)]
+pub(super) struct Http {
+    /// The header of the answer, as far as it has come.
+    header: Vec<u8>,
+    /// Bytes of its last line, without its end.
+    line: usize,
+    /// Bytes of all headers before this one: a proxy that says 100 again and again is heard out only so long.
+    before: usize,
+    /// It was told who asks.
+    logged_in: bool,
+}
+
+impl Http {
+    /// The request for a way to `destination`, and the wait for its answer.
+    pub(super) fn new(destination: &Destination, login: Option<Login>) -> Result<(Self, Vec<u8>), String> {
+        let at = destination.authority();
+        let logged_in = login.is_some();
+        let length = login.as_ref().map_or(0, |login| login.user().len() + login.password().len() + 1);
+        // all of it at once, so that no copy of the login stays behind where it grew
+        let mut words = Vec::with_capacity(2 * at.len() + length.div_ceil(3) * 4 + FIXED);
+        words.extend_from_slice(format!("CONNECT {at} HTTP/1.1\r\nHost: {at}\r\n").as_bytes());
+        if let Some(login) = &login {
+            words.extend_from_slice(b"Proxy-Authorization: Basic ");
+            let colon = std::iter::once(&b':');
+            base64(login.user().iter().chain(colon).chain(login.password()).copied(), &mut words);
+            words.extend_from_slice(b"\r\n");
+        }
+        words.extend_from_slice(b"\r\n");
+        Ok((Http { logged_in, ..Http::default() }, words))
+    }
+
+    /// Takes headers up to the one that decides, and not a byte behind it.
+    pub(super) fn hear(&mut self, wire: &mut Buffer) -> Result<Heard, Refusal> {
+        while self.take_header(wire)? {
+            let (agreed, refusal) = self.judge();
+            match refusal {
+                Some(refusal) => return Err(refusal),
+                None if agreed => return Ok(Heard::Agreed),
+                None => {
+                    self.before += self.header.len();
+                    self.header.clear();
+                }
+            }
+        }
+        Ok(Heard::More)
+    }
+
+    /// True once a header is whole.
+    fn take_header(&mut self, wire: &mut Buffer) -> Result<bool, Refusal> {
+        let mut whole = false;
+        let mut taken = 0;
+        let room = LONGEST.saturating_sub(self.before + self.header.len());
+        for byte in wire.filled().iter().take(room) {
+            taken += 1;
+            match byte {
+                b'\n' if self.line == 0 => {
+                    whole = true;
+                    break;
+                }
+                b'\n' => self.line = 0,
+                b'\r' => {}
+                _ => self.line += 1,
+            }
+        }
+        self.header.extend_from_slice(&wire.filled()[..taken]);
+        wire.consume(taken);
+        let shown = self.header.len().min(BEGINNING.len());
+        if self.header[..shown] != BEGINNING[..shown] {
+            let advice = "the scheme of -x that the proxy speaks: http, https or socks5";
+            return Err(Refusal { advice: Some(advice.into()), ..Refusal::said("gave an answer that is not HTTP") });
+        }
+        if !whole && taken == room {
+            return Err(Refusal::said("did not end its answer within 64 KiB"));
+        }
+        self.line = if whole { 0 } else { self.line };
+        Ok(whole)
+    }
+
+    /// What a whole header says: agreed or not yet, or refused.
+    fn judge(&self) -> (bool, Option<Refusal>) {
+        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+        let mut answer = httparse::Response::new(&mut fields);
+        let mut parser = httparse::ParserConfig::default();
+        // only the status and what it wants for a login are of interest
+        parser.allow_obsolete_multiline_headers_in_responses(true);
+        parser.allow_spaces_after_header_name_in_responses(true);
+        parser.ignore_invalid_headers_in_responses(true);
+        let parsed = parser.parse_response(&mut answer, &self.header);
+        let (Ok(httparse::Status::Complete(_)), Some(code)) = (parsed, answer.code) else {
+            return (false, Some(Refusal::said("gave an answer that is not HTTP")));
+        };
+        match code {
+            100 | 102..=199 => (false, None),
+            200..=299 => (true, None),
+            _ => (false, Some(self.refusal(code, &answer))),
+        }
+    }
+
+    fn refusal(&self, code: u16, answer: &httparse::Response) -> Refusal {
+        let reason: String = answer.reason.unwrap_or_default().trim().chars().take(LONGEST_REASON).collect();
+        let told = format!("{code} {}", Escaped(reason.as_bytes()));
+        let told = told.trim_end();
+        // 401 is what tinyproxy says of a wrong login
+        if !(code == 407 || code == 401 && self.logged_in) {
+            // it could not connect, by one code or another
+            let passing = matches!(code, 500 | 502..=504);
+            return Refusal { passing, ..Refusal::said(format!("answered {told}")) };
+        }
+        let fields = || answer.headers.iter().filter(|field| field.name.eq_ignore_ascii_case("proxy-authenticate"));
+        let way = |value: &[u8]| -> String {
+            let word = value.split(|byte| b" ,".contains(byte)).next().unwrap_or_default();
+            Escaped(&word[..word.len().min(LONGEST_REASON)]).to_string()
+        };
+        let ways: Vec<_> = fields().map(|field| way(field.value)).filter(|way| !way.is_empty()).collect();
+        // several may stand in one line
+        let knows = |value: &[u8]| {
+            let mut words = value.split(|byte| b" ,".contains(byte));
+            words.any(|word| word.eq_ignore_ascii_case(b"basic"))
+        };
+        if !ways.is_empty() && !fields().any(|field| knows(field.value)) {
+            let ways = ways.join(" or ");
+            return Refusal::said(format!("wants a login by {ways}, and haul knows only Basic ({told})"));
+        }
+        let said = if self.logged_in { "does not accept the login" } else { "wants a login" };
+        Refusal::login(format!("{said} ({told})"), self.logged_in)
+    }
+}
+
+/// RFC 4648, 4.
+fn base64(bytes: impl Iterator<Item = u8>, into: &mut Vec<u8>) {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut bytes = bytes.peekable();
+    while bytes.peek().is_some() {
+        let (mut group, mut count) = (0u32, 0);
+        for byte in bytes.by_ref().take(3) {
+            (group, count) = (group | u32::from(byte) << (16 - 8 * count), count + 1);
+        }
+        for digit in 0..4 {
+            let value = (group >> (18 - 6 * digit) & 63) as usize;
+            into.push(if digit <= count { DIGITS[value] } else { b'=' });
+        }
+    }
+}
+
+/// How every answer begins.
+const BEGINNING: &[u8] = b"HTTP/1.";
+
+/// Bytes of all headers together.
+const LONGEST: usize = 64 * 1024;
+
+/// Fields of one header.
+const MOST_FIELDS: usize = 128;
+
+/// Characters of a reason that are told.
+const LONGEST_REASON: usize = 100;
+
+/// What a request has besides the destination and the login, rounded up.
+const FIXED: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_the_rfc() {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            let mut told = Vec::new();
+            base64(bytes.bytes(), &mut told);
+            assert_eq!(told, text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_request_never_outgrows_its_memory() {
+        let destination = Destination::Name("a".repeat(253), 65535);
+        for length in [0, 1, 2, 100, 1000] {
+            let login = Login::new(vec![b'u'; length], Some(vec![b'p'; length]));
+            let (_, words) = Http::new(&destination, Some(login)).unwrap();
+            assert!(words.len() <= 2 * 259 + (2 * length + 1).div_ceil(3) * 4 + FIXED);
+        }
+    }
+}

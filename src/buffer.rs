@@ -2,16 +2,21 @@
 //!
 //! A [`Buffer`] is linear: bytes are filled at the end and consumed at the front, and the free space is one slice.
 //! A [`Lease`] gives its buffer back when it is dropped, so an idle direction owns no memory.
+//!
+//! Another thread may go on reading bytes that were consumed here: a [`Portion`] of a buffer can be kept without a copy.
+//! As long as it is, the buffer's memory does not change: who fills the buffer takes another one
+//! ([`Buffer::is_shared`]), or gets other memory.
 
 use std::cell::RefCell;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Bytes in transit: `start..end` of a fixed allocation.
 #[derive(Debug)]
 pub struct Buffer {
-    /// Invariant: its length never changes.
-    bytes: Box<[u8]>,
+    /// Invariant: its length never changes; while others hold it, too, nothing in it does.
+    bytes: Arc<Box<[u8]>>,
     /// Invariant: `start <= end`; both 0 when empty, so that the whole capacity is free.
     start: usize,
     /// Invariant: `end <= bytes.len()`.
@@ -21,7 +26,7 @@ pub struct Buffer {
 impl Buffer {
     /// A buffer that holds at most `capacity` bytes.
     pub fn new(capacity: usize) -> Self {
-        Buffer { bytes: vec![0; capacity].into_boxed_slice(), start: 0, end: 0 }
+        Buffer { bytes: Arc::new(vec![0; capacity].into_boxed_slice()), start: 0, end: 0 }
     }
 
     /// The most it can hold.
@@ -46,7 +51,31 @@ impl Buffer {
 
     /// The same, to be changed in place.
     pub fn filled_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.start..self.end]
+        let filled = self.start..self.end;
+        &mut self.own()[filled]
+    }
+
+    /// Bytes out of [`Buffer::filled`], in a form in which they may be kept.
+    pub fn portion(&self, range: Range<usize>) -> Portion<'_> {
+        Portion { bytes: &self.filled()[range.clone()], block: Some((&self.bytes, self.start + range.start)) }
+    }
+
+    /// True while somebody keeps a portion: to fill it again would cost an allocation.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.bytes) > 1
+    }
+
+    /// The memory, to be changed: the same unless somebody keeps some of it.
+    fn own(&mut self) -> &mut [u8] {
+        if self.is_shared() {
+            let mut bytes = vec![0; self.bytes.len()].into_boxed_slice();
+            bytes[self.start..self.end].copy_from_slice(self.filled());
+            self.bytes = Arc::new(bytes);
+        }
+        match Arc::get_mut(&mut self.bytes) {
+            Some(bytes) => bytes,
+            None => unreachable!("only this buffer lets its memory be kept"),
+        }
     }
 
     /// Free bytes behind what is filled: as much [`Buffer::spare`] gives without moving that.
@@ -58,12 +87,13 @@ impl Buffer {
     /// is asked for: a protocol must find a whole record's room wherever the last one ended.
     pub fn spare(&mut self, most: usize) -> &mut [u8] {
         if self.start > 0 && self.bytes.len() - self.end < most {
-            self.bytes.copy_within(self.start..self.end, 0);
+            let filled = self.start..self.end;
+            self.own().copy_within(filled, 0);
             self.end -= self.start;
             self.start = 0;
         }
-        let end = self.bytes.len().min(self.end.saturating_add(most));
-        &mut self.bytes[self.end..end]
+        let free = self.end..self.bytes.len().min(self.end.saturating_add(most));
+        &mut self.own()[free]
     }
 
     /// True when [`Buffer::spare`] would be empty.
@@ -103,6 +133,68 @@ impl Buffer {
     }
 }
 
+/// Bytes to look at, and perhaps to keep.
+#[derive(Clone, Copy, Debug)]
+pub struct Portion<'a> {
+    bytes: &'a [u8],
+    /// The memory that they lie in, and where; `None` where they cannot be kept.
+    block: Option<(&'a Arc<Box<[u8]>>, usize)>,
+}
+
+impl<'a> Portion<'a> {
+    /// The same as two: so many bytes, and the rest.
+    pub fn split_at(self, count: usize) -> (Self, Self) {
+        let (first, rest) = self.bytes.split_at(count);
+        let behind = self.block.map(|(block, start)| (block, start + count));
+        (Portion { bytes: first, block: self.block }, Portion { bytes: rest, block: behind })
+    }
+
+    /// The bytes, for as long as the buffer lets itself be looked at.
+    pub fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The same bytes, to be looked at by any thread for as long as it likes; `None` where that would be a copy.
+    pub fn keep(self) -> Option<Kept> {
+        let (block, start) = self.block?;
+        Some(Kept { block: Arc::clone(block), range: start..start + self.bytes.len() })
+    }
+
+    /// The same, only to be looked at.
+    pub fn unkept(self) -> Self {
+        Portion { block: None, ..self }
+    }
+}
+
+impl Deref for Portion<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+impl<'a> From<&'a [u8]> for Portion<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Portion { bytes, block: None }
+    }
+}
+
+/// Bytes of a buffer that do not change as long as this is there.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    block: Arc<Box<[u8]>>,
+    range: Range<usize>,
+}
+
+impl Deref for Kept {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.block[self.range.clone()]
+    }
+}
+
 /// Lends buffers of one size; keeps a few of those that come back.
 #[derive(Debug)]
 pub struct Pool {
@@ -123,7 +215,9 @@ impl Pool {
 
     /// Lends an empty buffer.
     pub fn lease(self: &Rc<Self>) -> Lease {
-        let buffer = self.free.borrow_mut().pop().unwrap_or_else(|| Buffer::new(self.capacity));
+        let mut free = self.free.borrow_mut();
+        let whole = free.iter().rposition(|buffer| !buffer.is_shared()).map(|index| free.remove(index));
+        let buffer = whole.unwrap_or_else(|| Buffer::new(self.capacity));
         Lease { buffer: Some(buffer), pool: Rc::clone(self) }
     }
 }
@@ -159,8 +253,9 @@ impl DerefMut for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let mut free = self.pool.free.borrow_mut();
-        if free.len() < KEPT
-            && let Some(mut buffer) = self.buffer.take()
+        if let Some(mut buffer) = self.buffer.take()
+            // whoever shares its buffers has only a few out, and wants them back
+            && (free.len() < KEPT || buffer.is_shared() && free.len() < KEPT_SHARED)
         {
             buffer.clear();
             free.push(buffer);
@@ -170,6 +265,9 @@ impl Drop for Lease {
 
 /// Buffers kept for the next lease: under back pressure many are out at once, and then their memory is returned.
 const KEPT: usize = 4;
+
+/// The same as long as those that come back are looked at by another thread.
+const KEPT_SHARED: usize = 12;
 
 #[cfg(test)]
 mod tests {
@@ -202,6 +300,37 @@ mod tests {
                 prop_assert!(buffer.len() <= buffer.capacity());
             }
         }
+    }
+
+    #[test]
+    fn what_is_kept_does_not_change_whatever_the_buffer_is_used_for() {
+        let mut buffer = Buffer::new(8);
+        buffer.push(b"abcdef");
+        buffer.consume(2);
+        let (first, rest) = buffer.portion(1..4).split_at(1);
+        assert_eq!((first.bytes(), rest.bytes()), (&b"d"[..], &b"ef"[..]));
+        assert!(rest.unkept().keep().is_none() && Portion::from(&b"x"[..]).keep().is_none());
+        let kept = rest.keep().unwrap();
+        assert!(buffer.is_shared());
+        assert_eq!(buffer.push(b"ghijk"), 4);
+        assert!(!buffer.is_shared());
+        buffer.filled_mut().fill(b'x');
+        assert_eq!(*kept, *b"ef");
+        assert_eq!(buffer.filled(), b"xxxxxxxx");
+    }
+
+    #[test]
+    fn a_buffer_that_is_looked_at_elsewhere_is_not_lent_before_that_is_over() {
+        let pool = Pool::new(8);
+        let mut lease = pool.lease();
+        lease.push(b"abc");
+        let kept = lease.portion(0..3).keep().unwrap();
+        drop(lease);
+        let other = pool.lease();
+        assert!(!other.is_shared() && pool.free.borrow().len() == 1);
+        drop(kept);
+        assert!(!pool.lease().is_shared() && pool.free.borrow().len() == 1);
+        drop(other);
     }
 
     #[test]

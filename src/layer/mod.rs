@@ -15,7 +15,7 @@ pub mod verify;
 
 use std::time::Instant;
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Portion};
 use crate::error::Error;
 
 /// One protocol transform, both directions. Every call does what fits into the buffers it is given and is legal in
@@ -72,7 +72,7 @@ pub trait Layer: Send {
     }
 
     /// Says what has to go before these application bytes, so that they can go out as they are.
-    fn announce(&mut self, _: &[u8], _: &mut Buffer) {}
+    fn announce(&mut self, _: Portion<'_>, _: &mut Buffer) {}
 
     /// How many of the next application bytes go out as they are, right behind what `wire` holds. Where this layer is
     /// the only one they may pass it by, and [`Layer::passed_out`] tells which did.
@@ -90,7 +90,7 @@ pub trait Layer: Send {
     }
 
     /// These bytes, at most [`Layer::raw_in`], were given to the application.
-    fn passed_in(&mut self, _: &[u8]) {}
+    fn passed_in(&mut self, _: Portion<'_>) {}
 }
 
 /// Something that a layer should know.

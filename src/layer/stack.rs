@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use super::tls::Summary;
 use super::{HalfClose, Layer, LayerState, Note, Receipts};
-use crate::buffer::{Buffer, Pool};
+use crate::buffer::{Buffer, Pool, Portion};
 use crate::error::Error;
 
 /// Layers, outermost (nearest to the application) first.
@@ -326,7 +326,7 @@ impl Stack {
 
     /// What waits for the transport, and how many of the next application bytes may be given to it straight behind that;
     /// [`Stack::passed_out`] is told. These bytes, if they are not few, are announced where nothing else is on its way.
-    pub fn raw_out(&mut self, plain: &[u8]) -> (&mut Buffer, usize) {
+    pub fn raw_out(&mut self, plain: Portion<'_>) -> (&mut Buffer, usize) {
         match &mut self.stages[..] {
             [stage] => {
                 if plain.len() >= LEAST_RAW && stage.wire.is_empty() && stage.layer.raw_out() == 0 {
@@ -358,7 +358,7 @@ impl Stack {
 
     /// These bytes, read straight from the transport, are the application's; `more` follow them on the wire, at most
     /// [`Stack::wire_spare`].
-    pub fn passed_in(&mut self, bytes: &[u8], more: &[u8]) {
+    pub fn passed_in(&mut self, bytes: Portion<'_>, more: &[u8]) {
         if let [stage] = &mut self.stages[..] {
             stage.layer.passed_in(bytes);
             self.received.push(more);

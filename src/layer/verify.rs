@@ -41,7 +41,7 @@ mod tests;
 use std::time::{Duration, Instant};
 
 use super::{HalfClose, Layer, LayerState, Note, Receipts};
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Portion};
 use crate::error::{Cause, Error};
 use crate::escape::Escaped;
 use crate::outcome::ExitStatus;
@@ -138,7 +138,7 @@ impl Verify {
     fn take_payload(&mut self, wire: &mut Buffer, plain: &mut Buffer) -> bool {
         let count = wire.len().min(self.receiving.missing);
         let taken = plain.push(&wire.filled()[..count]);
-        self.receiving.take(&wire.filled()[..taken]);
+        self.receiving.take(wire.filled()[..taken].into());
         wire.consume(taken);
         taken == count
     }
@@ -215,11 +215,11 @@ impl Verify {
     }
 
     /// Begins a data frame if it may: nothing else is due, and there is room for the header and a byte.
-    fn begin_frame(&mut self, payload: &[u8], wire: &mut Buffer) {
+    fn begin_frame(&mut self, payload: Portion<'_>, wire: &mut Buffer) {
         let sending = &mut self.sending;
         let is_open = !sending.closed && sending.abort.is_none() && !payload.is_empty();
         if is_open && wire.spare(HEADER + 1).len() > HEADER {
-            let payload = &payload[..payload.len().min(LONGEST_DATA)];
+            let (payload, _) = payload.split_at(payload.len().min(LONGEST_DATA));
             wire.push(&frame::header(frame::DATA, payload.len()));
             sending.begin(payload);
         }
@@ -301,7 +301,7 @@ impl Layer for Verify {
         }
         if self.sending.missing == 0 {
             self.say(wire);
-            self.begin_frame(plain, wire);
+            self.begin_frame(plain.into(), wire);
         }
         let count = wire.push(&plain[..plain.len().min(self.sending.missing)]);
         self.sending.missing -= count;
@@ -354,7 +354,7 @@ impl Layer for Verify {
         Some(Receipts { awaited: !self.sending.confirmed, owed: !self.receiving.receipt_said })
     }
 
-    fn announce(&mut self, payload: &[u8], wire: &mut Buffer) {
+    fn announce(&mut self, payload: Portion<'_>, wire: &mut Buffer) {
         let is_open = !self.failed && self.state() != LayerState::Handshaking;
         if is_open && self.sending.missing == 0 {
             self.say(wire);
@@ -374,7 +374,7 @@ impl Layer for Verify {
         if self.failed { 0 } else { self.receiving.missing }
     }
 
-    fn passed_in(&mut self, bytes: &[u8]) {
+    fn passed_in(&mut self, bytes: Portion<'_>) {
         self.receiving.take(bytes);
     }
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::program::Program;
-use crate::buffer::{Buffer, Pool};
+use crate::buffer::{Buffer, Pool, Portion};
 use crate::endpoint::process::Child;
 use crate::endpoint::{Spliceable, Transport};
 use crate::error::Error;
@@ -236,6 +236,12 @@ impl End {
 
     /// Writes plain bytes.
     pub fn write(&mut self, turn: &mut Turn, bytes: &[u8]) -> Step {
+        self.write_portion(turn, bytes.into())
+    }
+
+    /// The same, where the layers may keep what they want to look at.
+    pub fn write_portion(&mut self, turn: &mut Turn, portion: Portion<'_>) -> Step {
+        let bytes = portion.bytes();
         let step = loop {
             if !self.stack.as_ref().is_some_and(|stack| stack.has_layers()) {
                 break match self.transport.write(turn, bytes) {
@@ -246,7 +252,7 @@ impl End {
             if self.mute {
                 break Step::Failed(Fault::Io(io::ErrorKind::BrokenPipe.into()));
             }
-            if let Some(step) = self.write_raw(turn, bytes) {
+            if let Some(step) = self.write_raw(turn, portion) {
                 break step;
             }
             let Some(stack) = &mut self.stack else { continue };

@@ -262,10 +262,10 @@ impl Pump {
         loop {
             if let Some(buffer) = self.in_memory() {
                 let count = buffer.len().min(terms.block);
-                match to.write(turn, &buffer.filled()[..count]) {
+                match to.write_portion(turn, buffer.portion(0..count)) {
                     Step::Moved(count) => {
                         if let Some(tap) = terms.tap {
-                            tap.delivered(&buffer.filled()[..count]);
+                            tap.delivered(buffer.portion(0..count));
                         }
                         buffer.consume(count);
                         self.delivered += count as u64;

@@ -13,11 +13,17 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::{INWARD, OUTWARD};
+use crate::buffer::Portion;
 
 /// Somebody who looks on.
 pub trait Watch {
     /// `bytes` have passed in `direction`: 0 to the peer, 1 from it. Must not block the loop.
     fn seen(&mut self, direction: usize, bytes: &[u8]);
+
+    /// The same, of bytes that may be kept.
+    fn seen_portion(&mut self, direction: usize, portion: Portion<'_>) {
+        self.seen(direction, portion.bytes());
+    }
 }
 
 /// Which directions of a session are watched, and by whom.
@@ -34,9 +40,10 @@ impl Tap {
     }
 
     /// Shows bytes that have passed, where no pump does it.
-    pub fn seen(&self, direction: usize, bytes: &[u8]) {
-        if self.directions[direction] && !bytes.is_empty() {
-            self.watch.borrow_mut().seen(direction, bytes);
+    pub fn seen<'a>(&self, direction: usize, bytes: impl Into<Portion<'a>>) {
+        let portion = bytes.into();
+        if self.directions[direction] && !portion.is_empty() {
+            self.watch.borrow_mut().seen_portion(direction, portion);
         }
     }
 
@@ -61,14 +68,14 @@ pub struct Tapped<'a> {
 
 impl Tapped<'_> {
     /// These bytes were taken from the source.
-    pub(super) fn taken(self, bytes: &[u8]) {
+    pub(super) fn taken<'a>(self, bytes: impl Into<Portion<'a>>) {
         if self.direction == INWARD {
             self.tap.seen(INWARD, bytes);
         }
     }
 
     /// These bytes were given to the sink.
-    pub(super) fn delivered(self, bytes: &[u8]) {
+    pub(super) fn delivered<'a>(self, bytes: impl Into<Portion<'a>>) {
         if self.direction == OUTWARD {
             self.tap.seen(OUTWARD, bytes);
         }

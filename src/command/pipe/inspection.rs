@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use sha2::Digest as _;
 
+use crate::buffer::Portion;
 use crate::digest::Digest;
 use crate::meter::Meter;
 use crate::plan::pipe::{Algorithm, Pipe};
@@ -57,15 +58,19 @@ impl Inspection {
 }
 
 impl Watch for Inspection {
-    fn seen(&mut self, _: usize, bytes: &[u8]) {
+    fn seen(&mut self, direction: usize, bytes: &[u8]) {
+        self.seen_portion(direction, bytes.into());
+    }
+
+    fn seen_portion(&mut self, _: usize, portion: Portion<'_>) {
         let findings = &mut *self.0.borrow_mut();
         match &mut findings.hasher {
-            Some(Hasher::Blake3(hasher)) => hasher.update(bytes),
-            Some(Hasher::Sha256(hasher)) => hasher.update(bytes),
+            Some(Hasher::Blake3(hasher)) => hasher.update(portion),
+            Some(Hasher::Sha256(hasher)) => hasher.update(portion.bytes()),
             None => {}
         }
         if let Some(end) = findings.ends {
-            findings.meter.add_records(memchr::memchr_iter(end, bytes).count() as u64);
+            findings.meter.add_records(memchr::memchr_iter(end, &portion).count() as u64);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The two streams of a verified connection: what passed, its digest, and what is to be said about it.
 
 use super::frame::{self, Verdict};
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Portion};
 use crate::digest::Digest;
 
 /// The stream to the peer.
@@ -51,10 +51,10 @@ impl Sending {
 
     /// Begins a data frame of `payload`: what of it does not go out now will be offered again until it has. It is
     /// digested as a whole, since pieces of odd sizes cost the hash its parallel lanes.
-    pub(super) fn begin(&mut self, payload: &[u8]) {
-        self.digest.update(payload);
+    pub(super) fn begin(&mut self, payload: Portion<'_>) {
         self.total += payload.len() as u64;
         self.missing = payload.len();
+        self.digest.update(payload);
     }
 }
 
@@ -66,10 +66,10 @@ impl Receiving {
     }
 
     /// These bytes of the frame that has begun arrived.
-    pub(super) fn take(&mut self, bytes: &[u8]) {
-        self.digest.update(bytes);
+    pub(super) fn take(&mut self, bytes: Portion<'_>) {
         self.total += bytes.len() as u64;
         self.missing -= bytes.len();
+        self.digest.update(bytes);
     }
 }
 

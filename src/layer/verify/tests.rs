@@ -176,7 +176,7 @@ proptest! {
             drain(&mut sender, &mut said);
             wire.extend(said);
             let rest = &data[sent..];
-            let (before, raw) = sender.raw_out(rest);
+            let (before, raw) = sender.raw_out(rest.into());
             wire.extend(before.filled());
             before.clear();
             let raw = raw.min(*cuts.next().unwrap());
@@ -187,7 +187,7 @@ proptest! {
             let payload: Vec<u8> = wire.drain(..raw).collect();
             let more: Vec<u8> = if raw > 0 { wire.drain(..wire.len().min(5)).collect() } else { vec![] };
             if raw > 0 {
-                receiver.passed_in(&payload, &more);
+                receiver.passed_in(payload.as_slice().into(), &more);
                 heard.extend(&payload);
             } else {
                 let most = wire.len().min(*cuts.next().unwrap());

@@ -7,7 +7,7 @@
 //! [`why_not`] for the reasons, [`End::last_words`], [`End::unconfirmed`] and [`End::as_cut`] for what the peer did.
 
 use super::{End, Fault, Step};
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Portion};
 use crate::error::{Cause, Error, sentence};
 use crate::layer::{Note, Receipts};
 use crate::outcome::{Ended, ExitStatus};
@@ -165,17 +165,19 @@ impl End {
             Step::Eof => return None, // a plain read sees it again
             other => return Some(other),
         };
-        let (own, more) = buffer.spare(count)[..count].split_at(count.min(payload));
-        stack.passed_in(own, more);
-        let count = own.len();
-        buffer.fill(count);
+        let (own, mut more) = (count.min(payload), [0; AHEAD]);
+        let more = &mut more[..count - own];
+        more.copy_from_slice(&buffer.spare(count)[own..count]);
+        buffer.fill(own);
+        let count = own;
+        stack.passed_in(buffer.portion(buffer.len() - count..buffer.len()), more);
         self.stirred = true;
         Some(Step::Moved(count))
     }
 
     /// Gives payload straight to the transport behind what the layer says before it, if the layer lets it pass; `None` if
     /// it does not.
-    pub(super) fn write_raw(&mut self, turn: &mut Turn, bytes: &[u8]) -> Option<Step> {
+    pub(super) fn write_raw(&mut self, turn: &mut Turn, bytes: Portion<'_>) -> Option<Step> {
         let stack = self.stack.as_mut().filter(|_| !self.mute)?;
         loop {
             let (before, most) = stack.raw_out(bytes);

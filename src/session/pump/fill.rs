@@ -101,12 +101,14 @@ impl Pump {
     }
 
     pub(super) fn fill_buffer(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms, most: usize) -> Filled {
+        // another thread may still look at what it held
+        self.buffer.take_if(|buffer| buffer.is_empty() && buffer.is_shared());
         let buffer = self.buffer.get_or_insert_with(|| terms.pools.buffer());
         let room = buffer.capacity().min(most);
         let step = from.read(turn, buffer, room);
         if let Step::Moved(count) = step {
             if let Some(tap) = terms.tap {
-                tap.taken(&buffer.filled()[buffer.len() - count..]);
+                tap.taken(buffer.portion(buffer.len() - count..buffer.len()));
             }
             self.streak = if count >= LARGE { (self.streak + 1).min(STREAK) } else { 0 };
         }

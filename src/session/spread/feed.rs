@@ -47,7 +47,7 @@ impl Spread {
         match source.read(turn, tail, most) {
             Step::Moved(count) => {
                 if let Some(tap) = &self.tap {
-                    tap.seen(0, &tail.filled()[tail.len() - count..]);
+                    tap.seen(0, self.ring.latest(count));
                 }
                 self.tell_route(false);
                 let fresh = self.ring.end().saturating_sub(self.taken);

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Portion};
 
 /// Bytes that not every sink has taken.
 #[derive(Debug)]
@@ -56,10 +56,34 @@ impl Ring {
     /// Where the next bytes go, to be filled at its end and nothing else; `None` when it is full.
     pub(super) fn tail(&mut self) -> Option<&mut Buffer> {
         if self.blocks.len() < self.most && self.blocks.back().is_none_or(Buffer::is_full) {
-            let block = self.free.pop().unwrap_or_else(|| Buffer::new(self.block));
+            let block = self.empty_block();
             self.blocks.push_back(block);
         }
         self.blocks.back_mut().filter(|block| !block.is_full())
+    }
+
+    /// One that was used before, unless another thread still looks at all of those.
+    fn empty_block(&mut self) -> Buffer {
+        if let Some(index) = self.free.iter().rposition(|block| !block.is_shared()) {
+            return self.free.remove(index);
+        }
+        if self.blocks.len() + self.free.len() >= self.most {
+            self.free.pop();
+        }
+        Buffer::new(self.block)
+    }
+
+    /// The last bytes that were filled into [`Ring::tail`]. They may be kept if nothing is to be filled in behind them, and
+    /// there is another block for the next ones.
+    pub(super) fn latest(&self, count: usize) -> Portion<'_> {
+        let Some(tail) = self.blocks.back() else { return Portion::from(&[][..]) };
+        let portion = tail.portion(tail.len() - count..tail.len());
+        let recent = self.free.iter().rev().take(2 * KEPT).chain(self.blocks.iter().rev().take(2 * KEPT));
+        let kept = recent.filter(|block| block.is_shared()).count();
+        match tail.is_full() && kept < KEPT.min(self.most / 2) {
+            true => portion,
+            false => portion.unkept(),
+        }
     }
 
     /// What a sink at this position takes next, as much of it as lies in one piece; empty for one that has caught up.
@@ -109,6 +133,9 @@ impl Ring {
 
 /// Bytes in one block: a read or a write of more gains nothing, and a few of these stay in a cache.
 const BLOCK: usize = 256 * 1024;
+
+/// Blocks that another thread may look at meanwhile.
+const KEPT: usize = 6;
 
 #[cfg(test)]
 mod tests {
@@ -163,6 +190,26 @@ mod tests {
         }
         assert_eq!((ring.blocks.len(), ring.free.len()), (0, 1));
         assert_eq!(ring.end(), 100 * BLOCK as u64);
+    }
+
+    #[test]
+    fn what_is_kept_of_a_ring_neither_changes_nor_stops_it() {
+        let mut ring = Ring::new(64);
+        assert_eq!((ring.block, ring.most), (16, 4));
+        ring.tail().unwrap().push(b"half of");
+        assert!(ring.latest(7).keep().is_none(), "more is to be filled in behind it");
+        ring.tail().unwrap().push(b" a block.");
+        let mut kept: Vec<_> = ring.latest(9).keep().into_iter().collect();
+        assert_eq!(*kept[0], *b" a block.");
+        for turn in 0..20u8 {
+            ring.release(ring.end());
+            ring.tail().unwrap().push(&[turn; 16]);
+            kept.extend(ring.latest(16).keep());
+            assert!(ring.blocks.len() + ring.free.len() <= ring.most);
+        }
+        assert_eq!(kept.len(), 2, "not more than half of the blocks");
+        assert_eq!((&*kept[0], &*kept[1]), (&b" a block."[..], &[0; 16][..]));
+        assert_eq!(ring.next(ring.end() - 16), [19; 16]);
     }
 
     #[test]

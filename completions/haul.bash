@@ -620,7 +620,7 @@ _haul() {
             return 0
             ;;
         haul__subcmd__relay)
-            opts="-w -L -m -e -c -4 -6 -n -o -v -h --target --balance --resolve-every --connect-timeout --half-close-timeout --linger --limit-total --max-per-ip --once --threads --grace --allow --deny --open --proxy-send --proxy-accept --iface --log --hex --timestamps --delay --jitter --reset-after --stall-after --chop --corrupt --loss --dup --reorder --seed --block --splice --buffer --quiet --explain --events --stats --progress --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --nodelay --keepalive --user-timeout --help"
+            opts="-s -p -w -L -m -e -c -4 -6 -n -o -v -h --target --balance --resolve-every --flow-idle --connect-timeout --half-close-timeout --linger --limit-total --max-per-ip --once --threads --grace --allow --deny --open --proxy-send --proxy-accept --iface --log --hex --timestamps --delay --jitter --reset-after --stall-after --chop --corrupt --loss --dup --reorder --seed --block --splice --buffer --quiet --explain --events --stats --progress --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --nodelay --keepalive --user-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -634,11 +634,23 @@ _haul() {
                     COMPREPLY=($(compgen -W "first rr least" -- "${cur}"))
                     return 0
                     ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --resolve-every)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --flow-idle)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

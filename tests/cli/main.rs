@@ -45,6 +45,8 @@ mod relay;
 mod relay_faults;
 mod relay_soak;
 mod relay_targets;
+mod relay_udp;
+mod relay_udp_peers;
 mod screen;
 mod scripts;
 mod send_udp;

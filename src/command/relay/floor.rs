@@ -5,6 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::ferry::Terms;
+use super::hall::Hall;
 use super::journal::Journal;
 use super::names::{Keeper, NameId, Names};
 use super::scales::Scales;
@@ -17,7 +19,7 @@ use crate::endpoint::{open, printed, process};
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
 use crate::meter::Meter;
-use crate::plan::address::{Address, Program};
+use crate::plan::address::{Address, Kind, Program};
 use crate::plan::faults::Faults;
 use crate::plan::relay::{Copies, Pair, Relay, Target, tuned};
 use crate::plan::{self, Flow, Local, Transfer};
@@ -40,6 +42,12 @@ pub(super) struct Floor {
     pub(super) closing: Rc<Cell<Option<Closing>>>,
     /// The failure of the one session is told at the end and not when it happens.
     pub(super) once: bool,
+    /// What all threads have in common.
+    pub(super) hall: Arc<Hall>,
+    /// What is the same for all flows of datagrams.
+    pub(super) datagrams: Terms,
+    /// How often the access lists were to be read again.
+    pub(super) reloads: Cell<u64>,
     /// Where a line for each session goes.
     pub(super) journal: Option<Journal>,
     copies: Option<Copies>,
@@ -74,17 +82,19 @@ pub(super) struct Blueprint {
     meter: Arc<Meter>,
     total: Option<Arc<Common>>,
     scales: Vec<Arc<Scales>>,
+    /// What all threads have in common.
+    pub(super) hall: Arc<Hall>,
     log: Option<Outlet>,
     /// What decides whatever goes wrong by chance.
     seed: u64,
 }
 
 impl Blueprint {
-    /// What a plan says.
+    /// What a plan says; `most` flows of datagrams may be there at once.
     ///
     /// # Errors
     /// A program that cannot be run, a directory for copies that is not there.
-    pub(super) fn new(plan: &Relay, reporting: &Reporting) -> Result<Self, Error> {
+    pub(super) fn new(plan: &Relay, reporting: &Reporting, most: u64) -> Result<Self, Error> {
         let now = Instant::now();
         for target in plan.pairs.iter().flat_map(|pair| &pair.targets) {
             if let Some(program) = program(target) {
@@ -106,6 +116,7 @@ impl Blueprint {
             meter: Arc::new(Meter::default()),
             total: plan.limit_total.map(|rate| Common::new(rate, now)),
             scales: plan.pairs.iter().map(|pair| Scales::new(plan.balance, pair.targets.len(), now)).collect(),
+            hall: Arc::new(Hall::new(plan, most, now)),
             log: reporting.log(),
             seed: seed(plan, reporting),
         })
@@ -120,7 +131,7 @@ impl Blueprint {
 impl Floor {
     /// The floor of one thread; `tells`: it is the one that tells what all of them would.
     pub(super) fn new(blueprint: &Blueprint, tells: bool) -> Self {
-        let Blueprint { plan, observers, meter, total, scales, log, seed, .. } = blueprint;
+        let Blueprint { plan, observers, meter, total, scales, hall, log, seed, .. } = blueprint;
         let observer: Rc<dyn Observer> = Rc::new(Everybody(Arc::clone(observers)));
         let joint = Joint::new(plan.transfer.clone(), Local::Stdio, plan.serving.grace, observer);
         let joint = joint.for_relay(plan.half_close, total.clone(), Arc::clone(meter), blueprint.threads);
@@ -134,6 +145,9 @@ impl Floor {
             connect_timeout: plan.connect_timeout,
             closing: Rc::new(Cell::new(None)),
             once: plan.once,
+            hall: Arc::clone(hall),
+            datagrams: Terms::of(plan, *seed),
+            reloads: Cell::new(0),
             journal: log.clone().map(Journal::new),
             copies: plan.copies.clone(),
             tells,
@@ -176,6 +190,12 @@ impl Floor {
 }
 
 impl Place {
+    /// True if one of the targets is a Unix socket.
+    pub(super) fn has_unix(&self) -> bool {
+        let is_unix = |goal: &Goal| matches!(goal, Goal::Open(address, _) if matches!(address.kind, Kind::Unix(..)));
+        self.goals.iter().any(|(goal, _)| is_unix(goal))
+    }
+
     fn of(pair: &Pair, scales: Arc<Scales>, joint: &Joint, names: &Names) -> Self {
         let goal = |target| (Goal::of(target, names), joint.with_transfer(moves(target, joint)));
         Place { goals: pair.targets.iter().map(goal).collect(), scales }

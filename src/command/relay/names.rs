@@ -49,7 +49,7 @@ impl Names {
 
     /// Keeps the name of this address; `None` if it has none.
     pub(super) fn add(&self, address: &Address) -> Option<NameId> {
-        let Kind::Tcp(at) = &address.kind else { return None };
+        let (Kind::Tcp(at) | Kind::Udp(at)) = &address.kind else { return None };
         if !matches!(at.host, Host::Name(_)) {
             return None;
         }
@@ -98,6 +98,22 @@ impl Names {
         Ok(None)
     }
 
+    /// True once there was an answer, be it that there is no such name; until then the task of this turn is woken by it.
+    pub(super) fn is_answered(&self, turn: &mut Turn, id: NameId) -> bool {
+        let mut entries = self.entries.borrow_mut();
+        let Some(entry) = entries.get_mut(id.0) else { return true };
+        let answered = !entry.addresses.is_empty() || entry.failure.is_some();
+        if !answered && !entry.waiting.contains(&turn.id()) {
+            entry.waiting.push(turn.id());
+        }
+        answered
+    }
+
+    /// The addresses that are known now.
+    pub(super) fn known(&self, id: NameId) -> Vec<SocketAddr> {
+        self.entries.borrow().get(id.0).map_or_else(Vec::new, |entry| entry.addresses.clone())
+    }
+
     /// A connection to the addresses of this name has failed: they may be others by now.
     pub(super) fn doubt(&self, turn: &mut Turn, id: NameId) {
         if let Some(entry) = self.entries.borrow_mut().get_mut(id.0) {
@@ -126,7 +142,7 @@ impl Entry {
             return Ok(());
         }
         (self.asked_at, self.due) = (Some(turn.now()), None);
-        let Kind::Tcp(at) = &self.address.kind else { return Ok(()) };
+        let (Kind::Tcp(at) | Kind::Udp(at)) = &self.address.kind else { return Ok(()) };
         let mut lookup = Lookup::new(at, &self.address.options)?;
         lookup.start(turn).map_err(|error| NoAddress::said(crate::error::sentence(&error)))?;
         self.lookup = Some(lookup);

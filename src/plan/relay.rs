@@ -275,14 +275,15 @@ pub(super) fn is_introduced(to: &Address, version: Option<ProxyVersion>) -> Resu
 fn is_itself(at: &Address, to: &Address) -> bool {
     match (&at.kind, &to.kind) {
         (Kind::Tcp(at), Kind::Tcp(to)) | (Kind::Udp(at), Kind::Udp(to)) if at.port == to.port && at.port != 0 => {
-            let everywhere = match &at.host {
-                Host::Unspecified => true,
-                Host::V4(ip) => ip.is_unspecified(),
-                Host::V6(ip, _) => ip.is_unspecified(),
-                Host::Name(_) => false,
-            };
+            // a name that means this machine has an address of either family
             let here = to.host == Host::Unspecified || to.host.is_loopback();
-            at.host == to.host || everywhere && here || to.host == Host::Unspecified && at.host.is_loopback()
+            let reached = match &at.host {
+                Host::Unspecified => here,
+                Host::V4(ip) if ip.is_unspecified() => here && !matches!(to.host, Host::V6(..)),
+                Host::V6(ip, _) if ip.is_unspecified() => here && !matches!(to.host, Host::V4(_)),
+                host => to.host == Host::Unspecified && host.is_loopback(),
+            };
+            at.host == to.host || reached
         }
         (Kind::Unix(at, _), Kind::Unix(to, _)) => at == to,
         (Kind::Path(at), Kind::Path(to)) => at == to,
@@ -433,6 +434,8 @@ mod tests {
             ("9000", "db:9000"),
             ("9000", "192.0.2.1:9000"),
             ("127.0.0.1:9000", "127.0.0.2:9000"),
+            ("0.0.0.0:9000", "::1/9000"),
+            ("::/9000", "127.0.0.1:9000"),
             ("0", "db:1"),
             ("/s", "/t"),
         ] {

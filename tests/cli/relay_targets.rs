@@ -34,6 +34,29 @@ fn a_file_is_a_target_of_its_own_for_each_session() {
     stop(relay);
 }
 
+// A path as the target is a socket's, or one that is still to come; what else stands there is told before anything is
+// bound, not to each session.
+#[test]
+fn a_path_that_is_no_socket_is_refused_at_the_start() {
+    let (home, fifo) = crate::harness::fifo();
+    let file = file_with(home.path(), "file", b"x");
+    for (path, cause) in [
+        (fifo.as_path(), "it is a FIFO: there is one of it, and every session wants its own"),
+        (&file, "it is a file, which is sent or appended to"),
+        (home.path(), "it is a directory"),
+    ] {
+        let ended = haul(["relay", "127.0.0.1:0", &path.display().to_string()]).run();
+        ended.code(2);
+        assert_eq!(ended.one_error(), format!("haul: cannot connect to {}: {cause}", path.display()));
+    }
+    let later = home.path().join("later");
+    let relay = relay_to(&later.display().to_string(), &[]);
+    let listener = Listener::unix(&later);
+    let mut client = Peer::connect(relay.address());
+    echoes(&mut client, &mut listener.accept());
+    stop(relay);
+}
+
 // --log: a line a session, with the same words in the same places.
 #[test]
 fn a_log_has_a_line_for_each_session() {

@@ -1,6 +1,8 @@
 //! What all sessions of a relay have in common: where they go, how they move, and when it ends.
 
 use std::cell::Cell;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +21,7 @@ use crate::endpoint::{open, printed, process};
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
 use crate::meter::Meter;
+use crate::outcome::ExitStatus;
 use crate::plan::address::{Address, Kind, Program};
 use crate::plan::faults::Faults;
 use crate::plan::relay::{Copies, Pair, Relay, Target, tuned};
@@ -99,6 +102,9 @@ impl Blueprint {
         for target in plan.pairs.iter().flat_map(|pair| &pair.targets) {
             if let Some(program) = program(target) {
                 process::check(&program)?;
+            }
+            if let Some(Address { kind: Kind::Path(path), .. }) = target.address() {
+                is_socket(path)?;
             }
         }
         if let Some(Copies { directory, .. }) = &plan.copies {
@@ -254,6 +260,21 @@ fn seed(plan: &Relay, reporting: &Reporting) -> u64 {
         reporting.observers().observe(&Event::Note { verbosity: 1, text });
     }
     seed
+}
+
+/// Refuses what stands at a path and is no socket. Nothing may stand there yet.
+fn is_socket(path: &Path) -> Result<(), Error> {
+    let Ok(found) = path.metadata() else { return Ok(()) };
+    let name = path.as_os_str().as_encoded_bytes();
+    let (cause, advice) = match found.file_type() {
+        kind if kind.is_fifo() => {
+            ("it is a FIFO: there is one of it, and every session wants its own", "a program: sh:'cat > FIFO'")
+        }
+        kind if kind.is_file() => ("it is a file, which is sent or appended to", "file:NAME or file,append:NAME"),
+        kind if kind.is_dir() => ("it is a directory", "the path of a socket"),
+        _ => return Ok(()),
+    };
+    Err(Error::said(Op::Connect, name, cause).with_advice(advice).with_status(ExitStatus::Usage))
 }
 
 /// The program that sessions with a target run, if they do.

@@ -60,11 +60,14 @@ fn halves(at: &Address, target: &Target) -> Result<(), Error> {
             no("a program for each client of a datagram socket is another command", "haul listen -u -e CMD".into())
         }
         (true, Target::Address(to)) if !is_datagram(to) && to.layers.is_empty() => {
-            let port = match &to.kind {
-                Kind::Tcp(to) | Kind::Udp(to) => format!("udp:HOST:{}", to.port),
-                _ => "unix,dgram:PATH".into(),
+            let remedy = match &to.kind {
+                Kind::Tcp(place) => Address { kind: Kind::Udp(place.clone()), ..to.as_ref().clone() }.to_string(),
+                Kind::Unix(name, _) => {
+                    Address { kind: Kind::Unix(name.clone(), UnixSocket::Datagram), ..to.as_ref().clone() }.to_string()
+                }
+                _ => "udp:HOST:PORT".into(),
             };
-            no(&format!("in {to} the bounds of datagrams would be lost"), port)
+            no(&format!("in {to} the bounds of datagrams would be lost"), remedy)
         }
         (false, Target::Address(to)) if is_datagram(to) => {
             let how = if matches!(to.kind, Kind::Udp(_)) { "udp:PORT" } else { "unix,dgram:PATH" };

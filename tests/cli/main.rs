@@ -43,6 +43,7 @@ mod proxy_protocol;
 mod readme;
 mod relay;
 mod relay_faults;
+mod relay_names;
 mod relay_soak;
 mod relay_targets;
 mod relay_udp;

@@ -363,6 +363,48 @@ fn a_signal_waits_for_answers_that_are_owed() {
     }
 }
 
+// A flood of datagrams does not keep haul from ending.
+#[test]
+fn a_signal_ends_it_under_a_flood() {
+    let responder = Responder::new();
+    let (relay, at) = between(&["--grace", "1h"], &[responder.at]);
+    let over = Arc::new(AtomicBool::new(false));
+    let ends = Arc::clone(&over);
+    let (client, begun) = (peer(at), std::sync::mpsc::channel());
+    let flood = thread::spawn(move || {
+        while !ends.load(Relaxed) {
+            let _ = client.send(&[1; 500]);
+            let _ = begun.0.send(());
+        }
+    });
+    begun.1.recv().unwrap();
+    relay.stderr_line("haul: accepted udp ");
+    relay.signal(Signal::TERM);
+    // what it has passed on and was not answered, for it was too much, is owed: that is what the grace is for
+    proc::poll_until("the door to be closed to the flood", || {
+        let client = peer(at);
+        client.send(b"x").ok()?;
+        client.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        client.recv(&mut [0; 10]).is_err().then_some(())
+    });
+    relay.signal(Signal::TERM);
+    relay.wait().code(0);
+    over.store(true, Relaxed);
+    flood.join().unwrap();
+}
+
+// Whoever says that it is the target, or the relay itself, would have answers go round without end.
+#[test]
+fn a_client_that_is_its_own_target_is_refused() {
+    let (there, to) = target();
+    let (relay, at) = between(&[], &[to]);
+    there.send_to(b"x", at).unwrap();
+    relay.stderr_line(&format!("haul: refused {to}: that is its target"));
+    there.set_nonblocking(true).unwrap();
+    assert!(there.recv(&mut [0; 10]).is_err());
+    assert!(stop(relay).contains("1 not allowed"));
+}
+
 // --once: the first client alone; haul ends when it has been silent.
 #[test]
 fn once_is_one_flow() {
@@ -516,6 +558,7 @@ fn what_makes_no_sense_is_refused() {
         (&["--chop", "1", "udp:127.0.0.1:0", "udp:127.0.0.1:9"], "cannot use --chop with datagrams"),
         (&["--flow-idle", "1", "127.0.0.1:0", "127.0.0.1:9"], "cannot use --flow-idle with connections alone"),
         (&["udp:9000", "udp:127.0.0.1:9000"], "this very listener"),
+        (&["udp:127.0.0.1:0", "@s"], "in unix:@s the bounds of datagrams would be lost"),
     ] {
         let ended = haul([&["relay"], words].concat()).run();
         ended.code(2);

@@ -14,7 +14,7 @@ mod target;
 mod up;
 
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,8 @@ struct Door {
     _file: Option<SocketFile>,
     protocol: &'static str,
     printed: String,
-    /// 0 of a Unix socket.
+    /// Neither of a Unix socket, which is port 0.
+    ip: Option<IpAddr>,
     port: u16,
     /// Packets that the kernel has dropped there, as far as they were counted.
     drops: u32,
@@ -87,7 +88,8 @@ pub(super) struct Ferry {
     told_at: Option<Instant>,
     /// What was not added to the totals yet.
     traffic: Traffic,
-    /// What was received until haul was asked to end is still passed on.
+    /// Since when haul is asked to end, and whether what was received until then was passed on.
+    closing_since: Option<Instant>,
     drained: bool,
     /// With `--once`: how the one flow has ended.
     once: Option<Outcome>,
@@ -122,6 +124,7 @@ impl Ferry {
             retry_at: None,
             told_at: None,
             traffic: Traffic::default(),
+            closing_since: None,
             drained: false,
             once: None,
             started: None,
@@ -257,8 +260,8 @@ impl Task for Ferry {
         };
         socket.prepare(false);
         socket.start(turn).map_err(|error| Error::new(Op::Open, "the event loop", error))?;
-        let port = local.map_or(0, |local| local.port());
-        self.door = Some(Door { socket, _file: file, protocol, printed, port, drops: 0 });
+        let (ip, port) = (local.map(|local| local.ip()), local.map_or(0, |local| local.port()));
+        self.door = Some(Door { socket, _file: file, protocol, printed, ip, port, drops: 0 });
         Ok(())
     }
 
@@ -275,7 +278,9 @@ impl Task for Ferry {
         let stuck = self.flush_down(turn);
         self.expire(turn);
         // what clients had sent before haul was asked to end is passed on first
-        let drains = matches!(closing, Some(Closing::Until(until)) if until > turn.now()) && again && !self.drained;
+        let since = closing.map(|_| *self.closing_since.get_or_insert(turn.now()));
+        let in_time = since.is_some_and(|since| turn.now() < since + DRAIN);
+        let drains = matches!(closing, Some(Closing::Until(_))) && in_time && again && !self.drained;
         let until = if drains { None } else { self.wind_up(turn) };
         self.add_up();
         let over = self.drained && self.flows.is_empty() && (!stuck || until.is_none_or(|until| until <= turn.now()));
@@ -296,6 +301,9 @@ const UNIX: usize = 212_960;
 
 /// Calls of each kind in one turn before others have theirs.
 const ROUNDS: usize = 16;
+
+/// How long what clients have sent is still taken once haul was asked to end.
+const DRAIN: Duration = Duration::from_millis(100);
 
 /// From one message about nobody in particular to the next.
 const SELDOM: Duration = Duration::from_secs(1);

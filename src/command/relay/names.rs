@@ -21,6 +21,8 @@ pub(super) struct Names {
     every: Duration,
     entries: RefCell<Vec<Entry>>,
     keeper: Cell<Option<TaskId>>,
+    /// How often an answer was another one than that before.
+    generation: Cell<u64>,
 }
 
 /// Which of them.
@@ -44,7 +46,7 @@ struct Entry {
 impl Names {
     /// No names yet; each is to be looked up again after `every`.
     pub(super) fn new(every: Duration) -> Rc<Self> {
-        Rc::new(Names { every, entries: RefCell::default(), keeper: Cell::new(None) })
+        Rc::new(Names { every, entries: RefCell::default(), keeper: Cell::new(None), generation: Cell::new(0) })
     }
 
     /// Keeps the name of this address; `None` if it has none.
@@ -107,6 +109,11 @@ impl Names {
             entry.waiting.push(turn.id());
         }
         answered
+    }
+
+    /// Another number whenever other addresses are known.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.get()
     }
 
     /// The addresses that are known now.
@@ -196,6 +203,9 @@ impl Task for Keeper {
                 (Ok(()), None) => None,
             };
             let Some(answer) = answer else { continue };
+            if answer.as_ref().is_ok_and(|addresses| *addresses != entry.addresses) {
+                self.names.generation.set(self.names.generation.get() + 1);
+            }
             if let (Some(why), Some(observer)) = (entry.take(answer), &self.observer) {
                 let object = printed::object(&entry.address, "localhost");
                 let reason = why.into_error(Op::Connect, object).line();

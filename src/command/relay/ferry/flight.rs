@@ -58,6 +58,8 @@ pub(super) struct Flight {
     pub(super) was_answered: bool,
     /// The last datagram was the client's.
     pub(super) owes: bool,
+    /// Which addresses of names it knows.
+    pub(super) generation: u64,
     /// It stands in the queue of those that may have answers.
     pub(super) queued: bool,
     /// That its target refuses it was told.
@@ -131,6 +133,7 @@ impl Flight {
             bytes: [0, 0],
             was_answered: false,
             owes: false,
+            generation: 0,
             queued: false,
             told: false,
             police: terms.rate.map(|rate| [Policer::new(rate, now), Policer::new(rate, now)]),

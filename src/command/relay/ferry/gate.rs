@@ -27,6 +27,11 @@ impl Ferry {
             self.note(turn, run.from, "not allowed");
             return None;
         }
+        if self.is_ours(run) {
+            self.traffic.refused += count;
+            self.note(turn, run.from, "that is this very listener");
+            return None;
+        }
         let key = Key { client: *run.from, local: run.to };
         if let Some(id) = self.flows.answered(now, &key) {
             return Some(id);
@@ -69,6 +74,12 @@ impl Ferry {
                 return None;
             }
         };
+        if far.address.is_some() && far.address == key.client.ip().map(printed::unmapped) {
+            self.traffic.refused += count;
+            self.note(turn, &key.client, "that is its target");
+            far.socket.close(turn);
+            return None;
+        }
         let number = self.floor.hall.number();
         let door = self.door.as_ref()?;
         let local = key.local.map_or_else(|| door.printed.clone(), |to| printed::inet(&to.with_port(door.port)));
@@ -80,6 +91,14 @@ impl Ferry {
         let Heard::New { id, .. } = self.flows.heard(turn.now(), &key, || flight) else { return None };
         self.introduce(id);
         Some(id)
+    }
+
+    /// True for what pretends to come from this listener: the answer would come back to it, and its answer, without end
+    /// (as with a client that is its own target; CVE-2024-2169 is about both).
+    fn is_ours(&self, run: &Run<'_>) -> bool {
+        let (Some(door), Some(from)) = (&self.door, run.from.ip()) else { return false };
+        let from = printed::unmapped(from);
+        from.port() == door.port && (door.ip == Some(from.ip()) || run.to.is_some_and(|to| to.ip == from.ip()))
     }
 
     fn turn_away(&mut self, turn: &Turn, client: &Peer, count: u64, full: Full) {

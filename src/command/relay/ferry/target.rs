@@ -106,13 +106,17 @@ impl Ferry {
             let reason = format!("cannot reach {}: {}", far.peer, sentence(error));
             self.floor.observer().observe(&Event::Error { session: Some(number), reason });
         }
-        let answered = flight.was_answered;
+        if !is_refusal(error) {
+            return; // too long, say: another target would not take it either
+        }
+        let mut stays = flight.was_answered;
         let floor = std::rc::Rc::clone(&self.floor);
         let Some(place) = floor.place(self.pair) else { return };
         if let Some((Goal::Open(_, Some(name)), _)) = place.goals.get(target) {
             floor.names.doubt(turn, *name);
+            stays &= address.is_none_or(|address| floor.names.known(*name).contains(&address));
         }
-        if answered {
+        if stays {
             return;
         }
         if let Some(address) = address
@@ -125,6 +129,25 @@ impl Ferry {
         }
         let another = place.goals.len() > 1 || self.has_another_address(target);
         if another && let Some(far) = self.flows.get_mut(id).and_then(|flight| flight.far.take()) {
+            self.leave_target(turn, far);
+        }
+    }
+
+    /// A flow that was never answered follows the name of its target to another address; one that was is left alone, since
+    /// a name may have several and tell some of them at a time.
+    pub(super) fn follow_name(&mut self, turn: &mut Turn, id: FlowId) {
+        let generation = self.floor.names.generation();
+        let Some(flight) = self.flows.get_mut(id) else { return };
+        if std::mem::replace(&mut flight.generation, generation) == generation || flight.was_answered {
+            return;
+        }
+        let Some(far) = &flight.far else { return };
+        let floor = std::rc::Rc::clone(&self.floor);
+        let goal = floor.place(self.pair).and_then(|place| place.goals.get(far.target));
+        let (Some((Goal::Open(_, Some(name)), _)), Some(address)) = (goal, far.address) else { return };
+        if !floor.names.known(*name).contains(&address)
+            && let Some(far) = flight.far.take()
+        {
             self.leave_target(turn, far);
         }
     }
@@ -143,6 +166,15 @@ impl Ferry {
         };
         addresses.into_iter().any(|address| !self.is_shunned(address))
     }
+}
+
+/// What says that nobody is there, or on the way.
+fn is_refusal(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, NotConnected, NotFound,
+    };
+    let kinds = [ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, NotConnected, NotFound];
+    kinds.contains(&error.kind())
 }
 
 /// How long an address that has refused somebody is only tried when the others fail, too.

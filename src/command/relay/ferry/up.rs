@@ -61,6 +61,7 @@ impl Ferry {
 
     /// Puts datagrams of one client where they wait for its target.
     fn load(&mut self, turn: &mut Turn, id: FlowId, run: Run<'_>) {
+        self.follow_name(turn, id);
         let Some(flight) = self.flows.get_mut(id) else { return };
         flight.owes = true;
         self.traffic.received += run.count() as u64;

@@ -320,8 +320,11 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -l target -d 'One more 
 complete -c haul -n "__fish_haul_using_subcommand relay" -l balance -d 'Which of several targets a client is joined to; the next is tried when that cannot be reached [default: first]' -r -f -a "first\t'the first, in the order given'
 rr\t'one after the other'
 least\t'the one with the fewest sessions'"
+complete -c haul -n "__fish_haul_using_subcommand relay" -s s -d 'Connect to targets from this address [default: the system\'s choice]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -s p -d 'Connect to targets from this port, which serves one session at a time to each [default: a free one]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l resolve-every -d 'Look the names of targets up again every T, and soon after a failure [default: 30s]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -s w -d 'End a session when no byte has moved either way for T [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l flow-idle -d 'Forget a client of a datagram socket when no datagram has moved either way for T [default: that of -w, else 60s]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l connect-timeout -d 'Reset the client when connecting to its target has taken T [default: 10s]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l half-close-timeout -d 'End a session when one direction has ended and the other was silent for T [default: 5m]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l linger -d 'At the end, wait for T without progress until both peers have acknowledged everything [default: 30s]' -r
@@ -361,9 +364,9 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -l reset-after -d 'Rese
 complete -c haul -n "__fish_haul_using_subcommand relay" -l stall-after -d 'Let nothing more through, not even an end, once SIZE bytes have been delivered in a direction [default: never]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l chop -d 'Deliver at most SIZE bytes at once, over TCP in a segment of its own [default: as much as there is]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l corrupt -d 'Flip one bit of this part of all bytes, say 0.1% [default: of none]' -r
-complete -c haul -n "__fish_haul_using_subcommand relay" -l loss -d 'Lose this part of all datagrams (UDP) [default: none]' -r
-complete -c haul -n "__fish_haul_using_subcommand relay" -l dup -d 'Send this part of all datagrams twice (UDP) [default: none]' -r
-complete -c haul -n "__fish_haul_using_subcommand relay" -l reorder -d 'Send this part of all datagrams after the next one (UDP) [default: none]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l loss -d 'Lose this part of all datagrams [default: none]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l dup -d 'Send this part of all datagrams twice, each with a delay of its own [default: none]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l reorder -d 'Send this part of all datagrams after the next one [default: none]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l seed -d 'The number that decides what is random: the same one repeats it [default: any, told with -v]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l block -d 'Move at most SIZE bytes in one system call, 1 to 1Gi [default: chosen for the kind of endpoint]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l splice -d 'Whether the kernel may move bytes without copying them through haul [default: auto]' -r -f -a "auto\t'where the kernel can'

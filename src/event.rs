@@ -172,6 +172,8 @@ pub struct Traffic {
     pub unread: u64,
     /// Datagrams that were longer than what there was room for, and were cut.
     pub truncated: u64,
+    /// Datagrams beyond the rate that they may have.
+    pub limited: u64,
     /// Datagrams that could not be sent, or were refused at the other side, as far as is known.
     pub unsent: u64,
 }
@@ -186,6 +188,7 @@ impl Traffic {
             (self.beyond, "from too many peers"),
             (self.unread, "not taken by a program"),
             (self.truncated, "cut short"),
+            (self.limited, "beyond the rate"),
             (self.unsent, "not sent or refused"),
         ]
         .into_iter()

@@ -12,13 +12,15 @@ use crate::units::{Chance, Size, Span};
 pub(super) struct Faults {
     /// Hold everything back for T, in its order; at most --buffer at once, then the sender waits [default: 0]
     ///
-    /// The end of the stream and a reset are held back, too. A limit on idle sessions counts on meanwhile.
+    /// The end of the stream and a reset are held back, too. A limit on idle sessions counts on meanwhile. Datagrams for
+    /// which --buffer has no room are lost.
     #[arg(long, value_name = "T[:WAY]", value_parser = Value(value::units::<Aimed<Span>>))]
     delay: Vec<Aimed<Span>>,
 
     /// Let the delay vary by up to T more or less, evenly [default: 0]
     ///
-    /// It is drawn anew for whatever was read at once. Streams keep their order: what would overtake waits.
+    /// It is drawn anew for whatever was read at once, and for each datagram. Streams keep their order: what would
+    /// overtake waits. Datagrams do overtake.
     #[arg(long, value_name = "T[:WAY]", value_parser = Value(value::units::<Aimed<Span>>))]
     jitter: Vec<Aimed<Span>>,
 
@@ -45,16 +47,20 @@ pub(super) struct Faults {
     #[arg(long, value_name = "P%[:WAY]", value_parser = Value(value::units::<Aimed<Chance>>))]
     corrupt: Vec<Aimed<Chance>>,
 
-    /// Lose this part of all datagrams (UDP) [default: none]
-    #[arg(long, hide = true, value_name = "P%[:WAY]", value_parser = Value(value::units::<Aimed<Chance>>))]
+    /// Lose this part of all datagrams [default: none]
+    ///
+    /// Which of a flow's datagrams that are depends on the seed, the number of the session and their own number alone.
+    #[arg(long, value_name = "P%[:WAY]", value_parser = Value(value::units::<Aimed<Chance>>))]
     loss: Vec<Aimed<Chance>>,
 
-    /// Send this part of all datagrams twice (UDP) [default: none]
-    #[arg(long, hide = true, value_name = "P%[:WAY]", value_parser = Value(value::units::<Aimed<Chance>>))]
+    /// Send this part of all datagrams twice, each with a delay of its own [default: none]
+    #[arg(long, value_name = "P%[:WAY]", value_parser = Value(value::units::<Aimed<Chance>>))]
     dup: Vec<Aimed<Chance>>,
 
-    /// Send this part of all datagrams after the next one (UDP) [default: none]
-    #[arg(long, hide = true, value_name = "P%[:WAY]", value_parser = Value(value::units::<Aimed<Chance>>))]
+    /// Send this part of all datagrams after the next one [default: none]
+    ///
+    /// Where no other follows for 50ms it goes by itself.
+    #[arg(long, value_name = "P%[:WAY]", value_parser = Value(value::units::<Aimed<Chance>>))]
     reorder: Vec<Aimed<Chance>>,
 
     /// The number that decides what is random: the same one repeats it [default: any, told with -v]

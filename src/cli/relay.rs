@@ -25,6 +25,11 @@ use flags::{Clients, Proxying, Records, Sessions, Targets};
 /// answers and closes while its client still sends has its whole answer delivered. Several pairs are served by one
 /// process; nobody is accepted before all of them are bound. A file is a target too: it is opened for each session, and
 /// sent to the client, or with file,append:NAME what the client sends is appended to it.
+///
+/// Between udp: or unix,dgram: endpoints datagrams are passed on, each as it came. A client is known by its address: it
+/// has a socket of its own towards the target until it has been silent for --flow-idle, and counts for -m, --max-per-ip
+/// and --log like a session. -L and --limit-total drop what is beyond them. A target that refuses datagrams ends no flow;
+/// where there is another, the next one goes there.
 #[derive(Debug, clap::Parser)]
 #[command(
     name = "relay",
@@ -107,13 +112,15 @@ Examples:
   haul relay 127.0.0.1:7 -- cat           a program for each connection
   haul relay 9000 file:page --log -       a file for each, and a line about it
   haul relay 9000 db:5432 -o dumps --hex  what passes, for people to read
+  haul relay udp:53 udp:192.0.2.1:53      datagrams, with a flow for each client
 
 See also: haul help endpoints, exit, eof, tls, units.";
 
 impl Args {
     /// Validates everything that was given.
     pub(super) fn into_request(self, program: Option<Program>) -> Result<Request, Error> {
-        let mut flags = Options::default();
+        let (source, source_port) = (self.targets.source.clone(), self.targets.port);
+        let mut flags = Options { source, source_port, ..Options::default() };
         self.route.add_to(&mut flags)?;
         self.tuning.add_to(&mut flags);
         let mut pairs = pairs(&self.words, self.programs.local(program)?)?;
@@ -121,7 +128,8 @@ impl Args {
         let listeners = pairs.iter_mut().map(|pair| (&mut pair.at, Side::Server)).collect();
         self.tls.flags().apply(listeners, Reach::Listeners)?;
         for Pair { at, targets } in &mut pairs {
-            at.overlay(&flags);
+            // a source is where connections to targets come from
+            at.overlay(&Options { source: None, source_port: None, ..flags.clone() });
             for target in targets {
                 if let Target::Address(to) = target {
                     to.overlay(&flags);
@@ -160,6 +168,7 @@ impl Args {
                 ..Serving::default()
             },
             connect_timeout: sessions.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
+            flow_idle: sessions.flow_idle,
             half_close: sessions.half_close_timeout.unwrap_or(DEFAULT_HALF_CLOSE),
             limit_total: sessions.limit_total,
             once: self.clients.once,
@@ -220,6 +229,7 @@ mod tests {
 
     use crate::outcome::ExitStatus;
     use crate::plan::ProxyVersion;
+    use crate::plan::address::Address;
     use crate::plan::relay::{Balance, Copies, LogSink};
     use crate::units::Rate;
 
@@ -271,11 +281,14 @@ mod tests {
 
     #[test]
     fn every_flag_reaches_the_plan() {
-        let relay = run("-m 3 --max-per-ip 2 --allow 10.0.0.0/8 --deny @f --open --once --grace 5 -w 6 \
+        let relay = run("-s 10.0.0.9 -p 7 -m 3 --max-per-ip 2 --allow 10.0.0.0/8 --deny @f --open --once --grace 5 -w 6 \
              --connect-timeout 7 --half-close-timeout 8 --linger 9 -L 10M --limit-total 20M --splice never \
              --resolve-every 11 --threads 3 --balance least --proxy-send v2 --proxy-accept=10.0.0.1,::1 --target b:2 1 a:1")
         .unwrap();
         let seconds = Duration::from_secs;
+        let options = |address: &Address| (address.options.source.is_some(), address.options.source_port);
+        let Target::Address(to) = &relay.pairs[0].targets[1] else { panic!() };
+        assert_eq!([options(&relay.pairs[0].at), options(to)], [(false, None), (true, Some(7))]);
         let serving = &relay.serving;
         assert!(relay.once && serving.open && serving.keep && !relay.transfer.splice);
         assert_eq!((serving.most, serving.most_per_ip, serving.grace), (Some(3), Some(2), seconds(5)));
@@ -290,6 +303,13 @@ mod tests {
         assert_eq!((relay.threads, run("1 a:1").unwrap().threads), (3, 1));
         assert_eq!((relay.resolve_every, relay.balance), (seconds(11), Balance::Least));
         assert_eq!((relay.transfer.rate, relay.limit_total), (Some(Rate(10_000_000)), Some(Rate(20_000_000))));
+    }
+
+    #[test]
+    fn w_does_for_flow_idle_where_that_is_not_given() {
+        let silence = |flags: &str| run(&format!("{flags} udp:1 udp:a:1")).unwrap().silence();
+        let seconds = Duration::from_secs;
+        assert_eq!(["", "-w 5", "-w 5 --flow-idle 9"].map(silence), [60, 5, 9].map(seconds));
     }
 
     #[test]
@@ -323,6 +343,17 @@ pass an end of file on, and a reset once what came before it is delivered
 end a session when one direction has ended and the other was silent for 5m
 end a session when no byte has moved for 5s
 move at most 1M a second in each direction of all sessions together
+"
+        );
+        assert_eq!(
+            explain("-m 3 -L 1M --flow-idle 5 --loss 1%:up --seed 7 udp:53 udp:192.0.2.1:53"),
+            "\
+receive datagrams at udp:53 from every client until stopped
+pass each client's on to udp:192.0.2.1:53 from a socket of its own, and answers back
+hold at most 3 clients at once
+forget a client of datagrams that has been silent for 5s
+drop datagrams of a client beyond 1M a second in each direction
+faults: up: loss 1%; seed 7
 "
         );
         assert!(explain("@a -- cat -u").starts_with(

@@ -38,6 +38,11 @@ impl Gate {
         self.most_per_ip.is_some_and(|most| there >= most).then_some("too many connections from its address")
     }
 
+    /// The lists, as they were read last.
+    pub(super) fn lists(&self) -> &Access {
+        &self.access
+    }
+
     /// True if no list says who may come in.
     pub(super) fn is_open(&self) -> bool {
         self.access.is_unlimited()

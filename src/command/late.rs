@@ -15,12 +15,17 @@ struct Late {
 
 /// An outlet to the FIFO at `path`, which need not have a reader yet; `None` if something else stands there.
 pub(super) fn fifo(path: &Path) -> Option<Outlet> {
-    if !path.metadata().is_ok_and(|found| found.file_type().is_fifo()) {
+    if !is_fifo(path) {
         return None;
     }
     let outlet = Outlet::new(Late { path: path.to_path_buf(), file: None });
     outlet.line(|_| Vec::new()); // opens it: whoever waits at the other side is to see an end, too
     Some(outlet)
+}
+
+/// True if a FIFO stands there.
+pub(super) fn is_fifo(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| found.file_type().is_fifo())
 }
 
 impl Late {

@@ -6,7 +6,9 @@
 //! [`crew`] is who runs them.
 
 mod crew;
+mod ferry;
 mod floor;
+mod hall;
 mod journal;
 mod lobby;
 mod names;
@@ -21,11 +23,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::client::Closing;
 use super::gate::{Gate, possible};
+use super::late;
 use super::proxy::{header, parties};
-use super::reporting::{Reporting, appended};
+use super::reporting::{Reporting, appended, appended_to};
 use super::vestibule::{Passed, Vestibule};
 use crate::endpoint::accept::{Accepted, Acceptor};
 use crate::endpoint::access::Access;
+use crate::endpoint::udp;
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
 use crate::layer::proxy_header::Parties;
@@ -37,14 +41,15 @@ use crate::reactor::{Park, Task, Turn};
 use crate::report::{Console, Outlet, Summary};
 use crate::session::limits::soonest;
 use crew::{Arrival, Crew, Guest};
+use ferry::Berth;
 use floor::{Blueprint, prepared};
 use lobby::{Heard, Lobby, Silence};
 
 /// Accepts within its limits, and gives every connection a task of its own.
 struct Forwarder {
     plan: Relay,
-    /// A listener a pair, in their order; empty once nobody is accepted any more.
-    doors: Vec<Acceptor>,
+    /// The listeners for connections, each with the number of its pair; empty once nobody is accepted any more.
+    doors: Vec<(usize, Acceptor)>,
     blueprint: Blueprint,
     gate: Gate,
     /// Where PROXY headers are waited for, if there are any.
@@ -53,9 +58,9 @@ struct Forwarder {
     vestibule: Option<Vestibule<Ticket>>,
     /// Who runs the sessions; `None` before the listeners are bound.
     crew: Option<Crew>,
+    /// Where lines about sessions go, if anywhere.
+    log: Option<Outlet>,
     observer: Rc<dyn Observer>,
-    /// Connections accepted so far; the number of the newest session.
-    accepted: u64,
     /// Why it ends, where that is a failure.
     ended: Option<Ended>,
     /// It was asked to end.
@@ -73,7 +78,7 @@ struct Ticket {
 
 /// Gives the task that binds, accepts and joins.
 pub(super) fn relay(plan: Relay, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
-    let blueprint = Blueprint::new(&plan, reporting)?;
+    let blueprint = Blueprint::new(&plan, reporting, most_flows(&plan))?;
     let access = Access::load(&plan.serving.allow, &plan.serving.deny)?;
     let gate = Gate::new(access, &plan.serving, most(&plan));
     let lobby = plan.proxy_accept.as_deref().map(Lobby::new).transpose()?;
@@ -84,8 +89,8 @@ pub(super) fn relay(plan: Relay, reporting: &Reporting) -> Result<Box<dyn Task>,
         lobby,
         vestibule: plan.once.then(|| Vestibule::new(reporting.observers())),
         crew: None,
+        log: reporting.log(),
         observer: reporting.observers(),
-        accepted: 0,
         ended: None,
         closing: false,
         console: reporting.console(),
@@ -114,29 +119,59 @@ fn most(plan: &Relay) -> u64 {
     plan.serving.most.unwrap_or(u64::MAX).min(possible(each))
 }
 
+/// Flows of datagrams at once: each has a socket towards its target.
+fn most_flows(plan: &Relay) -> u64 {
+    let each = if plan.copies.is_some() { 3 } else { 1 };
+    plan.serving.most.unwrap_or(u64::MAX).min(possible(each))
+}
+
 impl Forwarder {
     /// Binds everything, then tells where.
     ///
     /// # Errors
     /// One of them cannot be bound, or a program would be served to the world there: then nobody was accepted anywhere.
-    fn bind(&mut self, turn: &mut Turn) -> Result<(), Error> {
-        let mut doors = Vec::new();
-        for pair in &self.plan.pairs {
+    fn bind(&mut self, turn: &mut Turn) -> Result<Vec<Berth>, Error> {
+        let (mut doors, mut berths, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, pair) in self.plan.pairs.iter().enumerate() {
+            if pair.is_datagram() {
+                let bound = self.bind_datagrams(index)?;
+                told.extend(bound.first().map(|berth| (berth.bound.protocol, berth.bound.printed.clone())));
+                berths.extend(bound);
+                continue;
+            }
             let mut door = Acceptor::open(&prepared(&pair.at))?;
             let program = pair.targets.iter().any(Target::is_program);
             policy::programs_and_the_bound(&pair.at, door.ip(), program, &self.plan.checked())?;
             self.suits(&pair.at, &door)?;
             door.start(turn)?;
-            doors.push(door);
+            told.push((self.blueprint.layering(index).protocol(door.protocol()), door.address().to_string()));
+            doors.push((index, door));
         }
-        for (pair, door) in doors.iter().enumerate() {
-            let layering = self.blueprint.layering(pair);
-            let (protocol, address) = (layering.protocol(door.protocol()), door.address().to_string());
+        for (protocol, address) in told {
             self.observer.observe(&Event::Listening { protocol, address });
-            layering.tell_pin(door, &*self.observer);
+        }
+        for (pair, door) in &doors {
+            self.blueprint.layering(*pair).tell_pin(door, &*self.observer);
         }
         self.doors = doors;
-        Ok(())
+        Ok(berths)
+    }
+
+    /// Binds a pair's listener for datagrams: a socket a thread, where the kernel shares clients out among them.
+    fn bind_datagrams(&self, pair: usize) -> Result<Vec<Berth>, Error> {
+        let at = &self.plan.pairs[pair].at;
+        let listed = !(self.plan.serving.allow.is_empty() && self.plan.serving.deny.is_empty());
+        let first = udp::bind(at)?;
+        if listed && first.local.is_none() {
+            let why = "who sends there has no address, and --allow and --deny would mean nothing";
+            return Err(Error::said(Op::Listen, at.to_string(), why));
+        }
+        let shared = first.local.is_some_and(|local| !local.ip().is_multicast());
+        let mut bound = vec![first];
+        for _ in 1..if shared { self.plan.threads } else { 1 } {
+            bound.push(udp::bind_beside(at, &bound[0])?);
+        }
+        Ok(bound.into_iter().map(|bound| Berth { bound, pair, access: self.gate.lists().clone() }).collect())
     }
 
     /// Refuses lists of addresses for a socket whose clients have none, and headers before packets: an inherited one
@@ -160,12 +195,13 @@ impl Forwarder {
     /// Accepts what may be accepted; true if there may be more at once.
     fn accept(&mut self, turn: &mut Turn) -> Result<bool, Error> {
         let mut more = false;
-        for pair in 0..self.doors.len() {
+        for index in 0..self.doors.len() {
             for left in (0..ACCEPTS).rev() {
                 if self.gate.is_full() || self.vestibule.as_ref().is_some_and(Vestibule::is_full) {
                     return Ok(false);
                 }
-                let Some(door) = self.doors.get_mut(pair) else { return Ok(false) };
+                let Some((pair, door)) = self.doors.get_mut(index) else { return Ok(false) };
+                let pair = *pair;
                 let Some(accepted) = door.accept(turn)? else { break };
                 match &mut self.lobby {
                     Some(lobby) if lobby.trusts(accepted.ip) => {
@@ -231,8 +267,7 @@ impl Forwarder {
             vestibule.admit(turn, client, &layering, Ticket { pair, told });
             return self.let_through(turn);
         }
-        self.accepted += 1;
-        let number = self.accepted;
+        let number = self.blueprint.hall.number();
         if layering.is_bare() {
             let (protocol, peer, local) = (client.protocol, client.peer.clone(), client.local.clone());
             self.observer.observe(&Event::Accepted { session: number, protocol, peer, local, secured: None });
@@ -255,8 +290,13 @@ impl Forwarder {
     fn let_through(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let passed = self.vestibule.as_mut().and_then(Vestibule::passed);
         let Some(Passed { contact, ip, tag: Ticket { pair, told } }) = passed else { return Ok(()) };
-        self.accepted += 1;
-        let number = self.accepted;
+        if !self.blueprint.hall.comes_first() {
+            let text = format!("refused {}: somebody else was first", contact.opened.peer);
+            self.observer.observe(&Event::Note { verbosity: 1, text });
+            contact.reset(turn);
+            return Ok(());
+        }
+        let number = self.blueprint.hall.number();
         self.observer.observe(&contact.accepted(number, &*self.observer));
         self.gate.enter(ip);
         self.stop_accepting(turn);
@@ -271,17 +311,20 @@ impl Forwarder {
     fn farewell(&mut self, turn: &mut Turn) -> bool {
         let mut any = false;
         while let Some(departure) = self.crew.as_mut().and_then(|crew| crew.departed(turn)) {
-            self.gate.leave(departure.ip);
             any = true;
+            if !departure.is_ferry {
+                self.gate.leave(departure.ip);
+            }
             if self.plan.once && !self.closing {
                 self.ended = Some(departure.outcome.ended);
+                self.wind_up(turn);
             }
         }
         any
     }
 
     fn stop_accepting(&mut self, turn: &mut Turn) {
-        for door in self.doors.drain(..) {
+        for (_, door) in self.doors.drain(..) {
             door.close(turn);
         }
         if let Some(lobby) = &self.lobby {
@@ -305,7 +348,9 @@ impl Forwarder {
     fn obey(&mut self, turn: &mut Turn) {
         let signals = turn.signals();
         if signals & 1 << SIGUSR1 != 0 {
-            self.console.summary(&self.summary(turn.now()));
+            for event in self.totals(turn.now()) {
+                self.console.tell(&event);
+            }
         }
         if signals & 1 << SIGHUP != 0 {
             let lists = [self.gate.reload(), self.lobby.as_mut().map_or(Ok(()), Lobby::reload)];
@@ -313,9 +358,25 @@ impl Forwarder {
             for error in lists.into_iter().chain(certificates).filter_map(Result::err) {
                 self.observer.observe(&Event::Error { session: None, reason: error.line() });
             }
+            if let Some(crew) = &mut self.crew {
+                crew.reload(turn);
+            }
+            self.reopen_log();
         }
         if signals & (1 << SIGINT | 1 << SIGTERM) != 0 {
             self.wind_up(turn);
+        }
+    }
+
+    /// Goes on with the log where its name leads now: somebody may have moved it away, to be kept.
+    fn reopen_log(&self) {
+        let (Some(LogSink::File(path)), Some(log)) = (&self.plan.log, &self.log) else { return };
+        if late::is_fifo(path) {
+            return; // whoever reads it has it already
+        }
+        match appended_to(path) {
+            Ok(file) => log.continue_at(file),
+            Err(error) => self.observer.observe(&Event::Error { session: None, reason: error.line() }),
         }
     }
 
@@ -324,9 +385,25 @@ impl Forwarder {
         Summary { bytes_in, bytes_out, elapsed: now.saturating_duration_since(self.started), reason: None }
     }
 
+    /// What moved: of streams, and of datagrams, as far as there are listeners for them.
+    fn totals(&self, now: Instant) -> Vec<Event> {
+        let Summary { bytes_in, bytes_out, elapsed, .. } = self.summary(now);
+        let (datagrams, streams): (Vec<_>, Vec<_>) = self.plan.pairs.iter().partition(|pair| pair.is_datagram());
+        let mut totals = Vec::new();
+        if !streams.is_empty() {
+            totals.push(Event::Stats { bytes_in, bytes_out, elapsed });
+        }
+        if !datagrams.is_empty() {
+            totals.push(Event::Datagrams { traffic: self.blueprint.hall.traffic(), elapsed });
+        }
+        totals
+    }
+
     fn finish(&mut self, turn: &Turn) -> Outcome {
         let Summary { bytes_in, bytes_out, elapsed, .. } = self.summary(turn.now());
-        self.observer.observe(&Event::Stats { bytes_in, bytes_out, elapsed });
+        for event in self.totals(turn.now()) {
+            self.observer.observe(&event);
+        }
         Outcome { ended: self.ended.take().unwrap_or(Ended::Clean), bytes: [bytes_out, bytes_in], elapsed }
     }
 }
@@ -335,8 +412,12 @@ impl Task for Forwarder {
     fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let failed = |error| Error::new(Op::Use, "signals", error);
         turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1]).map_err(failed)?;
-        self.bind(turn)?;
-        self.crew = Some(Crew::muster(turn, &self.blueprint)?);
+        let berths = self.bind(turn)?;
+        let mut crew = Crew::muster(turn, &self.blueprint)?;
+        for berth in berths {
+            crew.ferry(turn, berth)?;
+        }
+        self.crew = Some(crew);
         Ok(())
     }
 
@@ -344,7 +425,8 @@ impl Task for Forwarder {
         self.obey(turn);
         if self.farewell(turn) {
             // descriptors are free again: nobody has to wait for the end of a pause
-            self.doors.iter_mut().filter(|door| door.is_starved()).for_each(Acceptor::resume);
+            let doors = self.doors.iter_mut().map(|(_, door)| door);
+            doors.filter(|door| door.is_starved()).for_each(Acceptor::resume);
         }
         let heard = self.let_through(turn).and_then(|()| self.hear(turn));
         let more = match heard.and_then(|()| self.accept(turn)) {
@@ -356,7 +438,7 @@ impl Task for Forwarder {
                 false
             }
         };
-        for door in &mut self.doors {
+        for (_, door) in &mut self.doors {
             if let Some(trouble) = door.trouble() {
                 self.observer.observe(&Event::Error { session: None, reason: trouble.line() });
             }
@@ -368,7 +450,7 @@ impl Task for Forwarder {
             }
             return Park::Done(self.finish(turn));
         }
-        turn.deadline(soonest(self.doors.iter().map(Acceptor::deadline)));
+        turn.deadline(soonest(self.doors.iter().map(|(_, door)| door.deadline())));
         if more { Park::Again } else { Park::Wait }
     }
 }

@@ -1,6 +1,6 @@
 //! Who hears of a run: standard error, the events, the progress display.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -197,8 +197,17 @@ pub(super) fn appended(path: &Path) -> Result<Outlet, Error> {
     if let Some(outlet) = late::fifo(path) {
         return Ok(outlet);
     }
-    let file = OpenOptions::new().append(true).create(true).custom_flags(libc::O_NOCTTY).open(path);
-    Ok(Outlet::new(file.map_err(|error| Error::new(Op::Open, path.as_os_str().as_encoded_bytes(), error))?))
+    appended_to(path).map(Outlet::new)
+}
+
+/// A file to whose end is written, made if it is missing. It never waits: a FIFO that has no reader is an error.
+///
+/// # Errors
+/// It cannot be opened for writing.
+pub(super) fn appended_to(path: &Path) -> Result<File, Error> {
+    let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
+    let file = OpenOptions::new().append(true).create(true).custom_flags(flags).open(path);
+    file.map_err(|error| Error::new(Op::Open, path.as_os_str().as_encoded_bytes(), error))
 }
 
 fn style(progress: Progress) -> Option<fn() -> Style> {

@@ -126,7 +126,7 @@ impl<K: Eq + Hash + Copy, V> Flows<K, V> {
     }
 
     /// Ends the flow that was silent the longest, if that is long enough for a newcomer.
-    fn give_way(&mut self, now: Instant) -> Option<(K, V)> {
+    pub fn give_way(&mut self, now: Instant) -> Option<(K, V)> {
         let spare = self.limits.spare?;
         let first = self.first?;
         if now.saturating_duration_since(self.flows.get(first)?.heard) < spare {

@@ -222,6 +222,11 @@ impl Socket {
         if self.records.is_some() || !self.can_write(turn) {
             return self.write(turn, if first.is_empty() { second } else { first });
         }
+        if self.apart {
+            // what is chopped small has no gain from one call for both
+            let bytes = if first.is_empty() { second } else { first };
+            return self.write(turn, bytes);
+        }
         let result = sys::send_both(self.fd.as_fd(), first, second);
         self.noted(turn, result)
     }
@@ -342,3 +347,44 @@ const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 /// Questions without an answer that mean that the peer is gone.
 const PROBES: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::reactor::testing::Bench;
+
+    #[test]
+    fn what_is_sent_apart_stays_apart_also_behind_something_else() {
+        if !sys::SPLICE {
+            return; // a platform file that cannot keep segments apart
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut theirs, _) = listener.accept().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut bench = Bench::new();
+        let slot = bench.turn().always_ready();
+        let mut socket = Socket::own(ours.into(), Family::Tcp).with_slot(slot);
+        socket.send_apart();
+        let mut transport = Transport::Socket(socket);
+        for _ in 0..100 {
+            let mut first: &[u8] = b"head";
+            loop {
+                let count = transport.write_both(&mut bench.turn(), first, b"tail").unwrap();
+                let said = count.min(first.len());
+                first = &first[said..];
+                if count > said || said == 0 {
+                    break;
+                }
+            }
+        }
+        let mut heard = [0; 800];
+        theirs.read_exact(&mut heard).unwrap();
+        assert_eq!(heard.to_vec(), b"headtail".repeat(100));
+        let segments = sys::testing::data_segments_received(theirs.as_fd());
+        assert!(segments >= 200, "200 writes came by {segments} segments");
+    }
+}

@@ -17,8 +17,8 @@ use super::resolve::{Lookup, NoAddress};
 use crate::error::{Error, Op};
 use crate::plan::address::{Host, HostPort, Options};
 use crate::sys;
-pub use bound::{Bound, bind};
-pub use course::{Course, Pointed};
+pub use bound::{Bound, bind, bind_beside};
+pub use course::{Course, Pointed, in_order, known_addresses, point_at};
 
 /// IPv4 first.
 fn sorted(mut list: Vec<SocketAddr>) -> Vec<SocketAddr> {

@@ -1,5 +1,6 @@
 //! What `haul relay` was asked to do, and what of it fits together.
 
+mod datagram;
 mod explain;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use super::address::{Address, Host, Keepalive, Kind, Options, Program, UnixSocket};
 use super::advice::{Advice, advice, clash, family, unused};
+use super::datagram::{is_datagram, is_group};
 use super::explain::shown;
 use super::faults::Faults;
 use super::role::{in_this_version, refusal};
@@ -34,6 +36,8 @@ pub struct Relay {
     pub serving: Serving,
     /// `--connect-timeout`: longest time that connecting to one target may take.
     pub connect_timeout: Duration,
+    /// `--flow-idle`, see [`Relay::silence`].
+    pub flow_idle: Option<Duration>,
     /// `--half-close-timeout`: longest silence of one direction after the other has ended.
     pub half_close: Duration,
     /// `--limit-total`: most bytes per second, per direction, of all sessions together.
@@ -151,7 +155,7 @@ impl fmt::Display for Target {
 }
 
 fn is_named(address: &Address) -> bool {
-    matches!(&address.dialled().kind, Kind::Tcp(at) if matches!(at.host, Host::Name(_)))
+    matches!(&address.dialled().kind, Kind::Tcp(at) | Kind::Udp(at) if matches!(at.host, Host::Name(_)))
 }
 
 /// The address with what a relay sets on every TCP connection unless the user has: small writes go at once, and a peer
@@ -170,10 +174,11 @@ pub fn tuned(address: &Address) -> Address {
 
 /// Refuses what cannot work and contradictions, and notes what is odd.
 pub(super) fn settle(plan: &mut Relay, flags: &Options) -> Result<(), Error> {
+    datagram::settle(plan)?;
     for Pair { at, targets } in &plan.pairs {
         listens(at, plan)?;
         for to in targets.iter().filter_map(Target::address) {
-            reaches(to)?;
+            reaches(to, plan)?;
             way::settle(to)?;
             is_introduced(to, plan.proxy_send)?;
             if to.options.way.is_none() && is_itself(at, to) {
@@ -182,15 +187,6 @@ pub(super) fn settle(plan: &mut Relay, flags: &Options) -> Result<(), Error> {
             }
         }
         policy::programs_and_the_world(at, targets.iter().any(Target::is_program), &plan.checked())?;
-    }
-    if let Some(flag) = plan.faults.only_for_datagrams() {
-        let why = "a stream loses nothing, and keeps its order";
-        return Err(clash(
-            flag,
-            "a stream",
-            why,
-            "--delay, --jitter, --chop, --corrupt, --reset-after or --stall-after",
-        ));
     }
     let odd = odd(plan, flags);
     plan.report.advice.extend(odd);
@@ -201,9 +197,12 @@ fn listens(at: &Address, plan: &Relay) -> Result<(), Error> {
     let serving = &plan.serving;
     let no = |cause: &str, advice: &str| Err(refusal(Op::Listen, at, cause, advice.into()));
     family(at)?;
-    in_this_version(Op::Listen, at)?;
+    if !is_datagram(at) {
+        in_this_version(Op::Listen, at)?;
+    }
     let lists = if serving.allow.is_empty() { "--deny" } else { "--allow" };
     match &at.kind {
+        Kind::Udp(place) if at.options.source.is_some() && is_group(&place.host) != Some(false) => Ok(()),
         _ if at.options.source.is_some() || at.options.source_port.is_some() => {
             no("a source is where a connection comes from", "the address to listen on, and its port")
         }
@@ -228,16 +227,19 @@ fn listens(at: &Address, plan: &Relay) -> Result<(), Error> {
             let why = "who connects there has no address";
             Err(clash(lists, &at.to_string(), why, "the option mode, and the directory's permissions"))
         }
-        Kind::Tcp(_) | Kind::Unix(..) | Kind::Path(_) => Ok(()),
+        Kind::Tcp(_) | Kind::Udp(_) | Kind::Unix(..) | Kind::Path(_) => Ok(()),
         Kind::Fd { read, write } if at.options.listen && read == write && !matches!(read, 1 | 2) => Ok(()),
         Kind::Fd { .. } => no("a listening socket is one descriptor, and no stream of output", "fd,listen:3"),
         _ => no("it takes no connections", "a port, or a path"),
     }
 }
 
-fn reaches(to: &Address) -> Result<(), Error> {
+fn reaches(to: &Address, plan: &Relay) -> Result<(), Error> {
     let no = |cause: &str, advice: &str| Err(refusal(Op::Connect, to, cause, advice.into()));
     family(to)?;
+    if is_datagram(to) {
+        return datagram::reaches(to, plan);
+    }
     in_this_version(Op::Connect, to)?;
     match &to.kind {
         Kind::Tcp(at) if at.port == 0 => no("port 0 is no port to connect to", "the port that the target listens on"),
@@ -273,15 +275,16 @@ pub(super) fn is_introduced(to: &Address, version: Option<ProxyVersion>) -> Resu
 /// True if it is plain to see that a connection to `to` comes to `at`.
 fn is_itself(at: &Address, to: &Address) -> bool {
     match (&at.kind, &to.kind) {
-        (Kind::Tcp(at), Kind::Tcp(to)) if at.port == to.port && at.port != 0 => {
-            let everywhere = match &at.host {
-                Host::Unspecified => true,
-                Host::V4(ip) => ip.is_unspecified(),
-                Host::V6(ip, _) => ip.is_unspecified(),
-                Host::Name(_) => false,
-            };
+        (Kind::Tcp(at), Kind::Tcp(to)) | (Kind::Udp(at), Kind::Udp(to)) if at.port == to.port && at.port != 0 => {
+            // a name that means this machine has an address of either family
             let here = to.host == Host::Unspecified || to.host.is_loopback();
-            at.host == to.host || everywhere && here || to.host == Host::Unspecified && at.host.is_loopback()
+            let reached = match &at.host {
+                Host::Unspecified => here,
+                Host::V4(ip) if ip.is_unspecified() => here && !matches!(to.host, Host::V6(..)),
+                Host::V6(ip, _) if ip.is_unspecified() => here && !matches!(to.host, Host::V4(_)),
+                host => to.host == Host::Unspecified && host.is_loopback(),
+            };
+            at.host == to.host || reached
         }
         (Kind::Unix(at, _), Kind::Unix(to, _)) => at == to,
         (Kind::Path(at), Kind::Path(to)) => at == to,
@@ -292,6 +295,7 @@ fn is_itself(at: &Address, to: &Address) -> bool {
 fn odd(plan: &Relay, flags: &Options) -> Vec<Advice> {
     let addresses: Vec<_> = plan.addresses().cloned().collect();
     let mut odd = unused(flags, &addresses);
+    odd.extend(datagram::odd(plan));
     let mut note = |condition: bool, sentence: &str, remedy: &str| {
         if condition {
             odd.push(advice(sentence, remedy));
@@ -385,6 +389,7 @@ mod tests {
             pairs: vec![Pair { at: parse(at), targets: vec![Target::Address(Box::new(parse(to)))] }],
             serving: Serving { keep: true, ..Serving::default() },
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            flow_idle: None,
             half_close: DEFAULT_HALF_CLOSE,
             limit_total: None,
             once: false,
@@ -418,6 +423,8 @@ mod tests {
             ("unix:/s", "unix:/s"),
             ("@s", "@s"),
             ("/s", "/s"),
+            ("udp:9000", "udp:127.0.0.1:9000"),
+            ("unix,dgram:/s", "unix,dgram:/s"),
         ] {
             let error = refused(at, to);
             assert_eq!(error.status(), ExitStatus::Usage, "{at} {to}");
@@ -428,6 +435,8 @@ mod tests {
             ("9000", "db:9000"),
             ("9000", "192.0.2.1:9000"),
             ("127.0.0.1:9000", "127.0.0.2:9000"),
+            ("0.0.0.0:9000", "::1/9000"),
+            ("::/9000", "127.0.0.1:9000"),
             ("0", "db:1"),
             ("/s", "/t"),
         ] {
@@ -444,6 +453,12 @@ mod tests {
             ("udp:53", "a:1"),
             ("ws:1", "a:1"),
             ("tls,sni=a:1", "a:1"),
+            ("unix,dgram:/s", "unix:/t"),
+            ("udp:53", "udp:a:0"),
+            ("127.0.0.1:1", "unix,dgram:/s"),
+            ("udp:127.0.0.1:53", "exec:cat"),
+            ("udp:127.0.0.1:53", "file:x"),
+            ("udp:53", "udp,source-port=9:a:1"),
             ("1", "-"),
             ("1", "fd:3"),
             ("1", "a:0"),

@@ -115,6 +115,8 @@ struct Entry {
 struct Registered {
     generation: u32,
     task: TaskId,
+    /// Where it stands in its task's list of slots.
+    place: usize,
     latch: Latch,
     /// Invariant: true exactly while the slot stands in its task's list of fired slots.
     fired: bool,
@@ -305,7 +307,7 @@ impl Core {
     fn retire(&mut self, id: TaskId, outcome: Outcome, root: TaskId) -> Option<Outcome> {
         let entry = self.entries.try_remove(id.index as usize)?;
         for slot in entry.slots {
-            self.release(slot);
+            self.forget(slot);
         }
         self.signals.forget(id);
         if id == root {
@@ -320,10 +322,24 @@ impl Core {
         None
     }
 
+    /// Frees a slot, and takes it off its task's list: in constant time, for a task may have thousands.
     fn release(&mut self, slot: Slot) {
-        if self.latches.get(slot.index as usize).is_some_and(|r| r.generation == slot.generation) {
-            self.latches.remove(slot.index as usize);
+        let Some(Registered { task, place, .. }) = self.forget(slot) else { return };
+        let Some(entry) = lookup(&mut self.entries, task) else { return };
+        if entry.slots.get(place) == Some(&slot) {
+            entry.slots.swap_remove(place);
+            if let Some(moved) = entry.slots.get(place)
+                && let Some(registered) = self.latches.get_mut(moved.index as usize)
+            {
+                registered.place = place;
+            }
         }
+    }
+
+    /// Frees a slot of a task that is gone, or that has taken it off its list.
+    fn forget(&mut self, slot: Slot) -> Option<Registered> {
+        let known = self.latches.get(slot.index as usize).is_some_and(|r| r.generation == slot.generation);
+        known.then(|| self.latches.remove(slot.index as usize))
     }
 }
 

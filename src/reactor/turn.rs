@@ -68,7 +68,9 @@ impl Turn<'_> {
     fn slot(&mut self, latch: Latch) -> Slot {
         self.core.generation = self.core.generation.wrapping_add(1);
         let generation = self.core.generation;
-        let index = self.core.latches.insert(Registered { generation, task: self.id, latch, fired: false });
+        let place = self.core.entries.get(self.id.index as usize).map_or(0, |entry| entry.slots.len());
+        let registered = Registered { generation, task: self.id, place, latch, fired: false };
+        let index = self.core.latches.insert(registered);
         let slot = Slot { index: index as u32, generation };
         if let Some(entry) = lookup(&mut self.core.entries, self.id) {
             entry.slots.push(slot);
@@ -89,9 +91,6 @@ impl Turn<'_> {
     /// Frees a slot that has no source in the poll any more.
     pub fn release(&mut self, slot: Slot) {
         self.core.release(slot);
-        if let Some(entry) = lookup(&mut self.core.entries, self.id) {
-            entry.slots.retain(|known| *known != slot);
-        }
     }
 
     /// The latch of a slot of this task; for a slot that is gone, one that says ready, so that the system call tells.

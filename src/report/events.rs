@@ -186,6 +186,8 @@ struct Datagrams {
     beyond_limits: u64,
     unread: u64,
     truncated: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    beyond_rate: u64,
     unsent: u64,
 }
 
@@ -223,6 +225,7 @@ impl Datagrams {
             beyond_limits: traffic.beyond,
             unread: traffic.unread,
             truncated: traffic.truncated,
+            beyond_rate: traffic.limited,
             unsent: traffic.unsent,
         }
     }

@@ -118,6 +118,17 @@ impl Outlet {
         }
     }
 
+    /// Lines from now on go to `out`; those that are queued still go where they were to go. A failure of the old place is
+    /// forgotten.
+    pub fn continue_at(&self, out: impl Write + Send + 'static) {
+        let mut queue = self.shared.lock();
+        if !queue.closed {
+            queue.loss.failure = None;
+            queue.push(Piece::Elsewhere(Box::new(out)));
+            self.shared.wake(queue);
+        }
+    }
+
     /// Waits until everything queued so far is written, at most `wait`; true if it was.
     pub fn flush(&self, wait: Duration) -> bool {
         !self.shared.drained(self.shared.lock(), wait).has_work()

@@ -14,13 +14,15 @@ pub(super) enum Piece {
     Footer(Vec<u8>),
     /// Nothing stands there from now on.
     ClearFooter,
+    /// What follows goes there.
+    Elsewhere(Box<dyn Write + Send>),
 }
 
 impl Piece {
     pub(super) fn len(&self) -> usize {
         match self {
             Piece::Line(bytes) | Piece::Footer(bytes) => bytes.len(),
-            Piece::ClearFooter => 0,
+            Piece::ClearFooter | Piece::Elsewhere(_) => 0,
         }
     }
 }
@@ -73,6 +75,10 @@ impl Sink {
                 self.state.shown.store(true, SeqCst);
                 self.write_whole(&text)?;
                 self.footer = text;
+                Ok(())
+            }
+            Piece::Elsewhere(out) => {
+                self.out = out;
                 Ok(())
             }
             Piece::ClearFooter if self.footer.is_empty() => Ok(()),

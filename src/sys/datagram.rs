@@ -168,7 +168,7 @@ impl Peer {
 }
 
 /// An address of this host: the one that a datagram came to, or the one that it is to leave from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LocalIp {
     /// It, in its own family: never an IPv4 address in the clothes of IPv6.
     pub ip: IpAddr,

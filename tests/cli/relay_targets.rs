@@ -34,6 +34,29 @@ fn a_file_is_a_target_of_its_own_for_each_session() {
     stop(relay);
 }
 
+// A path as the target is a socket's, or one that is still to come; what else stands there is told before anything is
+// bound, not to each session.
+#[test]
+fn a_path_that_is_no_socket_is_refused_at_the_start() {
+    let (home, fifo) = crate::harness::fifo();
+    let file = file_with(home.path(), "file", b"x");
+    for (path, cause) in [
+        (fifo.as_path(), "it is a FIFO: there is one of it, and every session wants its own"),
+        (&file, "it is a file, which is sent or appended to"),
+        (home.path(), "it is a directory"),
+    ] {
+        let ended = haul(["relay", "127.0.0.1:0", &path.display().to_string()]).run();
+        ended.code(2);
+        assert_eq!(ended.one_error(), format!("haul: cannot connect to {}: {cause}", path.display()));
+    }
+    let later = home.path().join("later");
+    let relay = relay_to(&later.display().to_string(), &[]);
+    let listener = Listener::unix(&later);
+    let mut client = Peer::connect(relay.address());
+    echoes(&mut client, &mut listener.accept());
+    stop(relay);
+}
+
 // --log: a line a session, with the same words in the same places.
 #[test]
 fn a_log_has_a_line_for_each_session() {
@@ -65,6 +88,38 @@ fn a_log_has_a_line_for_each_session() {
     assert_eq!(lines[0][6], "clean");
     assert!(lines[1][6].ends_with(&format!("{to} reset the connection")), "{:?}", lines[1][6]);
     assert_eq!(lines.len(), 2);
+}
+
+// SIGHUP: a log that was moved away is opened anew, and nothing of it is lost.
+#[test]
+fn a_log_that_was_rotated_is_opened_anew() {
+    let home = scratch();
+    let (log, old) = (home.path().join("log"), home.path().join("log.1"));
+    let (_keep, nobody) = refusing_address();
+    for threads in ["1", "2"] {
+        let flags = ["--log", &log.display().to_string(), "--threads", threads];
+        let relay = relay_to(&nobody.to_string(), &flags);
+        let lines = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default().lines().count();
+        is_reset_at_once(relay.address());
+        poll_until("a line", || (lines(&log) == 1).then_some(()));
+        std::fs::rename(&log, &old).unwrap();
+        is_reset_at_once(relay.address());
+        poll_until("a line in the old file", || (lines(&old) == 2).then_some(()));
+        relay.signal(Signal::HUP);
+        poll_until("the new file", || log.exists().then_some(()));
+        is_reset_at_once(relay.address());
+        poll_until("a line in the new file", || (lines(&log) == 1).then_some(()));
+        // where it cannot be opened the lines go on to the old one
+        std::fs::rename(&log, &old).unwrap();
+        std::fs::create_dir(&log).unwrap();
+        relay.signal(Signal::HUP);
+        let trouble = format!("haul: cannot open {}: is a directory", log.display());
+        relay.stderr_line(&trouble);
+        is_reset_at_once(relay.address());
+        poll_until("one more line in the old file", || (lines(&old) == 2).then_some(()));
+        std::fs::remove_dir(&log).unwrap();
+        stop(relay);
+    }
 }
 
 #[test]
@@ -232,4 +287,21 @@ fn one_session_on_another_thread_has_its_status() {
     server.reset();
     assert_eq!(client.receive_all().1, Ending::Reset);
     relay.wait().code(1);
+}
+
+// -s and -p, or the options of the endpoint: where a connection to the target comes from, and not where to listen.
+#[test]
+fn a_connection_to_the_target_leaves_from_the_source_that_was_asked_for() {
+    let free = std::net::TcpListener::bind("127.0.0.7:0").unwrap().local_addr().unwrap().port().to_string();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = listener.local_addr().unwrap().to_string();
+    let on_the_endpoint = format!("tcp,source=127.0.0.7,source-port={free}:{to}");
+    for words in [&["-s", "127.0.0.7", "-p", &free, "127.0.0.1:0", &to][..], &["127.0.0.1:0", &on_the_endpoint]] {
+        let relay = haul([&["relay"], words].concat()).spawn();
+        let client = Peer::connect(relay.address());
+        let (_server, from) = listener.accept().unwrap();
+        assert_eq!(from.to_string(), format!("127.0.0.7:{free}"));
+        client.reset();
+        stop(relay);
+    }
 }

@@ -9,7 +9,7 @@ use clap::ValueHint;
 use super::super::endpoint;
 use super::super::value::{self, Choice, Value, fault};
 use crate::error::Error;
-use crate::plan::address::BadAddress;
+use crate::plan::address::{BadAddress, Host};
 use crate::plan::advice;
 use crate::plan::relay::{Balance, Copies, LogSink, Pair, Target};
 use crate::plan::{AccessList, ProxyVersion};
@@ -25,6 +25,14 @@ pub(super) struct Targets {
     /// Which of several targets a client is joined to; the next is tried when that cannot be reached [default: first]
     #[arg(long, value_name = "HOW", value_parser = BALANCE)]
     pub(super) balance: Option<Balance>,
+
+    /// Connect to targets from this address [default: the system's choice]
+    #[arg(short = 's', value_name = "ADDR", value_parser = value::host())]
+    pub(super) source: Option<Host>,
+
+    /// Connect to targets from this port, which serves one session at a time to each [default: a free one]
+    #[arg(short = 'p', value_name = "PORT", value_parser = value::port())]
+    pub(super) port: Option<u16>,
 
     /// Look the names of targets up again every T, and soon after a failure [default: 30s]
     #[arg(long, value_name = "T", value_parser = value::limit())]
@@ -62,6 +70,10 @@ pub(super) struct Sessions {
     /// End a session when no byte has moved either way for T [default: no limit]
     #[arg(short = 'w', value_name = "T", value_parser = value::limit())]
     pub(super) idle: Option<Duration>,
+
+    /// Forget a client of a datagram socket when no datagram has moved either way for T [default: that of -w, else 60s]
+    #[arg(long, value_name = "T", value_parser = value::limit())]
+    pub(super) flow_idle: Option<Duration>,
 
     /// Reset the client when connecting to its target has taken T [default: 10s]
     #[arg(long, value_name = "T", value_parser = value::limit())]

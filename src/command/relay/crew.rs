@@ -1,10 +1,11 @@
 //! Who runs the sessions of a relay: this thread, or several that are given connections by it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use super::ferry::{Berth, Ferry};
 use super::floor::{Blueprint, Floor};
 use super::passage::Passage;
 use crate::command::client::Closing;
@@ -39,6 +40,8 @@ pub(super) struct Departure {
     /// Where its client came from.
     pub(super) ip: Option<IpAddr>,
     pub(super) outcome: Outcome,
+    /// It was a listener for datagrams.
+    pub(super) is_ferry: bool,
     /// The thread that had it.
     worker: usize,
 }
@@ -56,12 +59,16 @@ pub(super) struct Threads {
     workers: Vec<Shard<Order>>,
     /// Sessions that each of them has.
     load: Vec<usize>,
+    /// Listeners for datagrams that they serve.
+    ferries: usize,
     departures: Receiver<Departure>,
 }
 
 /// What a thread is told.
 enum Order {
     Serve(Arrival),
+    Ferry(Box<Berth>),
+    Reload,
     Close(Closing),
     /// End, once nobody is there any more.
     Leave,
@@ -92,7 +99,7 @@ impl Crew {
             workers.push(Shard::start(&format!("relay {worker}"), make).map_err(failed)?);
         }
         let load = vec![0; workers.len()];
-        Ok(Crew::Threads(Threads { workers, load, departures }))
+        Ok(Crew::Threads(Threads { workers, load, ferries: 0, departures }))
     }
 
     /// Begins a session, on the thread that has the fewest.
@@ -128,6 +135,37 @@ impl Crew {
         }
     }
 
+    /// Serves a listener for datagrams, on one of the threads.
+    ///
+    /// # Errors
+    /// That thread has ended, which it should not have.
+    pub(super) fn ferry(&mut self, turn: &mut Turn, berth: Berth) -> Result<(), Error> {
+        let threads = match self {
+            Crew::Alone(team) => {
+                team.ferry(turn, berth);
+                return Ok(());
+            }
+            Crew::Threads(threads) => threads,
+        };
+        let worker = threads.ferries % threads.workers.len();
+        threads.ferries += 1;
+        threads.workers[worker]
+            .send(Order::Ferry(Box::new(berth)))
+            .map_err(|_| Error::said(Op::Use, "a thread", "it has ended, and its sessions with it"))
+    }
+
+    /// Has the access lists of datagrams read again.
+    pub(super) fn reload(&mut self, turn: &mut Turn) {
+        match self {
+            Crew::Alone(team) => team.reload(turn),
+            Crew::Threads(threads) => {
+                for worker in &threads.workers {
+                    let _ = worker.send(Order::Reload);
+                }
+            }
+        }
+    }
+
     /// A session that has ended since the last call.
     pub(super) fn departed(&mut self, turn: &mut Turn) -> Option<Departure> {
         match self {
@@ -136,7 +174,10 @@ impl Crew {
                 // no session is a task of this thread; what ends here is of no interest
                 while turn.finished().is_some() {}
                 let departure = threads.departures.try_recv().ok()?;
-                threads.load[departure.worker] -= 1;
+                match departure.is_ferry {
+                    true => threads.ferries -= 1,
+                    false => threads.load[departure.worker] -= 1,
+                }
                 Some(departure)
             }
         }
@@ -158,8 +199,8 @@ impl Crew {
     /// True while there is a session.
     pub(super) fn is_busy(&self) -> bool {
         match self {
-            Crew::Alone(team) => !team.sessions.is_empty(),
-            Crew::Threads(threads) => threads.load.iter().any(|load| *load > 0),
+            Crew::Alone(team) => !team.is_empty(),
+            Crew::Threads(threads) => threads.ferries > 0 || threads.load.iter().any(|load| *load > 0),
         }
     }
 
@@ -178,11 +219,12 @@ impl Crew {
 pub(super) struct Team {
     floor: Rc<Floor>,
     sessions: HashMap<TaskId, Option<IpAddr>>,
+    ferries: HashSet<TaskId>,
 }
 
 impl Team {
     fn new(floor: Floor) -> Self {
-        Team { floor: Rc::new(floor), sessions: HashMap::new() }
+        Team { floor: Rc::new(floor), sessions: HashMap::new(), ferries: HashSet::new() }
     }
 
     fn begin(&self, turn: &mut Turn) {
@@ -205,7 +247,10 @@ impl Team {
     fn departed(&mut self, turn: &mut Turn, worker: usize) -> Option<Departure> {
         while let Some((id, outcome)) = turn.finished() {
             if let Some(ip) = self.sessions.remove(&id) {
-                return Some(Departure { ip, outcome, worker });
+                return Some(Departure { ip, outcome, is_ferry: false, worker });
+            }
+            if self.ferries.remove(&id) {
+                return Some(Departure { ip: None, outcome, is_ferry: true, worker });
             }
         }
         None
@@ -213,9 +258,23 @@ impl Team {
 
     fn close(&self, turn: &mut Turn, closing: Closing) {
         self.floor.closing.set(Some(closing));
-        for id in self.sessions.keys() {
+        for id in self.sessions.keys().chain(&self.ferries) {
             turn.wake(*id);
         }
+    }
+
+    fn ferry(&mut self, turn: &mut Turn, berth: Berth) {
+        let ferry = Ferry::new(berth, Rc::clone(&self.floor));
+        self.ferries.insert(turn.spawn(Box::new(ferry)));
+    }
+
+    fn reload(&self, turn: &mut Turn) {
+        self.floor.reloads.set(self.floor.reloads.get() + 1);
+        self.ferries.iter().for_each(|id| turn.wake(*id));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.sessions.is_empty() && self.ferries.is_empty()
     }
 }
 
@@ -241,6 +300,8 @@ impl Task for Worker {
         while let Ok(order) = self.orders.try_recv() {
             match order {
                 Order::Serve(arrival) => self.team.welcome(turn, arrival),
+                Order::Ferry(berth) => self.team.ferry(turn, *berth),
+                Order::Reload => self.team.reload(turn),
                 Order::Close(closing) => self.team.close(turn, closing),
                 Order::Leave => self.leaving = true,
             }
@@ -253,7 +314,7 @@ impl Task for Worker {
         if any {
             self.remote.wake(self.root);
         }
-        match self.leaving && self.team.sessions.is_empty() {
+        match self.leaving && self.team.is_empty() {
             true => Park::Done(Outcome::nothing_moved(Ended::Clean)),
             false => Park::Wait,
         }

@@ -1,10 +1,14 @@
 //! What all sessions of a relay have in common: where they go, how they move, and when it ends.
 
 use std::cell::Cell;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::ferry::Terms;
+use super::hall::Hall;
 use super::journal::Journal;
 use super::names::{Keeper, NameId, Names};
 use super::scales::Scales;
@@ -18,7 +22,8 @@ use crate::endpoint::{open, printed, process};
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
 use crate::meter::Meter;
-use crate::plan::address::{Address, Program};
+use crate::outcome::ExitStatus;
+use crate::plan::address::{Address, Kind, Program};
 use crate::plan::faults::Faults;
 use crate::plan::relay::{Copies, Pair, Relay, Target, tuned};
 use crate::plan::{self, Flow, Local, Transfer};
@@ -41,6 +46,12 @@ pub(super) struct Floor {
     pub(super) closing: Rc<Cell<Option<Closing>>>,
     /// The failure of the one session is told at the end and not when it happens.
     pub(super) once: bool,
+    /// What all threads have in common.
+    pub(super) hall: Arc<Hall>,
+    /// What is the same for all flows of datagrams.
+    pub(super) datagrams: Terms,
+    /// How often the access lists were to be read again.
+    pub(super) reloads: Cell<u64>,
     /// Where a line for each session goes.
     pub(super) journal: Option<Journal>,
     copies: Option<Copies>,
@@ -87,6 +98,8 @@ pub(super) struct Blueprint {
     total: Option<Arc<Common>>,
     scales: Vec<Arc<Scales>>,
     layerings: Vec<Layerings>,
+    /// What all threads have in common.
+    pub(super) hall: Arc<Hall>,
     log: Option<Outlet>,
     /// What decides whatever goes wrong by chance.
     seed: u64,
@@ -100,15 +113,18 @@ struct Layerings {
 }
 
 impl Blueprint {
-    /// What a plan says.
+    /// What a plan says; `most` flows of datagrams may be there at once.
     ///
     /// # Errors
     /// A program that cannot be run, a file that a layer needs, a directory for copies that is not there.
-    pub(super) fn new(plan: &Relay, reporting: &Reporting) -> Result<Self, Error> {
+    pub(super) fn new(plan: &Relay, reporting: &Reporting, most: u64) -> Result<Self, Error> {
         let now = Instant::now();
         for target in plan.pairs.iter().flat_map(|pair| &pair.targets) {
             if let Some(program) = program(target) {
                 process::check(&program)?;
+            }
+            if let Some(Address { kind: Kind::Path(path), .. }) = target.address() {
+                is_socket(path)?;
             }
         }
         if let Some(Copies { directory, .. }) = &plan.copies {
@@ -128,6 +144,7 @@ impl Blueprint {
             total: plan.limit_total.map(|rate| Common::new(rate, now)),
             scales: plan.pairs.iter().map(|pair| Scales::new(plan.balance, pair.targets.len(), now)).collect(),
             layerings: plan.pairs.iter().map(Layerings::of).collect::<Result<_, _>>()?,
+            hall: Arc::new(Hall::new(plan, most, now)),
             log: reporting.log(),
             seed: seed(plan, reporting),
         })
@@ -147,7 +164,7 @@ impl Blueprint {
 impl Floor {
     /// The floor of one thread; `tells`: it is the one that tells what all of them would.
     pub(super) fn new(blueprint: &Blueprint, tells: bool) -> Self {
-        let Blueprint { plan, observers, meter, total, scales, layerings, log, seed, .. } = blueprint;
+        let Blueprint { plan, observers, meter, total, scales, layerings, hall, log, seed, .. } = blueprint;
         let observer: Rc<dyn Observer> = Rc::new(Everybody(Arc::clone(observers)));
         let joint = Joint::new(plan.transfer.clone(), Local::Stdio, plan.serving.grace, observer);
         let joint = joint.for_relay(plan.half_close, total.clone(), Arc::clone(meter), blueprint.threads);
@@ -161,6 +178,9 @@ impl Floor {
             connect_timeout: plan.connect_timeout,
             closing: Rc::new(Cell::new(None)),
             once: plan.once,
+            hall: Arc::clone(hall),
+            datagrams: Terms::of(plan, *seed),
+            reloads: Cell::new(0),
             journal: log.clone().map(Journal::new),
             copies: plan.copies.clone(),
             tells,
@@ -203,6 +223,11 @@ impl Floor {
 }
 
 impl Place {
+    /// True if one of the targets is a Unix socket.
+    pub(super) fn has_unix(&self) -> bool {
+        self.goals.iter().filter_map(|(goal, _)| goal.way()).any(|(to, _)| matches!(to.kind, Kind::Unix(..)))
+    }
+
     fn of(pair: &Pair, scales: Arc<Scales>, layers: &Layerings, joint: &Joint, names: &Names) -> Self {
         let goal = |(target, layering): (_, &Layering)| {
             (Goal::of(target, layering, names), joint.with_transfer(moves(target, joint)))
@@ -234,6 +259,14 @@ fn moves(target: &Target, joint: &Joint) -> Transfer {
 }
 
 impl Goal {
+    /// Where it is, and where its addresses are looked up; `None` for a program.
+    pub(super) fn way(&self) -> Option<(&Address, Option<NameId>)> {
+        match self {
+            Goal::Open(way) => Some((&way.address, way.name)),
+            Goal::Run(_) => None,
+        }
+    }
+
     fn of(target: &Target, layering: &Layering, names: &Names) -> Self {
         let address = match target {
             Target::Program(program) => return Goal::Run(program.clone()),
@@ -275,6 +308,21 @@ fn seed(plan: &Relay, reporting: &Reporting) -> u64 {
         reporting.observers().observe(&Event::Note { verbosity: 1, text });
     }
     seed
+}
+
+/// Refuses what stands at a path and is no socket. Nothing may stand there yet.
+fn is_socket(path: &Path) -> Result<(), Error> {
+    let Ok(found) = path.metadata() else { return Ok(()) };
+    let name = path.as_os_str().as_encoded_bytes();
+    let (cause, advice) = match found.file_type() {
+        kind if kind.is_fifo() => {
+            ("it is a FIFO: there is one of it, and every session wants its own", "a program: sh:'cat > FIFO'")
+        }
+        kind if kind.is_file() => ("it is a file, which is sent or appended to", "file:NAME or file,append:NAME"),
+        kind if kind.is_dir() => ("it is a directory", "the path of a socket"),
+        _ => return Ok(()),
+    };
+    Err(Error::said(Op::Connect, name, cause).with_advice(advice).with_status(ExitStatus::Usage))
 }
 
 /// The program that sessions with a target run, if they do.

@@ -1,6 +1,6 @@
 //! `--log`: a line for each session that is over.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::command::reporting::log_gap;
 use crate::outcome::Outcome;
@@ -31,34 +31,36 @@ impl Journal {
 
     /// Writes the line for a session: time, client, target, bytes from the client, bytes to it, seconds, how it ended.
     pub(super) fn write(&self, parties: &Parties, outcome: &Outcome) {
+        let Parties { client, target } = parties;
+        self.write_flow([client, target], outcome.bytes, outcome.elapsed, &reason(&outcome.ended));
+    }
+
+    /// The same for a client and a target, and bytes to the client and from it.
+    pub(super) fn write_flow(&self, parties: [&str; 2], bytes: [u64; 2], elapsed: Duration, ended: &str) {
         self.out.line(|dropped| {
             let mut lines = log_gap(dropped);
-            lines.extend_from_slice(line(&utc(SystemTime::now()), parties, outcome).as_bytes());
+            lines.extend_from_slice(line(&utc(SystemTime::now()), parties, bytes, elapsed, ended).as_bytes());
             lines
         });
     }
 }
 
-fn line(time: &str, Parties { client, target }: &Parties, outcome: &Outcome) -> String {
+fn line(time: &str, [client, target]: [&str; 2], [down, up]: [u64; 2], elapsed: Duration, ended: &str) -> String {
     let target = if target.is_empty() { "-" } else { target };
-    let ([down, up], secs, ended) = (outcome.bytes, outcome.elapsed.as_secs_f64(), reason(&outcome.ended));
+    let secs = elapsed.as_secs_f64();
     format!("{time} {client} {target} {up} {down} {secs:.3} {ended}\n")
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::outcome::Ended;
 
     #[test]
     fn a_line_has_the_same_words_in_the_same_places() {
-        let parties = Parties { client: "127.0.0.1:5".into(), target: "/run/a".into() };
-        let outcome = Outcome { ended: Ended::Clean, bytes: [7, 9], elapsed: Duration::from_millis(1500) };
-        assert_eq!(line("T", &parties, &outcome), "T 127.0.0.1:5 /run/a 9 7 1.500 clean\n");
-        let failed = Outcome { ended: Ended::Program(3), ..outcome };
-        let nowhere = Parties { target: String::new(), ..parties };
-        assert_eq!(line("T", &nowhere, &failed), "T 127.0.0.1:5 - 9 7 1.500 the program exited with status 3\n");
+        let after = Duration::from_millis(1500);
+        let words = line("T", ["127.0.0.1:5", "/run/a"], [7, 9], after, "clean");
+        assert_eq!(words, "T 127.0.0.1:5 /run/a 9 7 1.500 clean\n");
+        let nowhere = line("T", ["127.0.0.1:5", ""], [7, 9], after, "the program exited with status 3");
+        assert_eq!(nowhere, "T 127.0.0.1:5 - 9 7 1.500 the program exited with status 3\n");
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Names {
     every: Duration,
     entries: RefCell<Vec<Entry>>,
     keeper: Cell<Option<TaskId>>,
+    /// How often an answer was another one than that before.
+    generation: Cell<u64>,
 }
 
 /// Which of them.
@@ -48,13 +50,13 @@ struct Entry {
 impl Names {
     /// No names yet; each is to be looked up again after `every`.
     pub(super) fn new(every: Duration) -> Rc<Self> {
-        Rc::new(Names { every, entries: RefCell::default(), keeper: Cell::new(None) })
+        Rc::new(Names { every, entries: RefCell::default(), keeper: Cell::new(None), generation: Cell::new(0) })
     }
 
     /// Keeps the name of this address; `None` if it has none.
     pub(super) fn add(&self, address: &Address) -> Option<NameId> {
         let (target, address) = (address.clone(), address.dialled());
-        let Kind::Tcp(at) = &address.kind else { return None };
+        let (Kind::Tcp(at) | Kind::Udp(at)) = &address.kind else { return None };
         if !matches!(at.host, Host::Name(_)) {
             return None;
         }
@@ -103,6 +105,27 @@ impl Names {
         Ok(None)
     }
 
+    /// True once there was an answer, be it that there is no such name; until then the task of this turn is woken by it.
+    pub(super) fn is_answered(&self, turn: &mut Turn, id: NameId) -> bool {
+        let mut entries = self.entries.borrow_mut();
+        let Some(entry) = entries.get_mut(id.0) else { return true };
+        let answered = !entry.addresses.is_empty() || entry.failure.is_some();
+        if !answered && !entry.waiting.contains(&turn.id()) {
+            entry.waiting.push(turn.id());
+        }
+        answered
+    }
+
+    /// Another number whenever other addresses are known.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.get()
+    }
+
+    /// The addresses that are known now.
+    pub(super) fn known(&self, id: NameId) -> Vec<SocketAddr> {
+        self.entries.borrow().get(id.0).map_or_else(Vec::new, |entry| entry.addresses.clone())
+    }
+
     /// A connection to the addresses of this name has failed: they may be others by now.
     pub(super) fn doubt(&self, turn: &mut Turn, id: NameId) {
         if let Some(entry) = self.entries.borrow_mut().get_mut(id.0) {
@@ -136,7 +159,7 @@ impl Entry {
             return Ok(());
         }
         (self.asked_at, self.due) = (Some(turn.now()), None);
-        let Kind::Tcp(at) = &self.address.kind else { return Ok(()) };
+        let (Kind::Tcp(at) | Kind::Udp(at)) = &self.address.kind else { return Ok(()) };
         let mut lookup = Lookup::new(at, &self.address.options)?;
         lookup.start(turn).map_err(|error| NoAddress::said(crate::error::sentence(&error)))?;
         self.lookup = Some(lookup);
@@ -190,6 +213,9 @@ impl Task for Keeper {
                 (Ok(()), None) => None,
             };
             let Some(answer) = answer else { continue };
+            if answer.as_ref().is_ok_and(|addresses| *addresses != entry.addresses) {
+                self.names.generation.set(self.names.generation.get() + 1);
+            }
             if let (Some(why), Some(observer)) = (entry.take(answer), &self.observer) {
                 let reason = entry.told(why).line();
                 observer.observe(&Event::Error { session: None, reason });

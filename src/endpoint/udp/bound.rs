@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::super::options::{self, Phase, Target};
 use super::super::printed;
@@ -44,6 +44,44 @@ pub fn bind(at: &Address) -> Result<Bound, Error> {
         Kind::Unix(name, UnixSocket::Datagram) => bind_unix(name, &at.options, &object),
         _ => Err(Error::said(Op::Listen, object, "no datagrams come in there")),
     }
+}
+
+/// One more socket for the address of `first`, which the kernel gives a part of the clients (SO_REUSEPORT): always all of
+/// a client's datagrams. Neither a group nor a Unix socket can have one.
+///
+/// # Errors
+/// It cannot be bound.
+pub fn bind_beside(at: &Address, first: &Bound) -> Result<Bound, Error> {
+    let object = printed::object(at, "*");
+    let failed = |error| Error::new(Op::Listen, &object, error);
+    let Some(local) = first.local else {
+        return Err(Error::said(Op::Listen, &object, "only UDP has several sockets for one port"));
+    };
+    // not before the first was bound: somebody else's port is not to be shared by accident
+    SockRef::from(&first.fd).set_reuse_port(true).map_err(failed)?;
+    let everywhere = first.printed.starts_with('*') && local.is_ipv6();
+    let opened = sys::socket(Domain::for_address(local), Type::DGRAM, None).and_then(|socket| {
+        if local.is_ipv6() {
+            socket.set_only_v6(!everywhere)?;
+        }
+        socket.set_reuse_port(true)?;
+        Ok(socket)
+    });
+    let socket = opened.map_err(failed)?;
+    set_options(&socket, &at.options, false, 0, local.is_ipv6())?;
+    if local.ip().is_unspecified() {
+        let _ = sys::tell_destinations(socket.as_fd(), local.is_ipv6());
+    }
+    socket.bind(&SockAddr::from(local)).map_err(failed)?;
+    widen(&socket, &at.options);
+    Ok(Bound {
+        file: None,
+        fd: socket.into(),
+        protocol: "udp",
+        printed: first.printed.clone(),
+        local: first.local,
+        path: None,
+    })
 }
 
 fn bind_ip(at: &HostPort, options: &Options, object: &[u8]) -> Result<Bound, Error> {

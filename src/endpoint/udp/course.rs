@@ -65,10 +65,7 @@ impl Course {
         let left = match &to.kind {
             Kind::Udp(at) => {
                 let found = Lookup::new(at, &to.options).and_then(Lookup::wait).map_err(refused)?;
-                // this machine by both families: what knows only one of them knows IPv4
-                let here = found.iter().all(|address| address.ip().is_loopback());
-                let found = if here { sorted(found) } else { found };
-                places(found, &to.options).map_err(refused)?
+                places(in_order(found), &to.options).map_err(refused)?
             }
             Kind::Unix(name, UnixSocket::Datagram) => {
                 let address = unix_path::address(name).map_err(refused)?;
@@ -125,6 +122,42 @@ impl Course {
         }
         error
     }
+}
+
+/// A socket towards one of the addresses of `to`, whose name somebody else looks up; that of a Unix socket needs none.
+/// Its source, if it has one, must be no name: nothing is waited for.
+///
+/// # Errors
+/// The outer one is the user's: an option or a source address that does not work. The inner one is the address's.
+pub fn point_at(to: &Address, address: Option<SocketAddr>) -> Result<io::Result<Pointed>, Error> {
+    let refused = |why: NoAddress| why.into_error(Op::Connect, printed::object(to, "localhost"));
+    let place = match (address, &to.kind) {
+        (Some(address), _) => places(vec![address], &to.options).map_err(refused)?.pop_front(),
+        (None, Kind::Unix(name, UnixSocket::Datagram)) => {
+            Some(Place { address: unix_path::address(name).map_err(refused)?, source: None })
+        }
+        (None, _) => None,
+    };
+    match place {
+        Some(place) => point(&place, &to.options),
+        None => Ok(Err(io::ErrorKind::AddrNotAvailable.into())),
+    }
+}
+
+/// The addresses of an endpoint that need no looking up, in the order in which they are tried.
+///
+/// # Errors
+/// None of the family that was asked for.
+pub fn known_addresses(to: &Address) -> Result<Vec<SocketAddr>, Error> {
+    let Kind::Udp(at) = &to.kind else { return Ok(Vec::new()) };
+    let found = Lookup::new(at, &to.options).and_then(Lookup::wait);
+    found.map(in_order).map_err(|why| why.into_error(Op::Connect, printed::object(to, "localhost")))
+}
+
+/// This machine by both families: what knows only one of them knows IPv4.
+pub fn in_order(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let here = found.iter().all(|address| address.ip().is_loopback());
+    if here { sorted(found) } else { found }
 }
 
 /// A socket for one address. The outer error is the user's, the inner one the address's.

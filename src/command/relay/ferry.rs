@@ -1,0 +1,309 @@
+//! Datagrams from one listener to its targets and back: a flow for each client, with a socket of its own towards the
+//! target, so that answers find their way.
+//!
+//! Nothing is kept for who is slow: what a socket has no room for is lost and counted, as in any network; only what
+//! waits for the clients' socket stays in the kernel's buffers. A refusal (ICMP, or a Unix socket without a receiver)
+//! concerns its flow alone. As long as nothing was ever answered there, the client's next datagram goes to the next
+//! address or target.
+
+mod down;
+mod flight;
+mod gate;
+mod late;
+mod target;
+mod up;
+
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::floor::{Floor, Place};
+use crate::command::client::Closing;
+use crate::datagram::flows::{FlowId, Flows, Limits};
+use crate::datagram::{DatagramSocket, Inbox, Outbox, Peer};
+use crate::endpoint::access::Access;
+use crate::endpoint::printed;
+use crate::endpoint::udp::Bound;
+use crate::endpoint::unix_path::SocketFile;
+use crate::error::{Error, Op};
+use crate::event::{Event, Traffic};
+use crate::outcome::{Ended, Outcome};
+use crate::reactor::{Park, Slot, Task, Turn};
+use crate::session::limits::soonest;
+pub(super) use flight::Terms;
+use flight::{Flight, Key};
+use late::Late;
+
+/// A bound listener on its way to the thread that serves it.
+pub(super) struct Berth {
+    pub(super) bound: Bound,
+    /// Which pair it belongs to.
+    pub(super) pair: usize,
+    pub(super) access: Access,
+}
+
+/// The listener.
+struct Door {
+    socket: DatagramSocket,
+    /// Removed when it is dropped, before the socket is closed.
+    _file: Option<SocketFile>,
+    protocol: &'static str,
+    printed: String,
+    /// Neither of a Unix socket, which is port 0.
+    ip: Option<IpAddr>,
+    port: u16,
+    /// Packets that the kernel has dropped there, as far as they were counted.
+    drops: u32,
+}
+
+/// The task.
+pub(super) struct Ferry {
+    floor: Rc<Floor>,
+    pair: usize,
+    terms: Terms,
+    /// Until it is started.
+    berth: Option<Bound>,
+    door: Option<Door>,
+    access: Access,
+    /// Reloads of the lists that were heeded.
+    reloads: u64,
+    /// Received from clients, and from targets of either kind. `None` while it is looked at, or was never used.
+    inbox: Option<Box<Inbox>>,
+    mail: [Option<Box<Inbox>>; 2],
+    /// On their way to one target, which is empty between flows; and to all clients.
+    up: Outbox,
+    down: Outbox,
+    flows: Flows<Key, Flight>,
+    by_slot: HashMap<Slot, FlowId>,
+    /// Flows that may have answers.
+    ready: VecDeque<FlowId>,
+    late: BinaryHeap<Late>,
+    /// Addresses that have refused somebody, and when.
+    shunned: Vec<(SocketAddr, Instant)>,
+    /// Since when the first answer has no room at a client, where no event tells when it has; and when to try again.
+    stuck_since: Option<Instant>,
+    retry_at: Option<Instant>,
+    /// When something about nobody in particular was told last.
+    told_at: Option<Instant>,
+    /// What was not added to the totals yet.
+    traffic: Traffic,
+    /// Since when haul is asked to end, and whether what was received until then was passed on.
+    closing_since: Option<Instant>,
+    drained: bool,
+    /// With `--once`: how the one flow has ended.
+    once: Option<Outcome>,
+    started: Option<Instant>,
+}
+
+impl Ferry {
+    /// Serves clients from its first turn on.
+    pub(super) fn new(berth: Berth, floor: Rc<Floor>) -> Self {
+        let Berth { bound, pair, access } = berth;
+        let terms = floor.datagrams;
+        let most = if terms.strict { None } else { Some(SPARE) };
+        let unix = bound.local.is_none();
+        Ferry {
+            reloads: floor.reloads.get(),
+            pair,
+            terms,
+            inbox: Some(Box::new(if unix { Inbox::unix(UNIX) } else { Inbox::new() })),
+            mail: [None, None],
+            // several datagrams in one piece are for UDP alone: elsewhere they would arrive as one
+            up: Outbox::with_room_for(UNIX, !floor.place(pair).is_some_and(Place::has_unix)),
+            down: Outbox::with_room_for(UNIX, !unix),
+            flows: Flows::new(Limits { idle: Some(terms.silence), most: usize::MAX, spare: most }),
+            berth: Some(bound),
+            door: None,
+            access,
+            by_slot: HashMap::new(),
+            ready: VecDeque::new(),
+            late: BinaryHeap::new(),
+            shunned: Vec::new(),
+            stuck_since: None,
+            retry_at: None,
+            told_at: None,
+            traffic: Traffic::default(),
+            closing_since: None,
+            drained: false,
+            once: None,
+            started: None,
+            floor,
+        }
+    }
+
+    /// Queues the flows whose sockets had events.
+    fn notice(&mut self, turn: &Turn) {
+        for slot in turn.fired() {
+            if let Some(id) = self.by_slot.get(slot)
+                && let Some(flight) = self.flows.get_mut(*id)
+                && !std::mem::replace(&mut flight.queued, true)
+            {
+                self.ready.push_back(*id);
+            }
+        }
+    }
+
+    /// Takes flows to their end that were silent for too long.
+    fn expire(&mut self, turn: &mut Turn) {
+        while let Some((key, flight)) = self.flows.expire(turn.now()) {
+            self.see_off(turn, &key, flight, "silent for too long");
+        }
+    }
+
+    /// A flow is over.
+    fn see_off(&mut self, turn: &mut Turn, key: &Key, mut flight: Flight, reason: &str) {
+        let far = flight.far.take();
+        let target = far.as_ref().map_or_else(String::new, |far| far.peer.clone());
+        if let Some(far) = far {
+            self.leave_target(turn, far);
+        }
+        self.floor.hall.leave(key.client.ip().map(|address| address.ip()));
+        let elapsed = turn.now().saturating_duration_since(flight.began);
+        let [bytes_out, bytes_in] = flight.bytes;
+        let (session, told) = (flight.number, reason.to_string());
+        self.floor.observer().observe(&Event::Closed { session, bytes_in, bytes_out, elapsed, reason: told });
+        if let Some(journal) = &self.floor.journal {
+            journal.write_flow([&printed::peer(&key.client), &target], flight.bytes, elapsed, reason);
+        }
+        if self.terms.once {
+            self.once = Some(Outcome { ended: Ended::Clean, bytes: flight.bytes, elapsed });
+        }
+    }
+
+    /// Closes a flow's socket.
+    fn leave_target(&mut self, turn: &mut Turn, far: flight::Far) {
+        if let Some(slot) = far.socket.slot() {
+            self.by_slot.remove(&slot);
+        }
+        far.socket.close(turn);
+    }
+
+    /// Ends a flow at once.
+    fn end(&mut self, turn: &mut Turn, id: FlowId, reason: &str) {
+        let Some(key) = self.flows.get(id).map(|(key, _)| *key) else { return };
+        if let Some(flight) = self.flows.remove(&key) {
+            self.see_off(turn, &key, flight, reason);
+        }
+    }
+
+    /// Ends what haul was asked to end: flows to which nothing is owed at once, the others in time.
+    fn wind_up(&mut self, turn: &mut Turn) -> Option<Instant> {
+        let until = match self.floor.closing.get()? {
+            Closing::Until(until) if until > turn.now() => until,
+            _ => turn.now(),
+        };
+        let first = !std::mem::replace(&mut self.drained, true);
+        if first || until <= turn.now() {
+            let over = |flight: &Flight| until <= turn.now() || !flight.is_busy();
+            let over: Vec<Key> = self.flows.iter().filter(|(_, flight)| over(flight)).map(|(key, _)| *key).collect();
+            for key in over {
+                if let Some(flight) = self.flows.remove(&key) {
+                    self.see_off(turn, &key, flight, "clean");
+                }
+            }
+        }
+        Some(until)
+    }
+
+    /// While haul ends: a flow that was answered is over.
+    fn may_leave(&mut self, turn: &mut Turn, id: FlowId) {
+        if self.drained && self.flows.get(id).is_some_and(|(_, flight)| !flight.is_busy()) {
+            self.end(turn, id, "clean");
+        }
+    }
+
+    /// Tells something that may happen often, once a second at most.
+    fn tell_seldom(&mut self, now: Instant, event: impl FnOnce() -> Event) {
+        if self.told_at.is_none_or(|at| at + SELDOM <= now) {
+            self.told_at = Some(now);
+            self.floor.observer().observe(&event());
+        }
+    }
+
+    /// Adds what this turn has seen to the totals.
+    fn add_up(&mut self) {
+        let traffic = std::mem::take(&mut self.traffic);
+        if traffic != Traffic::default() {
+            self.floor.hall.add(&traffic);
+        }
+    }
+
+    /// Asks the kernel what it has dropped, also after what came last.
+    fn count_drops(&mut self, so_far: Option<u32>) {
+        let Some(door) = &mut self.door else { return };
+        if let Some(drops) = so_far.or_else(|| door.socket.drops()) {
+            self.traffic.dropped += u64::from(drops.wrapping_sub(door.drops));
+            door.drops = drops;
+        }
+    }
+
+    fn finish(&mut self, turn: &mut Turn) -> Park {
+        self.count_drops(None);
+        self.add_up();
+        if let Some(door) = self.door.take() {
+            door.socket.close(turn);
+        }
+        let elapsed = self.started.map_or(Duration::ZERO, |at| turn.now().saturating_duration_since(at));
+        Park::Done(self.once.take().unwrap_or(Outcome { ended: Ended::Clean, bytes: [0, 0], elapsed }))
+    }
+}
+
+impl Task for Ferry {
+    fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        self.started = Some(turn.now());
+        let Some(bound) = self.berth.take() else { return Ok(()) };
+        let Bound { file, fd, protocol, printed, local, .. } = bound;
+        let mut socket = match local {
+            Some(_) => DatagramSocket::ip(fd),
+            None => DatagramSocket::unix_to_many(fd),
+        };
+        socket.prepare(false);
+        socket.start(turn).map_err(|error| Error::new(Op::Open, "the event loop", error))?;
+        let (ip, port) = (local.map(|local| local.ip()), local.map_or(0, |local| local.port()));
+        self.door = Some(Door { socket, _file: file, protocol, printed, ip, port, drops: 0 });
+        Ok(())
+    }
+
+    fn turn(&mut self, turn: &mut Turn) -> Park {
+        self.notice(turn);
+        self.heed_lists();
+        let closing = self.floor.closing.get();
+        let mut again = false;
+        if !self.drained && closing != Some(Closing::Now) {
+            again |= self.receive(turn);
+        }
+        again |= self.hear_targets(turn);
+        again |= self.run_late(turn);
+        let stuck = self.flush_down(turn);
+        self.expire(turn);
+        // what clients had sent before haul was asked to end is passed on first
+        let since = closing.map(|_| *self.closing_since.get_or_insert(turn.now()));
+        let in_time = since.is_some_and(|since| turn.now() < since + DRAIN);
+        let drains = matches!(closing, Some(Closing::Until(_))) && in_time && again && !self.drained;
+        let until = if drains { None } else { self.wind_up(turn) };
+        self.add_up();
+        let over = self.drained && self.flows.is_empty() && (!stuck || until.is_none_or(|until| until <= turn.now()));
+        if over || self.once.is_some() && self.flows.is_empty() {
+            return self.finish(turn);
+        }
+        let late = self.late.peek().map(|late| late.at);
+        turn.deadline(soonest([self.flows.next_expiry(), late, self.retry_at, until]));
+        if again { Park::Again } else { Park::Wait }
+    }
+}
+
+/// A full table without a limit of the user's: whoever was silent for this long gives way.
+const SPARE: Duration = Duration::from_secs(1);
+
+/// What a Unix datagram can be at most where nobody has changed the kernel's default for send buffers.
+const UNIX: usize = 212_960;
+
+/// Calls of each kind in one turn before others have theirs.
+const ROUNDS: usize = 16;
+
+/// How long what clients have sent is still taken once haul was asked to end.
+const DRAIN: Duration = Duration::from_millis(100);
+
+/// From one message about nobody in particular to the next.
+const SELDOM: Duration = Duration::from_secs(1);

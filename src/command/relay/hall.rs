@@ -1,0 +1,165 @@
+//! What all threads of a relay have in common beside the meter: numbers of sessions, and what datagrams count.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::datagram::police::Policer;
+use crate::event::Traffic;
+use crate::plan::relay::Relay;
+
+/// Shared by every thread. Locks are taken when a flow begins or ends, and per datagram only under `--limit-total`.
+#[derive(Debug)]
+pub(super) struct Hall {
+    /// Sessions so far; the number of the newest.
+    sessions: AtomicU64,
+    /// With `--once`: somebody has come.
+    taken: AtomicBool,
+    once: bool,
+    /// Flows there are, and may be.
+    flows: AtomicU64,
+    most: u64,
+    most_per_ip: Option<u64>,
+    per_ip: Mutex<HashMap<IpAddr, u64>>,
+    /// `--limit-total` for datagrams, to the clients and from them.
+    total: Option<[Mutex<Policer>; 2]>,
+    counts: [AtomicU64; COUNTS],
+}
+
+/// Why a newcomer is turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// There are as many flows as there may be.
+    Flows,
+    /// There are as many from that address.
+    Address,
+    /// The one session of `--once` has begun.
+    Once,
+}
+
+impl Full {
+    /// For a note.
+    pub(super) fn why(self) -> &'static str {
+        match self {
+            Full::Flows => "too many clients at once",
+            Full::Address => "too many from its address",
+            Full::Once => "somebody else was first",
+        }
+    }
+}
+
+impl Hall {
+    /// For at most `most` flows.
+    pub(super) fn new(plan: &Relay, most: u64, now: Instant) -> Self {
+        let police = |rate: crate::units::Rate| [0, 1].map(|_| Mutex::new(Policer::new(rate.0, now)));
+        Hall {
+            sessions: AtomicU64::new(0),
+            taken: AtomicBool::new(false),
+            once: plan.once,
+            flows: AtomicU64::new(0),
+            most,
+            most_per_ip: plan.serving.most_per_ip,
+            per_ip: Mutex::default(),
+            total: plan.limit_total.map(police),
+            counts: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+
+    /// The number of a new session.
+    pub(super) fn number(&self) -> u64 {
+        self.sessions.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Takes the one place of `--once`; always true without it.
+    pub(super) fn comes_first(&self) -> bool {
+        !self.once || !self.taken.swap(true, Relaxed)
+    }
+
+    /// Lets a flow in, or says why not.
+    pub(super) fn enter(&self, ip: Option<IpAddr>) -> Result<(), Full> {
+        if self.flows.fetch_add(1, Relaxed) >= self.most {
+            self.flows.fetch_sub(1, Relaxed);
+            return Err(Full::Flows);
+        }
+        if let (Some(most), Some(ip)) = (self.most_per_ip, ip) {
+            let mut per_ip = locked(&self.per_ip);
+            let there = per_ip.entry(ip.to_canonical()).or_default();
+            if *there >= most {
+                self.flows.fetch_sub(1, Relaxed);
+                return Err(Full::Address);
+            }
+            *there += 1;
+        }
+        if !self.comes_first() {
+            self.leave(ip);
+            return Err(Full::Once);
+        }
+        Ok(())
+    }
+
+    /// A flow that was let in is over.
+    pub(super) fn leave(&self, ip: Option<IpAddr>) {
+        self.flows.fetch_sub(1, Relaxed);
+        if let (Some(_), Some(ip)) = (self.most_per_ip, ip) {
+            let (mut per_ip, ip) = (locked(&self.per_ip), ip.to_canonical());
+            if let Some(there) = per_ip.get_mut(&ip) {
+                *there -= 1;
+                if *there == 0 {
+                    per_ip.remove(&ip);
+                }
+            }
+        }
+    }
+
+    /// Whether a datagram may go on under `--limit-total`.
+    pub(super) fn admits(&self, way: usize, now: Instant, bytes: usize) -> bool {
+        self.total.as_ref().is_none_or(|total| locked(&total[way]).admits(now, bytes))
+    }
+
+    /// True if each datagram has to ask.
+    pub(super) fn has_limit(&self) -> bool {
+        self.total.is_some()
+    }
+
+    /// Adds what one thread has seen.
+    pub(super) fn add(&self, traffic: &Traffic) {
+        for (total, count) in self.counts.iter().zip(fields(traffic)) {
+            if count > 0 {
+                total.fetch_add(count, Relaxed);
+            }
+        }
+    }
+
+    /// What all of them have seen.
+    pub(super) fn traffic(&self) -> Traffic {
+        let [received, bytes_in, sent, bytes_out, dropped, refused, beyond, truncated, limited, unsent] =
+            std::array::from_fn(|index| self.counts[index].load(Relaxed));
+        Traffic { received, bytes_in, sent, bytes_out, dropped, refused, beyond, unread: 0, truncated, limited, unsent }
+    }
+}
+
+const COUNTS: usize = 10;
+
+fn fields(traffic: &Traffic) -> [u64; COUNTS] {
+    let Traffic {
+        received,
+        bytes_in,
+        sent,
+        bytes_out,
+        dropped,
+        refused,
+        beyond,
+        unread: _,
+        truncated,
+        limited,
+        unsent,
+    } = *traffic;
+    [received, bytes_in, sent, bytes_out, dropped, refused, beyond, truncated, limited, unsent]
+}
+
+/// A panic elsewhere leaves numbers behind that are still numbers.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,3 @@
+//! Measuring traffic: how much, how fast and how late, told as iperf3 tells it.
+
+pub mod histogram;

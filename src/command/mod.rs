@@ -3,6 +3,7 @@
 mod announce;
 mod approach;
 mod arrival;
+mod bench;
 mod check;
 mod client;
 mod connect_udp;
@@ -104,6 +105,11 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
             let written = plan.sinks.iter().any(|sink| sink.kind == Kind::Stdio);
             let reporting = reporting.with_payload(&plan.report, written);
             let task = pipe::pipe(&plan, &reporting);
+            drive(task, reporting)
+        }
+        Plan::Bench(plan) => {
+            let reporting = Reporting::open(&plan.report, bench::asks_for_free_port(&plan))?;
+            let task = bench::bench(&plan, &reporting);
             drive(task, reporting)
         }
         Plan::Relay(plan) => {

@@ -247,3 +247,77 @@ pub fn close_on_exec_from(first: u32) {
 
 /// How far the search goes on a kernel without close_range(2), that is before 5.9.
 const MOST_DESCRIPTORS: u32 = 65536;
+
+/// What TCP knows of a connection, as far as this kernel tells.
+///
+/// # Errors
+/// EOPNOTSUPP, ENOPROTOOPT for what is not TCP; Unsupported where the kernel tells less than is asked for.
+pub fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<super::TcpInfo> {
+    // the C library's struct ends where that of Linux 2.6 did
+    #[repr(C)]
+    struct Longer {
+        info: libc::tcp_info,
+        more: [u32; 64],
+    }
+    // SAFETY: `Longer` is plain numbers, for which zero is a value.
+    let mut answer: Longer = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<Longer>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes to `answer`, which has that size, and keeps neither pointer.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut answer).cast(),
+            &raw mut length,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let (info, length) = (&answer.info, length as usize);
+    if length < std::mem::offset_of!(libc::tcp_info, tcpi_total_retrans) + size_of::<u32>() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    // tcpi_snd_wnd, since Linux 5.4, stands at this offset (linux/tcp.h)
+    const PEER_WINDOW: usize = 228;
+    let index = PEER_WINDOW.saturating_sub(std::mem::offset_of!(Longer, more)) / size_of::<u32>();
+    let peer_window = answer.more.get(index).filter(|_| length >= PEER_WINDOW + size_of::<u32>());
+    Ok(super::TcpInfo {
+        retransmits: info.tcpi_total_retrans,
+        rtt: Duration::from_micros(info.tcpi_rtt.into()),
+        rttvar: Duration::from_micros(info.tcpi_rttvar.into()),
+        window: u64::from(info.tcpi_snd_cwnd) * u64::from(info.tcpi_snd_mss),
+        peer_window: peer_window.map(|bytes| u64::from(*bytes)),
+        path_mtu: info.tcpi_pmtu,
+    })
+}
+
+/// The congestion control in force on a TCP socket.
+pub fn congestion(socket: BorrowedFd<'_>) -> Option<String> {
+    let name = SockRef::from(&socket).tcp_congestion().ok()?;
+    let name: Vec<u8> = name.into_iter().take_while(|byte| byte.is_ascii_graphic()).collect();
+    String::from_utf8(name).ok().filter(|name| !name.is_empty())
+}
+
+/// A file in memory with these bytes (memfd_create(2)).
+///
+/// # Errors
+/// EMFILE, ENOMEM.
+pub fn memory_file(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let fd = rustix::fs::memfd_create("haul", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut written = 0;
+    while written < bytes.len() {
+        written += rustix::io::write(&fd, &bytes[written..])?;
+    }
+    Ok(fd)
+}
+
+/// Sends at most `most` bytes of a file from `offset` on through a socket that never sleeps (sendfile(2)).
+///
+/// # Errors
+/// WouldBlock, and what a send says.
+pub fn send_file(socket: BorrowedFd<'_>, file: BorrowedFd<'_>, offset: u64, most: usize) -> io::Result<usize> {
+    let mut offset = offset;
+    Ok(rustix::fs::sendfile(socket, file, Some(&mut offset), most)?)
+}

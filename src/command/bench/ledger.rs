@@ -1,0 +1,252 @@
+//! The books of one test: what each stream has counted, interval by interval, and what the other end says of it.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::bench::protocol::{self, Counted};
+use crate::bench::result::{Connection, Cpu, Interval, Latency, Results, Setup, Side, Slice, StreamTotal, TcpFacts};
+use crate::bench::traffic::Tally;
+use crate::endpoint::socket::{Name, Socket};
+use crate::escape::Escaped;
+use crate::sys;
+
+/// One stream, in the books.
+pub(super) struct Lane {
+    pub(super) connection: Connection,
+    pub(super) tally: Arc<Tally>,
+    /// A second descriptor of its socket, for questions.
+    watch: Option<OwnedFd>,
+    /// At the end of the interval before.
+    last: Count,
+    /// When the measurement began.
+    base: Count,
+}
+
+/// What was counted up to some moment.
+#[derive(Clone, Copy, Default)]
+struct Count {
+    bytes: u64,
+    retransmits: u32,
+}
+
+/// The books.
+pub(super) struct Ledger {
+    pub(super) setup: Setup,
+    pub(super) lanes: Vec<Lane>,
+    intervals: Vec<Interval>,
+    /// When the running period began: the warm-up, then the measurement.
+    began: Instant,
+    last: Instant,
+    cpu: [Duration; 2],
+    is_omitting: bool,
+    /// The end, once it is reached.
+    span: Option<(Duration, [Duration; 2])>,
+}
+
+impl Lane {
+    /// The stream with this number, over this socket.
+    pub(super) fn new(id: u32, is_sender: bool, socket: &Socket) -> Self {
+        let names = socket.ends().ok();
+        let name = |index: usize| match names.as_ref().map(|names| &names[index]) {
+            Some(Name::Inet(address)) => (address.ip().to_canonical().to_string(), address.port()),
+            Some(Name::Unix(name)) => (crate::endpoint::printed::unix(name), 0),
+            None => ("gone".into(), 0),
+        };
+        let ((remote, remote_port), (local, local_port)) = (name(0), name(1));
+        Lane {
+            connection: Connection { id, is_sender, local, local_port, remote, remote_port },
+            tally: Arc::default(),
+            // without one nothing is known but what is counted here
+            watch: socket.fd().try_clone_to_owned().ok(),
+            last: Count::default(),
+            base: Count::default(),
+        }
+    }
+
+    fn info(&self) -> Option<sys::TcpInfo> {
+        let watch = self.watch.as_ref().filter(|_| self.connection.is_sender)?;
+        sys::tcp_info(watch.as_fd()).ok()
+    }
+
+    fn count(&self) -> (Count, Option<sys::TcpInfo>) {
+        let info = self.info();
+        (Count { bytes: self.tally.bytes(), retransmits: info.map_or(0, |info| info.retransmits) }, info)
+    }
+
+    fn slice(&mut self, start: Duration, end: Duration) -> Slice {
+        let (count, info) = self.count();
+        let before = std::mem::replace(&mut self.last, count);
+        Slice {
+            id: self.connection.id,
+            is_sender: self.connection.is_sender,
+            start,
+            end,
+            bytes: count.bytes - before.bytes,
+            tcp: info.map(|info| TcpFacts {
+                retransmits: u64::from(info.retransmits.saturating_sub(before.retransmits)),
+                congestion_window: info.window,
+                peer_window: info.peer_window,
+                rtt: info.rtt,
+                rtt_variation: info.rttvar,
+                path_mtu: Some(info.path_mtu).filter(|bytes| *bytes > 0),
+            }),
+            datagrams: None,
+        }
+    }
+}
+
+impl Ledger {
+    /// Opens the books.
+    pub(super) fn new(setup: Setup, lanes: Vec<Lane>, now: Instant) -> Self {
+        let is_omitting = !setup.omit.is_zero();
+        Ledger {
+            setup,
+            lanes,
+            intervals: Vec::new(),
+            began: now,
+            last: now,
+            cpu: sys::cpu_time(),
+            is_omitting,
+            span: None,
+        }
+    }
+
+    /// The test begins.
+    pub(super) fn begin(&mut self, now: Instant) {
+        (self.began, self.last, self.cpu) = (now, now, sys::cpu_time());
+    }
+
+    /// The warm-up is over: what was counted so far does not count.
+    pub(super) fn begin_counting(&mut self, now: Instant) {
+        self.is_omitting = false;
+        self.begin(now);
+        for lane in &mut self.lanes {
+            lane.base = lane.count().0;
+            lane.last = lane.base;
+        }
+    }
+
+    /// The end of an interval.
+    pub(super) fn tick(&mut self, now: Instant) -> (&Interval, bool) {
+        let (start, end) = (self.last - self.began, now.saturating_duration_since(self.began));
+        self.last = now;
+        let slices = self.lanes.iter_mut().map(|lane| lane.slice(start, end)).collect();
+        let interval = Interval { slices, latency: None, is_omitted: self.is_omitting };
+        self.intervals.push(interval);
+        let newest = self.intervals.len() - 1;
+        (&self.intervals[newest], newest == 0)
+    }
+
+    /// When the last interval ended.
+    pub(super) fn last(&self) -> Instant {
+        self.last
+    }
+
+    /// The end of the test; the last interval may be a short one.
+    pub(super) fn end(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.began);
+        let cpu = sys::cpu_time();
+        self.span = Some((elapsed, [cpu[0].saturating_sub(self.cpu[0]), cpu[1].saturating_sub(self.cpu[1])]));
+    }
+
+    /// True if no interval was told yet.
+    pub(super) fn is_untold(&self) -> bool {
+        self.intervals.iter().all(|interval| interval.is_omitted)
+    }
+
+    /// Bytes that counted, of both directions.
+    pub(super) fn bytes(&self) -> [u64; 2] {
+        let sum = |is_sender| {
+            let lanes = self.lanes.iter().filter(|lane| lane.connection.is_sender == is_sender);
+            lanes.map(|lane| lane.tally.bytes().saturating_sub(lane.base.bytes)).sum()
+        };
+        [sum(true), sum(false)]
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.span.map_or(Duration::ZERO, |(elapsed, _)| elapsed)
+    }
+
+    fn cpu(&self) -> Cpu {
+        let Some((elapsed, [user, system])) = self.span else { return Cpu::default() };
+        let percent = |time: Duration| match elapsed.is_zero() {
+            true => 0.0,
+            false => time.as_secs_f64() * 100.0 / elapsed.as_secs_f64(),
+        };
+        Cpu { total: percent(user + system), user: percent(user), system: percent(system) }
+    }
+
+    /// The congestion control of the first stream.
+    fn congestion(&self) -> Option<String> {
+        let watch = self.lanes.first()?.watch.as_ref()?;
+        sys::congestion(watch.as_fd())
+    }
+
+    /// What is told to the other end.
+    pub(super) fn told(&self) -> protocol::Results {
+        let cpu = self.cpu();
+        let counted = |lane: &Lane| Counted {
+            id: lane.connection.id,
+            bytes: lane.tally.bytes().saturating_sub(lane.base.bytes),
+            retransmits: lane.info().map(|info| u64::from(info.retransmits.saturating_sub(lane.base.retransmits))),
+            seconds: self.elapsed().as_secs_f64(),
+            ..Counted::default()
+        };
+        protocol::Results {
+            cpu: [cpu.total, cpu.user, cpu.system],
+            congestion: self.congestion(),
+            streams: self.lanes.iter().map(counted).collect(),
+            server_output: None,
+        }
+    }
+
+    /// Everything, with what the other end has told.
+    pub(super) fn close(&mut self, theirs: Option<&protocol::Results>, error: Option<String>) -> Results {
+        let totals = self.lanes.iter().map(|lane| self.total(lane, theirs)).collect();
+        let corrupt = self.lanes.iter().map(|lane| lane.tally.corrupt()).sum();
+        let [first, second] = [self.congestion(), theirs.and_then(|theirs| theirs.congestion.clone())];
+        let name = |name: Option<String>| name.map(|name| Escaped(name.as_bytes()).to_string());
+        let sends = self.lanes.first().is_some_and(|lane| lane.connection.is_sender);
+        let congestion = if sends { [name(first), name(second)] } else { [name(second), name(first)] };
+        let their_cpu = theirs.map(|theirs| Cpu { total: theirs.cpu[0], user: theirs.cpu[1], system: theirs.cpu[2] });
+        Results {
+            setup: self.setup.clone(),
+            intervals: std::mem::take(&mut self.intervals),
+            totals,
+            cpu: [Some(self.cpu()), their_cpu],
+            congestion,
+            latency: Latency::default(),
+            exchange: None,
+            corrupt_blocks: Some(corrupt).filter(|count| *count > 0),
+            error,
+        }
+    }
+
+    fn total(&self, lane: &Lane, theirs: Option<&protocol::Results>) -> StreamTotal {
+        let Connection { id, is_sender, .. } = lane.connection;
+        let own = Side {
+            elapsed: self.elapsed(),
+            bytes: lane.tally.bytes().saturating_sub(lane.base.bytes),
+            tcp: if is_sender { Results::tcp_total(&self.intervals, id) } else { None },
+            datagrams: None,
+        };
+        let told = theirs.and_then(|theirs| theirs.streams.iter().find(|stream| stream.id == id));
+        let other = told.map(|told| Side {
+            elapsed: span(told.seconds).unwrap_or(self.elapsed()),
+            bytes: told.bytes,
+            tcp: told
+                .retransmits
+                .filter(|_| !is_sender)
+                .map(|retransmits| crate::bench::result::TcpTotal { retransmits, ..Default::default() }),
+            datagrams: None,
+        });
+        let (sent, received) = if is_sender { (Some(own), other) } else { (other, Some(own)) };
+        StreamTotal { id, is_sender, sent, received }
+    }
+}
+
+/// Seconds that somebody else has told.
+fn span(seconds: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(seconds).ok().filter(|span| !span.is_zero())
+}

@@ -1,4 +1,9 @@
 //! Measuring traffic: how much, how fast and how late, told as iperf3 tells it.
+//!
+//! [`histogram`] holds latencies, [`reception`] is the account of a UDP receiver and [`pacer`] the pace of a sender. What
+//! was measured is one struct, [`result`], from which text, JSON, thresholds and comparisons are made.
 
 pub mod histogram;
+pub mod pacer;
+pub mod reception;
 pub mod result;

@@ -22,7 +22,7 @@
 //! | [`layer`] | sans-IO filters between application bytes and wire bytes | nothing |
 //! | [`session`] | moving bytes between two ends, and how that ends | `endpoint`, `layer`, `plan`, `reactor`, `sys` |
 //! | [`datagram`] | message-shaped traffic: batches, flows, pace, what was lost | `endpoint`, `layer`, `reactor`, `sys` |
-//! | [`bench`] | measuring traffic: latency, throughput, loss, and what is said of them | `session`, `datagram`, `endpoint`, `layer`, `reactor`, `sys` |
+//! | [`bench`](mod@bench) | measuring traffic: latency, throughput, loss, and what is said of them | `session`, `datagram`, `endpoint`, `layer`, `reactor`, `sys` |
 //! | [`reactor`] | the event loop: tasks, turns, latches, deadlines, signals | `sys` |
 //! | [`report`] | numbers and events out: lines, NDJSON, progress | nothing |
 //! | [`sys`] | the platform; the only `unsafe` | nothing |

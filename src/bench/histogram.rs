@@ -145,7 +145,7 @@ impl Histogram {
         }
         // a share such as 99.9 is not exact, and must not be rounded up to the next rank for that
         let rank = percent.clamp(0.0, 100.0) / 100.0 * self.count as f64;
-        let rank = ((rank - rank * 1e-12).ceil() as u64).clamp(1, self.count);
+        let rank = (libm::ceil(rank - rank * 1e-12) as u64).clamp(1, self.count);
         if rank == 1 {
             return self.min;
         }

@@ -5,13 +5,38 @@
 //! [`Crew`], the threads that run them.
 
 pub mod crew;
+pub mod datagrams;
 pub mod pattern;
 pub mod stream;
 pub mod tally;
 
+use crate::bench::reception::Counters;
+use crate::datagram::DatagramSocket;
+use crate::endpoint::Transport;
+use crate::reactor::Task;
 pub use crew::{Band, Crew};
+pub use datagrams::Datagrams;
 pub use stream::{Flow, Way};
 pub use tally::{Bell, Budget, Phase, Stage, Tally};
+
+/// What a flow goes over, registered with no reactor.
+#[derive(Debug)]
+pub enum Line {
+    /// Bytes.
+    Stream(Transport),
+    /// Datagrams, with counters of this length.
+    Datagrams(DatagramSocket, Counters),
+}
+
+impl Line {
+    /// The task that moves `flow` over it.
+    pub fn task(self, flow: Flow) -> Box<dyn Task> {
+        match self {
+            Line::Stream(transport) => Box::new(stream::Stream::new(flow, transport)),
+            Line::Datagrams(socket, counters) => Box::new(Datagrams::new(flow, counters, socket)),
+        }
+    }
+}
 
 /// Bytes of one write of a TCP sender: what the cache of one CPU holds.
 pub const BLOCK: usize = 128 << 10;

@@ -86,6 +86,19 @@ pub fn tune(options: &Options, socket: &impl AsFd) -> Result<(), Error> {
     setter.stream()
 }
 
+/// The same for a socket of datagrams.
+///
+/// # Errors
+/// As [`tune`].
+pub fn tune_datagrams(options: &Options, socket: &impl AsFd, ipv6: bool) -> Result<(), Error> {
+    let target = if ipv6 { Target::V6 } else { Target::V4 };
+    let Options { rcvbuf, sndbuf, dscp, ttl, .. } = options.clone();
+    let fitting = Options { rcvbuf, sndbuf, dscp, ttl, ..Options::default() };
+    let setter = Setter { options: &fitting, fd: socket, target };
+    setter.buffers()?;
+    setter.stream()
+}
+
 struct Setter<'a, F> {
     options: &'a Options,
     fd: &'a F,

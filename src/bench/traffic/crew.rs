@@ -72,19 +72,15 @@ impl Band {
     ///
     /// # Errors
     /// That thread has ended, which it should not have.
-    pub fn run<T: Task + 'static>(
-        &mut self,
-        turn: &mut Turn,
-        make: impl FnOnce() -> T + Send + 'static,
-    ) -> io::Result<()> {
+    pub fn run(&mut self, turn: &mut Turn, make: impl FnOnce() -> Box<dyn Task> + Send + 'static) -> io::Result<()> {
         let Threads { shards, next } = &*self.crew.0;
         if shards.is_empty() {
-            self.own.push(turn.spawn(Box::new(make())));
+            self.own.push(turn.spawn(make()));
             return Ok(());
         }
         let index = next.get() % shards.len();
         next.set(index + 1);
-        let order = Order::Run(Box::new(move || Box::new(make()) as Box<dyn Task>));
+        let order = Order::Run(Box::new(make));
         shards[index].send(order).map_err(|_| io::Error::other("a thread has ended"))
     }
 

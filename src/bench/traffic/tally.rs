@@ -4,6 +4,9 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use std::time::Duration;
+
+use crate::bench::result::Datagrams;
 use crate::reactor::{Remote, TaskId, Turn};
 
 /// How far a test is.
@@ -48,6 +51,8 @@ impl Stage {
 pub struct Tally {
     bytes: AtomicU64,
     corrupt: AtomicU64,
+    /// Datagrams: see [`Tally::publish`].
+    account: [AtomicU64; 8],
     ended: AtomicBool,
     error: Mutex<Option<io::Error>>,
 }
@@ -62,6 +67,38 @@ impl Tally {
     /// Adds blocks whose payload was not what had been sent.
     pub fn spoil(&self, blocks: u64) {
         self.corrupt.store(self.corrupt.load(Relaxed) + blocks, Relaxed);
+    }
+
+    /// Adds datagrams that were sent.
+    pub fn add_sent(&self, datagrams: u64) {
+        self.account[0].store(self.account[0].load(Relaxed) + datagrams, Relaxed);
+    }
+
+    /// What a receiver of datagrams knows by now.
+    pub fn publish(&self, known: &Datagrams) {
+        let Datagrams { sent, received, lost, out_of_order, late, duplicated, dropped_here, jitter, .. } = *known;
+        let jitter = u64::try_from(jitter.as_nanos()).unwrap_or(u64::MAX);
+        let all = [sent, received.unwrap_or(0), lost, out_of_order, late, duplicated, dropped_here, jitter];
+        for (place, number) in self.account.iter().zip(all) {
+            place.store(number, Relaxed);
+        }
+    }
+
+    /// What became of the datagrams so far; of a sender only how many there were.
+    pub fn datagrams(&self) -> Datagrams {
+        let [sent, received, lost, out_of_order, late, duplicated, dropped_here, jitter] =
+            std::array::from_fn(|index| self.account[index].load(Relaxed));
+        Datagrams {
+            offered: None,
+            sent,
+            received: Some(received),
+            lost,
+            out_of_order,
+            late,
+            duplicated,
+            dropped_here,
+            jitter: Duration::from_nanos(jitter),
+        }
     }
 
     /// Bytes so far.

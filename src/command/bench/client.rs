@@ -69,6 +69,8 @@ struct Run {
     ledger: Option<Ledger>,
     band: Option<Band>,
     budgets: Vec<Arc<Budget>>,
+    /// The server has said that the test begins.
+    is_called: bool,
     /// When the present step must be done.
     limit: Instant,
 }
@@ -107,6 +109,7 @@ impl Run {
             ledger: None,
             band: None,
             budgets: Vec::new(),
+            is_called: false,
             limit: turn.now() + wanted.patience,
         })
     }
@@ -222,9 +225,12 @@ impl Measuring {
                     self.suits(run)?;
                     let to = self.streams_to(run);
                     let wanted = (0..run.parameters.streams()).map(|index| run.parameters.client_sends(index));
-                    run.step = Step::Opening(Box::new(Opening::new(&to, &run.cookie, wanted.collect())));
+                    run.step =
+                        Step::Opening(Box::new(Opening::new(&to, &run.cookie, &run.parameters, wanted.collect())));
                 }
                 ClientStep::Start => {}
+                // the word may come before the last stream was seen to be open
+                ClientStep::Run if run.ledger.is_none() => run.is_called = true,
                 ClientStep::Run => running::begin(self, turn, run)?,
                 ClientStep::Tell => {
                     if let Some(ledger) = &run.ledger {
@@ -304,12 +310,12 @@ impl Measuring {
         };
         let connections = opened.iter().map(|opened| opened.lane.connection.clone()).collect();
         let setup = setup::setup(between, &run.parameters, connections);
-        let (lanes, sockets): (Vec<_>, Vec<_>) = opened.into_iter().map(|opened| (opened.lane, opened.socket)).unzip();
-        let band = running::start(turn, &crew, run, &lanes, sockets).map_err(|error| self.io(error))?;
+        let (lanes, lines): (Vec<_>, Vec<_>) = opened.into_iter().map(|opened| (opened.lane, opened.line)).unzip();
+        let band = running::start(turn, &crew, run, &lanes, lines).map_err(|error| self.io(error))?;
         run.band = Some(band);
         self.opening(&setup);
         run.ledger = Some(Ledger::new(setup, lanes, turn.now()));
-        Ok(())
+        if run.is_called { running::begin(self, turn, run) } else { Ok(()) }
     }
 
     /// Prints who measures with whom.

@@ -4,8 +4,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::bench::protocol::{self, Counted};
-use crate::bench::result::{Connection, Cpu, Interval, Latency, Results, Setup, Side, Slice, StreamTotal, TcpFacts};
+use crate::bench::protocol::{self, Counted, More};
+use crate::bench::result::{
+    Connection, Cpu, Datagrams, Interval, Latency, Pace, Protocol, Results, Setup, Side, Slice, StreamTotal, TcpFacts,
+};
 use crate::bench::traffic::Tally;
 use crate::endpoint::socket::{Name, Socket};
 use crate::escape::Escaped;
@@ -15,8 +17,11 @@ use crate::sys;
 pub(super) struct Lane {
     pub(super) connection: Connection,
     pub(super) tally: Arc<Tally>,
-    /// A second descriptor of its socket, for questions.
+    /// A second descriptor of its socket, for questions. While it is there the connection is open.
     watch: Option<OwnedFd>,
+    /// What was asked last.
+    known: Option<sys::TcpInfo>,
+    congestion: Option<String>,
     /// At the end of the interval before.
     last: Count,
     /// When the measurement began.
@@ -28,6 +33,14 @@ pub(super) struct Lane {
 struct Count {
     bytes: u64,
     retransmits: u32,
+    datagrams: Datagrams,
+}
+
+/// What is asked of a stream of datagrams.
+#[derive(Clone, Copy)]
+struct Udp {
+    rate: Option<u64>,
+    block: u64,
 }
 
 /// The books.
@@ -53,28 +66,61 @@ impl Lane {
             Some(Name::Unix(name)) => (crate::endpoint::printed::unix(name), 0),
             None => ("gone".into(), 0),
         };
-        let ((remote, remote_port), (local, local_port)) = (name(0), name(1));
+        // without a second descriptor nothing is known but what is counted here
+        Lane { watch: socket.fd().try_clone_to_owned().ok(), ..Lane::named(id, is_sender, name(1), name(0)) }
+    }
+
+    /// The same for datagrams between these two.
+    pub(super) fn named(id: u32, is_sender: bool, local: (String, u16), remote: (String, u16)) -> Self {
+        let ((local, local_port), (remote, remote_port)) = (local, remote);
         Lane {
             connection: Connection { id, is_sender, local, local_port, remote, remote_port },
             tally: Arc::default(),
-            // without one nothing is known but what is counted here
-            watch: socket.fd().try_clone_to_owned().ok(),
+            watch: None,
+            known: None,
+            congestion: None,
             last: Count::default(),
             base: Count::default(),
         }
     }
 
     fn info(&self) -> Option<sys::TcpInfo> {
-        let watch = self.watch.as_ref().filter(|_| self.connection.is_sender)?;
-        sys::tcp_info(watch.as_fd()).ok()
+        match self.watch.as_ref().filter(|_| self.connection.is_sender) {
+            Some(watch) => sys::tcp_info(watch.as_fd()).ok(),
+            None => self.known,
+        }
+    }
+
+    /// The last questions: from now on its task alone holds the connection open.
+    fn release(&mut self) {
+        self.known = self.info();
+        self.congestion = self.watch.take().and_then(|watch| sys::congestion(watch.as_fd()));
     }
 
     fn count(&self) -> (Count, Option<sys::TcpInfo>) {
         let info = self.info();
-        (Count { bytes: self.tally.bytes(), retransmits: info.map_or(0, |info| info.retransmits) }, info)
+        let retransmits = info.map_or(0, |info| info.retransmits);
+        (Count { bytes: self.tally.bytes(), retransmits, datagrams: self.tally.datagrams() }, info)
     }
 
-    fn slice(&mut self, start: Duration, end: Duration) -> Slice {
+    /// What became of datagrams since then.
+    fn datagrams(&self, now: &Datagrams, before: &Datagrams, offered: Option<u64>) -> Datagrams {
+        let since = |now: u64, before: u64| now.saturating_sub(before);
+        let received = now.received.filter(|_| !self.connection.is_sender);
+        Datagrams {
+            offered,
+            sent: since(now.sent, before.sent),
+            received: received.map(|count| since(count, before.received.unwrap_or(0))),
+            lost: since(now.lost, before.lost),
+            out_of_order: since(now.out_of_order, before.out_of_order),
+            late: since(now.late, before.late),
+            duplicated: since(now.duplicated, before.duplicated),
+            dropped_here: since(now.dropped_here, before.dropped_here),
+            jitter: now.jitter,
+        }
+    }
+
+    fn slice(&mut self, start: Duration, end: Duration, udp: Option<Udp>) -> Slice {
         let (count, info) = self.count();
         let before = std::mem::replace(&mut self.last, count);
         Slice {
@@ -91,12 +137,28 @@ impl Lane {
                 rtt_variation: info.rttvar,
                 path_mtu: Some(info.path_mtu).filter(|bytes| *bytes > 0),
             }),
-            datagrams: None,
+            datagrams: udp.map(|udp| self.datagrams(&count.datagrams, &before.datagrams, udp.offered(end - start))),
         }
     }
 }
 
+impl Udp {
+    /// Datagrams that the rate comes to in this time.
+    fn offered(self, time: Duration) -> Option<u64> {
+        let bits = self.rate? as f64 * time.as_secs_f64();
+        Some((bits / 8.0 / self.block.max(1) as f64) as u64)
+    }
+}
+
 impl Ledger {
+    fn udp(&self) -> Option<Udp> {
+        let rate = match self.setup.pace {
+            Pace::Bits(rate) => Some(rate),
+            _ => None,
+        };
+        (self.setup.protocol == Protocol::Udp).then_some(Udp { rate, block: self.setup.block_bytes })
+    }
+
     /// Opens the books.
     pub(super) fn new(setup: Setup, lanes: Vec<Lane>, now: Instant) -> Self {
         let is_omitting = !setup.omit.is_zero();
@@ -131,7 +193,8 @@ impl Ledger {
     pub(super) fn tick(&mut self, now: Instant) -> (&Interval, bool) {
         let (start, end) = (self.last - self.began, now.saturating_duration_since(self.began));
         self.last = now;
-        let slices = self.lanes.iter_mut().map(|lane| lane.slice(start, end)).collect();
+        let udp = self.udp();
+        let slices = self.lanes.iter_mut().map(|lane| lane.slice(start, end, udp)).collect();
         let interval = Interval { slices, latency: None, is_omitted: self.is_omitting };
         self.intervals.push(interval);
         let newest = self.intervals.len() - 1;
@@ -143,8 +206,12 @@ impl Ledger {
         self.last
     }
 
-    /// The end of the test; the last interval may be a short one.
+    /// The end of the test, with the rest of the last interval.
     pub(super) fn end(&mut self, now: Instant) {
+        if self.is_untold() {
+            self.tick(now);
+        }
+        self.lanes.iter_mut().for_each(Lane::release);
         let elapsed = now.saturating_duration_since(self.began);
         let cpu = sys::cpu_time();
         self.span = Some((elapsed, [cpu[0].saturating_sub(self.cpu[0]), cpu[1].saturating_sub(self.cpu[1])]));
@@ -179,15 +246,28 @@ impl Ledger {
 
     /// The congestion control of the first stream.
     fn congestion(&self) -> Option<String> {
-        let watch = self.lanes.first()?.watch.as_ref()?;
-        sys::congestion(watch.as_fd())
+        self.lanes.first()?.congestion.clone()
     }
 
     /// What is told to the other end.
     pub(super) fn told(&self) -> protocol::Results {
         let cpu = self.cpu();
+        let datagrams = |lane: &Lane| match self.udp() {
+            Some(_) => lane.tally.datagrams(),
+            None => Datagrams::default(),
+        };
+        let more = |lane: &Lane| {
+            let Datagrams { out_of_order, late, duplicated, dropped_here, .. } =
+                lane.datagrams(&datagrams(lane), &lane.base.datagrams, None);
+            More { reordered: out_of_order, duplicated, late, dropped_here, corrupted: lane.tally.corrupt() }
+        };
         let counted = |lane: &Lane| Counted {
             id: lane.connection.id,
+            jitter: datagrams(lane).jitter.as_secs_f64(),
+            lost: datagrams(lane).lost,
+            packets: datagrams(lane).sent,
+            omitted: self.udp().map_or([0, 0], |_| [lane.base.datagrams.sent, lane.base.datagrams.lost]),
+            more: Some(more(lane)).filter(|_| !lane.connection.is_sender),
             bytes: lane.tally.bytes().saturating_sub(lane.base.bytes),
             retransmits: lane.info().map(|info| u64::from(info.retransmits.saturating_sub(lane.base.retransmits))),
             seconds: self.elapsed().as_secs_f64(),
@@ -229,7 +309,10 @@ impl Ledger {
             elapsed: self.elapsed(),
             bytes: lane.tally.bytes().saturating_sub(lane.base.bytes),
             tcp: if is_sender { Results::tcp_total(&self.intervals, id) } else { None },
-            datagrams: None,
+            datagrams: self.udp().map(|udp| {
+                let offered = udp.offered(self.elapsed()).filter(|_| is_sender);
+                lane.datagrams(&lane.tally.datagrams(), &lane.base.datagrams, offered)
+            }),
         };
         let told = theirs.and_then(|theirs| theirs.streams.iter().find(|stream| stream.id == id));
         let other = told.map(|told| Side {
@@ -239,10 +322,32 @@ impl Ledger {
                 .retransmits
                 .filter(|_| !is_sender)
                 .map(|retransmits| crate::bench::result::TcpTotal { retransmits, ..Default::default() }),
-            datagrams: None,
+            datagrams: self.udp().map(|_| their_datagrams(told, lane)),
         });
         let (sent, received) = if is_sender { (Some(own), other) } else { (other, Some(own)) };
         StreamTotal { id, is_sender, sent, received }
+    }
+}
+
+/// What the other end has told of datagrams. One that tells nothing of the warm-up has counted it, as iperf3 3.12 does.
+fn their_datagrams(told: &Counted, lane: &Lane) -> Datagrams {
+    let [packets, lost] = match told.omitted {
+        [0, 0] => [lane.base.datagrams.sent, lane.base.datagrams.lost],
+        omitted => omitted,
+    };
+    let (sent, lost) = (told.packets.saturating_sub(packets), told.lost.saturating_sub(lost));
+    let receives = lane.connection.is_sender;
+    let more = told.more.unwrap_or_default();
+    Datagrams {
+        offered: None,
+        sent,
+        received: receives.then_some(sent.saturating_sub(lost)),
+        lost: if receives { lost } else { 0 },
+        out_of_order: more.reordered,
+        late: more.late,
+        duplicated: more.duplicated,
+        dropped_here: more.dropped_here,
+        jitter: Duration::try_from_secs_f64(told.jitter).unwrap_or_default(),
     }
 }
 

@@ -1,36 +1,61 @@
 //! Opening the streams of a client: one after the other, because the server counts them in the order in which they come.
 
-use std::time::Instant;
-
-use crate::bench::protocol::{Cookie, stream_id};
-use crate::endpoint::dial::Dial;
-use crate::endpoint::socket::Socket;
-use crate::error::{Error, Op};
-use crate::plan::address::Address;
-use crate::reactor::Turn;
+use std::time::{Duration, Instant};
 
 use super::ledger::Lane;
+use super::setup::split;
+use crate::bench::protocol::{Cookie, Parameters, UDP_ANSWER, UDP_HELLO, UDP_OLD_ANSWER, stream_id};
+use crate::bench::reception::Counters;
+use crate::bench::traffic::Line;
+use crate::datagram::{DatagramSocket, Inbox, Outbox, Stop};
+use crate::endpoint::Transport;
+use crate::endpoint::dial::Dial;
+use crate::endpoint::udp::{Course, Pointed};
+use crate::error::{Error, Op};
+use crate::plan::address::{Address, Kind};
+use crate::reactor::Turn;
 
 /// A stream that is open, and its place in the books.
 pub(super) struct Opened {
     pub(super) lane: Lane,
-    pub(super) socket: Socket,
+    pub(super) line: Line,
 }
 
 /// Streams on their way.
 pub(super) struct Opening {
     to: Address,
     cookie: Cookie,
+    counters: Option<Counters>,
     /// For each stream whether this end sends.
     wanted: Vec<bool>,
     opened: Vec<Opened>,
-    dial: Option<Dial>,
+    next: Option<Next>,
+}
+
+/// The stream that is being opened.
+enum Next {
+    Dial(Box<Dial>),
+    Knock(Box<Knock>),
+}
+
+/// A datagram that asks for a stream.
+struct Knock {
+    socket: DatagramSocket,
+    local: String,
+    peer: String,
+    inbox: Inbox,
+    again: Instant,
 }
 
 impl Opening {
     /// Streams to this address; `wanted` says of each whether this end sends.
-    pub(super) fn new(to: &Address, cookie: &Cookie, wanted: Vec<bool>) -> Self {
-        Opening { to: to.clone(), cookie: *cookie, wanted, opened: Vec::new(), dial: None }
+    pub(super) fn new(to: &Address, cookie: &Cookie, asked: &Parameters, wanted: Vec<bool>) -> Self {
+        let counters = asked.udp.then_some(if asked.wide { Counters::Long } else { Counters::Short });
+        let to = match (&to.kind, counters) {
+            (Kind::Tcp(at), Some(_)) => Address { kind: Kind::Udp(at.clone()), ..to.clone() },
+            _ => to.clone(),
+        };
+        Opening { to, cookie: *cookie, counters, wanted, opened: Vec::new(), next: None }
     }
 
     /// Does everything possible now; true once all are open.
@@ -39,29 +64,55 @@ impl Opening {
     /// One cannot be opened.
     pub(super) fn turn(&mut self, turn: &mut Turn) -> Result<bool, Error> {
         while self.opened.len() < self.wanted.len() {
-            let dial = match &mut self.dial {
-                Some(dial) => dial,
-                none => {
-                    let mut dial = Dial::new(&self.to);
-                    dial.start(turn)?;
-                    none.insert(dial)
-                }
+            let mut next = match self.next.take() {
+                Some(next) => next,
+                None => self.begin(turn)?,
             };
-            let Some(mut connected) = dial.turn(turn)? else { return Ok(false) };
-            self.dial = None;
-            let sent = connected.socket.send_first(&self.cookie.0);
-            match sent {
-                Ok(count) if count == self.cookie.0.len() => {}
-                Ok(_) => return Err(Error::said(Op::Connect, self.to.to_string(), "it takes no cookie")),
-                Err(error) => return Err(Error::new(Op::Transfer, connected.peer, error)),
-            }
-            connected.socket.stop(turn);
+            let opened = match (&mut next, self.counters) {
+                (Next::Knock(knock), Some(_)) => knock.turn(turn)?.then_some(()).map(|()| None),
+                (Next::Dial(dial), _) => dial.turn(turn)?.map(Some),
+                (Next::Knock(_), None) => None,
+            };
             let index = self.opened.len();
-            let is_sender = self.wanted[index];
-            let lane = Lane::new(stream_id(index), is_sender, &connected.socket);
-            self.opened.push(Opened { lane, socket: connected.socket });
+            let (id, is_sender) = (stream_id(index), self.wanted[index]);
+            let opened = match (opened, next) {
+                (None, next) => {
+                    self.next = Some(next);
+                    return Ok(false);
+                }
+                (Some(Some(mut connected)), _) => {
+                    match connected.socket.send_first(&self.cookie.0) {
+                        Ok(count) if count == self.cookie.0.len() => {}
+                        Ok(_) => return Err(Error::said(Op::Connect, self.to.to_string(), "it takes no cookie")),
+                        Err(error) => return Err(Error::new(Op::Transfer, connected.peer, error)),
+                    }
+                    connected.socket.stop(turn);
+                    let lane = Lane::new(id, is_sender, &connected.socket);
+                    Opened { lane, line: Line::Stream(Transport::Socket(connected.socket)) }
+                }
+                (Some(None), Next::Knock(knock)) => {
+                    let Knock { socket, local, peer, .. } = *knock;
+                    let lane = Lane::named(id, is_sender, split(&local), split(&peer));
+                    let counters = self.counters.unwrap_or(Counters::Short);
+                    Opened { lane, line: Line::Datagrams(socket.unregistered(turn), counters) }
+                }
+                (Some(None), Next::Dial(_)) => return Ok(false),
+            };
+            self.opened.push(opened);
         }
         Ok(true)
+    }
+
+    fn begin(&self, turn: &mut Turn) -> Result<Next, Error> {
+        if self.counters.is_none() {
+            let mut dial = Box::new(Dial::new(&self.to));
+            dial.start(turn)?;
+            return Ok(Next::Dial(dial));
+        }
+        let Pointed { fd, peer, local, .. } = Course::new(&self.to)?.open_next()?;
+        let mut socket = DatagramSocket::ip(fd);
+        socket.start(turn).map_err(|error| Error::new(Op::Connect, &peer, error))?;
+        Ok(Next::Knock(Box::new(Knock { socket, local, peer, inbox: Inbox::unix(64), again: turn.now() })))
     }
 
     /// What is open.
@@ -71,6 +122,41 @@ impl Opening {
 
     /// When the next turn is due at the latest.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.dial.as_ref().and_then(Dial::deadline)
+        match self.next.as_ref()? {
+            Next::Dial(dial) => dial.deadline(),
+            Next::Knock(knock) => Some(knock.again),
+        }
     }
 }
+
+impl Knock {
+    /// Asks, and asks again after a while; true once there is an answer.
+    fn turn(&mut self, turn: &mut Turn) -> Result<bool, Error> {
+        loop {
+            match self.socket.receive(turn, &mut self.inbox) {
+                Ok(_) => {
+                    let mut datagrams = self.inbox.datagrams();
+                    if datagrams.any(|datagram| [UDP_ANSWER, UDP_OLD_ANSWER].iter().any(|one| datagram.payload == one))
+                    {
+                        return Ok(true);
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(Error::new(Op::Connect, format!("udp {}", self.peer), error)),
+            }
+        }
+        if self.again <= turn.now() {
+            let mut outbox = Outbox::with_room_for(64, false);
+            // an empty outbox has room
+            let _ = outbox.push(None, &UDP_HELLO);
+            if let Stop::Failed(error) | Stop::Refused(error) = self.socket.flush(turn, &mut outbox).stop {
+                return Err(Error::new(Op::Connect, format!("udp {}", self.peer), error));
+            }
+            self.again = turn.now() + KNOCK_EVERY;
+        }
+        Ok(false)
+    }
+}
+
+/// How long an answer to a datagram may take before it is sent again.
+const KNOCK_EVERY: Duration = Duration::from_secs(2);

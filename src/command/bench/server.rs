@@ -58,6 +58,8 @@ pub(super) struct Desk {
     tests: HashMap<Cookie, Test>,
     /// Those who begin a test.
     newcomers: VecDeque<Newcomer>,
+    /// Tests that want streams of datagrams; the first of them is asking.
+    pub(super) knocking: VecDeque<Cookie>,
     /// What is to be printed.
     pub(super) text: Vec<u8>,
     /// Who comes before having said anything.
@@ -84,6 +86,14 @@ impl Desk {
     /// The next stream of a test.
     pub(super) fn stream(&mut self, cookie: &Cookie) -> Option<Socket> {
         self.tests.get_mut(cookie)?.streams.pop_front()
+    }
+
+    /// A test asks for no more datagrams: the next one may.
+    pub(super) fn dequeue(&mut self, turn: &mut Turn, cookie: &Cookie) {
+        self.knocking.retain(|waiting| waiting != cookie);
+        if let Some(test) = self.knocking.front().and_then(|next| self.tests.get(next)) {
+            turn.wake(test.task);
+        }
     }
 
     /// The test is over: whoever still comes for it is closed.

@@ -131,6 +131,14 @@ pub(super) fn opening(setup: &Setup, has_lines: bool) -> String {
     }
 }
 
+/// A printed address as a host and a port; what has no port is all host.
+pub(super) fn split(printed: &str) -> (String, u16) {
+    match printed.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+        Some((host, Ok(port))) => (host.trim_matches(['[', ']']).to_owned(), port),
+        _ => (printed.to_owned(), 0),
+    }
+}
+
 /// The host and the port of an endpoint, as they are shown.
 pub(super) fn shown(address: &Address) -> (String, Option<u16>) {
     use crate::plan::address::{Host, HostPort, Kind};

@@ -1,6 +1,7 @@
 //! One test, as the server leads it, from its parameters to its last word. Every step has its limit, so that a client
 //! which is gone without a word costs a while and nothing else.
 
+mod doorway;
 mod serving;
 
 use std::cell::RefCell;
@@ -13,8 +14,9 @@ use super::ledger::{Lane, Ledger};
 use super::server::{Desk, Newcomer};
 use crate::bench::protocol::{Breach, Cookie, Parameters, Refusal, Server as Talk, ServerStep, stream_id};
 use crate::bench::result::{json, text};
-use crate::bench::traffic::{Band, Crew, Phase, Stage};
-use crate::endpoint::socket::Socket;
+use crate::bench::traffic::{Band, Crew, Line, Phase, Stage};
+use crate::endpoint::Transport;
+use crate::endpoint::udp::Door;
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::outcome::{Ended, Outcome};
@@ -46,7 +48,9 @@ pub(super) struct Visit {
     stage: Arc<Stage>,
     step: Step,
     asked: Parameters,
-    opened: Vec<(Lane, Socket)>,
+    opened: Vec<(Lane, Line)>,
+    /// Where UDP streams knock.
+    door: Option<Door>,
     band: Option<Band>,
     ledger: Option<Ledger>,
     /// When the present step must be done.
@@ -58,12 +62,14 @@ pub(super) struct Visit {
 /// How far it is.
 enum Step {
     Agreeing,
+    /// Others are asking for UDP streams: knocks do not say whose they are.
+    Queueing,
     Opening,
     Running(serving::Course),
     /// The client has sent everything, and some of it may not be here yet.
     Draining {
         seen: u64,
-        until: Instant,
+        since: Instant,
     },
     Exchanging,
     /// The last words are on their way; how it ends.
@@ -94,6 +100,7 @@ impl Visit {
             step: Step::Agreeing,
             asked: Parameters::default(),
             opened: Vec::new(),
+            door: None,
             band: None,
             ledger: None,
             limit: now + PATIENCE,
@@ -113,6 +120,8 @@ impl Visit {
         }
         self.hear(turn)?;
         match &self.step {
+            Step::Queueing => self.open_door(turn)?,
+            Step::Opening if self.asked.udp => doorway::turn(self, turn)?,
             Step::Opening => self.take_streams(turn)?,
             Step::Running(_) => serving::turn(self, turn)?,
             Step::Draining { .. } => self.drain(turn),
@@ -155,8 +164,6 @@ impl Visit {
             Some(Refusal::Duration)
         } else if limited {
             Some(Refusal::Rate)
-        } else if asked.udp {
-            Some(Refusal::Parameters)
         } else {
             None
         };
@@ -165,9 +172,42 @@ impl Visit {
             return Err(format!("refused: {}", Refusal::sentence(refusal as i32).replace("it ", "this server ")));
         }
         self.asked = asked;
+        if self.asked.udp {
+            self.desk.borrow_mut().knocking.push_back(self.cookie);
+            self.step = Step::Queueing;
+        } else {
+            self.talk.agree();
+            self.step = Step::Opening;
+        }
+        Ok(())
+    }
+
+    /// Asks for UDP streams, once nobody else does.
+    fn open_door(&mut self, turn: &mut Turn) -> Result<(), String> {
+        if self.desk.borrow().knocking.front() != Some(&self.cookie) {
+            // the queue moves: each of those before has a limit of its own
+            self.limit = turn.now() + PATIENCE;
+            return Ok(());
+        }
+        match doorway::open(self, turn) {
+            Ok(door) => self.door = Some(door),
+            Err(error) => {
+                self.talk.refuse(Refusal::Accept);
+                return Err(crate::error::sentence(&error));
+            }
+        }
         self.talk.agree();
         self.step = Step::Opening;
-        Ok(())
+        self.limit = turn.now() + PATIENCE;
+        doorway::turn(self, turn)
+    }
+
+    /// Lets the next one ask for UDP streams.
+    fn close_door(&mut self, turn: &mut Turn) {
+        if let Some(door) = self.door.take() {
+            door.close(turn);
+        }
+        self.desk.borrow_mut().dequeue(turn, &self.cookie);
     }
 
     /// Takes the streams that have come; with the last one the test begins.
@@ -181,40 +221,44 @@ impl Visit {
                 return Err(error.line());
             }
             let lane = Lane::new(stream_id(index), !self.asked.client_sends(index), &socket);
-            self.opened.push((lane, socket));
+            self.opened.push((lane, Line::Stream(Transport::Socket(socket))));
         }
         serving::begin(self, turn)
     }
 
     /// The client says that it is over.
     fn stop(&mut self, turn: &mut Turn) {
-        let counted = self.asked.bytes > 0 || self.asked.blocks > 0;
+        let counted = self.asked.bytes > 0 || self.asked.blocks > 0 || (self.asked.udp && self.cookie.is_haul());
         let receives = (0..self.asked.streams()).any(|index| self.asked.client_sends(index));
         if counted && receives {
             self.stage.advance(Phase::Draining);
             self.nudge(turn);
-            self.step = Step::Draining { seen: u64::MAX, until: turn.now() };
+            self.step = Step::Draining { seen: u64::MAX, since: turn.now() };
             self.drain(turn);
         } else {
-            self.exchange(turn);
+            self.exchange(turn, turn.now());
         }
     }
 
     /// Waits until everything that was sent is here, as far as that can be known.
     fn drain(&mut self, turn: &mut Turn) {
-        let (Step::Draining { seen, until }, Some(ledger)) = (&mut self.step, &self.ledger) else { return };
+        let (Step::Draining { seen, since }, Some(ledger)) = (&mut self.step, &self.ledger) else { return };
         let mut receivers = ledger.lanes.iter().filter(|lane| !lane.connection.is_sender);
         let [_, bytes] = ledger.bytes();
-        if receivers.all(|lane| lane.tally.is_ended()) || (*until <= turn.now() && *seen == bytes) {
-            self.exchange(turn);
-        } else if *until <= turn.now() {
-            (*seen, *until) = (bytes, turn.now() + QUIET);
+        if *seen != bytes {
+            (*seen, *since) = (bytes, turn.now());
+        }
+        let ended = receivers.all(|lane| lane.tally.is_ended());
+        if ended || turn.now().saturating_duration_since(*since) >= QUIET {
+            // the time in which nothing came is none of the test's
+            let end = *since;
+            self.exchange(turn, end);
         }
     }
 
-    fn exchange(&mut self, turn: &mut Turn) {
+    fn exchange(&mut self, turn: &mut Turn, end: Instant) {
         if let Some(ledger) = &mut self.ledger {
-            ledger.end(turn.now());
+            ledger.end(end);
         }
         self.stage.advance(Phase::Gone);
         self.nudge(turn);
@@ -255,15 +299,18 @@ impl Visit {
     fn leave(&mut self, turn: &mut Turn, why: String) {
         self.stage.advance(Phase::Gone);
         self.nudge(turn);
+        self.close_door(turn);
         self.opened.clear();
+        // what the books hold of the streams would keep them open
+        self.ledger = None;
         self.limit = turn.now() + LAST_WORDS;
         self.step = Step::Leaving(why);
     }
 
-    fn deadline(&self) -> Instant {
+    fn deadline(&self, now: Instant) -> Instant {
         let soon = match &self.step {
             Step::Running(course) => course.deadline(),
-            Step::Draining { until, .. } => Some(*until),
+            Step::Draining { .. } => Some(now + LOOK_AGAIN),
             _ => None,
         };
         soon.map_or(self.limit, |soon| soon.min(self.limit))
@@ -302,7 +349,7 @@ impl Task for Visit {
                 return Park::Done(Outcome { ended: Ended::Clean, bytes: self.bytes, elapsed });
             }
         }
-        turn.deadline(Some(self.deadline()));
+        turn.deadline(Some(self.deadline(turn.now())));
         Park::Wait
     }
 }
@@ -312,6 +359,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the last words may wait for room.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How often is looked whether something more has come.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Nothing has come for so long: nothing more comes.
 const QUIET: Duration = Duration::from_millis(100);

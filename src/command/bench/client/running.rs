@@ -7,11 +7,8 @@ use std::time::{Duration, Instant};
 use super::{Measuring, Run, Step, time};
 use crate::bench::protocol::Parameters;
 use crate::bench::result::{json, text};
-use crate::bench::traffic::stream::Stream;
-use crate::bench::traffic::{Band, Bell, Budget, Crew, Flow, Phase, Way};
+use crate::bench::traffic::{Band, Bell, Budget, Crew, Flow, Line, Phase, Way};
 use crate::command::bench::ledger::Lane;
-use crate::endpoint::Transport;
-use crate::endpoint::socket::Socket;
 use crate::error::{Error, Op};
 use crate::reactor::Turn;
 
@@ -34,17 +31,11 @@ impl Course {
 }
 
 /// Gives every stream a flow that waits for the beginning.
-pub(super) fn start(
-    turn: &mut Turn,
-    crew: &Crew,
-    run: &mut Run,
-    lanes: &[Lane],
-    sockets: Vec<Socket>,
-) -> io::Result<Band> {
+pub(super) fn start(turn: &mut Turn, crew: &Crew, run: &mut Run, lanes: &[Lane], lines: Vec<Line>) -> io::Result<Band> {
     let mut band = crew.band();
     let bell = Bell::of(turn)?;
     run.budgets = budgets(&run.parameters);
-    for (lane, socket) in lanes.iter().zip(sockets) {
+    for (lane, line) in lanes.iter().zip(lines) {
         let way = if lane.connection.is_sender { Way::Sends } else { Way::Receives };
         let budget = match (run.budgets.as_slice(), way) {
             ([], _) => None,
@@ -65,7 +56,7 @@ pub(super) fn start(
             stage: Arc::clone(&run.stage),
             bell: bell.clone(),
         };
-        band.run(turn, move || Stream::new(flow, Transport::Socket(socket)))?;
+        band.run(turn, move || line.task(flow))?;
     }
     Ok(band)
 }
@@ -145,11 +136,11 @@ fn is_done(course: &Course, ledger: &super::Ledger) -> bool {
 fn finish(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) {
     let Some(ledger) = &mut run.ledger else { return };
     let now = turn.now();
-    ledger.end(now);
     let is_new = ledger.last() + SHORTEST < now;
     if is_new || ledger.is_untold() {
         measuring.interval(ledger, now);
     }
+    ledger.end(now);
     run.stage.advance(Phase::Over);
     if let Some(band) = &run.band {
         band.nudge(turn);

@@ -7,10 +7,8 @@ use super::super::setup::{self, Between};
 use super::{Step, Visit};
 use crate::bench::protocol::Parameters;
 use crate::bench::result::{json, text};
-use crate::bench::traffic::stream::Stream;
 use crate::bench::traffic::{Bell, Budget, Flow, Phase, Way};
 use crate::command::bench::ledger::Ledger;
-use crate::endpoint::Transport;
 use crate::reactor::Turn;
 
 /// What happens when.
@@ -47,7 +45,7 @@ pub(super) fn begin(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
         (bytes, _) => Some(bytes),
     };
     let budget = most.map(|bytes| Arc::new(Budget::new(bytes)));
-    for (lane, socket) in visit.opened.drain(..) {
+    for (lane, line) in visit.opened.drain(..) {
         let way = if lane.connection.is_sender { Way::Sends } else { Way::Receives };
         let asked = Some(rate / 8).filter(|rate| *rate > 0 && way == Way::Sends);
         let flow = Flow {
@@ -62,7 +60,7 @@ pub(super) fn begin(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
             stage: Arc::clone(&visit.stage),
             bell: bell.clone(),
         };
-        band.run(turn, move || Stream::new(flow, Transport::Socket(socket))).map_err(failed)?;
+        band.run(turn, move || line.task(flow)).map_err(failed)?;
         lanes.push(lane);
     }
     visit.band = Some(band);
@@ -132,6 +130,10 @@ pub(super) fn turn(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
         course.tick = Some(next);
     }
     let mut gone = None;
+    if let Some(error) = ledger.lanes.iter().find_map(|lane| lane.tally.take_error()) {
+        visit.talk.leave();
+        return Err(crate::error::sentence(&error));
+    }
     if course.look <= now {
         course.look = now + LOOK;
         let bytes = ledger.bytes();

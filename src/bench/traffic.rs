@@ -9,6 +9,7 @@ pub mod datagrams;
 pub mod pattern;
 pub mod stream;
 pub mod tally;
+pub mod trips;
 
 use crate::bench::reception::Counters;
 use crate::datagram::DatagramSocket;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -41,6 +42,17 @@ pub fn cpu_time() -> [Duration; 2] {
 /// The most bytes of one segment of this TCP connection.
 pub fn segment_size(socket: BorrowedFd<'_>) -> Option<u32> {
     SockRef::from(&socket).tcp_mss().ok().filter(|bytes| *bytes > 0)
+}
+
+/// A connection to a Unix socket: its path, or a 0 and its name. Calls may sleep in it.
+///
+/// # Errors
+/// What connect(2) says.
+pub fn connect_unix(name: &[u8]) -> io::Result<UnixStream> {
+    use std::os::unix::ffi::OsStrExt;
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    socket.connect(&socket2::SockAddr::unix(std::ffi::OsStr::from_bytes(name))?)?;
+    Ok(UnixStream::from(std::os::fd::OwnedFd::from(socket)))
 }
 
 /// Makes a description of our own one that calls may sleep in, for at most `limit` each.

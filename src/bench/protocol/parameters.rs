@@ -95,8 +95,11 @@ impl Default for Parameters {
 }
 
 impl Parameters {
-    /// Streams of both directions, those that the client sends on first.
+    /// Streams of both directions, those that the client sends on first; none where each request has a connection.
     pub fn streams(&self) -> usize {
+        if self.extra.and_then(|extra| extra.trip).is_some_and(|trip| trip.connects) {
+            return 0;
+        }
         usize::from(self.parallel) * if self.bidirectional { 2 } else { 1 }
     }
 

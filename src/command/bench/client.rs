@@ -1,6 +1,7 @@
 //! The end that measures.
 
 mod running;
+mod trips;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use super::opening::Opening;
 use super::setup::{self, Between};
 use crate::bench::protocol::{Breach, Client as Talk, ClientStep, Cookie, Parameters};
 use crate::bench::result::{Results, json, text};
+use crate::bench::traffic::trips::{Conversation, Trips};
 use crate::bench::traffic::{Band, Budget, Crew, Phase, Stage};
 use crate::command::printer::Printer;
 use crate::command::reporting::Reporting;
@@ -69,6 +71,10 @@ struct Run {
     ledger: Option<Ledger>,
     band: Option<Band>,
     budgets: Vec<Arc<Budget>>,
+    /// Connections for requests, until the test begins.
+    idle: Vec<Conversation>,
+    /// Those who ask: beside the streams, or instead of them.
+    trips: Vec<Trips>,
     /// The server has said that the test begins.
     is_called: bool,
     /// When the present step must be done.
@@ -109,6 +115,8 @@ impl Run {
             ledger: None,
             band: None,
             budgets: Vec::new(),
+            idle: Vec::new(),
+            trips: Vec::new(),
             is_called: false,
             limit: turn.now() + wanted.patience,
         })
@@ -120,6 +128,8 @@ impl Run {
         if let Some(band) = &self.band {
             band.nudge(turn);
         }
+        self.trips.clear();
+        self.ledger = None;
         if let Some(mut control) = self.control.take() {
             self.talk.leave();
             let _ = control.write(turn, self.talk.outgoing());
@@ -223,6 +233,9 @@ impl Measuring {
             match step {
                 ClientStep::CreateStreams => {
                     self.suits(run)?;
+                    if !run.talk.is_haul() {
+                        run.parameters.extra = None;
+                    }
                     let to = self.streams_to(run);
                     let wanted = (0..run.parameters.streams()).map(|index| run.parameters.client_sends(index));
                     run.step =
@@ -293,10 +306,13 @@ impl Measuring {
     /// The streams are open: they wait for the server's word, and the books are opened.
     fn begin(&mut self, turn: &mut Turn, run: &mut Run) -> Result<(), Error> {
         let Step::Opening(opening) = &mut run.step else { return Ok(()) };
-        let opened = opening.take();
+        let (opened, idle) = (opening.take(), opening.take_idle());
         run.step = Step::Ready;
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = self.plan.threads.unwrap_or(opened.len().min(cpus));
+        let threads = match self.wanted.load.trip {
+            None => self.plan.threads.unwrap_or(opened.len().min(cpus)),
+            Some(_) => 1,
+        };
         let crew = Crew::new(threads).map_err(|error| Error::new(Op::Start, "a thread", error))?;
         let (host, port) = setup::shown(&self.to);
         let between = Between {
@@ -311,10 +327,21 @@ impl Measuring {
         let connections = opened.iter().map(|opened| opened.lane.connection.clone()).collect();
         let setup = setup::setup(between, &run.parameters, connections);
         let (lanes, lines): (Vec<_>, Vec<_>) = opened.into_iter().map(|opened| (opened.lane, opened.line)).unzip();
-        let band = running::start(turn, &crew, run, &lanes, lines).map_err(|error| self.io(error))?;
-        run.band = Some(band);
+        let is_trip = self.wanted.load.trip.is_some();
+        if is_trip {
+            run.idle = trips::conversations(turn, lines).map_err(|error| self.io(error))?;
+        } else {
+            let band = running::start(turn, &crew, run, &lanes, lines).map_err(|error| self.io(error))?;
+            run.band = Some(band);
+        }
         self.opening(&setup);
-        run.ledger = Some(Ledger::new(setup, lanes, turn.now()));
+        let mut ledger = Ledger::new(setup, lanes, turn.now());
+        ledger.checks = self.wanted.load.check;
+        if let Some((over, notes)) = idle {
+            ledger.latency.idle = Some(notes.latency).filter(|histogram| !histogram.is_empty());
+            run.idle.extend(over);
+        }
+        run.ledger = Some(ledger);
         if run.is_called { running::begin(self, turn, run) } else { Ok(()) }
     }
 
@@ -454,8 +481,9 @@ impl Run {
     /// A signal ends it: what was measured so far is printed.
     fn interrupt(&mut self, measuring: &mut Measuring, turn: &mut Turn) {
         if let (Step::Running(_), Some(ledger)) = (&self.step, &mut self.ledger) {
-            ledger.tick(turn.now());
+            ledger.tick(turn.now(), trips::fresh(&self.trips));
             ledger.end(turn.now());
+            trips::end(ledger, std::mem::take(&mut self.trips));
             let results = ledger.close(None, Some("interrupted".into()));
             measuring.show(&results, None);
             measuring.done.push(results);

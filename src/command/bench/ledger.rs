@@ -4,9 +4,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::bench::histogram::Quantiles;
 use crate::bench::protocol::{self, Counted, More};
 use crate::bench::result::{
-    Connection, Cpu, Datagrams, Interval, Latency, Pace, Protocol, Results, Setup, Side, Slice, StreamTotal, TcpFacts,
+    Connection, Cpu, Datagrams, Exchange, Interval, Latency, Pace, Protocol, Results, Setup, Side, Slice, StreamTotal, TcpFacts,
 };
 use crate::bench::traffic::Tally;
 use crate::endpoint::socket::{Name, Socket};
@@ -53,6 +54,12 @@ pub(super) struct Ledger {
     last: Instant,
     cpu: [Duration; 2],
     is_omitting: bool,
+    /// Round trips beside the streams.
+    pub(super) latency: Latency,
+    /// Round trips instead of them.
+    pub(super) exchange: Option<Exchange>,
+    /// The payload is looked at.
+    pub(super) checks: bool,
     /// The end, once it is reached.
     span: Option<(Duration, [Duration; 2])>,
 }
@@ -170,6 +177,9 @@ impl Ledger {
             last: now,
             cpu: sys::cpu_time(),
             is_omitting,
+            latency: Latency::default(),
+            exchange: None,
+            checks: false,
             span: None,
         }
     }
@@ -190,12 +200,12 @@ impl Ledger {
     }
 
     /// The end of an interval.
-    pub(super) fn tick(&mut self, now: Instant) -> (&Interval, bool) {
+    pub(super) fn tick(&mut self, now: Instant, latency: Option<Quantiles>) -> (&Interval, bool) {
         let (start, end) = (self.last - self.began, now.saturating_duration_since(self.began));
         self.last = now;
         let udp = self.udp();
         let slices = self.lanes.iter_mut().map(|lane| lane.slice(start, end, udp)).collect();
-        let interval = Interval { slices, latency: None, is_omitted: self.is_omitting };
+        let interval = Interval { slices, latency, is_omitted: self.is_omitting };
         self.intervals.push(interval);
         let newest = self.intervals.len() - 1;
         (&self.intervals[newest], newest == 0)
@@ -209,7 +219,7 @@ impl Ledger {
     /// The end of the test, with the rest of the last interval.
     pub(super) fn end(&mut self, now: Instant) {
         if self.is_untold() {
-            self.tick(now);
+            self.tick(now, None);
         }
         self.lanes.iter_mut().for_each(Lane::release);
         let elapsed = now.saturating_duration_since(self.began);
@@ -231,7 +241,7 @@ impl Ledger {
         [sum(true), sum(false)]
     }
 
-    fn elapsed(&self) -> Duration {
+    pub(super) fn elapsed(&self) -> Duration {
         self.span.map_or(Duration::ZERO, |(elapsed, _)| elapsed)
     }
 
@@ -284,7 +294,9 @@ impl Ledger {
     /// Everything, with what the other end has told.
     pub(super) fn close(&mut self, theirs: Option<&protocol::Results>, error: Option<String>) -> Results {
         let totals = self.lanes.iter().map(|lane| self.total(lane, theirs)).collect();
-        let corrupt = self.lanes.iter().map(|lane| lane.tally.corrupt()).sum();
+        let corrupt: u64 = self.lanes.iter().map(|lane| lane.tally.corrupt()).sum();
+        let told = theirs.iter().flat_map(|theirs| &theirs.streams);
+        let theirs_corrupt: u64 = told.filter_map(|stream| Some(stream.more?.corrupted)).sum();
         let [first, second] = [self.congestion(), theirs.and_then(|theirs| theirs.congestion.clone())];
         let name = |name: Option<String>| name.map(|name| Escaped(name.as_bytes()).to_string());
         let sends = self.lanes.first().is_some_and(|lane| lane.connection.is_sender);
@@ -296,9 +308,9 @@ impl Ledger {
             totals,
             cpu: [Some(self.cpu()), their_cpu],
             congestion,
-            latency: Latency::default(),
-            exchange: None,
-            corrupt_blocks: Some(corrupt).filter(|count| *count > 0),
+            latency: std::mem::take(&mut self.latency),
+            exchange: self.exchange.take(),
+            corrupt_blocks: self.checks.then_some(corrupt + theirs_corrupt),
             error,
         }
     }

@@ -6,10 +6,12 @@ use super::ledger::Lane;
 use super::setup::split;
 use crate::bench::protocol::{Cookie, Parameters, UDP_ANSWER, UDP_HELLO, UDP_OLD_ANSWER, stream_id};
 use crate::bench::reception::Counters;
-use crate::bench::traffic::Line;
+use crate::bench::traffic::trips::{Conversation, Course as Round, Notes, Trips};
+use crate::bench::traffic::{Bell, Line};
 use crate::datagram::{DatagramSocket, Inbox, Outbox, Stop};
 use crate::endpoint::Transport;
 use crate::endpoint::dial::Dial;
+use crate::endpoint::socket::Family;
 use crate::endpoint::udp::{Course, Pointed};
 use crate::error::{Error, Op};
 use crate::plan::address::{Address, Kind};
@@ -24,12 +26,22 @@ pub(super) struct Opened {
 /// Streams on their way.
 pub(super) struct Opening {
     to: Address,
+    /// Where round trips beside them are measured; `None` once that has begun.
+    probe: Option<Address>,
+    idle: Option<Idle>,
     cookie: Cookie,
     counters: Option<Counters>,
     /// For each stream whether this end sends.
     wanted: Vec<bool>,
     opened: Vec<Opened>,
     next: Option<Next>,
+}
+
+/// Round trips before anything else is sent.
+enum Idle {
+    Dialling(Box<Dial>),
+    Measuring(Trips),
+    Done(Box<(Option<Conversation>, Notes)>),
 }
 
 /// The stream that is being opened.
@@ -50,12 +62,13 @@ struct Knock {
 impl Opening {
     /// Streams to this address; `wanted` says of each whether this end sends.
     pub(super) fn new(to: &Address, cookie: &Cookie, asked: &Parameters, wanted: Vec<bool>) -> Self {
+        let probe = asked.extra.is_some_and(|extra| extra.probe).then(|| to.clone());
         let counters = asked.udp.then_some(if asked.wide { Counters::Long } else { Counters::Short });
         let to = match (&to.kind, counters) {
             (Kind::Tcp(at), Some(_)) => Address { kind: Kind::Udp(at.clone()), ..to.clone() },
             _ => to.clone(),
         };
-        Opening { to, cookie: *cookie, counters, wanted, opened: Vec::new(), next: None }
+        Opening { to, probe, idle: None, cookie: *cookie, counters, wanted, opened: Vec::new(), next: None }
     }
 
     /// Does everything possible now; true once all are open.
@@ -63,6 +76,9 @@ impl Opening {
     /// # Errors
     /// One cannot be opened.
     pub(super) fn turn(&mut self, turn: &mut Turn) -> Result<bool, Error> {
+        if !self.idle(turn)? {
+            return Ok(false);
+        }
         while self.opened.len() < self.wanted.len() {
             let mut next = match self.next.take() {
                 Some(next) => next,
@@ -103,6 +119,62 @@ impl Opening {
         Ok(true)
     }
 
+    /// Measures round trips while nothing else is sent; true once that is done.
+    fn idle(&mut self, turn: &mut Turn) -> Result<bool, Error> {
+        loop {
+            self.idle = Some(match self.idle.take() {
+                None => match self.probe.take() {
+                    None => return Ok(true),
+                    Some(to) => {
+                        let mut dial = Box::new(Dial::new(&to));
+                        dial.start(turn)?;
+                        Idle::Dialling(dial)
+                    }
+                },
+                Some(Idle::Dialling(mut dial)) => match dial.turn(turn)? {
+                    None => {
+                        self.idle = Some(Idle::Dialling(dial));
+                        return Ok(false);
+                    }
+                    Some(mut connected) => {
+                        let failed = |error| Error::new(Op::Transfer, &connected.peer, error);
+                        connected.socket.send_first(&self.cookie.0).map_err(failed)?;
+                        connected.socket.send_apart();
+                        let is_unix = connected.socket.family() != Family::Tcp;
+                        let over = Conversation::new(connected.socket.into_fd(turn), is_unix);
+                        let course = Round {
+                            size: PROBE,
+                            rate: None,
+                            warm_up: Duration::ZERO,
+                            until: Instant::now() + IDLE,
+                            patience: Duration::from_secs(1),
+                        };
+                        let failed = |error| Error::new(Op::Start, "a thread", error);
+                        let bell = Bell::of(turn).map_err(failed)?;
+                        Idle::Measuring(over.and_then(|over| Trips::ask(over, course, bell)).map_err(failed)?)
+                    }
+                },
+                Some(Idle::Measuring(trips)) if trips.is_over() => Idle::Done(Box::new(trips.end())),
+                Some(Idle::Measuring(trips)) => {
+                    self.idle = Some(Idle::Measuring(trips));
+                    return Ok(false);
+                }
+                Some(done @ Idle::Done(_)) => {
+                    self.idle = Some(done);
+                    return Ok(true);
+                }
+            });
+        }
+    }
+
+    /// What was measured before anything else was sent, and over what.
+    pub(super) fn take_idle(&mut self) -> Option<(Option<Conversation>, Notes)> {
+        match self.idle.take() {
+            Some(Idle::Done(both)) => Some(*both),
+            _ => None,
+        }
+    }
+
     fn begin(&self, turn: &mut Turn) -> Result<Next, Error> {
         if self.counters.is_none() {
             let mut dial = Box::new(Dial::new(&self.to));
@@ -122,6 +194,12 @@ impl Opening {
 
     /// When the next turn is due at the latest.
     pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.idle {
+            Some(Idle::Dialling(dial)) => return dial.deadline(),
+            // its bell rings a moment before it is over
+            Some(Idle::Measuring(_)) => return Some(Instant::now() + Duration::from_millis(5)),
+            _ => {}
+        }
         match self.next.as_ref()? {
             Next::Dial(dial) => dial.deadline(),
             Next::Knock(knock) => Some(knock.again),
@@ -147,9 +225,9 @@ impl Knock {
         }
         if self.again <= turn.now() {
             let mut outbox = Outbox::with_room_for(64, false);
-            // an empty outbox has room
+            // an empty outbox has room, and so has a new socket
             let _ = outbox.push(None, &UDP_HELLO);
-            if let Stop::Failed(error) | Stop::Refused(error) = self.socket.flush(turn, &mut outbox).stop {
+            if let Stop::Failed(error) | Stop::Refused(error) = outbox.flush(self.socket.fd()).stop {
                 return Err(Error::new(Op::Connect, format!("udp {}", self.peer), error));
             }
             self.again = turn.now() + KNOCK_EVERY;
@@ -157,6 +235,12 @@ impl Knock {
         Ok(false)
     }
 }
+
+/// Bytes of a request beside the streams.
+pub(super) const PROBE: usize = 64;
+
+/// How long round trips are measured before anything else is sent.
+const IDLE: Duration = Duration::from_millis(50);
 
 /// How long an answer to a datagram may take before it is sent again.
 const KNOCK_EVERY: Duration = Duration::from_secs(2);

@@ -112,7 +112,11 @@ pub(super) fn setup(between: Between<'_>, asked: &Parameters, connections: Vec<C
         block_bytes: trip.map_or(asked.length, |trip| trip.size) as u64,
         omit: between.omit.unwrap_or(seconds(asked.omit)),
         limit,
-        pace: if asked.rate == 0 { Pace::Free } else { Pace::Bits(asked.rate) },
+        pace: match (asked.rate, trip) {
+            (0, _) => Pace::Free,
+            (rate, Some(trip)) => Pace::Requests(rate as f64 / (trip.size.max(1) * 8) as f64),
+            (rate, None) => Pace::Bits(rate),
+        },
         tos: asked.tos,
         buffers: Buffers { asked: Some(asked.window).filter(|bytes| *bytes > 0), ..Buffers::default() },
         mss: Some(asked.mss).filter(|bytes| *bytes > 0),

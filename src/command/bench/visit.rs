@@ -1,6 +1,7 @@
 //! One test, as the server leads it, from its parameters to its last word. Every step has its limit, so that a client
 //! which is gone without a word costs a while and nothing else.
 
+mod answer;
 mod doorway;
 mod serving;
 
@@ -14,14 +15,17 @@ use super::ledger::{Lane, Ledger};
 use super::server::{Desk, Newcomer};
 use crate::bench::protocol::{Breach, Cookie, Parameters, Refusal, Server as Talk, ServerStep, stream_id};
 use crate::bench::result::{json, text};
-use crate::bench::traffic::{Band, Crew, Line, Phase, Stage};
+use crate::bench::traffic::trips::{Conversation, Trips};
+use crate::bench::traffic::{Band, Bell, Crew, Line, Phase, Stage};
 use crate::endpoint::Transport;
+use crate::endpoint::socket::{Family, Socket};
 use crate::endpoint::udp::Door;
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::outcome::{Ended, Outcome};
 use crate::plan::bench::Print;
 use crate::reactor::{Park, Task, Turn};
+use answer::Answer;
 
 /// What a server allows, and how it tells.
 pub(super) struct Terms {
@@ -48,7 +52,14 @@ pub(super) struct Visit {
     stage: Arc<Stage>,
     step: Step,
     asked: Parameters,
-    opened: Vec<(Lane, Line)>,
+    /// With what bytes move over; nothing where requests are answered.
+    opened: Vec<(Lane, Option<Line>)>,
+    /// Requests that came with a connection of their own.
+    answered: u64,
+    /// Those who answer requests.
+    trips: Vec<Trips>,
+    /// The connection for round trips beside the streams is there.
+    is_probed: bool,
     /// Where UDP streams knock.
     door: Option<Door>,
     band: Option<Band>,
@@ -100,6 +111,9 @@ impl Visit {
             step: Step::Agreeing,
             asked: Parameters::default(),
             opened: Vec::new(),
+            answered: 0,
+            trips: Vec::new(),
+            is_probed: false,
             door: None,
             band: None,
             ledger: None,
@@ -123,7 +137,10 @@ impl Visit {
             Step::Queueing => self.open_door(turn)?,
             Step::Opening if self.asked.udp => doorway::turn(self, turn)?,
             Step::Opening => self.take_streams(turn)?,
-            Step::Running(_) => serving::turn(self, turn)?,
+            Step::Running(_) => {
+                self.welcome(turn);
+                serving::turn(self, turn)?;
+            }
             Step::Draining { .. } => self.drain(turn),
             _ => {}
         }
@@ -212,18 +229,61 @@ impl Visit {
 
     /// Takes the streams that have come; with the last one the test begins.
     fn take_streams(&mut self, turn: &mut Turn) -> Result<(), String> {
+        if !self.take_probe(turn)? {
+            return Ok(());
+        }
         while self.opened.len() < self.asked.streams() {
             let Some(socket) = self.desk.borrow_mut().stream(&self.cookie) else { return Ok(()) };
             let index = self.opened.len();
+            if let Some(trip) = self.asked.extra.and_then(|extra| extra.trip) {
+                let lane = Lane::new(stream_id(index), false, &socket);
+                self.opened.push((lane, None));
+                self.answer(turn, socket, trip.size)?;
+                continue;
+            }
             let tuned = crate::endpoint::options::tune(&super::setup::options(&self.asked), &socket.fd());
             if let Err(error) = tuned {
                 self.talk.refuse(Refusal::Options);
                 return Err(error.line());
             }
             let lane = Lane::new(stream_id(index), !self.asked.client_sends(index), &socket);
-            self.opened.push((lane, Line::Stream(Transport::Socket(socket))));
+            self.opened.push((lane, Some(Line::Stream(Transport::Socket(socket)))));
         }
         serving::begin(self, turn)
+    }
+
+    /// Takes the connection for round trips beside the streams, which comes before them; true if there is none to wait for.
+    fn take_probe(&mut self, turn: &mut Turn) -> Result<bool, String> {
+        let wanted = self.asked.extra.is_some_and(|extra| extra.probe);
+        if self.is_probed || !wanted {
+            return Ok(true);
+        }
+        let Some(socket) = self.desk.borrow_mut().stream(&self.cookie) else { return Ok(false) };
+        self.is_probed = true;
+        self.answer(turn, socket, super::opening::PROBE)?;
+        Ok(true)
+    }
+
+    /// Has a thread answer what comes over this connection.
+    fn answer(&mut self, turn: &mut Turn, mut socket: Socket, size: usize) -> Result<(), String> {
+        let failed = |error: std::io::Error| crate::error::sentence(&error);
+        socket.send_apart();
+        let is_unix = socket.family() != Family::Tcp;
+        let over = Conversation::new(socket.into_fd(turn), is_unix).map_err(failed)?;
+        // the test has limits of its own
+        let bell = Bell::of(turn).map_err(failed)?;
+        self.trips.push(Trips::answer(over, size, FOREVER, bell).map_err(failed)?);
+        Ok(())
+    }
+
+    /// Answers those who come with a request of their own.
+    fn welcome(&mut self, turn: &mut Turn) {
+        let Some(trip) = self.asked.extra.and_then(|extra| extra.trip).filter(|trip| trip.connects) else { return };
+        loop {
+            let Some(socket) = self.desk.borrow_mut().stream(&self.cookie) else { return };
+            self.answered += 1;
+            turn.spawn(Box::new(Answer::new(socket, trip.size, turn.now())));
+        }
     }
 
     /// The client says that it is over.
@@ -262,6 +322,7 @@ impl Visit {
         }
         self.stage.advance(Phase::Gone);
         self.nudge(turn);
+        self.trips.clear();
         self.talk.exchange();
         self.step = Step::Exchanging;
     }
@@ -300,6 +361,7 @@ impl Visit {
         self.stage.advance(Phase::Gone);
         self.nudge(turn);
         self.close_door(turn);
+        self.trips.clear();
         self.opened.clear();
         // what the books hold of the streams would keep them open
         self.ledger = None;
@@ -353,6 +415,9 @@ impl Task for Visit {
         Park::Wait
     }
 }
+
+/// Longer than any test.
+const FOREVER: Duration = Duration::from_secs(30 * 86_400);
 
 /// How long each step of setting up and of telling may take.
 const PATIENCE: Duration = Duration::from_secs(10);

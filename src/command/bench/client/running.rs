@@ -4,9 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Measuring, Run, Step, time};
+use super::{Measuring, Run, Step, time, trips};
 use crate::bench::protocol::Parameters;
 use crate::bench::result::{json, text};
+use crate::bench::traffic::trips::Trips;
 use crate::bench::traffic::{Band, Bell, Budget, Crew, Flow, Line, Phase, Way};
 use crate::command::bench::ledger::Lane;
 use crate::error::{Error, Op};
@@ -89,7 +90,7 @@ pub(super) fn begin(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) -
     if let Some(band) = &run.band {
         band.nudge(turn);
     }
-    Ok(())
+    trips::begin(measuring, turn, run)
 }
 
 /// Looks at the clock and at the streams; true if the test is over.
@@ -98,7 +99,7 @@ pub(super) fn turn(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) ->
     let now = turn.now();
     if course.omit.is_some_and(|at| at <= now) {
         if ledger.last() + SHORTEST < now {
-            measuring.interval(ledger, now);
+            measuring.interval(ledger, &run.trips, now);
         }
         ledger.begin_counting(now);
         course.omit = None;
@@ -109,11 +110,17 @@ pub(super) fn turn(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) ->
         return Ok(true);
     }
     if course.tick.is_some_and(|at| at <= now) {
-        measuring.interval(ledger, now);
+        measuring.interval(ledger, &run.trips, now);
         // a turn that came late does not move the others
         let every = measuring.wanted.interval.unwrap_or(Duration::MAX);
         while course.tick.is_some_and(|at| at <= now) {
             course.tick = course.tick.and_then(|at| at.checked_add(every));
+        }
+    }
+    if let Some(error) = run.trips.iter().find_map(|trips| trips.notes().error.take()) {
+        // beside the streams it is only a figure less
+        if measuring.wanted.load.trip.is_some() {
+            return Err(Error::new(Op::Transfer, measuring.peer(), error));
         }
     }
     for lane in &ledger.lanes {
@@ -138,9 +145,10 @@ fn finish(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) {
     let now = turn.now();
     let is_new = ledger.last() + SHORTEST < now;
     if is_new || ledger.is_untold() {
-        measuring.interval(ledger, now);
+        measuring.interval(ledger, &run.trips, now);
     }
     ledger.end(now);
+    trips::end(ledger, std::mem::take(&mut run.trips));
     run.stage.advance(Phase::Over);
     if let Some(band) = &run.band {
         band.nudge(turn);
@@ -152,9 +160,9 @@ fn finish(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) {
 
 impl Measuring {
     /// The end of an interval, and its line.
-    fn interval(&mut self, ledger: &mut super::Ledger, now: Instant) {
+    fn interval(&mut self, ledger: &mut super::Ledger, asking: &[Trips], now: Instant) {
         let setup = ledger.setup.clone();
-        let (interval, is_first) = ledger.tick(now);
+        let (interval, is_first) = ledger.tick(now, trips::fresh(asking));
         if self.wanted.interval.is_none() {
             return;
         }

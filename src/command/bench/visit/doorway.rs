@@ -26,6 +26,7 @@ pub(super) fn open(visit: &Visit, turn: &mut Turn) -> io::Result<Door> {
 
 /// Answers those who knock; with the last one the test begins.
 pub(super) fn turn(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
+    let is_probed = visit.take_probe(turn)?;
     let mut said = [0; 64];
     while visit.opened.len() < visit.asked.streams() {
         let Some(door) = &visit.door else { return Ok(()) };
@@ -41,8 +42,13 @@ pub(super) fn turn(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
             why
         })?;
     }
-    visit.close_door(turn);
-    serving::begin(visit, turn)
+    match is_probed {
+        true => {
+            visit.close_door(turn);
+            serving::begin(visit, turn)
+        }
+        false => Ok(()),
+    }
 }
 
 fn admit(visit: &mut Visit, peer: SocketAddr, answer: [u8; 4]) -> Result<(), String> {
@@ -60,6 +66,6 @@ fn admit(visit: &mut Visit, peer: SocketAddr, answer: [u8; 4]) -> Result<(), Str
         return Err(crate::error::sentence(&error));
     }
     let counters = if visit.asked.wide { Counters::Long } else { Counters::Short };
-    visit.opened.push((lane, Line::Datagrams(socket, counters)));
+    visit.opened.push((lane, Some(Line::Datagrams(socket, counters))));
     Ok(())
 }

@@ -46,6 +46,10 @@ pub(super) fn begin(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
     };
     let budget = most.map(|bytes| Arc::new(Budget::new(bytes)));
     for (lane, line) in visit.opened.drain(..) {
+        let Some(line) = line else {
+            lanes.push(lane);
+            continue;
+        };
         let way = if lane.connection.is_sender { Way::Sends } else { Way::Receives };
         let asked = Some(rate / 8).filter(|rate| *rate > 0 && way == Way::Sends);
         let flow = Flow {
@@ -96,7 +100,7 @@ pub(super) fn begin(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
     visit.nudge(turn);
     visit.talk.begin();
     // the clock of this step is its own
-    visit.limit = now + FOREVER;
+    visit.limit = now + super::FOREVER;
     Ok(())
 }
 
@@ -118,7 +122,7 @@ pub(super) fn turn(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
         && at <= now
     {
         let setup = ledger.setup.clone();
-        let (interval, is_first) = ledger.tick(now);
+        let (interval, is_first) = ledger.tick(now, None);
         lines.push(match visit.terms.print.json_stream {
             true => json::interval(interval),
             false => text::interval(&setup, interval, is_first),
@@ -140,7 +144,7 @@ pub(super) fn turn(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
         if bytes != course.seen.0 {
             course.seen = (bytes, now);
         }
-        let is_idle = now.saturating_duration_since(course.seen.1) > IDLE;
+        let is_idle = visit.asked.extra.is_none_or(|extra| extra.trip.is_none()) && now.saturating_duration_since(course.seen.1) > IDLE;
         if is_idle && course.end.is_none() {
             gone = Some("nothing has moved for too long");
         }
@@ -169,5 +173,3 @@ const LATE: Duration = Duration::from_secs(10);
 /// A test that no time ends is over when nothing has moved for so long.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// Longer than any test.
-const FOREVER: Duration = Duration::from_secs(30 * 86_400);

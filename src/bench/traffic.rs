@@ -11,10 +11,16 @@ pub mod stream;
 pub mod tally;
 pub mod trips;
 
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex};
+
 use crate::bench::reception::Counters;
 use crate::datagram::DatagramSocket;
-use crate::endpoint::Transport;
+use crate::endpoint::descriptor::Descriptor;
+use crate::endpoint::{Descriptors, Transport};
 use crate::reactor::Task;
+use crate::sys::{self, Access};
 pub use crew::{Band, Crew};
 pub use datagrams::Datagrams;
 pub use stream::{Flow, Way};
@@ -38,6 +44,25 @@ impl Line {
         }
     }
 }
+
+/// Where two ends of one process hand each other the halves of pipes: the stream that is opened is only a ticket.
+pub type Hatch = Arc<Mutex<VecDeque<Transport>>>;
+
+/// A pipe: what this end keeps, and what the other end gets.
+///
+/// # Errors
+/// EMFILE; Unsupported where the system has no such pipes.
+pub fn pipe(sends: bool) -> io::Result<(Transport, Transport)> {
+    let (read, write, _) = sys::kernel_pipe(PIPE)?;
+    let reader = Some(Descriptor::own(read, Access::Read)?);
+    let writer = Some(Descriptor::own(write, Access::Write)?);
+    let reads = Transport::Descriptors(Descriptors { reader, writer: None });
+    let writes = Transport::Descriptors(Descriptors { reader: None, writer });
+    Ok(if sends { (writes, reads) } else { (reads, writes) })
+}
+
+/// Bytes that a pipe holds.
+const PIPE: usize = 1 << 20;
 
 /// Bytes of one write of a TCP sender: what the cache of one CPU holds.
 pub const BLOCK: usize = 128 << 10;

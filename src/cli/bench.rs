@@ -114,7 +114,7 @@ impl Args {
             }
             let mut via = ends.via.as_deref().map(|word| endpoint::words(word, None)).transpose()?;
             let mut peer = ends.peer(&words, port)?;
-            let (Peer::There(address) | Peer::Here(address)) = &mut peer;
+            let (Peer::There(address) | Peer::Here { at: address, .. }) = &mut peer;
             address.overlay(&flags);
             if let Some(via) = &mut via {
                 via.overlay(&flags);
@@ -158,15 +158,19 @@ fn server(words: &[OsString], port: u16) -> Result<Address, Error> {
 }
 
 /// Where `--local` serves.
-fn here(scheme: &OsStr, port: Option<u16>) -> Result<Address, Error> {
+fn here(scheme: &OsStr, port: Option<u16>) -> Result<Peer, Error> {
+    let pipes = scheme == "pipe";
     match scheme.to_str() {
-        Some("tcp") => endpoint::words(OsStr::new("127.0.0.1"), Some(OsStr::new(&port.unwrap_or(0).to_string()))),
-        Some("unix") => {
+        Some("tcp") => {
+            let port = OsString::from(port.unwrap_or(0).to_string());
+            Ok(Peer::Here { at: endpoint::words(OsStr::new("127.0.0.1"), Some(&port))?, pipes })
+        }
+        Some("unix" | "pipe") => {
             let name = UnixName::Abstract(format!("haul-bench-{}", std::process::id()).into_bytes());
-            Ok(Address::from(Kind::Unix(name, UnixSocket::Stream)))
+            Ok(Peer::Here { at: Address::from(Kind::Unix(name, UnixSocket::Stream)), pipes })
         }
         _ => Err(Error::said(Op::Use, [b"--local ", scheme.as_encoded_bytes()].concat(), "there is no such scheme")
-            .with_advice("tcp or unix")),
+            .with_advice("tcp, unix or pipe")),
     }
 }
 

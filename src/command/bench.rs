@@ -8,7 +8,7 @@ mod server;
 mod setup;
 mod visit;
 
-use crate::error::Error;
+use crate::error::{Error, Op};
 use crate::plan::bench::{Bench, Role};
 use crate::reactor::Task;
 
@@ -21,6 +21,9 @@ pub(super) fn asks_for_free_port(plan: &Bench) -> bool {
 
 /// Gives the task that measures or serves.
 pub(super) fn bench(plan: &Bench, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
+    if let Some(cpu) = plan.affinity {
+        crate::sys::stay_on(cpu).map_err(|error| Error::new(Op::Use, format!("CPU {cpu}"), error))?;
+    }
     match &plan.role {
         Role::Server(server) => server::server(plan, server, reporting),
         Role::Client(client) => client::client(plan, client, reporting),

@@ -92,8 +92,13 @@ pub struct Client {
 pub enum Peer {
     /// Somewhere else.
     There(Address),
-    /// `--local`: here too.
-    Here(Address),
+    /// `--local`: here too; with `pipes` the streams are pipes.
+    Here {
+        /// Where they agree.
+        at: Address,
+        /// What they agree on goes through pipes.
+        pipes: bool,
+    },
 }
 
 /// What is sent, and how.
@@ -190,7 +195,7 @@ impl Client {
     /// The endpoint of the other end.
     pub fn address(&self) -> &Address {
         match &self.peer {
-            Peer::There(address) | Peer::Here(address) => address,
+            Peer::There(address) | Peer::Here { at: address, .. } => address,
         }
     }
 }
@@ -211,6 +216,7 @@ pub(super) fn settle(plan: &mut Bench, flags: &super::address::Options) -> Resul
                 family(via)?;
             }
             load(&client.load, address)?;
+            piped(client)?;
             judged(client)?;
             address
         }
@@ -262,6 +268,21 @@ fn load(load: &Load, address: &Address) -> Result<(), Error> {
     match told.iter().find(|(given, _)| *given) {
         Some((_, "-l")) => Err(clash(flag, "-l", "the size stands behind it", &format!("{flag}=SIZE"))),
         Some((_, other)) => Err(clash(flag, other, "requests and responses are measured by themselves", "one of them")),
+        None => Ok(()),
+    }
+}
+
+/// What pipes cannot do.
+fn piped(client: &Client) -> Result<(), Error> {
+    let Peer::Here { pipes: true, .. } = client.peer else { return Ok(()) };
+    let told = [
+        (client.load.udp, "-u"),
+        (client.load.zerocopy, "-Z"),
+        (client.load.trip.is_some(), "--rr or --crr"),
+        (client.via.is_some(), "--via"),
+    ];
+    match told.iter().find(|(given, _)| *given) {
+        Some((_, flag)) => Err(clash("--local pipe", flag, "a pipe goes one way, from here to here", "--local unix")),
         None => Ok(()),
     }
 }

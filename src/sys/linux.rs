@@ -321,3 +321,20 @@ pub fn send_file(socket: BorrowedFd<'_>, file: BorrowedFd<'_>, offset: u64, most
     let mut offset = offset;
     Ok(rustix::fs::sendfile(socket, file, Some(&mut offset), most)?)
 }
+
+/// Keeps this thread, and those that it starts, on one CPU.
+///
+/// # Errors
+/// EINVAL if there is no such CPU for this process.
+pub fn stay_on(cpu: usize) -> io::Result<()> {
+    // SAFETY: `cpu_set_t` is plain bits, for which zero is a value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    if cpu >= 8 * size_of::<libc::cpu_set_t>() {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: `cpu` is within the set, as was just seen.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: the kernel reads as many bytes as the set has, and keeps no pointer.
+    let result = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

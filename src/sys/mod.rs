@@ -21,6 +21,7 @@
 //! | `bind_to_interface`, `set_congestion`, `set_user_timeout` | socket options that not every system has |
 //! | `tcp_info(fd)`, `congestion(fd)` | what TCP knows of a connection, and the name of its congestion control |
 //! | `memory_file(bytes)`, `send_file(socket, file, …)` | pages of a file to a socket, copied by nobody |
+//! | `stay_on(cpu)` | runs on one CPU from now on |
 //! | `MULTIPATH` | the protocol number of multipath TCP |
 //! | `pidfd(child)` | a descriptor that becomes readable when a child ends |
 //! | `close_on_exec_from(n)` | keeps inherited descriptors from a child |

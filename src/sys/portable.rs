@@ -235,3 +235,11 @@ pub fn memory_file(_bytes: &[u8]) -> io::Result<OwnedFd> {
 pub fn send_file(_socket: BorrowedFd<'_>, _file: BorrowedFd<'_>, _offset: u64, _most: usize) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+/// Not here.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub fn stay_on(_cpu: usize) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

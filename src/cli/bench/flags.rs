@@ -32,7 +32,7 @@ pub(super) struct Ends {
     #[arg(short = '1')]
     pub(super) once: bool,
 
-    /// Serve here too: what this machine can do over tcp or unix [default: tcp]
+    /// Serve here too: what this machine can do over tcp, unix or pipe [default: tcp]
     #[arg(long, value_name = "SCHEME", num_args = 0..=1, default_missing_value = "tcp")]
     local: Option<OsString>,
 
@@ -68,7 +68,7 @@ impl Ends {
                 let shown = crate::escape::Escaped(word.as_encoded_bytes()).to_string();
                 Err(advice::clash("--local", &shown, "the server is here", "--local alone"))
             }
-            (None, Some(scheme), _) => here(scheme, self.port).map(Peer::Here),
+            (None, Some(scheme), _) => here(scheme, self.port),
             (Some(host), None, words) => {
                 let words: Vec<_> = std::iter::once(host).chain(words).cloned().collect();
                 server(&words, port).map(Peer::There)

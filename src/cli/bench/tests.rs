@@ -78,7 +78,8 @@ fn what_haul_adds_reaches_the_plan() {
     assert_eq!(client("host --crr=1K").load.trip, Some(Trip { size: 1024, connects: true }));
     assert!(client("host --check --bidir").load.check);
     assert!(parsed("host --rr --percentiles").unwrap().print.percentiles);
-    assert!(matches!(client("--local").peer, Peer::Here(_)));
+    assert!(matches!(client("--local").peer, Peer::Here { pipes: false, .. }));
+    assert!(matches!(client("--local pipe").peer, Peer::Here { pipes: true, .. }));
     assert!(client("--local unix").address().to_string().starts_with("unix:@haul-bench-"));
     assert_eq!(client("host --via 127.0.0.1:9").via.unwrap().to_string(), "tcp:127.0.0.1:9");
     let server = serving("-s -1 --max-clients 3 --max-time 1m --max-rate 1Gbit");

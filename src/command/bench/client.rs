@@ -1,5 +1,6 @@
 //! The end that measures.
 
+mod judging;
 mod running;
 mod trips;
 
@@ -10,13 +11,15 @@ use std::time::Instant;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::control::Control;
-use super::ledger::Ledger;
-use super::opening::Opening;
+use super::ledger::{Lane, Ledger};
+use super::opening::{Opened, Opening};
+use super::server;
 use super::setup::{self, Between};
-use crate::bench::protocol::{Breach, Client as Talk, ClientStep, Cookie, Parameters};
-use crate::bench::result::{Results, json, text};
+use crate::bench::protocol::{Breach, Client as Talk, ClientStep, Cookie, Parameters, stream_id};
+use crate::bench::result::baseline::Baseline;
+use crate::bench::result::{Results, json};
 use crate::bench::traffic::trips::{Conversation, Trips};
-use crate::bench::traffic::{Band, Budget, Crew, Phase, Stage};
+use crate::bench::traffic::{Band, Budget, Crew, Hatch, Phase, Stage};
 use crate::command::printer::Printer;
 use crate::command::reporting::Reporting;
 use crate::endpoint::dial::Dial;
@@ -25,17 +28,28 @@ use crate::error::{Cause, Error, Op};
 use crate::event::{Event, Observer};
 use crate::outcome::{Ended, Outcome};
 use crate::plan::address::{Address, Host, HostPort, Kind, Options};
-use crate::plan::bench::{Bench, Client as Wanted, Until};
+use crate::plan::bench::{Bench, Client as Wanted, Peer, Until};
 use crate::reactor::{Park, Task, Turn};
 use crate::session::limits::soonest;
 
 /// Gives the task that measures.
 pub(super) fn client(plan: &Bench, wanted: &Wanted, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
+    let before = wanted.compare.as_deref().map(|path| judging::baseline(path, &wanted.load)).transpose()?;
     let printer = Printer::open()?;
+    let hatch = match wanted.peer {
+        Peer::Here { pipes: true, .. } => Some(Hatch::default()),
+        _ => None,
+    };
+    let to = match &wanted.peer {
+        Peer::There(address) => address.clone(),
+        Peer::Here { at, .. } => server::here(plan, at, hatch.clone())?,
+    };
     Ok(Box::new(Measuring {
         plan: plan.clone(),
         wanted: wanted.clone(),
-        to: wanted.address().clone(),
+        to,
+        hatch,
+        before,
         run: None,
         done: Vec::new(),
         printer,
@@ -51,6 +65,10 @@ struct Measuring {
     wanted: Wanted,
     /// Where the server is.
     to: Address,
+    /// Where pipes are left for the server in this process.
+    hatch: Option<Hatch>,
+    /// What it is compared with.
+    before: Option<Baseline>,
     run: Option<Run>,
     done: Vec<Results>,
     printer: Printer,
@@ -238,8 +256,9 @@ impl Measuring {
                     }
                     let to = self.streams_to(run);
                     let wanted = (0..run.parameters.streams()).map(|index| run.parameters.client_sends(index));
-                    run.step =
-                        Step::Opening(Box::new(Opening::new(&to, &run.cookie, &run.parameters, wanted.collect())));
+                    run.step = Step::Opening(Box::new(
+                        Opening::new(&to, &run.cookie, &run.parameters, wanted.collect()).through(self.hatch.clone()),
+                    ));
                 }
                 ClientStep::Start => {}
                 // the word may come before the last stream was seen to be open
@@ -252,7 +271,11 @@ impl Measuring {
                 }
                 ClientStep::Show(theirs) => {
                     if let Some(ledger) = &mut run.ledger {
-                        let results = ledger.close(Some(&theirs), None);
+                        let mut results = ledger.close(Some(&theirs), None);
+                        if matches!(self.wanted.peer, Peer::Here { .. }) {
+                            // both ends are this process
+                            results.cpu[1] = None;
+                        }
                         self.show(&results, theirs.server_output.as_deref());
                         self.done.push(results);
                     }
@@ -324,9 +347,15 @@ impl Measuring {
             until: Some(self.wanted.load.until),
             omit: Some(self.wanted.load.omit),
         };
+        let opened = if run.parameters.streams() == 0 { self.connectionless(run) } else { opened };
         let connections = opened.iter().map(|opened| opened.lane.connection.clone()).collect();
         let setup = setup::setup(between, &run.parameters, connections);
-        let (lanes, lines): (Vec<_>, Vec<_>) = opened.into_iter().map(|opened| (opened.lane, opened.line)).unzip();
+        let mut lines = Vec::new();
+        let mut lanes = Vec::new();
+        for opened in opened {
+            lanes.push(opened.lane);
+            lines.extend(opened.line);
+        }
         let is_trip = self.wanted.load.trip.is_some();
         if is_trip {
             run.idle = trips::conversations(turn, lines).map_err(|error| self.io(error))?;
@@ -345,6 +374,20 @@ impl Measuring {
         if run.is_called { running::begin(self, turn, run) } else { Ok(()) }
     }
 
+    /// What stands in the books for connections that are made for one request each.
+    fn connectionless(&self, run: &Run) -> Vec<Opened> {
+        let lane = |index| {
+            let socket = run.control.as_ref().and_then(Control::socket);
+            let mut lane = match socket {
+                Some(socket) => Lane::new(stream_id(index), true, socket),
+                None => Lane::named(stream_id(index), true, (String::new(), 0), (String::new(), 0)),
+            };
+            lane.connection.local_port = 0;
+            Opened { lane, line: None }
+        };
+        (0..usize::from(run.parameters.parallel)).map(lane).collect()
+    }
+
     /// Prints who measures with whom.
     fn opening(&mut self, setup: &crate::bench::result::Setup) {
         if self.plan.print.json_stream {
@@ -352,33 +395,6 @@ impl Measuring {
         } else if !self.plan.print.json {
             self.printer.line(setup::opening(setup, self.wanted.interval.is_some()).as_bytes());
         }
-    }
-
-    /// Prints the results of one run.
-    fn show(&mut self, results: &Results, server_output: Option<&str>) {
-        if self.plan.print.json || self.plan.print.json_stream {
-            return;
-        }
-        self.printer.line(text::summary(results).as_bytes());
-        if let Some(text) = server_output {
-            let lines = text.lines().map(|line| crate::escape::Escaped(line.as_bytes()).to_string());
-            let lines: Vec<_> = lines.collect();
-            self.printer.line(format!("\nServer output:\n{}", lines.join("\n")).as_bytes());
-        }
-    }
-
-    /// All is measured: what it comes to.
-    fn judge(&mut self) -> Ended {
-        if self.plan.print.json {
-            for results in &self.done {
-                self.printer.bytes(json::whole(results, &[]).as_bytes());
-            }
-        } else if self.plan.print.json_stream {
-            for results in &self.done {
-                self.printer.line(json::end(results, &[]).as_bytes());
-            }
-        }
-        Ended::Clean
     }
 
     /// The end, once standard output has everything.
@@ -421,7 +437,7 @@ impl Measuring {
             Ok(true) if self.done.len() < self.wanted.repeat as usize => turn.wake(turn.id()),
             Ok(true) => self.ended = Some(self.judge()),
             Err(error) => {
-                run.abandon(turn);
+                run.interrupt(self, turn, error.line());
                 if self.plan.print.json_stream {
                     self.printer.line(json::error(&error.line()).as_bytes());
                 }
@@ -454,7 +470,7 @@ impl Task for Measuring {
         for signal in [SIGINT, SIGTERM] {
             if signals & 1 << signal != 0 && self.ended.is_none() {
                 if let Some(mut run) = self.run.take() {
-                    run.interrupt(self, turn);
+                    run.interrupt(self, turn, "interrupted".into());
                 }
                 self.ended = Some(Ended::Signal(signal));
             }
@@ -478,13 +494,13 @@ impl Task for Measuring {
 }
 
 impl Run {
-    /// A signal ends it: what was measured so far is printed.
-    fn interrupt(&mut self, measuring: &mut Measuring, turn: &mut Turn) {
+    /// It ends before its time: what was measured so far is printed.
+    fn interrupt(&mut self, measuring: &mut Measuring, turn: &mut Turn, why: String) {
         if let (Step::Running(_), Some(ledger)) = (&self.step, &mut self.ledger) {
             ledger.tick(turn.now(), trips::fresh(&self.trips));
             ledger.end(turn.now());
             trips::end(ledger, std::mem::take(&mut self.trips));
-            let results = ledger.close(None, Some("interrupted".into()));
+            let results = ledger.close(None, Some(why));
             measuring.show(&results, None);
             measuring.done.push(results);
             let _ = measuring.judge();

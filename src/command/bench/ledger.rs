@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use crate::bench::histogram::Quantiles;
 use crate::bench::protocol::{self, Counted, More};
 use crate::bench::result::{
-    Connection, Cpu, Datagrams, Exchange, Interval, Latency, Pace, Protocol, Results, Setup, Side, Slice, StreamTotal, TcpFacts,
+    Connection, Cpu, Datagrams, Exchange, Interval, Latency, Pace, Protocol, Results, Setup, Side, Slice, StreamTotal,
+    TcpFacts,
 };
 use crate::bench::traffic::Tally;
 use crate::endpoint::socket::{Name, Socket};

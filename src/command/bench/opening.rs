@@ -7,7 +7,7 @@ use super::setup::split;
 use crate::bench::protocol::{Cookie, Parameters, UDP_ANSWER, UDP_HELLO, UDP_OLD_ANSWER, stream_id};
 use crate::bench::reception::Counters;
 use crate::bench::traffic::trips::{Conversation, Course as Round, Notes, Trips};
-use crate::bench::traffic::{Bell, Line};
+use crate::bench::traffic::{Bell, Hatch, Line, pipe};
 use crate::datagram::{DatagramSocket, Inbox, Outbox, Stop};
 use crate::endpoint::Transport;
 use crate::endpoint::dial::Dial;
@@ -20,7 +20,8 @@ use crate::reactor::Turn;
 /// A stream that is open, and its place in the books.
 pub(super) struct Opened {
     pub(super) lane: Lane,
-    pub(super) line: Line,
+    /// Nothing where each request has a connection.
+    pub(super) line: Option<Line>,
 }
 
 /// Streams on their way.
@@ -29,6 +30,8 @@ pub(super) struct Opening {
     /// Where round trips beside them are measured; `None` once that has begun.
     probe: Option<Address>,
     idle: Option<Idle>,
+    /// Where the server in this process takes pipes.
+    hatch: Option<Hatch>,
     cookie: Cookie,
     counters: Option<Counters>,
     /// For each stream whether this end sends.
@@ -68,7 +71,22 @@ impl Opening {
             (Kind::Tcp(at), Some(_)) => Address { kind: Kind::Udp(at.clone()), ..to.clone() },
             _ => to.clone(),
         };
-        Opening { to, probe, idle: None, cookie: *cookie, counters, wanted, opened: Vec::new(), next: None }
+        Opening {
+            hatch: None,
+            to,
+            probe,
+            idle: None,
+            cookie: *cookie,
+            counters,
+            wanted,
+            opened: Vec::new(),
+            next: None,
+        }
+    }
+
+    /// The same through pipes.
+    pub(super) fn through(self, hatch: Option<Hatch>) -> Self {
+        Opening { hatch, ..self }
     }
 
     /// Does everything possible now; true once all are open.
@@ -97,6 +115,8 @@ impl Opening {
                     return Ok(false);
                 }
                 (Some(Some(mut connected)), _) => {
+                    // before the ticket goes out, what it stands for is there
+                    let kept = self.hatch.as_ref().map(|hatch| leave_pipe(hatch, is_sender)).transpose()?;
                     match connected.socket.send_first(&self.cookie.0) {
                         Ok(count) if count == self.cookie.0.len() => {}
                         Ok(_) => return Err(Error::said(Op::Connect, self.to.to_string(), "it takes no cookie")),
@@ -104,13 +124,17 @@ impl Opening {
                     }
                     connected.socket.stop(turn);
                     let lane = Lane::new(id, is_sender, &connected.socket);
-                    Opened { lane, line: Line::Stream(Transport::Socket(connected.socket)) }
+                    let transport = match kept {
+                        Some(pipe) => pipe,
+                        None => Transport::Socket(connected.socket),
+                    };
+                    Opened { lane, line: Some(Line::Stream(transport)) }
                 }
                 (Some(None), Next::Knock(knock)) => {
                     let Knock { socket, local, peer, .. } = *knock;
                     let lane = Lane::named(id, is_sender, split(&local), split(&peer));
                     let counters = self.counters.unwrap_or(Counters::Short);
-                    Opened { lane, line: Line::Datagrams(socket.unregistered(turn), counters) }
+                    Opened { lane, line: Some(Line::Datagrams(socket.unregistered(turn), counters)) }
                 }
                 (Some(None), Next::Dial(_)) => return Ok(false),
             };
@@ -205,6 +229,13 @@ impl Opening {
             Next::Knock(knock) => Some(knock.again),
         }
     }
+}
+
+/// Makes a pipe, and leaves its other half for the server.
+fn leave_pipe(hatch: &Hatch, sends: bool) -> Result<Transport, Error> {
+    let (kept, given) = pipe(sends).map_err(|error| Error::new(Op::Open, "a pipe", error))?;
+    hatch.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_back(given);
+    Ok(kept)
 }
 
 impl Knock {

@@ -9,13 +9,14 @@ mod greeting;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::visit::{Terms, Visit};
 use crate::bench::protocol::{self, Cookie};
-use crate::bench::traffic::Crew;
+use crate::bench::traffic::{Crew, Hatch};
 use crate::command::announce::announce;
 use crate::command::gate::possible;
 use crate::command::printer::Printer;
@@ -25,30 +26,50 @@ use crate::endpoint::socket::Socket;
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
 use crate::outcome::{Ended, Outcome};
-use crate::plan::DEFAULT_GRACE;
+use crate::plan::address::{Address, Kind};
 use crate::plan::bench::{Bench, Server as Wanted};
+use crate::plan::{Announce, DEFAULT_GRACE};
+use crate::reactor::shard::Shard;
 use crate::reactor::{Park, Task, TaskId, Turn};
 use greeting::Greeting;
 
 /// Gives the task that serves.
 pub(super) fn server(plan: &Bench, wanted: &Wanted, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = plan.threads.unwrap_or(cpus);
-    Ok(Box::new(Serving {
-        plan: plan.clone(),
-        wanted: wanted.clone(),
-        threads,
-        door: None,
-        crew: None,
-        desk: Rc::default(),
-        tests: 0,
-        served: 0,
-        printer: Printer::open()?,
-        observer: reporting.observers(),
-        until: None,
-        ended: None,
-        started: Instant::now(),
-    }))
+    let printer = Some(Printer::open()?);
+    Ok(Box::new(Serving { printer, ..Serving::new(plan, wanted, reporting.observers()) }))
+}
+
+/// Serves on another thread of this process, for `--local`; where it listens.
+///
+/// # Errors
+/// It cannot, or no thread can be had.
+pub(super) fn here(plan: &Bench, at: &Address, hatch: Option<Hatch>) -> Result<Address, Error> {
+    let wanted = Wanted {
+        at: at.clone(),
+        once: false,
+        most_clients: None,
+        most_time: None,
+        most_rate: None,
+        interval: None,
+        announce: Announce::default(),
+    };
+    let (bound, listening) = channel();
+    let plan = plan.clone();
+    let make = move |_: Receiver<()>| {
+        let serving = Serving::new(&plan, &wanted, Rc::new(Nobody));
+        serving.desk.borrow_mut().hatch = hatch;
+        Box::new(Serving { bound: Some(bound), ..serving }) as Box<dyn Task>
+    };
+    // it serves as long as there is this process
+    Shard::start("server", make).map_err(|error| Error::new(Op::Start, "a thread", error))?;
+    listening.recv().unwrap_or_else(|_| Err(Error::said(Op::Listen, at.to_string(), "the thread has ended")))
+}
+
+/// Hears nothing.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn observe(&self, _: &Event) {}
 }
 
 /// What those who come and the tests share.
@@ -66,6 +87,8 @@ pub(super) struct Desk {
     greeting: usize,
     /// The server is to end.
     pub(super) is_closing: bool,
+    /// Where the client in this process leaves pipes.
+    pub(super) hatch: Option<Hatch>,
 }
 
 struct Test {
@@ -114,7 +137,10 @@ struct Serving {
     /// Under way.
     tests: u64,
     served: u64,
-    printer: Printer,
+    /// `None` where a client of this process tells everything.
+    printer: Option<Printer>,
+    /// Who is told where it listens, once.
+    bound: Option<Sender<Result<Address, Error>>>,
     observer: Rc<dyn Observer>,
     /// It was asked to end, and does at this time whatever is under way.
     until: Option<Instant>,
@@ -123,6 +149,41 @@ struct Serving {
 }
 
 impl Serving {
+    fn new(plan: &Bench, wanted: &Wanted, observer: Rc<dyn Observer>) -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        Serving {
+            threads: plan.threads.unwrap_or(cpus),
+            plan: plan.clone(),
+            wanted: wanted.clone(),
+            door: None,
+            crew: None,
+            desk: Rc::default(),
+            tests: 0,
+            served: 0,
+            printer: None,
+            bound: None,
+            observer,
+            until: None,
+            ended: None,
+            started: Instant::now(),
+        }
+    }
+
+    /// Binds, and tells where.
+    fn open(&mut self, turn: &mut Turn) -> Result<Address, Error> {
+        let mut door = Acceptor::open(&self.wanted.at)?;
+        door.start(turn)?;
+        announce(&self.wanted.announce, &door)?;
+        let (protocol, address) = (door.protocol(), door.address().to_string());
+        self.observer.observe(&Event::Listening { protocol, address });
+        let mut at = self.wanted.at.clone();
+        if let (Kind::Tcp(at), Some(port)) = (&mut at.kind, door.port()) {
+            at.port = port;
+        }
+        self.door = Some(door);
+        Ok(at)
+    }
+
     fn accept(&mut self, turn: &mut Turn) -> Result<bool, Error> {
         for _ in 0..ACCEPTS {
             // whoever says nothing takes a place only for a while
@@ -237,15 +298,21 @@ pub(super) const GREETING: [u64; 2] = [u64::MAX, u64::MAX];
 
 impl Task for Serving {
     fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
-        let mut door = Acceptor::open(&self.wanted.at)?;
-        door.start(turn)?;
-        self.printer.start(turn)?;
+        if let Some(bound) = self.bound.take() {
+            let opened = self.open(turn);
+            let failed = opened.is_err();
+            // whoever asked is gone only with the process
+            let _ = bound.send(opened);
+            if failed {
+                self.ended = Some(Ended::Clean);
+            }
+            return Ok(());
+        }
+        if let Some(printer) = &mut self.printer {
+            printer.start(turn)?;
+        }
         turn.listen_for(&[SIGINT, SIGTERM]).map_err(|error| Error::new(Op::Open, "signals", error))?;
-        announce(&self.wanted.announce, &door)?;
-        let (protocol, address) = (door.protocol(), door.address().to_string());
-        self.observer.observe(&Event::Listening { protocol, address });
-        self.door = Some(door);
-        Ok(())
+        self.open(turn).map(drop)
     }
 
     fn turn(&mut self, turn: &mut Turn) -> Park {
@@ -258,12 +325,13 @@ impl Task for Serving {
         }
         let text = std::mem::take(&mut self.desk.borrow_mut().text);
         // a reader that has stopped costs lines, not memory
-        if !self.printer.is_full() {
-            self.printer.bytes(&text);
+        if let Some(printer) = self.printer.as_mut().filter(|printer| !printer.is_full()) {
+            printer.bytes(&text);
         }
-        let flushed = match self.ended {
-            Some(_) => self.printer.finish(turn),
-            None => self.printer.flush(turn),
+        let flushed = match (&mut self.printer, &self.ended) {
+            (None, _) => Ok(true),
+            (Some(printer), Some(_)) => printer.finish(turn),
+            (Some(printer), None) => printer.flush(turn),
         };
         match (flushed, self.ended.take()) {
             (Err(failed), None | Some(Ended::Clean)) => Park::Done(self.outcome(failed, turn)),

@@ -247,6 +247,17 @@ impl Visit {
                 return Err(error.line());
             }
             let lane = Lane::new(stream_id(index), !self.asked.client_sends(index), &socket);
+            let left = self
+                .desk
+                .borrow()
+                .hatch
+                .as_ref()
+                .map(|hatch| hatch.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front());
+            if let Some(pipe) = left {
+                let pipe = pipe.ok_or("a stream came without its pipe")?;
+                self.opened.push((lane, Some(Line::Stream(pipe))));
+                continue;
+            }
             self.opened.push((lane, Some(Line::Stream(Transport::Socket(socket)))));
         }
         serving::begin(self, turn)

@@ -42,7 +42,10 @@ fn serve(server: &Server, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 fn measure(client: &Client, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match &client.peer {
         Peer::There(address) => writeln!(f, "connect to the server at {address}, which may be iperf3's")?,
-        Peer::Here(address) => writeln!(f, "serve on {address}, and connect to it")?,
+        Peer::Here { at, .. } => writeln!(f, "serve on {at}, and connect to it")?,
+    }
+    if matches!(client.peer, Peer::Here { pipes: true, .. }) {
+        writeln!(f, "send through pipes")?;
     }
     if let Some(via) = &client.via {
         writeln!(f, "connect the streams to {via}")?;

@@ -144,7 +144,8 @@ pub(super) fn turn(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
         if bytes != course.seen.0 {
             course.seen = (bytes, now);
         }
-        let is_idle = visit.asked.extra.is_none_or(|extra| extra.trip.is_none()) && now.saturating_duration_since(course.seen.1) > IDLE;
+        let is_idle = visit.asked.extra.is_none_or(|extra| extra.trip.is_none())
+            && now.saturating_duration_since(course.seen.1) > IDLE;
         if is_idle && course.end.is_none() {
             gone = Some("nothing has moved for too long");
         }
@@ -172,4 +173,3 @@ const LATE: Duration = Duration::from_secs(10);
 
 /// A test that no time ends is over when nothing has moved for so long.
 const IDLE: Duration = Duration::from_secs(30);
-

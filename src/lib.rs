@@ -43,6 +43,8 @@
 //!   **Gate**: who may come in, and how many at once. **Errand**: the command of `--then`.
 //! - **Run**: datagrams of one length between the same two, which the kernel handles as one. **Flow**: one peer of a
 //!   datagram socket. **Stamp**: what `--seq` puts before a payload.
+//! - **Flow**, in `bench`: one stream in one direction. **Tally**: what it counts. **Band**: the flows of one test, and
+//!   **Crew**: the threads that run them. **Cookie**: what names a test. **Trip**: a request and its answer.
 //! - **Task**: something with turns. **Turn**: its view of the reactor. **Latch**: readiness, remembered.
 //! - **Cut**: a connection that ended without an end of file.
 //!

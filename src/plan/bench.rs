@@ -215,8 +215,8 @@ pub(super) fn settle(plan: &mut Bench, flags: &super::address::Options) -> Resul
                 carries(via)?;
                 family(via)?;
             }
-            load(&client.load, address)?;
             piped(client)?;
+            load(&client.load, address)?;
             judged(client)?;
             address
         }

@@ -253,42 +253,29 @@ const MOST_DESCRIPTORS: u32 = 65536;
 /// # Errors
 /// EOPNOTSUPP, ENOPROTOOPT for what is not TCP; Unsupported where the kernel tells less than is asked for.
 pub fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<super::TcpInfo> {
-    // the C library's struct ends where that of Linux 2.6 did
-    #[repr(C)]
-    struct Longer {
-        info: libc::tcp_info,
-        more: [u32; 64],
-    }
-    // SAFETY: `Longer` is plain numbers, for which zero is a value.
-    let mut answer: Longer = unsafe { std::mem::zeroed() };
-    let mut length = size_of::<Longer>() as libc::socklen_t;
-    // SAFETY: the kernel writes at most `length` bytes to `answer`, which has that size, and keeps neither pointer.
+    // SAFETY: `tcp_info` is plain numbers, for which zero is a value.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes to `info`, which has that size, and keeps neither pointer.
     let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            (&raw mut answer).cast(),
-            &raw mut length,
-        )
+        libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut length)
     };
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    let (info, length) = (&answer.info, length as usize);
-    if length < std::mem::offset_of!(libc::tcp_info, tcpi_total_retrans) + size_of::<u32>() {
+    // an older kernel fills less of it
+    let length = length as usize;
+    let has = |offset: usize| length >= offset + size_of::<u32>();
+    if !has(std::mem::offset_of!(libc::tcp_info, tcpi_total_retrans)) {
         return Err(io::ErrorKind::Unsupported.into());
     }
-    // tcpi_snd_wnd, since Linux 5.4, stands at this offset (linux/tcp.h)
-    const PEER_WINDOW: usize = 228;
-    let index = PEER_WINDOW.saturating_sub(std::mem::offset_of!(Longer, more)) / size_of::<u32>();
-    let peer_window = answer.more.get(index).filter(|_| length >= PEER_WINDOW + size_of::<u32>());
+    let has_window = has(std::mem::offset_of!(libc::tcp_info, tcpi_snd_wnd));
     Ok(super::TcpInfo {
         retransmits: info.tcpi_total_retrans,
         rtt: Duration::from_micros(info.tcpi_rtt.into()),
         rttvar: Duration::from_micros(info.tcpi_rttvar.into()),
         window: u64::from(info.tcpi_snd_cwnd) * u64::from(info.tcpi_snd_mss),
-        peer_window: peer_window.map(|bytes| u64::from(*bytes)),
+        peer_window: has_window.then(|| u64::from(info.tcpi_snd_wnd)),
         path_mtu: info.tcpi_pmtu,
     })
 }

@@ -11,10 +11,12 @@
 //! keeping a CPU awake for the exact moment, nor by making up for what it left out.
 
 mod blocking;
+mod datagrams;
 
 use std::time::{Duration, Instant};
 
 pub use blocking::{Done, Load, Timed, run_crr, run_rr, serve_rr};
+pub use datagrams::{SHORTEST, run_rr_datagrams, serve_rr_datagrams};
 
 /// The book of one connection.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub struct Requests {
     sent: u64,
     /// How many of those that count were answered.
     answered: u64,
+    /// How many of those that count were given up.
+    given_up: u64,
     outstanding: Option<Outstanding>,
 }
 
@@ -65,7 +69,7 @@ impl Requests {
     }
 
     fn with(start: Instant, rhythm: Rhythm, warm_up: Duration) -> Self {
-        Requests { start, rhythm, counted_from: start + warm_up, sent: 0, answered: 0, outstanding: None }
+        Requests { start, rhythm, counted_from: start + warm_up, sent: 0, answered: 0, given_up: 0, outstanding: None }
     }
 
     /// When the next request is due; at a rate this may be long past, and if only the answer is waited for it always is.
@@ -122,6 +126,17 @@ impl Requests {
         Some(nanos(now.saturating_duration_since(outstanding.from)))
     }
 
+    /// The request on its way is not waited for any more.
+    pub fn given_up(&mut self) {
+        self.given_up += u64::from(self.is_waiting());
+        self.outstanding = None;
+    }
+
+    /// How many behind the warm-up have no answer: given up, or still on their way.
+    pub fn unanswered(&self) -> u64 {
+        self.given_up + u64::from(self.is_waiting())
+    }
+
     /// How many were answered behind the warm-up.
     pub fn transactions(&self) -> u64 {
         self.answered
@@ -158,6 +173,12 @@ mod tests {
         assert_eq!(requests.connected(start + 8 * MILLI), Some(1_000_000));
         assert_eq!(requests.answered(start + 10 * MILLI), Some(3_000_000));
         assert_eq!((requests.transactions(), requests.is_waiting(), requests.interval()), (1, false, 0));
+        requests.begun(start + 10 * MILLI);
+        assert_eq!(requests.unanswered(), 1);
+        requests.given_up();
+        requests.begun(start + 11 * MILLI);
+        assert_eq!((requests.unanswered(), requests.answered(start + 12 * MILLI)), (2, Some(1_000_000)));
+        assert_eq!(requests.unanswered(), 1);
         assert_eq!(requests.answered(start + 11 * MILLI), None, "nothing was asked");
     }
 

@@ -231,13 +231,13 @@ impl<S: Timed> Turn<'_, S> {
 }
 
 /// Linux says WouldBlock where a timeout of a socket passes, other systems say TimedOut.
-fn is_timeout(error: &io::Error) -> bool {
+pub(super) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// Waits until the next request is due or the time is over; where that has to be exact, the end of it without leaving the
 /// CPU, as a timer wakes late by more than what is measured. False if it was stopped.
-fn wait_for(requests: &Requests, load: &Load<'_>) -> bool {
+pub(super) fn wait_for(requests: &Requests, load: &Load<'_>) -> bool {
     let then = requests.due().min(load.until);
     let awake = if requests.is_exact() { SPIN } else { Duration::ZERO };
     loop {
@@ -256,7 +256,7 @@ fn wait_for(requests: &Requests, load: &Load<'_>) -> bool {
 }
 
 /// The longest wait without a look at the clock and at the word to stop.
-const TICK: Duration = Duration::from_millis(100);
+pub(super) const TICK: Duration = Duration::from_millis(100);
 /// The part of a wait that is spent awake.
 const SPIN: Duration = Duration::from_micros(100);
 /// The most bytes of a request that are written at once, and kept.

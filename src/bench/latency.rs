@@ -7,27 +7,42 @@
 //! the n-th is due n intervals after the start, whatever became of those before, and its latency is counted from then: if
 //! the other side stands still, the requests that could not be sent meanwhile have waited as well. This is the
 //! correction for coordinated omission at its root; [`super::histogram::Histogram::record_corrected`] is for latencies
-//! that were counted from the sending.
+//! that were counted from the sending, which is what a probe beside other traffic gives: it must not add to the load by
+//! keeping a CPU awake for the exact moment, nor by making up for what it left out.
 
 mod blocking;
+mod datagrams;
 
 use std::time::{Duration, Instant};
 
-pub use blocking::{Done, Load, Timed, run_rr, serve_rr};
+pub use blocking::{Done, Load, Timed, run_crr, run_rr, serve_rr};
+pub use datagrams::{SHORTEST, run_rr_datagrams, serve_rr_datagrams};
 
 /// The book of one connection.
 #[derive(Clone, Debug)]
 pub struct Requests {
     start: Instant,
-    /// Requests a second.
-    rate: Option<f64>,
+    rhythm: Rhythm,
     /// Before this nothing is counted.
     counted_from: Instant,
     /// How many were sent.
     sent: u64,
     /// How many of those that count were answered.
     answered: u64,
+    /// How many of those that count were given up.
+    given_up: u64,
     outstanding: Option<Outstanding>,
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy, Debug)]
+enum Rhythm {
+    /// The answer before.
+    Answer,
+    /// Its time, at so many a second.
+    Rate(f64),
+    /// The answer before and an interval.
+    Probe { interval: Duration, next: Instant },
 }
 
 /// A request on its way.
@@ -44,24 +59,52 @@ impl Requests {
     /// positive number is none). What is begun or due within `warm_up` of the start is not counted.
     pub fn new(start: Instant, rate: Option<f64>, warm_up: Duration) -> Self {
         let rate = rate.filter(|rate| rate.is_finite() && *rate > 0.0);
-        Requests { start, rate, counted_from: start + warm_up, sent: 0, answered: 0, outstanding: None }
+        Requests::with(start, rate.map_or(Rhythm::Answer, Rhythm::Rate), warm_up)
     }
 
-    /// When the next request is due; at a rate this may be long past, without one it is never to be waited for.
+    /// A probe beside other traffic: a request every `interval` at most, each timed from when it was really sent. Its
+    /// latencies want [`super::histogram::Histogram::record_corrected`] with [`Requests::interval`].
+    pub fn probe(start: Instant, interval: Duration, warm_up: Duration) -> Self {
+        Requests::with(start, Rhythm::Probe { interval: interval.min(NEVER), next: start }, warm_up)
+    }
+
+    fn with(start: Instant, rhythm: Rhythm, warm_up: Duration) -> Self {
+        Requests { start, rhythm, counted_from: start + warm_up, sent: 0, answered: 0, given_up: 0, outstanding: None }
+    }
+
+    /// When the next request is due; at a rate this may be long past, and if only the answer is waited for it always is.
     pub fn due(&self) -> Instant {
-        let Some(rate) = self.rate else { return self.start };
-        let since = Duration::try_from_secs_f64(self.sent as f64 / rate).unwrap_or(NEVER);
-        self.start.checked_add(since.min(NEVER)).unwrap_or(self.start)
+        match self.rhythm {
+            Rhythm::Answer => self.start,
+            Rhythm::Rate(rate) => {
+                let since = Duration::try_from_secs_f64(self.sent as f64 / rate).unwrap_or(NEVER);
+                self.start.checked_add(since.min(NEVER)).unwrap_or(self.start)
+            }
+            Rhythm::Probe { next, .. } => next,
+        }
     }
 
-    /// The expected time from one request to the next, in nanoseconds; 0 without a rate.
+    /// The expected time from one request to the next, in nanoseconds; 0 if only the answer is waited for.
     pub fn interval(&self) -> u64 {
-        self.rate.map_or(0, |rate| (1e9 / rate) as u64)
+        match self.rhythm {
+            Rhythm::Answer => 0,
+            Rhythm::Rate(rate) => (1e9 / rate) as u64,
+            Rhythm::Probe { interval, .. } => nanos(interval),
+        }
+    }
+
+    /// A request that is late by the accuracy of a timer has that in its latency: the wait for it has to be exact.
+    fn is_exact(&self) -> bool {
+        matches!(self.rhythm, Rhythm::Rate(_))
     }
 
     /// The next request is begun now: sent, or with `--crr` its connection.
     pub fn begun(&mut self, now: Instant) {
-        let from = if self.rate.is_some() { self.due().min(now) } else { now };
+        let from = if self.is_exact() { self.due().min(now) } else { now };
+        if let Rhythm::Probe { interval, next } = &mut self.rhythm {
+            // what was left out is not made up for
+            *next = next.checked_add(*interval).unwrap_or(now).max(now);
+        }
         self.sent += 1;
         self.outstanding = Some(Outstanding { from, begun: now });
     }
@@ -81,6 +124,17 @@ impl Requests {
         }
         self.answered += 1;
         Some(nanos(now.saturating_duration_since(outstanding.from)))
+    }
+
+    /// The request on its way is not waited for any more.
+    pub fn given_up(&mut self) {
+        self.given_up += u64::from(self.is_waiting());
+        self.outstanding = None;
+    }
+
+    /// How many behind the warm-up have no answer: given up, or still on their way.
+    pub fn unanswered(&self) -> u64 {
+        self.given_up + u64::from(self.is_waiting())
     }
 
     /// How many were answered behind the warm-up.
@@ -119,6 +173,12 @@ mod tests {
         assert_eq!(requests.connected(start + 8 * MILLI), Some(1_000_000));
         assert_eq!(requests.answered(start + 10 * MILLI), Some(3_000_000));
         assert_eq!((requests.transactions(), requests.is_waiting(), requests.interval()), (1, false, 0));
+        requests.begun(start + 10 * MILLI);
+        assert_eq!(requests.unanswered(), 1);
+        requests.given_up();
+        requests.begun(start + 11 * MILLI);
+        assert_eq!((requests.unanswered(), requests.answered(start + 12 * MILLI)), (2, Some(1_000_000)));
+        assert_eq!(requests.unanswered(), 1);
         assert_eq!(requests.answered(start + 11 * MILLI), None, "nothing was asked");
     }
 
@@ -143,6 +203,29 @@ mod tests {
         // the correction afterwards finds the same
         let corrected = naive.count() - naive.count_up_to(2_000_000);
         assert!(slow.abs_diff(corrected) <= 3, "{slow} {corrected}");
+    }
+
+    // A probe that was held up goes on from there, and what it saw is corrected by its interval.
+    #[test]
+    fn a_probe_does_not_make_up_for_what_it_left_out() {
+        let start = Instant::now();
+        let mut probe = Requests::probe(start, 10 * MILLI, Duration::ZERO);
+        assert_eq!((probe.due(), probe.interval()), (start, 10_000_000));
+        probe.begun(start + MILLI);
+        assert_eq!(probe.answered(start + 2 * MILLI), Some(1_000_000));
+        assert_eq!(probe.due(), start + 10 * MILLI);
+        probe.begun(start + 10 * MILLI);
+        let latency = probe.answered(start + 55 * MILLI).unwrap();
+        assert_eq!(latency, 45_000_000);
+        probe.begun(start + 55 * MILLI);
+        assert_eq!(probe.due(), start + 55 * MILLI);
+        probe.begun(start + 55 * MILLI);
+        assert_eq!(probe.due(), start + 65 * MILLI);
+        let mut histogram = Histogram::new();
+        histogram.record_corrected(latency, probe.interval());
+        assert_eq!(histogram.count(), 4);
+        let never = Requests::probe(start, Duration::MAX, Duration::ZERO);
+        assert!(never.interval() > 0 && never.due() == start);
     }
 
     #[test]

@@ -44,13 +44,14 @@ impl Pacer {
         self.pace.sent(0, bytes);
     }
 
-    /// How many blocks of so many bytes the rate comes to until now; `None` without a rate. What was sent is less where
-    /// the sender could not keep up.
+    /// How many blocks of so many bytes were due before now, whole bursts; `None` without a rate. What was sent is less
+    /// where the sender could not keep up.
     pub fn offered(&self, now: Instant, block: usize) -> Option<u64> {
         let nanos = now.saturating_duration_since(self.start).as_nanos();
         let bits = u128::from(self.bits_per_second?).saturating_mul(nanos);
-        let block = block.max(1) as u128 * 8 * 1_000_000_000;
-        u64::try_from(bits / block).ok()
+        // the first is due at once, the next when that has been paid for
+        let blocks = bits.div_ceil(block.max(1) as u128 * 8 * 1_000_000_000);
+        u64::try_from(blocks.next_multiple_of(u128::from(self.burst))).ok()
     }
 }
 
@@ -82,6 +83,7 @@ mod tests {
     fn a_burst_is_sent_whole_and_paid_for() {
         let start = Instant::now();
         let mut pacer = Pacer::new(start, Some(8_000_000), 10);
+        assert_eq!(pacer.offered(start, 1000), Some(0));
         let (sent, turns) = run(&mut pacer, start, 1000, Duration::ZERO);
         assert_eq!((sent, turns.len()), (1_000_000, 100));
         assert!(turns.iter().all(|blocks| *blocks == 10));
@@ -95,6 +97,15 @@ mod tests {
             let mut free = Pacer::new(start, rate, 0);
             assert_eq!((free.ready(start, 1000), free.offered(start, 1000)), (Ok(u64::MAX), None));
         }
+    }
+
+    // Ten megabits in blocks of 32 KiB are 77 in two seconds, the last of which is not paid for yet.
+    #[test]
+    fn what_was_due_is_what_an_unhindered_sender_sends() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(start, Some(10 << 20), 1);
+        let (sent, _) = run(&mut pacer, start, 32_768, Duration::ZERO);
+        assert_eq!((sent / 32_768, pacer.offered(start + Duration::from_secs(1), 32_768)), (40, Some(40)));
     }
 
     proptest! {

@@ -322,6 +322,11 @@ impl Exchange {
     }
 }
 
+/// The sum, `None` if one is; what the other end says of itself may be anything, and must not overflow.
+fn total(mut counts: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    counts.try_fold(0, |sum: u64, count| Some(sum.saturating_add(count?)))
+}
+
 /// So much a second; 0 where no time has passed.
 pub fn per_second(amount: f64, elapsed: Duration) -> f64 {
     if elapsed.is_zero() { 0.0 } else { amount / elapsed.as_secs_f64() }
@@ -373,7 +378,7 @@ impl Slice {
     /// there is none.
     pub fn sum<'a>(slices: impl Iterator<Item = &'a Slice> + Clone) -> Option<Slice> {
         let first = slices.clone().next()?;
-        let retransmits = slices.clone().map(|slice| slice.tcp.map(|tcp| tcp.retransmits)).sum::<Option<u64>>();
+        let retransmits = total(slices.clone().map(|slice| slice.tcp.map(|tcp| tcp.retransmits)));
         Some(Slice {
             bytes: slices.clone().map(|slice| slice.bytes).fold(0, u64::saturating_add),
             tcp: retransmits.map(|retransmits| TcpFacts { retransmits, ..TcpFacts::default() }),
@@ -406,7 +411,7 @@ impl Side {
             sum.bytes = sum.bytes.saturating_add(side.bytes);
         }
         let tcp = sides.clone().map(|side| side.and_then(|side| side.tcp));
-        let retransmits = tcp.map(|tcp| tcp.map(|tcp| tcp.retransmits)).sum::<Option<u64>>();
+        let retransmits = total(tcp.map(|tcp| tcp.map(|tcp| tcp.retransmits)));
         sum.tcp = retransmits.map(|retransmits| TcpTotal { retransmits, ..TcpTotal::default() });
         sum.datagrams = Datagrams::sum(sides.map(|side| side.and_then(|side| side.datagrams)));
         Some(sum)

@@ -79,7 +79,10 @@ impl Histogram {
                 return Err(CONTRADICTION);
             }
             histogram.counts[at] = pair[1];
-            histogram.count = histogram.count.checked_add(pair[1]).ok_or(CONTRADICTION)?;
+            histogram.count = histogram.count.saturating_add(pair[1]);
+        }
+        if histogram.count > MOST {
+            return Err(BadHistogram("the histogram counts more than can be measured"));
         }
         if histogram.count == 0 {
             return Ok(histogram);
@@ -106,6 +109,8 @@ impl Histogram {
 
 const CONTRADICTION: BadHistogram = BadHistogram("the histogram contradicts itself");
 const DIGITS: u8 = 3;
+/// The most values of one: a thousand million a second for a week and more. It leaves room to add to them.
+const MOST: u64 = 1 << 50;
 
 /// The longest text that is read, in bytes: every bucket used, with counts of ten digits.
 pub const LONGEST: usize = 512 * 1024;

@@ -75,7 +75,7 @@ pub fn run_rr<S: Timed>(
     // one piece is enough for every request that is not huge, and bounds what a huge one takes
     let mut piece = vec![0x5a; size.min(PIECE)];
     let mut turn = Turn { stream, size, deadline: load.until + load.patience, stop: load.stop };
-    while wait_for(requests.due().min(load.until), load.stop) {
+    while wait_for(requests, load) {
         let begun = Instant::now();
         if begun >= load.until {
             break;
@@ -94,6 +94,45 @@ pub fn run_rr<S: Timed>(
     Ok(Done::Complete)
 }
 
+/// `--crr`: opens a stream with `connect`, asks once, reads the answer and closes, until the time is over. `note` gets the
+/// time of the answer and two spans in nanoseconds: until the connection was open, and until all was done.
+///
+/// `connect` has to give up by itself. The side that closes first keeps the port for a minute (TIME_WAIT, RFC 9293, 3.6.1):
+/// a stream that `connect` gave SO_LINGER of zero does not.
+///
+/// # Errors
+/// What `connect` says; else as [`run_rr`].
+pub fn run_crr<S: Timed>(
+    mut connect: impl FnMut() -> io::Result<S>,
+    load: &Load<'_>,
+    requests: &mut Requests,
+    mut note: impl FnMut(Instant, u64, u64),
+) -> io::Result<Done> {
+    let size = load.size.max(1);
+    let mut piece = vec![0x5a; size.min(PIECE)];
+    while wait_for(requests, load) {
+        let begun = Instant::now();
+        if begun >= load.until {
+            break;
+        }
+        requests.begun(begun);
+        let mut stream = connect()?;
+        let connected = requests.connected(Instant::now());
+        stream.limit_waits(TICK)?;
+        let mut turn = Turn { stream: &mut stream, size, deadline: load.until + load.patience, stop: load.stop };
+        match turn.send(&piece).and_then(|()| turn.receive(&mut piece)) {
+            Ok(()) => drop(stream),
+            Err(error) if is_timeout(&error) => return Ok(Done::Unanswered),
+            Err(error) => return Err(error),
+        }
+        let now = Instant::now();
+        if let Some((connected, nanos)) = connected.zip(requests.answered(now)) {
+            note(now, connected, nanos);
+        }
+    }
+    Ok(Done::Complete)
+}
+
 /// The other side: answers each request of `load.size` bytes with as many, until the client closes the stream, is silent
 /// for `load.patience`, or `load.until` has come. How many requests were answered.
 ///
@@ -103,7 +142,7 @@ pub fn serve_rr<S: Timed>(stream: &mut S, load: &Load<'_>) -> io::Result<u64> {
     stream.limit_waits(TICK)?;
     let size = load.size.max(1);
     let mut piece = vec![0; size.min(PIECE)];
-    let mut answered = 0;
+    let (mut answered, mut seen) = (0, 0);
     let mut heard = Instant::now();
     let mut turn = Turn { stream, size, deadline: load.until, stop: load.stop };
     loop {
@@ -114,11 +153,18 @@ pub fn serve_rr<S: Timed>(stream: &mut S, load: &Load<'_>) -> io::Result<u64> {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) if is_timeout(&error) => {
                 let now = Instant::now();
-                if now >= load.until || now - heard >= load.patience || load.stop.load(Relaxed) {
+                if answered > seen {
+                    (heard, seen) = (now, answered);
+                } else if now - heard >= load.patience {
+                    return Ok(answered);
+                }
+                if now >= load.until || load.stop.load(Relaxed) {
                     return Ok(answered);
                 }
                 continue;
             }
+            // a client of --crr may leave no other way
+            Err(error) if error.kind() == ErrorKind::ConnectionReset && answered > 0 => return Ok(answered),
             Err(error) => return Err(error),
         };
         if first < size {
@@ -127,12 +173,9 @@ pub fn serve_rr<S: Timed>(stream: &mut S, load: &Load<'_>) -> io::Result<u64> {
         }
         turn.send(&piece)?;
         answered += 1;
-        // a clock read a round is spared: a client that is busy never comes to a timeout
-        if answered % LOOK_EVERY == 0 {
-            heard = Instant::now();
-            if heard >= load.until || load.stop.load(Relaxed) {
-                return Ok(answered);
-            }
+        // a look at the clock in each round is spared
+        if answered % LOOK_EVERY == 0 && (Instant::now() >= load.until || load.stop.load(Relaxed)) {
+            return Ok(answered);
         }
     }
 }
@@ -188,22 +231,24 @@ impl<S: Timed> Turn<'_, S> {
 }
 
 /// Linux says WouldBlock where a timeout of a socket passes, other systems say TimedOut.
-fn is_timeout(error: &io::Error) -> bool {
+pub(super) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// Waits until then, at the end without leaving the CPU, as a timer wakes late by more than what is measured. False if it
-/// was stopped.
-fn wait_for(then: Instant, stop: &AtomicBool) -> bool {
+/// Waits until the next request is due or the time is over; where that has to be exact, the end of it without leaving the
+/// CPU, as a timer wakes late by more than what is measured. False if it was stopped.
+pub(super) fn wait_for(requests: &Requests, load: &Load<'_>) -> bool {
+    let then = requests.due().min(load.until);
+    let awake = if requests.is_exact() { SPIN } else { Duration::ZERO };
     loop {
-        if stop.load(Relaxed) {
+        if load.stop.load(Relaxed) {
             return false;
         }
         let left = then.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return true;
         }
-        match left.checked_sub(SPIN) {
+        match left.checked_sub(awake) {
             Some(long) if !long.is_zero() => std::thread::sleep(long.min(TICK)),
             _ => std::hint::spin_loop(),
         }
@@ -211,13 +256,13 @@ fn wait_for(then: Instant, stop: &AtomicBool) -> bool {
 }
 
 /// The longest wait without a look at the clock and at the word to stop.
-const TICK: Duration = Duration::from_millis(100);
+pub(super) const TICK: Duration = Duration::from_millis(100);
 /// The part of a wait that is spent awake.
 const SPIN: Duration = Duration::from_micros(100);
 /// The most bytes of a request that are written at once, and kept.
 const PIECE: usize = 64 * 1024;
 /// Requests between two looks at the clock.
-const LOOK_EVERY: u64 = 1024;
+const LOOK_EVERY: u64 = 64;
 
 #[cfg(test)]
 mod tests {
@@ -273,6 +318,46 @@ mod tests {
         assert_eq!(served, unix.count());
     }
 
+    #[test]
+    fn each_request_can_have_a_connection() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let load = load(64, Duration::from_millis(50));
+        let serving = thread::spawn(move || {
+            let until = Instant::now() + Duration::from_secs(30);
+            let mut served = 0;
+            // a connection that closes without a request is the end
+            loop {
+                match serve_rr(&mut listener.accept().unwrap().0, &Load { until, ..load }).unwrap() {
+                    0 => return served,
+                    count => served += count,
+                }
+            }
+        });
+        let mut requests = unhurried();
+        let mut noted = Vec::new();
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_secs(20));
+        let done = run_crr(connect, &load, &mut requests, |_, connected, all| noted.push((connected, all)));
+        assert_eq!(done.unwrap(), Done::Complete);
+        drop(connect().unwrap());
+        assert_eq!((serving.join().unwrap(), requests.transactions()), (noted.len() as u64, noted.len() as u64));
+        assert!(!noted.is_empty() && noted.iter().all(|(connected, all)| connected < all));
+        let refused = || Err(ErrorKind::ConnectionRefused.into());
+        let error = run_crr::<TcpStream>(refused, &self::load(1, TICK), &mut unhurried(), |_, _, _| {}).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    }
+
+    // A probe leaves the CPU between two requests.
+    #[test]
+    fn a_probe_asks_no_more_often_than_it_was_told() {
+        let load = load(16, Duration::from_millis(100));
+        let start = load.until - Duration::from_millis(100);
+        let probe = Requests::probe(start, Duration::from_millis(5), Duration::ZERO);
+        let (histogram, done, _) = exchange(tcp_pair(), load, probe);
+        assert_eq!(done, Done::Complete);
+        assert!((1..=20).contains(&histogram.count()), "{}", histogram.count());
+    }
+
     // Two hundred requests a second for a tenth of a second are twenty.
     #[test]
     fn a_rate_is_not_exceeded() {
@@ -307,6 +392,39 @@ mod tests {
         drop(client);
         let error = serve_rr(&mut server, &Load { size: 9, ..load }).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+    }
+
+    /// A stream whose reads end as they are listed: so many bytes, or no more than a timeout.
+    struct Scripted(std::vec::IntoIter<Option<usize>>);
+
+    impl Read for Scripted {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            self.0.next().flatten().ok_or(ErrorKind::WouldBlock.into())
+        }
+    }
+
+    impl Write for Scripted {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Timed for Scripted {
+        fn limit_waits(&self, _: Duration) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    // A client that asks now and then is not silent: patience begins anew with each request.
+    #[test]
+    fn a_slow_client_is_not_taken_for_a_silent_one() {
+        let load = Load { patience: Duration::ZERO, ..load(8, Duration::from_secs(60)) };
+        let script = vec![Some(8), None, Some(8), Some(3), Some(5), None, None, Some(8)];
+        assert_eq!(serve_rr(&mut Scripted(script.into_iter()), &load).unwrap(), 3);
     }
 
     #[test]

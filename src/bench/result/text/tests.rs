@@ -1,8 +1,12 @@
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::bench::result::testing::{requests, run};
+use crate::bench::result::verdict::{Thresholds, failure};
 use crate::bench::result::{Exchange, Latency};
+use crate::bench::result::{json, series::Series};
 
 /// All that is said of a run.
 fn told(results: &Results) -> String {
@@ -168,4 +172,36 @@ fn percentiles_go_down_to_the_last_sample() {
     assert_eq!(lines[11], "         100            1.00 us                1000");
     assert_eq!(lines[12], "         mean 500 ns, standard deviation 289 ns, 1000 samples");
     assert_eq!(lines.len(), 13);
+}
+
+proptest! {
+    // What the other end says of itself may be anything: it is told, and nothing overflows.
+    #[test]
+    fn any_figures_can_be_told(
+        kind in 0usize..3, way in 0usize..3, streams in 1u32..3,
+        bytes: u64, count: u64, nanos: u64, percent: f64,
+    ) {
+        let protocol = [Protocol::Tcp, Protocol::Udp, Protocol::Other("pipe")][kind].clone();
+        let mut results = run(protocol, [Direction::Forward, Direction::Reverse, Direction::Both][way], streams);
+        let span = Duration::from_nanos(nanos);
+        for slice in results.intervals.iter_mut().flat_map(|interval| &mut interval.slices) {
+            (slice.bytes, slice.start, slice.end) = (bytes, span, span / 2);
+            slice.tcp.iter_mut().for_each(|tcp| (tcp.retransmits, tcp.congestion_window, tcp.rtt) = (count, bytes, span));
+        }
+        for side in results.totals.iter_mut().flat_map(|total| [&mut total.sent, &mut total.received]).flatten() {
+            (side.bytes, side.elapsed) = (bytes, span);
+            side.tcp.iter_mut().for_each(|tcp| tcp.retransmits = count);
+            let counts = side.datagrams.iter_mut();
+            counts.for_each(|it| (it.sent, it.lost, it.late, it.jitter) = (count, bytes, nanos, Duration::MAX));
+        }
+        results.cpu[1] = Some(Cpu { total: percent, user: -percent, system: f64::NAN });
+        let mut series = Series::default();
+        (0..3).for_each(|_| series.add(results.figures()));
+        prop_assert!(told(&results).is_ascii() && series.text().is_ascii());
+        let thresholds = Thresholds { min: Some(crate::units::Rate(bytes.max(1))), max_p99: Some(span), max_loss: None };
+        let verdicts = thresholds.judge(&series.mean());
+        prop_assert!(failure(&verdicts).is_some(), "no latency was measured");
+        let object = json::whole(&results, &verdicts);
+        prop_assert!(serde_json::from_str::<serde_json::Value>(&object).is_ok());
+    }
 }

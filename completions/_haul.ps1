@@ -323,7 +323,7 @@ Register-ArgumentCompleter -Native -CommandName 'haul' -ScriptBlock {
         'haul;bench' {
             [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The server, as iperf3 has it; the same as HOST')
             [CompletionResult]::new('-p', '-p', [CompletionResultType]::ParameterName, 'The port of the server [default: 5201]')
-            [CompletionResult]::new('--local', '--local', [CompletionResultType]::ParameterName, 'Serve here too: what this machine can do over tcp or unix [default: tcp]')
+            [CompletionResult]::new('--local', '--local', [CompletionResultType]::ParameterName, 'Serve here too: what this machine can do over tcp, unix or pipe [default: tcp]')
             [CompletionResult]::new('--via', '--via', [CompletionResultType]::ParameterName, 'Connect the streams to ENDPOINT, say a relay or a proxy that leads to the server')
             [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'Give up when a step of setting up has taken T [default: 10s]')
             [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'Move bytes on N threads [default: one a stream, at most one a CPU]')

@@ -342,7 +342,7 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -l nodelay -d 'Send sma
 complete -c haul -n "__fish_haul_using_subcommand relay" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c haul -n "__fish_haul_using_subcommand bench" -s c -d 'The server, as iperf3 has it; the same as HOST' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s p -d 'The port of the server [default: 5201]' -r
-complete -c haul -n "__fish_haul_using_subcommand bench" -l local -d 'Serve here too: what this machine can do over tcp or unix [default: tcp]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l local -d 'Serve here too: what this machine can do over tcp, unix or pipe [default: tcp]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l via -d 'Connect the streams to ENDPOINT, say a relay or a proxy that leads to the server' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l connect-timeout -d 'Give up when a step of setting up has taken T [default: 10s]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l threads -d 'Move bytes on N threads [default: one a stream, at most one a CPU]' -r

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex};
 use crate::bench::reception::Counters;
 use crate::datagram::DatagramSocket;
 use crate::endpoint::descriptor::Descriptor;
+use crate::endpoint::socket::Socket;
 use crate::endpoint::{Descriptors, Transport};
 use crate::reactor::Task;
 use crate::sys::{self, Access};
@@ -29,8 +30,10 @@ pub use tally::{Bell, Budget, Phase, Stage, Tally};
 /// What a flow goes over, registered with no reactor.
 #[derive(Debug)]
 pub enum Line {
-    /// Bytes.
-    Stream(Transport),
+    /// Bytes, through a socket.
+    Stream(Socket),
+    /// Bytes, through the half of a pipe.
+    Pipe(Descriptors),
     /// Datagrams, with counters of this length.
     Datagrams(DatagramSocket, Counters),
 }
@@ -39,25 +42,26 @@ impl Line {
     /// The task that moves `flow` over it.
     pub fn task(self, flow: Flow) -> Box<dyn Task> {
         match self {
-            Line::Stream(transport) => Box::new(stream::Stream::new(flow, transport)),
+            Line::Stream(socket) => Box::new(stream::Stream::new(flow, Transport::Socket(socket))),
+            Line::Pipe(half) => Box::new(stream::Stream::new(flow, Transport::Descriptors(half))),
             Line::Datagrams(socket, counters) => Box::new(Datagrams::new(flow, counters, socket)),
         }
     }
 }
 
 /// Where two ends of one process hand each other the halves of pipes: the stream that is opened is only a ticket.
-pub type Hatch = Arc<Mutex<VecDeque<Transport>>>;
+pub type Hatch = Arc<Mutex<VecDeque<Descriptors>>>;
 
 /// A pipe: what this end keeps, and what the other end gets.
 ///
 /// # Errors
 /// EMFILE; Unsupported where the system has no such pipes.
-pub fn pipe(sends: bool) -> io::Result<(Transport, Transport)> {
+pub fn pipe(sends: bool) -> io::Result<(Descriptors, Descriptors)> {
     let (read, write, _) = sys::kernel_pipe(PIPE)?;
     let reader = Some(Descriptor::own(read, Access::Read)?);
     let writer = Some(Descriptor::own(write, Access::Write)?);
-    let reads = Transport::Descriptors(Descriptors { reader, writer: None });
-    let writes = Transport::Descriptors(Descriptors { reader: None, writer });
+    let reads = Descriptors { reader, writer: None };
+    let writes = Descriptors { reader: None, writer };
     Ok(if sends { (writes, reads) } else { (reads, writes) })
 }
 

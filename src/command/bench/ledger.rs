@@ -282,7 +282,6 @@ impl Ledger {
             bytes: lane.tally.bytes().saturating_sub(lane.base.bytes),
             retransmits: lane.info().map(|info| u64::from(info.retransmits.saturating_sub(lane.base.retransmits))),
             seconds: self.elapsed().as_secs_f64(),
-            ..Counted::default()
         };
         protocol::Results {
             cpu: [cpu.total, cpu.user, cpu.system],

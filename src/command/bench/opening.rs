@@ -9,7 +9,7 @@ use crate::bench::reception::Counters;
 use crate::bench::traffic::trips::{Conversation, Course as Round, Notes, Trips};
 use crate::bench::traffic::{Bell, Hatch, Line, pipe};
 use crate::datagram::{DatagramSocket, Inbox, Outbox, Stop};
-use crate::endpoint::Transport;
+use crate::endpoint::Descriptors;
 use crate::endpoint::dial::Dial;
 use crate::endpoint::socket::Family;
 use crate::endpoint::udp::{Course, Pointed};
@@ -124,11 +124,7 @@ impl Opening {
                     }
                     connected.socket.stop(turn);
                     let lane = Lane::new(id, is_sender, &connected.socket);
-                    let transport = match kept {
-                        Some(pipe) => pipe,
-                        None => Transport::Socket(connected.socket),
-                    };
-                    Opened { lane, line: Some(Line::Stream(transport)) }
+                    Opened { lane, line: Some(kept.map_or(Line::Stream(connected.socket), Line::Pipe)) }
                 }
                 (Some(None), Next::Knock(knock)) => {
                     let Knock { socket, local, peer, .. } = *knock;
@@ -232,7 +228,7 @@ impl Opening {
 }
 
 /// Makes a pipe, and leaves its other half for the server.
-fn leave_pipe(hatch: &Hatch, sends: bool) -> Result<Transport, Error> {
+fn leave_pipe(hatch: &Hatch, sends: bool) -> Result<Descriptors, Error> {
     let (kept, given) = pipe(sends).map_err(|error| Error::new(Op::Open, "a pipe", error))?;
     hatch.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_back(given);
     Ok(kept)

@@ -17,7 +17,6 @@ use crate::bench::protocol::{Breach, Cookie, Parameters, Refusal, Server as Talk
 use crate::bench::result::{json, text};
 use crate::bench::traffic::trips::{Conversation, Trips};
 use crate::bench::traffic::{Band, Bell, Crew, Line, Phase, Stage};
-use crate::endpoint::Transport;
 use crate::endpoint::socket::{Family, Socket};
 use crate::endpoint::udp::Door;
 use crate::error::Error;
@@ -255,10 +254,10 @@ impl Visit {
                 .map(|hatch| hatch.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front());
             if let Some(pipe) = left {
                 let pipe = pipe.ok_or("a stream came without its pipe")?;
-                self.opened.push((lane, Some(Line::Stream(pipe))));
+                self.opened.push((lane, Some(Line::Pipe(pipe))));
                 continue;
             }
-            self.opened.push((lane, Some(Line::Stream(Transport::Socket(socket)))));
+            self.opened.push((lane, Some(Line::Stream(socket))));
         }
         serving::begin(self, turn)
     }

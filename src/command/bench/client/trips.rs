@@ -11,7 +11,6 @@ use crate::bench::traffic::{Bell, Line};
 use crate::command::bench::control::Control;
 use crate::command::bench::ledger::Ledger;
 use crate::command::bench::opening::PROBE;
-use crate::endpoint::Transport;
 use crate::endpoint::socket::{Family, Name};
 use crate::error::{Error, Op};
 use crate::reactor::Turn;
@@ -19,7 +18,7 @@ use crate::reactor::Turn;
 /// The streams as connections that calls may wait in.
 pub(super) fn conversations(turn: &mut Turn, lines: Vec<Line>) -> io::Result<Vec<Conversation>> {
     let sockets = lines.into_iter().filter_map(|line| match line {
-        Line::Stream(Transport::Socket(socket)) => Some(socket),
+        Line::Stream(socket) => Some(socket),
         _ => None,
     });
     sockets

@@ -37,10 +37,10 @@ pub(super) fn turn(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(_) => continue,
         };
-        admit(visit, peer, answer).map_err(|why| {
+        if let Err(why) = admit(visit, peer, answer) {
             visit.talk.refuse(Refusal::Accept);
-            why
-        })?;
+            return Err(why);
+        }
     }
     match is_probed {
         true => {

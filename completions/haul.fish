@@ -30,6 +30,7 @@ man-connect\t'haul-connect(1)'
 man-pipe\t'haul-pipe(1)'
 man-send-udp\t'haul-send-udp(1)'
 man-relay\t'haul-relay(1)'
+man-bench\t'haul-bench(1)'
 complete-bash\t''
 complete-zsh\t''
 complete-fish\t''
@@ -41,6 +42,7 @@ complete -c haul -n "__fish_haul_needs_command" -f -a "connect" -d 'Connect to a
 complete -c haul -n "__fish_haul_needs_command" -f -a "pipe" -d 'Move bytes from one endpoint to one or several others, seen and verified'
 complete -c haul -n "__fish_haul_needs_command" -f -a "send-udp" -d 'Send datagrams: words of the command line, a file, or standard input'
 complete -c haul -n "__fish_haul_needs_command" -f -a "relay" -d 'Join every connection that comes to LISTEN to one of its own to TARGET, until stopped'
+complete -c haul -n "__fish_haul_needs_command" -f -a "bench" -d 'Measure throughput and latency between two ends, one of which serves (-s); both speak iperf3\'s protocol'
 complete -c haul -n "__fish_haul_needs_command" -f -a "help" -d 'Explain a subcommand, or a topic: endpoints, exit, eof, units'
 complete -c haul -n "__fish_haul_using_subcommand listen" -s p -d 'Listen on this port; 0 takes a free one' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s s -d 'Listen on this address of this machine [default: all of them]' -r
@@ -400,4 +402,70 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -l stats -d 'Print tota
 complete -c haul -n "__fish_haul_using_subcommand relay" -l mptcp -d 'Use multipath TCP where the peer can, TCP where it cannot'
 complete -c haul -n "__fish_haul_using_subcommand relay" -l nodelay -d 'Send small writes at once (TCP_NODELAY): the default here, on both halves'
 complete -c haul -n "__fish_haul_using_subcommand relay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c haul -n "__fish_haul_using_subcommand bench" -s c -d 'The server, as iperf3 has it; the same as HOST' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -s p -d 'The port of the server [default: 5201]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l local -d 'Serve here too: what this machine can do over tcp, unix or pipe [default: tcp]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l via -d 'Connect the streams to ENDPOINT, say a relay or a proxy that leads to the server' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l connect-timeout -d 'Give up when a step of setting up has taken T [default: 10s]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l threads -d 'Move bytes on N threads [default: one a stream, at most one a CPU]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -s A -d 'Run on this CPU, counted from 0' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -s t -d 'Send for T [default: 10s]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -s n -d 'Send SIZE bytes in all, instead of for a time' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -s k -d 'Send N blocks in all, instead of for a time' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -s O -d 'Leave out the first T of the results' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -s P -d 'Use N streams in each direction, 1 to 128 [default: 1]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -s b -d 'Hold each stream to RATE bits a second, 0 for no limit [default: no limit, with -u 1M]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -s l -d 'Bytes of one write or datagram [default: 128K; with -u what fits a segment]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -s i -d 'Print what happened every T, 0 for never [default: 1s; with -s never]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l rr -d 'Send requests of SIZE bytes and wait for each answer, on each stream; the server must be haul [default: 64]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l crr -d 'The same with a connection for each request: connect, ask, close' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l min -d 'End with status 8 if less than RATE arrives: 10M is bytes a second, 9Gbit bits [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l max-p99 -d 'End with status 8 if one in a hundred round trips takes longer than T [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l max-loss -d 'End with status 8 if more of the datagrams are lost, say 0.1% [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l compare -d 'End with status 8 if it is worse than the results in FILE, which -J has made' -r -F
+complete -c haul -n "__fish_haul_using_subcommand bench" -l tolerance -d 'How much worse it may be than FILE [default: 0%]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l repeat -d 'Measure N times, and tell the mean and the deviation' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l max-clients -d 'Serve at most N clients at once; others are told that it is busy [default: what the descriptor limit allows]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l max-time -d 'Refuse a test longer than T, and end one that is [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l max-rate -d 'Hold each test to RATE, and refuse one that asks for more: 10M is bytes a second, 9Gbit bits [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -s B -d 'Connect from this address of this machine [default: the system\'s choice]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l iface -d 'Use this network interface only, say eth0' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -s w -d 'Size of the kernel\'s buffers in bytes, of both ends [default: the system tunes it]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -s M -d 'The largest segment of TCP in bytes, 88 to 32767 [default: what the path allows]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -s S -d 'Mark packets with this type of service, 0 to 252; 0x and a leading 0 work as in C [default: 0]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l ready-fd -d 'Once listening, write ADDR:PORT and a newline to this descriptor and close it [default: to none]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l port-file -d 'Once listening, write the port, or the path of a Unix socket, to this file [default: to none]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand bench" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l progress -d 'Show progress on standard error [default: off; without HOW a bar, if that is a terminal and does not show the payload too]' -r -f -a "bar\t'a bar, also if it is no terminal'
+line\t'a line a second'
+json\t'a JSON object a second'
+off\t'nothing'"
+complete -c haul -n "__fish_haul_using_subcommand bench" -l keepalive -d 'Probe a silent peer (SO_KEEPALIVE), every T if given [default: off; without T the system\'s times]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l user-timeout -d 'Give up when sent data stays unacknowledged for T (TCP_USER_TIMEOUT) [default: the system\'s, about 15 minutes]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l rcvbuf -d 'Size of the kernel\'s receive buffer in bytes (SO_RCVBUF) [default: the system tunes it]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l sndbuf -d 'Size of the kernel\'s send buffer in bytes (SO_SNDBUF) [default: the system tunes it]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l dscp -d 'Mark packets with this code point: a name such as ef, cs1 or af41, or 0 to 63 [default: 0]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l ttl -d 'Hops that a packet may take, 1 to 255 [default: the system\'s, mostly 64]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -s C -l congestion -d 'Congestion control of this connection, say reno, cubic or bbr [default: the system\'s]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -s s -d 'Serve: wait for clients, any number at once'
+complete -c haul -n "__fish_haul_using_subcommand bench" -s 1 -d 'Serve one test, then end'
+complete -c haul -n "__fish_haul_using_subcommand bench" -s R -d 'Have the server send'
+complete -c haul -n "__fish_haul_using_subcommand bench" -l bidir -d 'Have both send'
+complete -c haul -n "__fish_haul_using_subcommand bench" -s u -d 'Send datagrams'
+complete -c haul -n "__fish_haul_using_subcommand bench" -s Z -d 'Send out of a file, which the kernel does not copy'
+complete -c haul -n "__fish_haul_using_subcommand bench" -l check -d 'Check that every byte arrives as it was sent; the server must be haul. Status 4 if not'
+complete -c haul -n "__fish_haul_using_subcommand bench" -l udp-counters-64bit -d 'Count datagrams with 64 bits'
+complete -c haul -n "__fish_haul_using_subcommand bench" -l get-server-output -d 'Print what the server prints, too'
+complete -c haul -n "__fish_haul_using_subcommand bench" -s 4 -d 'Use IPv4 only [default: both families]'
+complete -c haul -n "__fish_haul_using_subcommand bench" -s 6 -d 'Use IPv6 only [default: both families]'
+complete -c haul -n "__fish_haul_using_subcommand bench" -s J -d 'Print the results as one JSON object, with iperf3\'s names'
+complete -c haul -n "__fish_haul_using_subcommand bench" -l json-stream -d 'Print a JSON object a line: the start, each interval, the end'
+complete -c haul -n "__fish_haul_using_subcommand bench" -l percentiles -d 'Print the whole distribution of the round trips, down to the last one'
+complete -c haul -n "__fish_haul_using_subcommand bench" -s v -d 'Say more on standard error; -vv says still more [default: failures, and the address of a free port]'
+complete -c haul -n "__fish_haul_using_subcommand bench" -l quiet -d 'Say nothing on standard error but failures'
+complete -c haul -n "__fish_haul_using_subcommand bench" -l explain -d 'Print what would be done, a decision a line, and do nothing'
+complete -c haul -n "__fish_haul_using_subcommand bench" -l stats -d 'Print totals on standard error at the end'
+complete -c haul -n "__fish_haul_using_subcommand bench" -l mptcp -d 'Use multipath TCP where the peer can, TCP where it cannot'
+complete -c haul -n "__fish_haul_using_subcommand bench" -s N -l nodelay -d 'Send small writes at once (TCP_NODELAY) [default: the system collects them]'
+complete -c haul -n "__fish_haul_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c haul -n "__fish_haul_using_subcommand help" -s h -l help -d 'Print help'

@@ -22,6 +22,7 @@
 //! | [`layer`] | sans-IO filters between application bytes and wire bytes | nothing |
 //! | [`session`] | moving bytes between two ends, and how that ends | `endpoint`, `layer`, `plan`, `reactor`, `sys` |
 //! | [`datagram`] | message-shaped traffic: batches, flows, pace, what was lost | `endpoint`, `layer`, `reactor`, `sys` |
+//! | [`bench`](mod@bench) | measuring traffic: latency, throughput, loss, and what is said of them | `session`, `datagram`, `endpoint`, `layer`, `reactor`, `sys` |
 //! | [`reactor`] | the event loop: tasks, turns, latches, deadlines, signals | `sys` |
 //! | [`report`] | numbers and events out: lines, NDJSON, progress | nothing |
 //! | [`sys`] | the platform; the only `unsafe` | nothing |
@@ -46,6 +47,8 @@
 //!   ready for payload yet. **Contact**: one whose layers are. **Vestibule**: accepted clients that are at it.
 //! - **Run**: datagrams of one length between the same two, which the kernel handles as one. **Flow**: one peer of a
 //!   datagram socket. **Stamp**: what `--seq` puts before a payload.
+//! - **Flow**, in `bench`: one stream in one direction. **Tally**: what it counts. **Band**: the flows of one test, and
+//!   **Crew**: the threads that run them. **Cookie**: what names a test. **Trip**: a request and its answer.
 //! - **Task**: something with turns. **Turn**: its view of the reactor. **Latch**: readiness, remembered.
 //! - **Cut**: a connection that ended without an end of file.
 //!
@@ -77,6 +80,7 @@
 //!   endpoint asks for is made in `command/layering.rs` and shakes hands before there is a session; what a command adds
 //!   stands on top, in the [`layer::stack::Stack`] of an [`session::end::End`].
 
+pub mod bench;
 pub mod buffer;
 pub mod cli;
 pub mod command;

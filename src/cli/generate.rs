@@ -29,6 +29,7 @@ pub(super) fn kinds() -> Choice<Kind> {
         ("man-pipe", Kind::Man(Some("pipe")), "haul-pipe(1)"),
         ("man-send-udp", Kind::Man(Some("send-udp")), "haul-send-udp(1)"),
         ("man-relay", Kind::Man(Some("relay")), "haul-relay(1)"),
+        ("man-bench", Kind::Man(Some("bench")), "haul-bench(1)"),
         ("complete-bash", Kind::Complete(Shell::Bash), ""),
         ("complete-zsh", Kind::Complete(Shell::Zsh), ""),
         ("complete-fish", Kind::Complete(Shell::Fish), ""),

@@ -4,6 +4,7 @@
 //! them: `--version` answers without any, and the whole tree exists only for `haul --help`, `--generate`, and to find
 //! the nearest spelling of a subcommand that does not exist.
 
+mod bench;
 mod check;
 mod clients;
 mod connect;
@@ -65,6 +66,7 @@ pub fn plan(mut args: Vec<OsString>) -> Result<Request, Error> {
         Some("connect") => parse("connect", &args, |args: connect::Args| args.into_request(program)),
         Some("pipe") => parse("pipe", &args, |args: pipe::Args| args.into_request(program)),
         Some("relay") => parse("relay", &args, |args: relay::Args| args.into_request(program)),
+        Some("bench") if program.is_none() => parse("bench", &args, bench::Args::into_request),
         Some(_) if program.is_some() => {
             let error =
                 Error::said(Op::Use, "a program behind --", "listen, connect and relay take one, and come first");
@@ -147,6 +149,7 @@ enum Subcommand {
     Pipe(Box<pipe::Args>),
     SendUdp(Box<send_udp::Args>),
     Relay(Box<relay::Args>),
+    Bench(Box<bench::Args>),
     /// Explain a subcommand, or a topic: endpoints, exit, eof, units.
     #[command(override_usage = "haul help [SUBCOMMAND | TOPIC]")]
     Help {
@@ -168,6 +171,7 @@ impl Cli {
             (None, Some(Subcommand::Pipe(args))) => args.into_request(None),
             (None, Some(Subcommand::SendUdp(args))) => args.into_request(&[]),
             (None, Some(Subcommand::Relay(args))) => args.into_request(None),
+            (None, Some(Subcommand::Bench(args))) => args.into_request(),
             (None, Some(Subcommand::Help { topic: Some(topic) })) => Ok(Request::Print(help(topic))),
             (None, Some(Subcommand::Help { topic: None }) | None) => Ok(Request::Print(help("haul"))),
         }
@@ -182,6 +186,7 @@ fn help(topic: &str) -> String {
         "pipe" => pipe::Args::command().render_long_help().to_string(),
         "send-udp" => send_udp::Args::command().render_long_help().to_string(),
         "relay" => relay::Args::command().render_long_help().to_string(),
+        "bench" => bench::Args::command().render_long_help().to_string(),
         topic => topics::text(topic).map_or_else(|| Cli::command().render_long_help().to_string(), str::to_string),
     }
 }
@@ -210,6 +215,7 @@ mod tests {
         pipe::Args::command().debug_assert();
         send_udp::Args::command().debug_assert();
         relay::Args::command().debug_assert();
+        bench::Args::command().debug_assert();
     }
 
     #[test]
@@ -235,18 +241,16 @@ mod tests {
     #[test]
     fn only_what_works_is_shown() {
         let help = printed("help");
-        for now in ["listen", "connect", "pipe", "send-udp", "relay"] {
+        for now in ["listen", "connect", "pipe", "send-udp", "relay", "bench"] {
             assert!(help.contains(now), "{now}");
         }
-        for later in ["bench", "quic"] {
-            assert!(!help.contains(later), "{later}");
-        }
+        assert!(!help.contains("quic"));
     }
 
     #[test]
     fn every_flag_is_explained() {
         let subcommands = [listen::Args::command(), connect::Args::command(), pipe::Args::command()];
-        let others = [Cli::command(), send_udp::Args::command(), relay::Args::command()];
+        let others = [Cli::command(), send_udp::Args::command(), relay::Args::command(), bench::Args::command()];
         for command in subcommands.into_iter().chain(others) {
             for arg in command.get_arguments() {
                 let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
@@ -258,8 +262,9 @@ mod tests {
 
     #[test]
     fn help_fits_100_columns() {
-        let long = ["help", "help listen", "help connect", "help pipe", "help send-udp", "help relay"];
-        for line in long.into_iter().chain(["listen -h", "connect -h", "pipe -h", "send-udp -h", "relay -h"]) {
+        let long = ["help", "help listen", "help connect", "help pipe", "help send-udp", "help relay", "help bench"];
+        let short = ["listen -h", "connect -h", "pipe -h", "send-udp -h", "relay -h", "bench -h"];
+        for line in long.into_iter().chain(short) {
             let text = printed(line);
             assert!(!text.contains('\x1b'));
             assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");

@@ -24,6 +24,7 @@ pub(super) fn names() -> Choice<&'static str> {
         ("pipe", "pipe", ""),
         ("send-udp", "send-udp", ""),
         ("relay", "relay", ""),
+        ("bench", "bench", ""),
         ("endpoints", "endpoints", ""),
         ("exit", "exit", ""),
         ("eof", "eof", ""),

@@ -8,6 +8,7 @@ use crate::endpoint::identity::Identity;
 use crate::error::{Error, Op};
 use crate::escape::Escaped;
 use crate::plan::address::{Address, Kind};
+use crate::plan::bench::Role;
 use crate::plan::datagram::Payload;
 use crate::plan::pipe::Pipe;
 use crate::plan::policy::is_program;
@@ -48,6 +49,17 @@ pub(super) fn check(plan: &Plan) -> Result<(), Error> {
         }
         Plan::ConnectUdp(plan) => datagrams(&plan.local, plan.stdin, &mut names),
         Plan::Relay(plan) => relay(plan, &mut names)?,
+        Plan::Bench(plan) => {
+            names.stdout();
+            match &plan.role {
+                Role::Server(server) => names.announce(&server.announce)?,
+                Role::Client(client) => {
+                    if let Some(path) = &client.compare {
+                        names.payload(&format!("--compare {}", path.display()), Identity::of_path(path));
+                    }
+                }
+            }
+        }
         Plan::Check(_) => {}
     }
     names.events(report(plan))
@@ -62,6 +74,7 @@ fn report(plan: &Plan) -> &Report {
         Plan::ListenUdp(plan) => &plan.report,
         Plan::ConnectUdp(plan) => &plan.report,
         Plan::Relay(plan) => &plan.report,
+        Plan::Bench(plan) => &plan.report,
         Plan::Check(plan) => &plan.report,
     }
 }

@@ -3,6 +3,7 @@
 mod announce;
 mod approach;
 mod arrival;
+mod bench;
 mod check;
 mod client;
 mod connect_udp;
@@ -118,6 +119,11 @@ pub fn run(mut plan: Plan) -> anyhow::Result<Outcome> {
             let reporting = reporting.with_payload(&plan.report, written);
             remind(plan.endpoints(), &*reporting.observers());
             let task = pipe::pipe(&plan, &reporting);
+            drive(task, reporting)
+        }
+        Plan::Bench(plan) => {
+            let reporting = Reporting::open(&plan.report, bench::asks_for_free_port(&plan))?;
+            let task = bench::bench(&plan, &reporting);
             drive(task, reporting)
         }
         Plan::Relay(plan) => {

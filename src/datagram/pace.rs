@@ -30,13 +30,16 @@ pub enum Ready {
     Over,
 }
 
-/// Picoseconds: at 7 million datagrams a second a nanosecond would be half a percent.
-const SECOND: u128 = 1_000_000_000_000;
+/// Femtoseconds: at 7 million datagrams a second a nanosecond would be half a percent, and at 200 Gbit/s a byte is 40
+/// picoseconds, so that one of those would be several.
+const SECOND: u128 = 1_000_000_000_000_000;
+/// Of these in a nanosecond.
+const NANO: u128 = SECOND / 1_000_000_000;
 
 /// One limit.
 #[derive(Clone, Copy, Debug)]
 struct Schedule {
-    /// What one unit, a datagram or a byte, costs, in picoseconds.
+    /// What one unit, a datagram or a byte, costs, in femtoseconds.
     unit: u128,
     /// A unit is a byte.
     bytes: bool,
@@ -53,7 +56,7 @@ impl Schedule {
     fn ready(&mut self, now: u128, size: usize) -> u64 {
         let cost = self.cost(size);
         // time that cannot be made up for is gone; one datagram that is due always waits for its turn
-        self.due = self.due.max(now.saturating_sub(CATCH_UP.as_nanos() * 1000));
+        self.due = self.due.max(now.saturating_sub(CATCH_UP.as_nanos() * NANO));
         if self.due > now {
             return 0;
         }
@@ -80,7 +83,7 @@ impl Pace {
         let each = |unit| Schedule { unit, bytes: false, due: 0 };
         let byte = |unit| Schedule { unit, bytes: true, due: 0 };
         let schedules = [
-            interval.map(|interval| each(interval.as_nanos() * 1000)),
+            interval.map(|interval| each(interval.as_nanos() * NANO)),
             limits.per_second.map(|count| each(SECOND / u128::from(count.max(1)))),
             limits.rate.map(|rate| byte(SECOND / u128::from(rate.max(1)))),
         ];
@@ -92,7 +95,7 @@ impl Pace {
         if self.left == Some(0) {
             return Ready::Over;
         }
-        let now = now.saturating_duration_since(self.start).as_nanos() * 1000;
+        let now = now.saturating_duration_since(self.start).as_nanos() * NANO;
         let mut most = self.left.unwrap_or(u64::MAX);
         let mut due = 0;
         for schedule in &mut self.schedules {
@@ -102,10 +105,10 @@ impl Pace {
         if most > 0 {
             return Ready::Now(most);
         }
-        let wait = u64::try_from(due.div_ceil(1000)).unwrap_or(u64::MAX);
+        let wait = u64::try_from(due.div_ceil(NANO)).unwrap_or(u64::MAX);
         // a time beyond what the clock can tell is never; a day from now is asked again
         let at = self.start.checked_add(Duration::from_nanos(wait));
-        Ready::At(at.unwrap_or(self.start + Duration::from_nanos((now / 1000) as u64) + DAY))
+        Ready::At(at.unwrap_or(self.start + Duration::from_nanos((now / NANO) as u64) + DAY))
     }
 
     /// Notes that datagrams of `bytes` payload bytes in all have gone.

@@ -141,6 +141,14 @@ impl DatagramSocket {
         self.fd.as_fd()
     }
 
+    /// Takes it out of the poll, for another task or thread.
+    pub fn unregistered(mut self, turn: &mut Turn) -> Self {
+        if let Some(slot) = self.slot.take() {
+            turn.deregister(&mut SourceFd(&self.fd.as_raw_fd()), slot);
+        }
+        self
+    }
+
     /// Takes it out of the poll and closes it; what the kernel took is still sent.
     pub fn close(mut self, turn: &mut Turn) {
         if let Some(slot) = self.slot.take() {

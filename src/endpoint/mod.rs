@@ -387,7 +387,7 @@ impl Descriptors {
 }
 
 /// A number that is another one in each call.
-fn any_number() -> u64 {
+pub fn any_number() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RandomState::new().build_hasher().finish()
 }

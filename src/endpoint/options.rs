@@ -64,10 +64,39 @@ pub fn apply(options: &Options, socket: &impl AsFd, target: Target, phase: Phase
         (Phase::BeforeConnect, false) => {
             setter.buffers()?;
             setter.congestion()?;
+            setter.segments()?;
             setter.stream()
         }
         (Phase::Accepted, false) => setter.stream(),
     }
+}
+
+/// Sets on a connected socket what can still be set there: all but what decides about addresses and the handshake.
+///
+/// # Errors
+/// Names the option, its value and the system's answer.
+pub fn tune(options: &Options, socket: &impl AsFd) -> Result<(), Error> {
+    let domain = SockRef::from(socket).local_addr().map_or(Domain::UNIX, |address| address.domain());
+    let setter = Setter { options, fd: socket, target: Target::of(domain, true) };
+    setter.buffers()?;
+    if setter.target.is_unix() {
+        return Ok(());
+    }
+    setter.congestion()?;
+    setter.stream()
+}
+
+/// The same for a socket of datagrams.
+///
+/// # Errors
+/// As [`tune`].
+pub fn tune_datagrams(options: &Options, socket: &impl AsFd, ipv6: bool) -> Result<(), Error> {
+    let target = if ipv6 { Target::V6 } else { Target::V4 };
+    let Options { rcvbuf, sndbuf, dscp, ttl, .. } = options.clone();
+    let fitting = Options { rcvbuf, sndbuf, dscp, ttl, ..Options::default() };
+    let setter = Setter { options: &fitting, fd: socket, target };
+    setter.buffers()?;
+    setter.stream()
 }
 
 struct Setter<'a, F> {
@@ -109,6 +138,11 @@ impl<F: AsFd> Setter<'_, F> {
             }
             result => told("congestion", name, result),
         }
+    }
+
+    fn segments(&self) -> Result<(), Error> {
+        let Some(bytes) = self.options.mss else { return Ok(()) };
+        told("mss", bytes, self.socket().set_tcp_mss(bytes))
     }
 
     /// What holds for every TCP connection.

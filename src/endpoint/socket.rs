@@ -194,6 +194,24 @@ impl Socket {
         Ok([socket.peer_addr()?, socket.local_addr()?].map(|address| Name::of(&address)))
     }
 
+    /// Its descriptor, out of the reactor, for who uses it in another way.
+    pub fn into_fd(mut self, turn: &mut Turn) -> OwnedFd {
+        self.stop(turn);
+        self.fd
+    }
+
+    /// Sends pages of a file. `Ok(0)` is the end of the file.
+    ///
+    /// # Errors
+    /// WouldBlock; Unsupported where that cannot be; EPIPE and ECONNRESET.
+    pub fn send_file(&mut self, turn: &mut Turn, file: BorrowedFd<'_>, offset: u64, most: usize) -> io::Result<usize> {
+        if !self.can_write(turn) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = sys::send_file(self.fd.as_fd(), file, offset, most);
+        self.noted(turn, result)
+    }
+
     /// Takes it out of the reactor again, for another task or thread.
     pub fn stop(&mut self, turn: &mut Turn) {
         if let Some(slot) = self.slot.take() {

@@ -6,6 +6,7 @@
 
 mod bound;
 mod course;
+mod door;
 
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsFd;
@@ -19,6 +20,7 @@ use crate::plan::address::{Host, HostPort, Options};
 use crate::sys;
 pub use bound::{Bound, bind, bind_beside};
 pub use course::{Course, Pointed, in_order, known_addresses, point_at};
+pub use door::Door;
 
 /// IPv4 first.
 fn sorted(mut list: Vec<SocketAddr>) -> Vec<SocketAddr> {

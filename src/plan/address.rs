@@ -186,6 +186,8 @@ pub struct Options {
     pub df: bool,
     /// `congestion=CC`: TCP_CONGESTION.
     pub congestion: Option<String>,
+    /// `mss=N`: TCP_MAXSEG, bytes.
+    pub mss: Option<u32>,
     /// `mptcp`: multipath TCP (RFC 8684), with fall-back to TCP.
     pub mptcp: bool,
     /// `listen`: accept instead of dialling (`pipe`, `fd,listen:3`).

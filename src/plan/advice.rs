@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::address::{Address, Family, Host, HostPort, Kind, Options, UnixSocket};
+use super::bench;
 use super::datagram::{ConnectUdp, ListenUdp, SendUdp};
 use super::{AfterPeerEof, Check, Connect, EventSink, Flow, Listen, Local, Plan, Transfer};
 use super::{datagram, dialogue, pipe, policy, proof, relay, role, serving, way};
@@ -48,6 +49,7 @@ pub fn settle(plan: &mut Plan, flags: &Options) -> Result<(), Error> {
         Plan::ListenUdp(plan) => listen_udp(plan, flags),
         Plan::ConnectUdp(plan) => connect_udp(plan, flags),
         Plan::Relay(plan) => relay::settle(plan, flags),
+        Plan::Bench(plan) => bench::settle(plan, flags),
     }
 }
 

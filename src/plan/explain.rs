@@ -26,6 +26,7 @@ impl fmt::Display for Plan {
             Plan::ListenUdp(plan) => datagram::listen(plan, f),
             Plan::ConnectUdp(plan) => datagram::connect(plan, f),
             Plan::Relay(plan) => super::relay::explain(plan, f),
+            Plan::Bench(plan) => super::bench::explain(plan, f),
         }
     }
 }

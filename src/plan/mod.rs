@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod advice;
+pub mod bench;
 pub mod datagram;
 pub mod dialogue;
 mod explain;
@@ -50,6 +51,8 @@ pub enum Plan {
     ListenUdp(ListenUdp),
     /// `haul connect -u`: exchange datagrams with one peer.
     ConnectUdp(ConnectUdp),
+    /// `haul bench`: measure.
+    Bench(Box<bench::Bench>),
     /// `haul relay`: join what comes to listeners to their targets.
     Relay(Box<Relay>),
 }

@@ -247,3 +247,81 @@ pub fn close_on_exec_from(first: u32) {
 
 /// How far the search goes on a kernel without close_range(2), that is before 5.9.
 const MOST_DESCRIPTORS: u32 = 65536;
+
+/// What TCP knows of a connection, as far as this kernel tells.
+///
+/// # Errors
+/// EOPNOTSUPP, ENOPROTOOPT for what is not TCP; Unsupported where the kernel tells less than is asked for.
+pub fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<super::TcpInfo> {
+    // SAFETY: `tcp_info` is plain numbers, for which zero is a value.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes to `info`, which has that size, and keeps neither pointer.
+    let result = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut length)
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // an older kernel fills less of it
+    let length = length as usize;
+    let has = |offset: usize| length >= offset + size_of::<u32>();
+    if !has(std::mem::offset_of!(libc::tcp_info, tcpi_total_retrans)) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let has_window = has(std::mem::offset_of!(libc::tcp_info, tcpi_snd_wnd));
+    Ok(super::TcpInfo {
+        retransmits: info.tcpi_total_retrans,
+        rtt: Duration::from_micros(info.tcpi_rtt.into()),
+        rttvar: Duration::from_micros(info.tcpi_rttvar.into()),
+        window: u64::from(info.tcpi_snd_cwnd) * u64::from(info.tcpi_snd_mss),
+        peer_window: has_window.then(|| u64::from(info.tcpi_snd_wnd)),
+        path_mtu: info.tcpi_pmtu,
+    })
+}
+
+/// The congestion control in force on a TCP socket.
+pub fn congestion(socket: BorrowedFd<'_>) -> Option<String> {
+    let name = SockRef::from(&socket).tcp_congestion().ok()?;
+    let name: Vec<u8> = name.into_iter().take_while(|byte| byte.is_ascii_graphic()).collect();
+    String::from_utf8(name).ok().filter(|name| !name.is_empty())
+}
+
+/// A file in memory with these bytes (memfd_create(2)).
+///
+/// # Errors
+/// EMFILE, ENOMEM.
+pub fn memory_file(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let fd = rustix::fs::memfd_create("haul", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut written = 0;
+    while written < bytes.len() {
+        written += rustix::io::write(&fd, &bytes[written..])?;
+    }
+    Ok(fd)
+}
+
+/// Sends at most `most` bytes of a file from `offset` on through a socket that never sleeps (sendfile(2)).
+///
+/// # Errors
+/// WouldBlock, and what a send says.
+pub fn send_file(socket: BorrowedFd<'_>, file: BorrowedFd<'_>, offset: u64, most: usize) -> io::Result<usize> {
+    let mut offset = offset;
+    Ok(rustix::fs::sendfile(socket, file, Some(&mut offset), most)?)
+}
+
+/// Keeps this thread, and those that it starts, on one CPU.
+///
+/// # Errors
+/// EINVAL if there is no such CPU for this process.
+pub fn stay_on(cpu: usize) -> io::Result<()> {
+    // SAFETY: `cpu_set_t` is plain bits, for which zero is a value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    if cpu >= 8 * size_of::<libc::cpu_set_t>() {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: `cpu` is within the set, as was just seen.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: the kernel reads as many bytes as the set has, and keeps no pointer.
+    let result = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

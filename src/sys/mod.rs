@@ -19,6 +19,9 @@
 //! | `socket(domain, type, protocol)` | a socket, non-blocking and close-on-exec |
 //! | `accept(fd)` | one connection of a listener, likewise |
 //! | `bind_to_interface`, `set_congestion`, `set_user_timeout` | socket options that not every system has |
+//! | `tcp_info(fd)`, `congestion(fd)` | what TCP knows of a connection, and the name of its congestion control |
+//! | `memory_file(bytes)`, `send_file(socket, file, …)` | pages of a file to a socket, copied by nobody |
+//! | `stay_on(cpu)` | runs on one CPU from now on |
 //! | `MULTIPATH` | the protocol number of multipath TCP |
 //! | `pidfd(child)` | a descriptor that becomes readable when a child ends |
 //! | `close_on_exec_from(n)` | keeps inherited descriptors from a child |
@@ -72,12 +75,14 @@ mod groups_portable;
 pub use groups_portable::*;
 
 mod datagram;
+mod measure;
 mod process;
 mod processor;
 #[cfg(test)]
 pub(crate) mod testing;
 mod unix;
 pub use datagram::{Arrival, LocalIp, Manner, Parcel, Peer, Refusal, UnixName};
+pub use measure::*;
 pub use process::*;
 pub use processor::has_aes;
 pub use unix::*;

@@ -206,3 +206,40 @@ pub fn close_on_exec_from(first: u32) {
 
 /// How far the search for inherited descriptors goes.
 const MOST_DESCRIPTORS: u32 = 4096;
+
+/// Not here.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub fn tcp_info(_socket: BorrowedFd<'_>) -> io::Result<super::TcpInfo> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Not known here.
+pub fn congestion(_socket: BorrowedFd<'_>) -> Option<String> {
+    None
+}
+
+/// Not here: what is sent is copied.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub fn memory_file(_bytes: &[u8]) -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Not here.
+///
+/// # Errors
+/// Always `Unsupported`; nothing was sent.
+pub fn send_file(_socket: BorrowedFd<'_>, _file: BorrowedFd<'_>, _offset: u64, _most: usize) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Not here.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub fn stay_on(_cpu: usize) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

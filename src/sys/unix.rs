@@ -343,7 +343,16 @@ pub fn is_same_file(a: impl AsFd, b: impl AsFd) -> bool {
 
 /// Columns of the terminal on standard error; `None` if it is none.
 pub fn stderr_columns() -> Option<u16> {
-    let size = rustix::termios::tcgetwinsize(rustix::stdio::stderr()).ok()?;
+    columns(rustix::stdio::stderr())
+}
+
+/// Columns of the terminal on standard output; `None` if it is none.
+pub fn stdout_columns() -> Option<u16> {
+    columns(rustix::stdio::stdout())
+}
+
+fn columns(fd: BorrowedFd<'_>) -> Option<u16> {
+    let size = rustix::termios::tcgetwinsize(fd).ok()?;
     // a terminal that does not know its own size still is one
     Some(if size.ws_col == 0 { 80 } else { size.ws_col })
 }

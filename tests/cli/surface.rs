@@ -13,6 +13,7 @@ const GENERATED: &[(&str, &str)] = &[
     ("man/haul-pipe.1", "man-pipe"),
     ("man/haul-send-udp.1", "man-send-udp"),
     ("man/haul-relay.1", "man-relay"),
+    ("man/haul-bench.1", "man-bench"),
     ("completions/haul.bash", "complete-bash"),
     ("completions/_haul", "complete-zsh"),
     ("completions/haul.fish", "complete-fish"),

@@ -88,6 +88,7 @@ impl Address {
             inherit(&mut own.keepalive, &flags.keepalive);
             inherit(&mut own.user_timeout, &flags.user_timeout);
             inherit(&mut own.congestion, &flags.congestion);
+            inherit(&mut own.mss, &flags.mss);
             own.mptcp |= flags.mptcp;
         }
         if fits(Home::Udp) {

@@ -202,6 +202,7 @@ const KEYS: &[Key] = &[
     },
     flag("df", Home::Udp, |o| o.df = true),
     value("congestion", "NAME", Home::Tcp, |o, v| put(&mut o.congestion, values::congestion(v))),
+    value("mss", "N", Home::Tcp, |o, v| put(&mut o.mss, values::number(v, 88, 32_767))),
     flag("mptcp", Home::Tcp, |o| o.mptcp = true),
     flag("listen", Home::Listener, |o| o.listen = true),
     value("mode", "660", Home::Unix, |o, v| put(&mut o.mode, values::mode(v))),

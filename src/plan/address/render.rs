@@ -90,6 +90,7 @@ fn write_options(word: &mut Vec<u8>, options: &Options, kind: &Kind) {
     write.value("loop", &options.loopback.filter(|on| !on).map(|_| "off"));
     write.flag("df", options.df);
     write.value("congestion", &options.congestion);
+    write.value("mss", &options.mss);
     // On TCP it is the scheme.
     write.flag("mptcp", options.mptcp && !matches!(kind, Kind::Tcp(_)));
     write.flag("listen", options.listen);

@@ -1,0 +1,193 @@
+//! Requests and answers over UDP: as over a stream, but that either can get lost.
+//!
+//! The first eight bytes of a request are its number, and the answer is the request itself, so that an answer which
+//! comes too late is not taken for the next one. A connected socket on both sides keeps strangers out.
+
+use std::io::{self, ErrorKind};
+use std::net::UdpSocket;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::Requests;
+use super::blocking::{Load, TICK, is_timeout, wait_for};
+use crate::datagram::LONGEST;
+
+/// Sends requests of `load.size` bytes (at least [`SHORTEST`], at most a datagram's) over a connected socket until the time
+/// is over. What has no answer after `load.patience` is given up, see [`Requests::unanswered`], and the next one sent.
+/// Each latency that counts goes to `note`, in nanoseconds, with the time of the answer.
+///
+/// # Errors
+/// What the system says, but not that the other side is not there yet or no more (ECONNREFUSED): that is a loss.
+pub fn run_rr_datagrams(
+    socket: &UdpSocket,
+    load: &Load<'_>,
+    requests: &mut Requests,
+    mut note: impl FnMut(Instant, u64),
+) -> io::Result<()> {
+    socket.set_read_timeout(Some(load.patience.clamp(Duration::from_millis(1), TICK)))?;
+    let mut request = vec![0x5a; load.size.clamp(SHORTEST, LONGEST)];
+    let mut answer = request.clone();
+    let mut number = 0u64;
+    while wait_for(requests, load) {
+        let begun = Instant::now();
+        if begun >= load.until {
+            break;
+        }
+        number += 1;
+        request[..SHORTEST].copy_from_slice(&number.to_be_bytes());
+        requests.begun(begun);
+        // one that could not be sent is waited for as well, or this would spin where nobody is there
+        lossy(socket.send(&request))?;
+        let deadline = begun + load.patience;
+        if received(socket, &request, &mut answer, deadline, load)? {
+            let now = Instant::now();
+            if let Some(nanos) = requests.answered(now) {
+                note(now, nanos);
+            }
+        } else {
+            requests.given_up();
+        }
+    }
+    Ok(())
+}
+
+/// Waits for the answer to a request; false if it has not come by the deadline.
+fn received(
+    socket: &UdpSocket,
+    request: &[u8],
+    answer: &mut [u8],
+    deadline: Instant,
+    load: &Load<'_>,
+) -> io::Result<bool> {
+    loop {
+        match lossy(socket.recv(answer))? {
+            Some(length) if answer[..length].starts_with(&request[..SHORTEST]) => return Ok(true),
+            // an older one; many of those must not keep it here either
+            Some(_) | None if Instant::now() >= deadline || load.stop.load(Relaxed) => return Ok(false),
+            _ => {}
+        }
+    }
+}
+
+/// The other side: sends back what comes over a connected socket, until nothing has come for `load.patience`, or
+/// `load.until` has come. How many requests were answered.
+///
+/// # Errors
+/// What the system says, but not that the other side is gone (ECONNREFUSED), which says that this is over.
+pub fn serve_rr_datagrams(socket: &UdpSocket, load: &Load<'_>) -> io::Result<u64> {
+    socket.set_read_timeout(Some(load.patience.clamp(Duration::from_millis(1), TICK)))?;
+    let mut datagram = vec![0; LONGEST];
+    let (mut answered, mut seen, mut heard) = (0, 0, Instant::now());
+    loop {
+        match lossy(socket.recv(&mut datagram))? {
+            Some(length) => answered += u64::from(lossy(socket.send(&datagram[..length]))?.is_some()),
+            None => {
+                let now = Instant::now();
+                if answered > seen {
+                    (heard, seen) = (now, answered);
+                } else if now - heard >= load.patience {
+                    return Ok(answered);
+                }
+                if now >= load.until || load.stop.load(Relaxed) {
+                    return Ok(answered);
+                }
+            }
+        }
+    }
+}
+
+/// What a call moved; `None` where a datagram is lost or none came.
+fn lossy(result: io::Result<usize>) -> io::Result<Option<usize>> {
+    match result {
+        Ok(length) => Ok(Some(length)),
+        Err(error) if is_timeout(&error) => Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionRefused) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Bytes of the shortest request.
+pub const SHORTEST: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+
+    use super::*;
+    use crate::bench::histogram::Histogram;
+
+    static GO_ON: AtomicBool = AtomicBool::new(false);
+
+    fn load(size: usize, lasting: Duration, patience: Duration) -> Load<'static> {
+        Load { size, until: Instant::now() + lasting, patience, stop: &GO_ON }
+    }
+
+    /// Two sockets that are connected to each other.
+    fn pair() -> (UdpSocket, UdpSocket) {
+        let sockets = [(); 2].map(|()| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+        let [a, b] = sockets;
+        a.connect(b.local_addr().unwrap()).unwrap();
+        b.connect(a.local_addr().unwrap()).unwrap();
+        (a, b)
+    }
+
+    #[test]
+    fn every_request_is_answered_and_timed() {
+        for size in [0, 64, 9000] {
+            let (client, server) = pair();
+            let load = load(size, Duration::from_millis(50), Duration::from_millis(200));
+            let serving = thread::spawn(move || {
+                let until = Instant::now() + Duration::from_secs(30);
+                serve_rr_datagrams(&server, &Load { until, ..load }).unwrap()
+            });
+            let mut requests = Requests::new(Instant::now(), None, Duration::ZERO);
+            let mut histogram = Histogram::new();
+            run_rr_datagrams(&client, &load, &mut requests, |_, nanos| histogram.record(nanos)).unwrap();
+            assert!(histogram.count() > 0 && histogram.min() > 0, "{size}");
+            assert_eq!(requests.transactions(), histogram.count());
+            assert!(serving.join().unwrap() >= histogram.count());
+        }
+    }
+
+    // The first answer comes too late and the second not at all: only the third request has its own.
+    #[test]
+    fn an_answer_that_comes_late_is_not_taken_for_the_next() {
+        let (client, server) = pair();
+        let serving = thread::spawn(move || {
+            server.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            let mut requests = [[0; 16]; 3];
+            server.recv(&mut requests[0]).unwrap();
+            server.recv(&mut requests[1]).unwrap();
+            server.send(&requests[0]).unwrap();
+            server.recv(&mut requests[2]).unwrap();
+            server.send(&requests[2]).unwrap();
+            requests
+        });
+        let load = load(16, Duration::from_secs(60), Duration::from_millis(20));
+        let stop = AtomicBool::new(false);
+        let load = Load { stop: &stop, ..load };
+        let mut requests = Requests::new(Instant::now(), None, Duration::ZERO);
+        let mut answered = 0;
+        let note = |_, _| {
+            answered += 1;
+            stop.store(true, Relaxed);
+        };
+        run_rr_datagrams(&client, &load, &mut requests, note).unwrap();
+        assert_eq!(answered, 1);
+        assert!(requests.unanswered() >= 2);
+        assert_eq!(serving.join().unwrap().map(|request| request[7]), [1, 2, 3]);
+    }
+
+    // Nobody is there: every request is a loss, and it ends in time.
+    #[test]
+    fn nobody_there_is_a_loss_and_no_error() {
+        let (client, server) = pair();
+        drop(server);
+        let load = load(8, Duration::from_millis(50), Duration::from_millis(1));
+        let mut requests = Requests::new(Instant::now(), None, Duration::ZERO);
+        run_rr_datagrams(&client, &load, &mut requests, |_, _| panic!("answered")).unwrap();
+        assert!(requests.unanswered() > 0 && requests.transactions() == 0);
+    }
+}

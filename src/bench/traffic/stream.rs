@@ -1,0 +1,277 @@
+//! One stream of bytes in one direction: as much as goes, and counted.
+//!
+//! The sender writes one hot block again and again; the receiver has the kernel drop what came (MSG_TRUNC), unless it
+//! is to be checked. So the tool does no more than the connection needs.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::pattern::Pattern;
+use super::tally::{Bell, Budget, Phase, Stage, Tally};
+use crate::datagram::pace::{Limits, Pace, Ready};
+use crate::endpoint::Transport;
+use crate::error::Error;
+use crate::outcome::{Ended, Outcome};
+use crate::reactor::{Park, Task, Turn};
+use crate::sys;
+
+/// Which way a flow goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Out of this end.
+    Sends,
+    /// Into it.
+    Receives,
+}
+
+/// One stream in one direction.
+#[derive(Debug)]
+pub struct Flow {
+    /// Which way it goes.
+    pub way: Way,
+    /// Bytes of one write.
+    pub block: usize,
+    /// Bytes a second, if there is a bound.
+    pub rate: Option<u64>,
+    /// What all senders may send together, or all receivers are to receive.
+    pub budget: Option<Arc<Budget>>,
+    /// The payload is a pattern, and is looked at.
+    pub check: bool,
+    /// The kernel reads a file.
+    pub zerocopy: bool,
+    /// The peer is told when everything is sent: only haul waits for that.
+    pub finishes: bool,
+    /// What it counts.
+    pub tally: Arc<Tally>,
+    /// What it goes by.
+    pub stage: Arc<Stage>,
+    /// Rung when it can do no more.
+    pub bell: Bell,
+}
+
+/// The task of a flow.
+pub struct Stream {
+    flow: Flow,
+    /// `None` once it is closed.
+    transport: Option<Transport>,
+    pattern: Option<Pattern>,
+    buffer: Box<[u8]>,
+    file: Option<OwnedFd>,
+    pace: Option<Pace>,
+    /// The system cannot drop what came: it is read.
+    reads: bool,
+}
+
+/// What one try came to.
+enum Tried {
+    Moved,
+    Paused(Instant),
+    Blocked,
+    Finished,
+    Failed(io::Error),
+}
+
+impl Stream {
+    /// The task that moves bytes through `transport`, which is registered with no reactor.
+    pub fn new(flow: Flow, transport: Transport) -> Self {
+        let reads = flow.check || !matches!(transport, Transport::Socket(_));
+        let pattern = flow.check.then(|| Pattern::new(flow.block));
+        let (buffer, file) = match flow.way {
+            Way::Sends => {
+                let buffer = vec![0x5a; flow.block].into_boxed_slice();
+                // where there is no such thing it is sent as usual
+                let file = if flow.zerocopy && !flow.check { sys::memory_file(&buffer).ok() } else { None };
+                (buffer, file)
+            }
+            Way::Receives if reads => (vec![0; READ].into_boxed_slice(), None),
+            Way::Receives => (Box::default(), None),
+        };
+        Stream { flow, transport: Some(transport), pattern, buffer, file, pace: None, reads }
+    }
+
+    fn send(&mut self, turn: &mut Turn) -> Tried {
+        let Some(transport) = &mut self.transport else { return Tried::Finished };
+        let mut most = self.flow.block;
+        if let Some(pace) = &mut self.pace
+            && let Ready::At(at) = pace.ready(turn.now(), most)
+        {
+            return Tried::Paused(at);
+        }
+        if !transport.can_write(turn) {
+            return Tried::Blocked;
+        }
+        if let Some(budget) = &self.flow.budget {
+            most = budget.take(most as u64) as usize;
+            if most == 0 {
+                return Tried::Finished;
+            }
+        }
+        let bytes = match &self.pattern {
+            Some(pattern) => pattern.at(self.flow.tally.bytes(), most),
+            None => &self.buffer[..most],
+        };
+        let result = match (&self.file, &mut *transport) {
+            (Some(file), Transport::Socket(socket)) => socket.send_file(turn, file.as_fd(), 0, most),
+            _ => transport.write(turn, bytes),
+        };
+        let sent = *result.as_ref().unwrap_or(&0);
+        if let Some(budget) = &self.flow.budget
+            && sent < most
+        {
+            budget.give_back((most - sent) as u64);
+        }
+        match result {
+            Ok(sent) => {
+                self.flow.tally.add(sent);
+                if let Some(pace) = &mut self.pace {
+                    pace.sent(1, sent as u64);
+                }
+                Tried::Moved
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Tried::Blocked,
+            Err(error) if self.file.is_some() && is_refused(&error) => {
+                self.file = None;
+                Tried::Moved
+            }
+            Err(error) => Tried::Failed(error),
+        }
+    }
+
+    fn receive(&mut self, turn: &mut Turn, counts: bool) -> Tried {
+        let Some(transport) = &mut self.transport else { return Tried::Finished };
+        if counts
+            && let Some(pace) = &mut self.pace
+            && let Ready::At(at) = pace.ready(turn.now(), self.flow.block)
+        {
+            return Tried::Paused(at);
+        }
+        let result = match self.reads {
+            true => transport.read(turn, &mut self.buffer),
+            false => transport.discard(turn, DISCARD),
+        };
+        match result {
+            Ok(0) => Tried::Finished,
+            Ok(count) => {
+                if counts {
+                    if let Some(pattern) = &self.pattern
+                        && !pattern.agrees(self.flow.tally.bytes(), &self.buffer[..count])
+                    {
+                        self.flow.tally.spoil(1);
+                    }
+                    if let Some(pace) = &mut self.pace {
+                        pace.sent(1, count as u64);
+                    }
+                    self.flow.tally.add(count);
+                    if let Some(budget) = &self.flow.budget
+                        && budget.take(count as u64) > 0
+                        && budget.is_spent()
+                    {
+                        self.flow.bell.ring();
+                    }
+                }
+                Tried::Moved
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Tried::Blocked,
+            Err(error) if !self.reads && is_refused(&error) => {
+                self.reads = true;
+                self.buffer = vec![0; READ].into_boxed_slice();
+                Tried::Moved
+            }
+            Err(error) => Tried::Failed(error),
+        }
+    }
+
+    /// Everything that may be done in one turn.
+    fn pump(&mut self, turn: &mut Turn, phase: Phase) -> Park {
+        for _ in 0..TRIES {
+            let tried = match (self.flow.way, phase) {
+                (Way::Sends, Phase::Running) => self.send(turn),
+                (Way::Sends, _) => return Park::Wait,
+                (Way::Receives, phase) => self.receive(turn, matches!(phase, Phase::Running | Phase::Draining)),
+            };
+            match tried {
+                Tried::Moved if self.flow.stage.phase() != phase => return Park::Again,
+                Tried::Moved => {}
+                Tried::Paused(at) => {
+                    turn.deadline(Some(at));
+                    return Park::Wait;
+                }
+                Tried::Blocked => return Park::Wait,
+                Tried::Finished if self.flow.way == Way::Sends => {
+                    // all was sent that was to be; the stream stays until the test is over
+                    if !self.flow.tally.is_ended() {
+                        self.finish();
+                    }
+                    return Park::Wait;
+                }
+                Tried::Finished => return self.close(turn, None),
+                Tried::Failed(error) => return self.close(turn, Some(error)),
+            }
+        }
+        Park::Again
+    }
+
+    /// A sender has sent everything.
+    fn finish(&mut self) {
+        if let (true, Some(Transport::Socket(socket))) = (self.flow.finishes, &self.transport) {
+            // a peer that is gone learns nothing from it, and the other one of the two connections tells
+            let _ = socket.shut_write();
+        }
+        self.flow.tally.end(None);
+        self.flow.bell.ring();
+    }
+
+    fn close(&mut self, turn: &mut Turn, error: Option<io::Error>) -> Park {
+        self.flow.tally.end(error);
+        self.flow.bell.ring();
+        if let Some(transport) = self.transport.take() {
+            // a socket has nothing to tell at its end that anybody waits for
+            let _ = transport.close(turn, false);
+        }
+        Park::Done(Outcome::nothing_moved(Ended::Clean))
+    }
+}
+
+impl Task for Stream {
+    fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        if let Some(transport) = &mut self.transport
+            && let Err(error) = transport.start(turn)
+        {
+            self.flow.tally.end(Some(error));
+            self.transport = None;
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, turn: &mut Turn) -> Park {
+        let phase = self.flow.stage.phase();
+        if self.transport.is_none() || phase == Phase::Gone {
+            return self.close(turn, None);
+        }
+        if phase == Phase::Waiting {
+            return Park::Wait;
+        }
+        if self.pace.is_none() && phase == Phase::Running {
+            let paced = |rate| Pace::new(turn.now(), Limits { rate: Some(rate), ..Limits::default() });
+            self.pace = self.flow.rate.map(paced);
+        }
+        self.pump(turn, phase)
+    }
+}
+
+/// True if a call cannot work on such a socket, and a plain one can.
+fn is_refused(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported
+        || matches!(error.raw_os_error(), Some(libc::EFAULT | libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP))
+}
+
+/// Bytes of one receive that is read.
+const READ: usize = 256 << 10;
+
+/// Bytes of one receive that is dropped.
+const DISCARD: usize = 1 << 20;
+
+/// Calls in one turn, so that others have theirs: some milliseconds at most.
+const TRIES: usize = 32;

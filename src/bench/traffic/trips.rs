@@ -1,0 +1,263 @@
+//! Requests and answers on threads of their own, where no poll stands between a request and its answer.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::tally::Bell;
+use crate::bench::histogram::Histogram;
+use crate::bench::latency::{Done, Load, Requests, Timed, run_rr, serve_rr};
+use crate::bench::protocol::COOKIE;
+use crate::sys;
+
+/// A connection that calls may wait in.
+#[derive(Debug)]
+pub enum Conversation {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A Unix socket.
+    Unix(UnixStream),
+}
+
+impl Conversation {
+    /// Over this socket, which is registered with no reactor.
+    ///
+    /// # Errors
+    /// What fcntl(2) and setsockopt(2) say.
+    pub fn new(fd: OwnedFd, is_unix: bool) -> io::Result<Self> {
+        use std::os::fd::AsFd;
+        sys::set_blocking(fd.as_fd(), Duration::from_millis(100))?;
+        Ok(if is_unix { Conversation::Unix(fd.into()) } else { Conversation::Tcp(fd.into()) })
+    }
+}
+
+impl Read for Conversation {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Conversation::Tcp(stream) => stream.read(buffer),
+            Conversation::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Conversation {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Conversation::Tcp(stream) => stream.write(bytes),
+            Conversation::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Timed for Conversation {
+    fn limit_waits(&self, limit: Duration) -> io::Result<()> {
+        match self {
+            Conversation::Tcp(stream) => stream.limit_waits(limit),
+            Conversation::Unix(stream) => stream.limit_waits(limit),
+        }
+    }
+}
+
+/// What a thread has noted.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// All that counts.
+    pub latency: Histogram,
+    /// Since somebody looked.
+    pub fresh: Histogram,
+    /// How long connecting took, where each request has a connection.
+    pub connecting: Histogram,
+    /// Requests without an answer.
+    pub unanswered: u64,
+    /// What failed.
+    pub error: Option<io::Error>,
+}
+
+/// How often, and how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Course {
+    /// Bytes of a request, and of its answer.
+    pub size: usize,
+    /// Requests a second, where there is a bound.
+    pub rate: Option<f64>,
+    /// What does not count at the beginning.
+    pub warm_up: Duration,
+    /// From here on nothing is asked.
+    pub until: Instant,
+    /// How long after that an answer is waited for.
+    pub patience: Duration,
+}
+
+/// Where connections are made to.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// TCP.
+    Inet(SocketAddr),
+    /// A Unix socket: its path, or a 0 and its name.
+    Unix(Vec<u8>),
+}
+
+/// A thread that asks, or answers. Dropping it tells the thread to end.
+#[derive(Debug)]
+pub struct Trips {
+    stop: Arc<AtomicBool>,
+    notes: Arc<Mutex<Notes>>,
+    thread: Option<JoinHandle<Option<Conversation>>>,
+}
+
+impl Trips {
+    /// Asks over this connection, and rings at the end.
+    ///
+    /// # Errors
+    /// No thread can be had.
+    pub fn ask(mut over: Conversation, course: Course, bell: Bell) -> io::Result<Self> {
+        Trips::start(bell, move |stop, notes| {
+            let Course { size, rate, warm_up, until, patience } = course;
+            let mut requests = Requests::new(Instant::now(), rate, warm_up);
+            let load = Load { size, until, patience, stop };
+            let done = run_rr(&mut over, &load, &mut requests, |_, nanos| {
+                let mut notes = lock(notes);
+                notes.latency.record(nanos);
+                notes.fresh.record(nanos);
+            });
+            let mut notes = lock(notes);
+            notes.unanswered = u64::from(requests.is_waiting());
+            match done {
+                Ok(Done::Complete) => return Some(over),
+                Ok(Done::Unanswered) => {}
+                // once it is over the other side may close as it likes
+                Err(_) if stop.load(Relaxed) => {}
+                Err(error) => notes.error = Some(error),
+            }
+            None
+        })
+    }
+
+    /// Asks over one connection after the other, each of which begins with `cookie`.
+    ///
+    /// # Errors
+    /// No thread can be had.
+    pub fn connect(place: Place, cookie: [u8; COOKIE], course: Course, bell: Bell) -> io::Result<Self> {
+        Trips::start(bell, move |stop, notes| {
+            let mut requests = Requests::new(Instant::now(), course.rate, course.warm_up);
+            let mut greeting = cookie.to_vec();
+            greeting.resize(COOKIE + course.size, 0x5a);
+            while !stop.load(Relaxed) && Instant::now() < course.until {
+                let due = requests.due();
+                if let Some(wait) = due.checked_duration_since(Instant::now()) {
+                    std::thread::sleep(wait.min(Duration::from_millis(100)));
+                    if due > Instant::now() {
+                        continue;
+                    }
+                }
+                requests.begun(Instant::now());
+                match once(&place, &greeting, course, &requests, notes) {
+                    Ok(()) => {
+                        if let Some(nanos) = requests.answered(Instant::now()) {
+                            let mut notes = lock(notes);
+                            notes.latency.record(nanos);
+                            notes.fresh.record(nanos);
+                        }
+                    }
+                    Err(error) => {
+                        lock(notes).unanswered += u64::from(requests.is_waiting());
+                        if !stop.load(Relaxed) && Instant::now() < course.until {
+                            lock(notes).error = Some(error);
+                        }
+                        break;
+                    }
+                }
+            }
+            None
+        })
+    }
+
+    /// Answers until the peer closes, or it is dropped.
+    ///
+    /// # Errors
+    /// No thread can be had.
+    pub fn answer(mut over: Conversation, size: usize, patience: Duration, bell: Bell) -> io::Result<Self> {
+        Trips::start(bell, move |stop, _| {
+            let until = Instant::now() + Duration::from_secs(30 * 86_400);
+            // a client that breaks off is told by its other connection
+            let _ = serve_rr(&mut over, &Load { size, until, patience, stop });
+            None
+        })
+    }
+
+    fn start(
+        bell: Bell,
+        run: impl FnOnce(&AtomicBool, &Mutex<Notes>) -> Option<Conversation> + Send + 'static,
+    ) -> io::Result<Self> {
+        let (stop, notes) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Notes::default())));
+        let (theirs, noted) = (Arc::clone(&stop), Arc::clone(&notes));
+        let thread = Builder::new().name("trips".into()).spawn(move || {
+            let over = run(&theirs, &noted);
+            bell.ring();
+            over
+        })?;
+        Ok(Trips { stop, notes, thread: Some(thread) })
+    }
+
+    /// What was noted so far.
+    pub fn notes(&self) -> MutexGuard<'_, Notes> {
+        lock(&self.notes)
+    }
+
+    /// True once its thread has nothing more to do.
+    pub fn is_over(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Ends it, which takes a tenth of a second at most, and gives the connection back if it can be used again.
+    pub fn end(mut self) -> (Option<Conversation>, Notes) {
+        self.stop.store(true, Relaxed);
+        let over = self.thread.take().and_then(|thread| thread.join().ok()).flatten();
+        let notes = std::mem::take(&mut *self.notes());
+        (over, notes)
+    }
+}
+
+impl Drop for Trips {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+    }
+}
+
+/// One connection, one request, its answer, and the end that the server makes.
+fn once(place: &Place, greeting: &[u8], course: Course, requests: &Requests, notes: &Mutex<Notes>) -> io::Result<()> {
+    let mut over = match place {
+        Place::Inet(address) => Conversation::Tcp(TcpStream::connect_timeout(address, course.patience)?),
+        Place::Unix(name) => Conversation::Unix(sys::connect_unix(name)?),
+    };
+    over.limit_waits(course.patience)?;
+    if let Some(nanos) = requests.connected(Instant::now()) {
+        lock(notes).connecting.record(nanos);
+    }
+    over.write_all(greeting)?;
+    let mut left = course.size;
+    let mut buffer = [0; 16 << 10];
+    loop {
+        match over.read(&mut buffer) {
+            Ok(0) if left == 0 => return Ok(()),
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) if count <= left => left -= count,
+            Ok(_) => return Err(io::ErrorKind::InvalidData.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn lock(notes: &Mutex<Notes>) -> MutexGuard<'_, Notes> {
+    notes.lock().unwrap_or_else(PoisonError::into_inner)
+}

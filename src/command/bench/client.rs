@@ -1,0 +1,524 @@
+//! The end that measures.
+
+mod judging;
+mod running;
+mod trips;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::control::Control;
+use super::ledger::{Lane, Ledger};
+use super::opening::{Opened, Opening};
+use super::server;
+use super::setup::{self, Between};
+use crate::bench::protocol::{Breach, Client as Talk, ClientStep, Cookie, Parameters, stream_id};
+use crate::bench::result::baseline::Baseline;
+use crate::bench::result::{Results, json};
+use crate::bench::traffic::trips::{Conversation, Trips};
+use crate::bench::traffic::{Band, Budget, Crew, Hatch, Phase, Stage};
+use crate::command::printer::Printer;
+use crate::command::reporting::Reporting;
+use crate::endpoint::dial::Dial;
+use crate::endpoint::socket::{Name, Socket};
+use crate::error::{Cause, Error, Op};
+use crate::event::{Event, Observer};
+use crate::outcome::{Ended, Outcome};
+use crate::plan::address::{Address, Host, HostPort, Kind, Options};
+use crate::plan::bench::{Bench, Client as Wanted, Peer, Until};
+use crate::reactor::{Park, Task, Turn};
+use crate::session::limits::soonest;
+
+/// Gives the task that measures.
+pub(super) fn client(plan: &Bench, wanted: &Wanted, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
+    let before = wanted.compare.as_deref().map(|path| judging::baseline(path, &wanted.load)).transpose()?;
+    let printer = Printer::open()?;
+    let hatch = match wanted.peer {
+        Peer::Here { pipes: true, .. } => Some(Hatch::default()),
+        _ => None,
+    };
+    let to = match &wanted.peer {
+        Peer::There(address) => address.clone(),
+        Peer::Here { at, .. } => server::here(plan, at, hatch.clone())?,
+    };
+    Ok(Box::new(Measuring {
+        plan: plan.clone(),
+        wanted: wanted.clone(),
+        to,
+        hatch,
+        before,
+        run: None,
+        done: Vec::new(),
+        printer,
+        ended: None,
+        observer: reporting.observers(),
+        started: Instant::now(),
+    }))
+}
+
+/// Measures as often as is wanted, then judges.
+struct Measuring {
+    plan: Bench,
+    wanted: Wanted,
+    /// Where the server is.
+    to: Address,
+    /// Where pipes are left for the server in this process.
+    hatch: Option<Hatch>,
+    /// What it is compared with.
+    before: Option<Baseline>,
+    run: Option<Run>,
+    done: Vec<Results>,
+    printer: Printer,
+    /// How it ends, once everything is printed.
+    ended: Option<Ended>,
+    observer: Rc<dyn Observer>,
+    started: Instant,
+}
+
+/// One measurement.
+struct Run {
+    stage: Arc<Stage>,
+    cookie: Cookie,
+    talk: Talk,
+    control: Option<Control>,
+    step: Step,
+    parameters: Parameters,
+    ledger: Option<Ledger>,
+    band: Option<Band>,
+    budgets: Vec<Arc<Budget>>,
+    /// Connections for requests, until the test begins.
+    idle: Vec<Conversation>,
+    /// Those who ask: beside the streams, or instead of them.
+    trips: Vec<Trips>,
+    /// The server has said that the test begins.
+    is_called: bool,
+    /// When the present step must be done.
+    limit: Instant,
+}
+
+/// How far it is.
+enum Step {
+    Dialling(Box<Dial>),
+    /// Waiting for the server's word.
+    Agreeing,
+    Opening(Box<Opening>),
+    /// The streams are there.
+    Ready,
+    Running(Box<running::Course>),
+    /// Over; the results are exchanged.
+    Ending,
+    /// The last byte is on its way.
+    Closing,
+}
+
+impl Run {
+    fn new(to: &Address, turn: &mut Turn, wanted: &Wanted) -> Result<Self, Error> {
+        // what the streams are set to does not concern the conversation
+        let Options { family, numeric, source, source_port, iface, .. } = to.options.clone();
+        let options = Options { family, numeric, source, source_port, iface, ..Options::default() };
+        let mut dial = Box::new(Dial::new(&Address { options, ..to.clone() }));
+        dial.start(turn)?;
+        let cookie = Cookie::new([crate::endpoint::any_number(), crate::endpoint::any_number()]);
+        let parameters = setup::parameters(wanted, None);
+        Ok(Run {
+            stage: Arc::default(),
+            cookie,
+            talk: Talk::new(&cookie, parameters.clone()),
+            control: None,
+            step: Step::Dialling(dial),
+            parameters,
+            ledger: None,
+            band: None,
+            budgets: Vec::new(),
+            idle: Vec::new(),
+            trips: Vec::new(),
+            is_called: false,
+            limit: turn.now() + wanted.patience,
+        })
+    }
+
+    /// Nothing of it is left.
+    fn abandon(&mut self, turn: &mut Turn) {
+        self.stage.advance(Phase::Gone);
+        if let Some(band) = &self.band {
+            band.nudge(turn);
+        }
+        self.trips.clear();
+        self.ledger = None;
+        if let Some(mut control) = self.control.take() {
+            self.talk.leave();
+            let _ = control.write(turn, self.talk.outgoing());
+            control.close(turn);
+        }
+    }
+}
+
+impl Measuring {
+    fn peer(&self) -> String {
+        let (host, port) = setup::shown(&self.to);
+        port.map_or(host.clone(), |port| format!("{host}:{port}"))
+    }
+
+    /// What the peer has done wrong.
+    fn breach(&self, breach: &Breach) -> Error {
+        let error = Error::said(Op::Transfer, self.peer(), breach.sentence());
+        match breach {
+            Breach::Foreign(_) => error.with_advice("haul bench -s or iperf3 -s there, and its port with -p"),
+            Breach::Busy => error.with_advice("again later, or a server of haul, which takes many clients"),
+            _ => error,
+        }
+    }
+
+    fn gone(&self) -> Error {
+        Error::said(Op::Transfer, self.peer(), "it has closed the connection in the middle")
+    }
+
+    fn io(&self, error: std::io::Error) -> Error {
+        Error::new(Op::Transfer, self.peer(), error)
+    }
+
+    /// Moves the run on as far as it goes; true once it is over.
+    fn advance(&mut self, turn: &mut Turn, run: &mut Run) -> Result<bool, Error> {
+        if let Step::Dialling(dial) = &mut run.step {
+            let Some(connected) = dial.turn(turn)? else { return self.in_time(turn, run) };
+            let (protocol, local) = (connected.protocol, connected.local.clone());
+            self.observer.observe(&Event::Connected {
+                session: 1,
+                protocol,
+                peer: connected.peer,
+                local,
+                secured: None,
+            });
+            self.connected(turn, run, connected.socket)?;
+        }
+        loop {
+            self.converse(turn, run)?;
+            if let Step::Opening(opening) = &mut run.step
+                && opening.turn(turn)?
+            {
+                self.begin(turn, run)?;
+                continue;
+            }
+            if let Step::Running(_) = &run.step
+                && running::turn(self, turn, run)?
+            {
+                continue;
+            }
+            break;
+        }
+        let unsent = match &mut run.control {
+            Some(control) => !control.write(turn, run.talk.outgoing()).map_err(|error| self.io(error))?,
+            None => false,
+        };
+        if matches!(run.step, Step::Closing) && !unsent {
+            run.abandon(turn);
+            return Ok(true);
+        }
+        if run.control.as_ref().is_some_and(Control::is_ended) && !run.talk.is_over() {
+            return Err(if run.talk.is_unheard() { self.breach(&Breach::Foreign(Vec::new())) } else { self.gone() });
+        }
+        self.in_time(turn, run)
+    }
+
+    fn in_time(&self, turn: &Turn, run: &Run) -> Result<bool, Error> {
+        if matches!(run.step, Step::Running(_)) || turn.now() < run.limit {
+            return Ok(false);
+        }
+        let limit = self.wanted.patience;
+        Err(match &run.step {
+            Step::Dialling(dial) => dial.timed_out(limit),
+            _ => Error::new(Op::Transfer, self.peer(), Cause::TimedOut(limit)),
+        })
+    }
+
+    /// The control connection is up.
+    fn connected(&mut self, turn: &mut Turn, run: &mut Run, socket: Socket) -> Result<(), Error> {
+        let segment = crate::sys::segment_size(socket.fd());
+        run.parameters = setup::parameters(&self.wanted, segment);
+        run.talk = Talk::new(&run.cookie, run.parameters.clone());
+        let mut control = Control::new(socket);
+        control.start(turn).map_err(|error| self.io(error))?;
+        run.control = Some(control);
+        run.step = Step::Agreeing;
+        run.limit = turn.now() + self.wanted.patience;
+        Ok(())
+    }
+
+    /// Hears what the server says, and does it.
+    fn converse(&mut self, turn: &mut Turn, run: &mut Run) -> Result<(), Error> {
+        let Run { control: Some(control), talk, .. } = run else { return Ok(()) };
+        control.write(turn, talk.outgoing()).map_err(|error| self.io(error))?;
+        control.read(turn, |bytes| talk.receive(bytes)).map_err(|error| self.io(error))?;
+        while let Some(step) = run.talk.step().map_err(|breach| self.breach(&breach))? {
+            run.limit = turn.now() + self.wanted.patience;
+            match step {
+                ClientStep::CreateStreams => {
+                    self.suits(run)?;
+                    if !run.talk.is_haul() {
+                        run.parameters.extra = None;
+                    }
+                    let to = self.streams_to(run);
+                    let wanted = (0..run.parameters.streams()).map(|index| run.parameters.client_sends(index));
+                    run.step = Step::Opening(Box::new(
+                        Opening::new(&to, &run.cookie, &run.parameters, wanted.collect()).through(self.hatch.clone()),
+                    ));
+                }
+                ClientStep::Start => {}
+                // the word may come before the last stream was seen to be open
+                ClientStep::Run if run.ledger.is_none() => run.is_called = true,
+                ClientStep::Run => running::begin(self, turn, run)?,
+                ClientStep::Tell => {
+                    if let Some(ledger) = &run.ledger {
+                        run.talk.tell(&ledger.told());
+                    }
+                }
+                ClientStep::Show(theirs) => {
+                    if let Some(ledger) = &mut run.ledger {
+                        let mut results = ledger.close(Some(&theirs), None);
+                        if matches!(self.wanted.peer, Peer::Here { .. }) {
+                            // both ends are this process
+                            results.cpu[1] = None;
+                        }
+                        self.show(&results, theirs.server_output.as_deref());
+                        self.done.push(results);
+                    }
+                    run.talk.finish();
+                    run.step = Step::Closing;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What only haul can do needs a server that is haul.
+    fn suits(&self, run: &Run) -> Result<(), Error> {
+        let load = &self.wanted.load;
+        let asked = [
+            (load.trip.is_some_and(|trip| !trip.connects), "--rr"),
+            (load.trip.is_some(), "--crr"),
+            (load.check, "--check"),
+        ];
+        match asked.iter().find(|(asked, _)| *asked) {
+            Some((_, flag)) if !run.talk.is_haul() => {
+                let why = format!("{} is no haul, and iperf3 cannot do that", self.peer());
+                Err(Error::said(Op::Use, *flag, why).with_advice("haul bench -s there"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where the streams connect to: to the very address that the conversation is with, unless something else is in the
+    /// way.
+    fn streams_to(&self, run: &Run) -> Address {
+        if let Some(via) = &self.wanted.via {
+            return via.clone();
+        }
+        let socket = run.control.as_ref().and_then(Control::socket);
+        match socket.and_then(|socket| socket.ends().ok()) {
+            Some([Name::Inet(address), _]) => {
+                let host = match address {
+                    std::net::SocketAddr::V4(v4) => Host::V4(*v4.ip()),
+                    std::net::SocketAddr::V6(v6) => {
+                        let scope = Some(v6.scope_id()).filter(|scope| *scope != 0);
+                        Host::V6(*v6.ip(), scope.map(|scope| scope.to_string()))
+                    }
+                };
+                Address { kind: Kind::Tcp(HostPort { host, port: address.port() }), ..self.to.clone() }
+            }
+            _ => self.to.clone(),
+        }
+    }
+
+    /// The streams are open: they wait for the server's word, and the books are opened.
+    fn begin(&mut self, turn: &mut Turn, run: &mut Run) -> Result<(), Error> {
+        let Step::Opening(opening) = &mut run.step else { return Ok(()) };
+        let (opened, idle) = (opening.take(), opening.take_idle());
+        run.step = Step::Ready;
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = match self.wanted.load.trip {
+            None => self.plan.threads.unwrap_or(opened.len().min(cpus)),
+            Some(_) => 1,
+        };
+        let crew = Crew::new(threads).map_err(|error| Error::new(Op::Start, "a thread", error))?;
+        let (host, port) = setup::shown(&self.to);
+        let between = Between {
+            host,
+            port,
+            is_server: false,
+            is_tcp: matches!(self.to.kind, Kind::Tcp(_)),
+            cookie: &run.cookie,
+            until: Some(self.wanted.load.until),
+            omit: Some(self.wanted.load.omit),
+        };
+        let opened = if run.parameters.streams() == 0 { self.connectionless(run) } else { opened };
+        let connections = opened.iter().map(|opened| opened.lane.connection.clone()).collect();
+        let setup = setup::setup(between, &run.parameters, connections);
+        let mut lines = Vec::new();
+        let mut lanes = Vec::new();
+        for opened in opened {
+            lanes.push(opened.lane);
+            lines.extend(opened.line);
+        }
+        let is_trip = self.wanted.load.trip.is_some();
+        if is_trip {
+            run.idle = trips::conversations(turn, lines).map_err(|error| self.io(error))?;
+        } else {
+            let band = running::start(turn, &crew, run, &lanes, lines).map_err(|error| self.io(error))?;
+            run.band = Some(band);
+        }
+        self.opening(&setup);
+        let mut ledger = Ledger::new(setup, lanes, turn.now());
+        ledger.checks = self.wanted.load.check;
+        if let Some((over, notes)) = idle {
+            ledger.latency.idle = Some(notes.latency).filter(|histogram| !histogram.is_empty());
+            run.idle.extend(over);
+        }
+        run.ledger = Some(ledger);
+        if run.is_called { running::begin(self, turn, run) } else { Ok(()) }
+    }
+
+    /// What stands in the books for connections that are made for one request each.
+    fn connectionless(&self, run: &Run) -> Vec<Opened> {
+        let lane = |index| {
+            let socket = run.control.as_ref().and_then(Control::socket);
+            let mut lane = match socket {
+                Some(socket) => Lane::new(stream_id(index), true, socket),
+                None => Lane::named(stream_id(index), true, (String::new(), 0), (String::new(), 0)),
+            };
+            lane.connection.local_port = 0;
+            Opened { lane, line: None }
+        };
+        (0..usize::from(run.parameters.parallel)).map(lane).collect()
+    }
+
+    /// Prints who measures with whom.
+    fn opening(&mut self, setup: &crate::bench::result::Setup) {
+        if self.plan.print.json_stream {
+            self.printer.line(json::start(setup).as_bytes());
+        } else if !self.plan.print.json {
+            self.printer.line(setup::opening(setup, self.wanted.interval.is_some()).as_bytes());
+        }
+    }
+
+    /// The end, once standard output has everything.
+    fn leave(&mut self, turn: &mut Turn) -> Park {
+        let finished = self.printer.finish(turn);
+        let ended = match (finished, self.ended.take()) {
+            (Ok(false), ended) => {
+                self.ended = ended;
+                return Park::Wait;
+            }
+            (Ok(true), ended) => ended.unwrap_or(Ended::Clean),
+            (Err(_), Some(Ended::Failed(error))) => Ended::Failed(error),
+            (Err(failed), _) => failed,
+        };
+        let bytes = self.done.iter().flat_map(|results| &results.totals).fold([0, 0], |mut sum, total| {
+            let sides = [total.sent, total.received];
+            sum[usize::from(!total.is_sender)] += sides.iter().flatten().map(|side| side.bytes).max().unwrap_or(0);
+            sum
+        });
+        Park::Done(Outcome { ended, bytes, elapsed: turn.now().saturating_duration_since(self.started) })
+    }
+
+    /// One turn of the run that is under way.
+    fn measure(&mut self, turn: &mut Turn) {
+        let mut run = match self.run.take() {
+            Some(run) => run,
+            None => match Run::new(&self.to, turn, &self.wanted) {
+                Ok(run) => run,
+                Err(error) => {
+                    self.ended = Some(Ended::Failed(error));
+                    return;
+                }
+            },
+        };
+        match self.advance(turn, &mut run) {
+            Ok(false) => {
+                turn.deadline(soonest([run.deadline(), None]));
+                self.run = Some(run);
+            }
+            Ok(true) if self.done.len() < self.wanted.repeat as usize => turn.wake(turn.id()),
+            Ok(true) => self.ended = Some(self.judge()),
+            Err(error) => {
+                run.interrupt(self, turn, error.line());
+                if self.plan.print.json_stream {
+                    self.printer.line(json::error(&error.line()).as_bytes());
+                }
+                self.ended = Some(Ended::Failed(error));
+            }
+        }
+    }
+}
+
+impl Run {
+    fn deadline(&self) -> Option<Instant> {
+        match &self.step {
+            Step::Dialling(dial) => soonest([Some(self.limit), dial.deadline()]),
+            Step::Opening(opening) => soonest([Some(self.limit), opening.deadline()]),
+            Step::Running(course) => course.deadline(),
+            _ => Some(self.limit),
+        }
+    }
+}
+
+impl Task for Measuring {
+    fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        self.printer.start(turn)?;
+        turn.listen_for(&[SIGINT, SIGTERM]).map_err(|error| Error::new(Op::Open, "signals", error))
+    }
+
+    fn turn(&mut self, turn: &mut Turn) -> Park {
+        while turn.finished().is_some() {}
+        let signals = turn.signals();
+        for signal in [SIGINT, SIGTERM] {
+            if signals & 1 << signal != 0 && self.ended.is_none() {
+                if let Some(mut run) = self.run.take() {
+                    run.interrupt(self, turn, "interrupted".into());
+                }
+                self.ended = Some(Ended::Signal(signal));
+            }
+        }
+        if self.ended.is_none() {
+            self.measure(turn);
+        }
+        if self.ended.is_none()
+            && let Err(ended) = self.printer.flush(turn)
+        {
+            if let Some(mut run) = self.run.take() {
+                run.abandon(turn);
+            }
+            self.ended = Some(ended);
+        }
+        match self.ended {
+            Some(_) => self.leave(turn),
+            None => Park::Wait,
+        }
+    }
+}
+
+impl Run {
+    /// It ends before its time: what was measured so far is printed.
+    fn interrupt(&mut self, measuring: &mut Measuring, turn: &mut Turn, why: String) {
+        if let (Step::Running(_), Some(ledger)) = (&self.step, &mut self.ledger) {
+            ledger.tick(turn.now(), trips::fresh(&self.trips));
+            ledger.end(turn.now());
+            trips::end(ledger, std::mem::take(&mut self.trips));
+            let results = ledger.close(None, Some(why));
+            measuring.show(&results, None);
+            measuring.done.push(results);
+            let _ = measuring.judge();
+        }
+        self.abandon(turn);
+    }
+}
+
+/// How long the test is to run, as far as time ends it.
+fn time(until: Until) -> Option<std::time::Duration> {
+    match until {
+        Until::Time(time) => Some(time),
+        _ => None,
+    }
+}

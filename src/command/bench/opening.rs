@@ -1,0 +1,273 @@
+//! Opening the streams of a client: one after the other, because the server counts them in the order in which they come.
+
+use std::time::{Duration, Instant};
+
+use super::ledger::Lane;
+use super::setup::split;
+use crate::bench::protocol::{Cookie, Parameters, UDP_ANSWER, UDP_HELLO, UDP_OLD_ANSWER, stream_id};
+use crate::bench::reception::Counters;
+use crate::bench::traffic::trips::{Conversation, Course as Round, Notes, Trips};
+use crate::bench::traffic::{Bell, Hatch, Line, pipe};
+use crate::datagram::{DatagramSocket, Inbox, Outbox, Stop};
+use crate::endpoint::Descriptors;
+use crate::endpoint::dial::Dial;
+use crate::endpoint::socket::Family;
+use crate::endpoint::udp::{Course, Pointed};
+use crate::error::{Error, Op};
+use crate::plan::address::{Address, Kind};
+use crate::reactor::Turn;
+
+/// A stream that is open, and its place in the books.
+pub(super) struct Opened {
+    pub(super) lane: Lane,
+    /// Nothing where each request has a connection.
+    pub(super) line: Option<Line>,
+}
+
+/// Streams on their way.
+pub(super) struct Opening {
+    to: Address,
+    /// Where round trips beside them are measured; `None` once that has begun.
+    probe: Option<Address>,
+    idle: Option<Idle>,
+    /// Where the server in this process takes pipes.
+    hatch: Option<Hatch>,
+    cookie: Cookie,
+    counters: Option<Counters>,
+    /// For each stream whether this end sends.
+    wanted: Vec<bool>,
+    opened: Vec<Opened>,
+    next: Option<Next>,
+}
+
+/// Round trips before anything else is sent.
+enum Idle {
+    Dialling(Box<Dial>),
+    Measuring(Trips),
+    Done(Box<(Option<Conversation>, Notes)>),
+}
+
+/// The stream that is being opened.
+enum Next {
+    Dial(Box<Dial>),
+    Knock(Box<Knock>),
+}
+
+/// A datagram that asks for a stream.
+struct Knock {
+    socket: DatagramSocket,
+    local: String,
+    peer: String,
+    inbox: Inbox,
+    again: Instant,
+}
+
+impl Opening {
+    /// Streams to this address; `wanted` says of each whether this end sends.
+    pub(super) fn new(to: &Address, cookie: &Cookie, asked: &Parameters, wanted: Vec<bool>) -> Self {
+        let probe = asked.extra.is_some_and(|extra| extra.probe).then(|| to.clone());
+        let counters = asked.udp.then_some(if asked.wide { Counters::Long } else { Counters::Short });
+        let to = match (&to.kind, counters) {
+            (Kind::Tcp(at), Some(_)) => Address { kind: Kind::Udp(at.clone()), ..to.clone() },
+            _ => to.clone(),
+        };
+        Opening {
+            hatch: None,
+            to,
+            probe,
+            idle: None,
+            cookie: *cookie,
+            counters,
+            wanted,
+            opened: Vec::new(),
+            next: None,
+        }
+    }
+
+    /// The same through pipes.
+    pub(super) fn through(self, hatch: Option<Hatch>) -> Self {
+        Opening { hatch, ..self }
+    }
+
+    /// Does everything possible now; true once all are open.
+    ///
+    /// # Errors
+    /// One cannot be opened.
+    pub(super) fn turn(&mut self, turn: &mut Turn) -> Result<bool, Error> {
+        if !self.idle(turn)? {
+            return Ok(false);
+        }
+        while self.opened.len() < self.wanted.len() {
+            let mut next = match self.next.take() {
+                Some(next) => next,
+                None => self.begin(turn)?,
+            };
+            let opened = match (&mut next, self.counters) {
+                (Next::Knock(knock), Some(_)) => knock.turn(turn)?.then_some(()).map(|()| None),
+                (Next::Dial(dial), _) => dial.turn(turn)?.map(Some),
+                (Next::Knock(_), None) => None,
+            };
+            let index = self.opened.len();
+            let (id, is_sender) = (stream_id(index), self.wanted[index]);
+            let opened = match (opened, next) {
+                (None, next) => {
+                    self.next = Some(next);
+                    return Ok(false);
+                }
+                (Some(Some(mut connected)), _) => {
+                    // before the ticket goes out, what it stands for is there
+                    let kept = self.hatch.as_ref().map(|hatch| leave_pipe(hatch, is_sender)).transpose()?;
+                    match connected.socket.send_first(&self.cookie.0) {
+                        Ok(count) if count == self.cookie.0.len() => {}
+                        Ok(_) => return Err(Error::said(Op::Connect, self.to.to_string(), "it takes no cookie")),
+                        Err(error) => return Err(Error::new(Op::Transfer, connected.peer, error)),
+                    }
+                    connected.socket.stop(turn);
+                    let lane = Lane::new(id, is_sender, &connected.socket);
+                    Opened { lane, line: Some(kept.map_or(Line::Stream(connected.socket), Line::Pipe)) }
+                }
+                (Some(None), Next::Knock(knock)) => {
+                    let Knock { socket, local, peer, .. } = *knock;
+                    let lane = Lane::named(id, is_sender, split(&local), split(&peer));
+                    let counters = self.counters.unwrap_or(Counters::Short);
+                    Opened { lane, line: Some(Line::Datagrams(socket.unregistered(turn), counters)) }
+                }
+                (Some(None), Next::Dial(_)) => return Ok(false),
+            };
+            self.opened.push(opened);
+        }
+        Ok(true)
+    }
+
+    /// Measures round trips while nothing else is sent; true once that is done.
+    fn idle(&mut self, turn: &mut Turn) -> Result<bool, Error> {
+        loop {
+            self.idle = Some(match self.idle.take() {
+                None => match self.probe.take() {
+                    None => return Ok(true),
+                    Some(to) => {
+                        let mut dial = Box::new(Dial::new(&to));
+                        dial.start(turn)?;
+                        Idle::Dialling(dial)
+                    }
+                },
+                Some(Idle::Dialling(mut dial)) => match dial.turn(turn)? {
+                    None => {
+                        self.idle = Some(Idle::Dialling(dial));
+                        return Ok(false);
+                    }
+                    Some(mut connected) => {
+                        let failed = |error| Error::new(Op::Transfer, &connected.peer, error);
+                        connected.socket.send_first(&self.cookie.0).map_err(failed)?;
+                        connected.socket.send_apart();
+                        let is_unix = connected.socket.family() != Family::Tcp;
+                        let over = Conversation::new(connected.socket.into_fd(turn), is_unix);
+                        let course = Round {
+                            size: PROBE,
+                            rate: None,
+                            warm_up: Duration::ZERO,
+                            until: Instant::now() + IDLE,
+                            patience: Duration::from_secs(1),
+                        };
+                        let failed = |error| Error::new(Op::Start, "a thread", error);
+                        let bell = Bell::of(turn).map_err(failed)?;
+                        Idle::Measuring(over.and_then(|over| Trips::ask(over, course, bell)).map_err(failed)?)
+                    }
+                },
+                Some(Idle::Measuring(trips)) if trips.is_over() => Idle::Done(Box::new(trips.end())),
+                Some(Idle::Measuring(trips)) => {
+                    self.idle = Some(Idle::Measuring(trips));
+                    return Ok(false);
+                }
+                Some(done @ Idle::Done(_)) => {
+                    self.idle = Some(done);
+                    return Ok(true);
+                }
+            });
+        }
+    }
+
+    /// What was measured before anything else was sent, and over what.
+    pub(super) fn take_idle(&mut self) -> Option<(Option<Conversation>, Notes)> {
+        match self.idle.take() {
+            Some(Idle::Done(both)) => Some(*both),
+            _ => None,
+        }
+    }
+
+    fn begin(&self, turn: &mut Turn) -> Result<Next, Error> {
+        if self.counters.is_none() {
+            let mut dial = Box::new(Dial::new(&self.to));
+            dial.start(turn)?;
+            return Ok(Next::Dial(dial));
+        }
+        let Pointed { fd, peer, local, .. } = Course::new(&self.to)?.open_next()?;
+        let mut socket = DatagramSocket::ip(fd);
+        socket.start(turn).map_err(|error| Error::new(Op::Connect, &peer, error))?;
+        Ok(Next::Knock(Box::new(Knock { socket, local, peer, inbox: Inbox::unix(64), again: turn.now() })))
+    }
+
+    /// What is open.
+    pub(super) fn take(&mut self) -> Vec<Opened> {
+        std::mem::take(&mut self.opened)
+    }
+
+    /// When the next turn is due at the latest.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.idle {
+            Some(Idle::Dialling(dial)) => return dial.deadline(),
+            // its bell rings a moment before it is over
+            Some(Idle::Measuring(_)) => return Some(Instant::now() + Duration::from_millis(5)),
+            _ => {}
+        }
+        match self.next.as_ref()? {
+            Next::Dial(dial) => dial.deadline(),
+            Next::Knock(knock) => Some(knock.again),
+        }
+    }
+}
+
+/// Makes a pipe, and leaves its other half for the server.
+fn leave_pipe(hatch: &Hatch, sends: bool) -> Result<Descriptors, Error> {
+    let (kept, given) = pipe(sends).map_err(|error| Error::new(Op::Open, "a pipe", error))?;
+    hatch.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_back(given);
+    Ok(kept)
+}
+
+impl Knock {
+    /// Asks, and asks again after a while; true once there is an answer.
+    fn turn(&mut self, turn: &mut Turn) -> Result<bool, Error> {
+        loop {
+            match self.socket.receive(turn, &mut self.inbox) {
+                Ok(_) => {
+                    let mut datagrams = self.inbox.datagrams();
+                    if datagrams.any(|datagram| [UDP_ANSWER, UDP_OLD_ANSWER].iter().any(|one| datagram.payload == one))
+                    {
+                        return Ok(true);
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(Error::new(Op::Connect, format!("udp {}", self.peer), error)),
+            }
+        }
+        if self.again <= turn.now() {
+            let mut outbox = Outbox::with_room_for(64, false);
+            // an empty outbox has room, and so has a new socket
+            let _ = outbox.push(None, &UDP_HELLO);
+            if let Stop::Failed(error) | Stop::Refused(error) = outbox.flush(self.socket.fd()).stop {
+                return Err(Error::new(Op::Connect, format!("udp {}", self.peer), error));
+            }
+            self.again = turn.now() + KNOCK_EVERY;
+        }
+        Ok(false)
+    }
+}
+
+/// Bytes of a request beside the streams.
+pub(super) const PROBE: usize = 64;
+
+/// How long round trips are measured before anything else is sent.
+const IDLE: Duration = Duration::from_millis(50);
+
+/// How long an answer to a datagram may take before it is sent again.
+const KNOCK_EVERY: Duration = Duration::from_secs(2);

@@ -1,0 +1,365 @@
+//! The end that serves: who comes, and whose they are.
+//!
+//! A connection says first which test it belongs to. One that belongs to none begins one; the others are streams of a
+//! test, which is given them. Each test is a task of its own ([`super::visit`]) and watches over itself, so that one
+//! that dies is nobody else's business.
+
+mod greeting;
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::visit::{Terms, Visit};
+use crate::bench::protocol::{self, Cookie};
+use crate::bench::traffic::{Crew, Hatch};
+use crate::command::announce::announce;
+use crate::command::gate::possible;
+use crate::command::printer::Printer;
+use crate::command::reporting::Reporting;
+use crate::endpoint::accept::Acceptor;
+use crate::endpoint::socket::Socket;
+use crate::error::{Error, Op};
+use crate::event::{Event, Observer};
+use crate::outcome::{Ended, Outcome};
+use crate::plan::address::{Address, Kind};
+use crate::plan::bench::{Bench, Server as Wanted};
+use crate::plan::{Announce, DEFAULT_GRACE};
+use crate::reactor::shard::Shard;
+use crate::reactor::{Park, Task, TaskId, Turn};
+use greeting::Greeting;
+
+/// Gives the task that serves.
+pub(super) fn server(plan: &Bench, wanted: &Wanted, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
+    let printer = Some(Printer::open()?);
+    Ok(Box::new(Serving { printer, ..Serving::new(plan, wanted, reporting.observers()) }))
+}
+
+/// Serves on another thread of this process, for `--local`; where it listens.
+///
+/// # Errors
+/// It cannot, or no thread can be had.
+pub(super) fn here(plan: &Bench, at: &Address, hatch: Option<Hatch>) -> Result<Address, Error> {
+    let wanted = Wanted {
+        at: at.clone(),
+        once: false,
+        most_clients: None,
+        most_time: None,
+        most_rate: None,
+        interval: None,
+        announce: Announce::default(),
+    };
+    let (bound, listening) = channel();
+    let plan = plan.clone();
+    let make = move |_: Receiver<()>| {
+        let serving = Serving::new(&plan, &wanted, Rc::new(Nobody));
+        serving.desk.borrow_mut().hatch = hatch;
+        Box::new(Serving { bound: Some(bound), ..serving }) as Box<dyn Task>
+    };
+    // it serves as long as there is this process
+    Shard::start("server", make).map_err(|error| Error::new(Op::Start, "a thread", error))?;
+    listening.recv().unwrap_or_else(|_| Err(Error::said(Op::Listen, at.to_string(), "the thread has ended")))
+}
+
+/// Hears nothing.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn observe(&self, _: &Event) {}
+}
+
+/// What those who come and the tests share.
+#[derive(Default)]
+pub(super) struct Desk {
+    /// The tests under way, and the streams that have come for them.
+    tests: HashMap<Cookie, Test>,
+    /// Those who begin a test.
+    newcomers: VecDeque<Newcomer>,
+    /// Tests that want streams of datagrams; the first of them is asking.
+    pub(super) knocking: VecDeque<Cookie>,
+    /// What is to be printed.
+    pub(super) text: Vec<u8>,
+    /// Who comes before having said anything.
+    greeting: usize,
+    /// The server is to end.
+    pub(super) is_closing: bool,
+    /// Where the client in this process leaves pipes.
+    pub(super) hatch: Option<Hatch>,
+}
+
+struct Test {
+    task: TaskId,
+    streams: VecDeque<Socket>,
+}
+
+/// Somebody who begins a test.
+pub(super) struct Newcomer {
+    pub(super) cookie: Cookie,
+    pub(super) socket: Socket,
+    pub(super) peer: String,
+    pub(super) protocol: &'static str,
+    pub(super) local: String,
+}
+
+impl Desk {
+    /// The next stream of a test.
+    pub(super) fn stream(&mut self, cookie: &Cookie) -> Option<Socket> {
+        self.tests.get_mut(cookie)?.streams.pop_front()
+    }
+
+    /// A test asks for no more datagrams: the next one may.
+    pub(super) fn dequeue(&mut self, turn: &mut Turn, cookie: &Cookie) {
+        self.knocking.retain(|waiting| waiting != cookie);
+        if let Some(test) = self.knocking.front().and_then(|next| self.tests.get(next)) {
+            turn.wake(test.task);
+        }
+    }
+
+    /// The test is over: whoever still comes for it is closed.
+    pub(super) fn forget(&mut self, cookie: &Cookie) {
+        self.tests.remove(cookie);
+    }
+}
+
+/// The server.
+struct Serving {
+    plan: Bench,
+    wanted: Wanted,
+    threads: usize,
+    door: Option<Acceptor>,
+    /// Made with the first test.
+    crew: Option<Crew>,
+    desk: Rc<RefCell<Desk>>,
+    /// Under way.
+    tests: u64,
+    served: u64,
+    /// `None` where a client of this process tells everything.
+    printer: Option<Printer>,
+    /// Who is told where it listens, once.
+    bound: Option<Sender<Result<Address, Error>>>,
+    observer: Rc<dyn Observer>,
+    /// It was asked to end, and does at this time whatever is under way.
+    until: Option<Instant>,
+    ended: Option<Ended>,
+    started: Instant,
+}
+
+impl Serving {
+    fn new(plan: &Bench, wanted: &Wanted, observer: Rc<dyn Observer>) -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        Serving {
+            threads: plan.threads.unwrap_or(cpus),
+            plan: plan.clone(),
+            wanted: wanted.clone(),
+            door: None,
+            crew: None,
+            desk: Rc::default(),
+            tests: 0,
+            served: 0,
+            printer: None,
+            bound: None,
+            observer,
+            until: None,
+            ended: None,
+            started: Instant::now(),
+        }
+    }
+
+    /// Binds, and tells where.
+    fn open(&mut self, turn: &mut Turn) -> Result<Address, Error> {
+        let mut door = Acceptor::open(&self.wanted.at)?;
+        door.start(turn)?;
+        announce(&self.wanted.announce, &door)?;
+        let (protocol, address) = (door.protocol(), door.address().to_string());
+        self.observer.observe(&Event::Listening { protocol, address });
+        let mut at = self.wanted.at.clone();
+        if let (Kind::Tcp(at), Some(port)) = (&mut at.kind, door.port()) {
+            at.port = port;
+        }
+        self.door = Some(door);
+        Ok(at)
+    }
+
+    fn accept(&mut self, turn: &mut Turn) -> Result<bool, Error> {
+        for _ in 0..ACCEPTS {
+            // whoever says nothing takes a place only for a while
+            if self.desk.borrow().greeting >= MOST_GREETINGS {
+                return Ok(false);
+            }
+            let Some(door) = &mut self.door else { return Ok(false) };
+            let Some(accepted) = door.accept(turn)? else {
+                if let Some(trouble) = door.trouble() {
+                    self.observer.observe(&Event::Error { session: None, reason: trouble.line() });
+                }
+                return Ok(false);
+            };
+            self.desk.borrow_mut().greeting += 1;
+            let greeting =
+                Greeting::new(accepted, Rc::clone(&self.desk), Rc::clone(&self.observer), turn.id(), turn.now());
+            turn.spawn(Box::new(greeting));
+        }
+        Ok(true)
+    }
+
+    /// Begins the tests of those who have said that they want one.
+    fn welcome(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        loop {
+            let Some(newcomer) = self.desk.borrow_mut().newcomers.pop_front() else { return Ok(()) };
+            let most = match self.wanted.once {
+                true => 1,
+                false => self.wanted.most_clients.unwrap_or_else(|| possible(DESCRIPTORS)),
+            };
+            if self.tests >= most || self.door.is_none() {
+                let text = format!("refused {}: it is one too many", newcomer.peer);
+                self.observer.observe(&Event::Note { verbosity: 1, text });
+                let _ = newcomer.socket.send_first(&protocol::Server::BUSY);
+                newcomer.socket.close(turn, false);
+                continue;
+            }
+            let crew = match &self.crew {
+                Some(crew) => crew.clone(),
+                None => {
+                    let crew = Crew::new(self.threads).map_err(|error| Error::new(Op::Start, "a thread", error))?;
+                    self.crew.insert(crew).clone()
+                }
+            };
+            self.tests += 1;
+            self.served += 1;
+            let Newcomer { protocol, peer, local, cookie, .. } = &newcomer;
+            let (peer, local) = (peer.clone(), local.clone());
+            self.observer.observe(&Event::Accepted { session: self.served, protocol, peer, local, secured: None });
+            let cookie = *cookie;
+            let terms = Terms {
+                print: self.plan.print.clone(),
+                interval: self.wanted.interval,
+                most_time: self.wanted.most_time,
+                most_rate: self.wanted.most_rate.map(|rate| rate.0),
+                number: self.served,
+            };
+            let visit = Visit::new(newcomer, terms, crew, Rc::clone(&self.desk), Rc::clone(&self.observer), turn.now());
+            let task = turn.spawn(Box::new(visit));
+            self.desk.borrow_mut().tests.insert(cookie, Test { task, streams: VecDeque::new() });
+        }
+    }
+
+    fn heed(&mut self, turn: &mut Turn) {
+        let signals = turn.signals();
+        if signals & (1 << SIGINT | 1 << SIGTERM) == 0 {
+            return;
+        }
+        self.until = Some(match self.until {
+            None => turn.now() + DEFAULT_GRACE,
+            // a second one ends at once
+            Some(_) => turn.now(),
+        });
+        self.close_door(turn);
+    }
+
+    fn close_door(&mut self, turn: &mut Turn) {
+        if let Some(door) = self.door.take() {
+            door.close(turn);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let enough = self.wanted.once && self.served > 0;
+        self.tests == 0 && (enough || self.until.is_some())
+    }
+
+    fn step(&mut self, turn: &mut Turn) -> Result<bool, Error> {
+        self.heed(turn);
+        while let Some((_, outcome)) = turn.finished() {
+            // those who only greet are counted at the desk
+            if outcome.bytes != GREETING {
+                self.tests -= 1;
+            }
+        }
+        let more = self.accept(turn)?;
+        self.welcome(turn)?;
+        if self.until.is_some_and(|until| until <= turn.now()) && !self.desk.borrow().is_closing {
+            let mut desk = self.desk.borrow_mut();
+            desk.is_closing = true;
+            desk.tests.values().for_each(|test| turn.wake(test.task));
+        }
+        if self.is_over() {
+            self.close_door(turn);
+            self.ended = Some(Ended::Clean);
+        }
+        Ok(more)
+    }
+}
+
+/// What marks the outcome of a connection that began no test.
+pub(super) const GREETING: [u64; 2] = [u64::MAX, u64::MAX];
+
+impl Task for Serving {
+    fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        if let Some(bound) = self.bound.take() {
+            let opened = self.open(turn);
+            let failed = opened.is_err();
+            // whoever asked is gone only with the process
+            let _ = bound.send(opened);
+            if failed {
+                self.ended = Some(Ended::Clean);
+            }
+            return Ok(());
+        }
+        if let Some(printer) = &mut self.printer {
+            printer.start(turn)?;
+        }
+        turn.listen_for(&[SIGINT, SIGTERM]).map_err(|error| Error::new(Op::Open, "signals", error))?;
+        self.open(turn).map(drop)
+    }
+
+    fn turn(&mut self, turn: &mut Turn) -> Park {
+        let mut more = false;
+        if self.ended.is_none() {
+            match self.step(turn) {
+                Ok(again) => more = again,
+                Err(error) => self.ended = Some(Ended::Failed(error)),
+            }
+        }
+        let text = std::mem::take(&mut self.desk.borrow_mut().text);
+        // a reader that has stopped costs lines, not memory
+        if let Some(printer) = self.printer.as_mut().filter(|printer| !printer.is_full()) {
+            printer.bytes(&text);
+        }
+        let flushed = match (&mut self.printer, &self.ended) {
+            (None, _) => Ok(true),
+            (Some(printer), Some(_)) => printer.finish(turn),
+            (Some(printer), None) => printer.flush(turn),
+        };
+        match (flushed, self.ended.take()) {
+            (Err(failed), None | Some(Ended::Clean)) => Park::Done(self.outcome(failed, turn)),
+            (Ok(true) | Err(_), Some(ended)) => Park::Done(self.outcome(ended, turn)),
+            (_, ended) => {
+                self.ended = ended;
+                let door = self.door.as_ref().and_then(Acceptor::deadline);
+                turn.deadline(crate::session::limits::soonest([self.until.filter(|at| *at > turn.now()), door]));
+                if more { Park::Again } else { Park::Wait }
+            }
+        }
+    }
+}
+
+impl Serving {
+    fn outcome(&self, ended: Ended, turn: &Turn) -> Outcome {
+        Outcome { ended, bytes: [0, 0], elapsed: turn.now().saturating_duration_since(self.started) }
+    }
+}
+
+/// Connections taken in one turn.
+const ACCEPTS: usize = 64;
+
+/// Connections that have not said yet what they are.
+const MOST_GREETINGS: usize = 256;
+
+/// Descriptors of a test: its conversation, and a few streams, each of which is watched through a second one.
+const DESCRIPTORS: u64 = 8;
+
+/// How long somebody may take to say what it is.
+const GREETING_LIMIT: Duration = Duration::from_secs(10);

@@ -1,0 +1,154 @@
+//! From a plan to what is agreed on, and from that to what is reported.
+
+use std::time::{Duration, SystemTime};
+
+use crate::bench::protocol::{Cookie, Extra, Parameters, Trip};
+use crate::bench::result::{self, Buffers, Connection, Kind, Limit, Pace, Protocol, Setup};
+use crate::plan::address::{Address, Options};
+use crate::plan::bench::{Client, Direction, Load, Until};
+
+/// iperf3's rate of datagrams where none is given, bits a second.
+const UDP_RATE: u64 = 1_000_000;
+
+/// Bytes of a datagram where the segment size is not known.
+const UDP_BLOCK: usize = 1460;
+
+/// What a client asks for; `segment` is what one segment of the control connection holds.
+pub(super) fn parameters(client: &Client, segment: Option<u32>) -> Parameters {
+    let Load { udp, direction, streams, until, omit, block, rate, zerocopy, check, wide, server_output, trip } =
+        client.load;
+    let options = &client.address().options;
+    let (time, bytes, blocks) = match until {
+        Until::Time(time) => (whole(time), 0, 0),
+        Until::Bytes(bytes) => (0, bytes, 0),
+        Until::Blocks(blocks) => (0, 0, blocks),
+    };
+    let fit = segment.map_or(UDP_BLOCK, |bytes| bytes as usize).clamp(16, 65_507);
+    let trip = trip.map(|trip| Trip { size: trip.size, connects: trip.connects });
+    Parameters {
+        udp,
+        omit: whole(omit),
+        time,
+        bytes,
+        blocks,
+        parallel: streams,
+        reverse: direction == Direction::Down,
+        bidirectional: direction == Direction::Both,
+        length: block.unwrap_or(if udp { fit } else { crate::bench::traffic::BLOCK }),
+        rate: rate.unwrap_or(if udp { UDP_RATE } else { 0 }),
+        mss: options.mss.unwrap_or(0),
+        nodelay: options.nodelay,
+        window: options.rcvbuf.or(options.sndbuf).unwrap_or(0),
+        tos: options.dscp.unwrap_or(0) << 2,
+        congestion: options.congestion.clone(),
+        wide,
+        zerocopy,
+        server_output,
+        extra: Some(Extra { trip, probe: trip.is_none(), check }),
+    }
+}
+
+/// Whole seconds, as iperf3 counts: what is begun counts.
+fn whole(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+/// The options of a server's streams that its client has asked for.
+pub(super) fn options(asked: &Parameters) -> Options {
+    Options {
+        nodelay: asked.nodelay,
+        rcvbuf: Some(asked.window).filter(|bytes| *bytes > 0),
+        sndbuf: Some(asked.window).filter(|bytes| *bytes > 0),
+        dscp: Some(asked.tos >> 2).filter(|code| *code > 0),
+        congestion: asked.congestion.clone(),
+        ..Options::default()
+    }
+}
+
+/// Who measures with whom.
+pub(super) struct Between<'a> {
+    /// The other end.
+    pub(super) host: String,
+    pub(super) port: Option<u16>,
+    pub(super) is_server: bool,
+    pub(super) is_tcp: bool,
+    pub(super) cookie: &'a Cookie,
+    /// As exactly as this end knows.
+    pub(super) until: Option<Until>,
+    pub(super) omit: Option<Duration>,
+}
+
+/// What is reported of the beginning.
+pub(super) fn setup(between: Between<'_>, asked: &Parameters, connections: Vec<Connection>) -> Setup {
+    let seconds = Duration::from_secs;
+    let trip = asked.extra.and_then(|extra| extra.trip);
+    let limit = match between.until {
+        Some(Until::Time(time)) => Limit::Time(time),
+        _ if asked.bytes > 0 => Limit::Bytes(asked.bytes),
+        _ if asked.blocks > 0 => Limit::Blocks(asked.blocks),
+        _ => Limit::Time(seconds(asked.time)),
+    };
+    let cookie = String::from_utf8_lossy(&between.cookie.0[..36]).trim_end_matches('\0').to_owned();
+    Setup {
+        host: between.host,
+        port: between.port,
+        is_server: between.is_server,
+        protocol: match (asked.udp, between.is_tcp) {
+            (true, _) => Protocol::Udp,
+            (false, true) => Protocol::Tcp,
+            (false, false) => Protocol::Other("unix"),
+        },
+        direction: match (asked.bidirectional, asked.reverse) {
+            (true, _) => result::Direction::Both,
+            (false, true) => result::Direction::Reverse,
+            (false, false) => result::Direction::Forward,
+        },
+        kind: match trip {
+            None => Kind::Throughput,
+            Some(Trip { connects: false, .. }) => Kind::Requests,
+            Some(Trip { connects: true, .. }) => Kind::Connections,
+        },
+        streams: asked.parallel.into(),
+        block_bytes: trip.map_or(asked.length, |trip| trip.size) as u64,
+        omit: between.omit.unwrap_or(seconds(asked.omit)),
+        limit,
+        pace: match (asked.rate, trip) {
+            (0, _) => Pace::Free,
+            (rate, Some(trip)) => Pace::Requests(rate as f64 / (trip.size.max(1) * 8) as f64),
+            (rate, None) => Pace::Bits(rate),
+        },
+        tos: asked.tos,
+        buffers: Buffers { asked: Some(asked.window).filter(|bytes| *bytes > 0), ..Buffers::default() },
+        mss: Some(asked.mss).filter(|bytes| *bytes > 0),
+        cookie,
+        started: SystemTime::now(),
+        connections,
+    }
+}
+
+/// What is said before anything is measured; without the heading where no line follows.
+pub(super) fn opening(setup: &Setup, has_lines: bool) -> String {
+    let text = result::text::opening(setup);
+    match text.rsplit_once('\n') {
+        Some((before, _)) if !has_lines => before.to_owned(),
+        _ => text,
+    }
+}
+
+/// A printed address as a host and a port; what has no port is all host.
+pub(super) fn split(printed: &str) -> (String, u16) {
+    match printed.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+        Some((host, Ok(port))) => (host.trim_matches(['[', ']']).to_owned(), port),
+        _ => (printed.to_owned(), 0),
+    }
+}
+
+/// The host and the port of an endpoint, as they are shown.
+pub(super) fn shown(address: &Address) -> (String, Option<u16>) {
+    use crate::plan::address::{Host, HostPort, Kind};
+    match &address.kind {
+        Kind::Tcp(HostPort { host: Host::Unspecified, port }) => ("localhost".into(), Some(*port)),
+        Kind::Tcp(at) => (at.host.to_string(), Some(at.port)),
+        _ => (crate::escape::Escaped(address.to_string().as_bytes()).to_string(), None),
+    }
+}

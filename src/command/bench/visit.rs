@@ -1,0 +1,442 @@
+//! One test, as the server leads it, from its parameters to its last word. Every step has its limit, so that a client
+//! which is gone without a word costs a while and nothing else.
+
+mod answer;
+mod doorway;
+mod serving;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::control::Control;
+use super::ledger::{Lane, Ledger};
+use super::server::{Desk, Newcomer};
+use crate::bench::protocol::{Breach, Cookie, Parameters, Refusal, Server as Talk, ServerStep, stream_id};
+use crate::bench::result::{json, text};
+use crate::bench::traffic::trips::{Conversation, Trips};
+use crate::bench::traffic::{Band, Bell, Crew, Line, Phase, Stage};
+use crate::endpoint::socket::{Family, Socket};
+use crate::endpoint::udp::Door;
+use crate::error::Error;
+use crate::event::{Event, Observer};
+use crate::outcome::{Ended, Outcome};
+use crate::plan::bench::Print;
+use crate::reactor::{Park, Task, Turn};
+use answer::Answer;
+
+/// What a server allows, and how it tells.
+pub(super) struct Terms {
+    pub(super) print: Print,
+    pub(super) interval: Option<Duration>,
+    pub(super) most_time: Option<Duration>,
+    /// Bytes a second.
+    pub(super) most_rate: Option<u64>,
+    /// The number of the test.
+    pub(super) number: u64,
+}
+
+/// One test.
+pub(super) struct Visit {
+    terms: Terms,
+    cookie: Cookie,
+    peer: String,
+    is_tcp: bool,
+    control: Option<Control>,
+    talk: Talk,
+    desk: Rc<RefCell<Desk>>,
+    crew: Crew,
+    observer: Rc<dyn Observer>,
+    stage: Arc<Stage>,
+    step: Step,
+    asked: Parameters,
+    /// With what bytes move over; nothing where requests are answered.
+    opened: Vec<(Lane, Option<Line>)>,
+    /// Requests that came with a connection of their own.
+    answered: u64,
+    /// Those who answer requests.
+    trips: Vec<Trips>,
+    /// The connection for round trips beside the streams is there.
+    is_probed: bool,
+    /// Where UDP streams knock.
+    door: Option<Door>,
+    band: Option<Band>,
+    ledger: Option<Ledger>,
+    /// When the present step must be done.
+    limit: Instant,
+    started: Instant,
+    bytes: [u64; 2],
+}
+
+/// How far it is.
+enum Step {
+    Agreeing,
+    /// Others are asking for UDP streams: knocks do not say whose they are.
+    Queueing,
+    Opening,
+    Running(serving::Course),
+    /// The client has sent everything, and some of it may not be here yet.
+    Draining {
+        seen: u64,
+        since: Instant,
+    },
+    Exchanging,
+    /// The last words are on their way; how it ends.
+    Leaving(String),
+}
+
+impl Visit {
+    pub(super) fn new(
+        newcomer: Newcomer,
+        terms: Terms,
+        crew: Crew,
+        desk: Rc<RefCell<Desk>>,
+        observer: Rc<dyn Observer>,
+        now: Instant,
+    ) -> Self {
+        let Newcomer { cookie, socket, peer, protocol, .. } = newcomer;
+        Visit {
+            terms,
+            cookie,
+            peer,
+            is_tcp: !protocol.starts_with("unix"),
+            control: Some(Control::new(socket)),
+            talk: Talk::new(&cookie),
+            desk,
+            crew,
+            observer,
+            stage: Arc::default(),
+            step: Step::Agreeing,
+            asked: Parameters::default(),
+            opened: Vec::new(),
+            answered: 0,
+            trips: Vec::new(),
+            is_probed: false,
+            door: None,
+            band: None,
+            ledger: None,
+            limit: now + PATIENCE,
+            started: now,
+            bytes: [0, 0],
+        }
+    }
+
+    /// Everything that can be done now.
+    ///
+    /// # Errors
+    /// Why the test ends before its time.
+    fn advance(&mut self, turn: &mut Turn) -> Result<(), String> {
+        if self.desk.borrow().is_closing && !matches!(self.step, Step::Leaving(_)) {
+            self.talk.leave();
+            return Err("the server was told to end".into());
+        }
+        self.hear(turn)?;
+        match &self.step {
+            Step::Queueing => self.open_door(turn)?,
+            Step::Opening if self.asked.udp => doorway::turn(self, turn)?,
+            Step::Opening => self.take_streams(turn)?,
+            Step::Running(_) => {
+                self.welcome(turn);
+                serving::turn(self, turn)?;
+            }
+            Step::Draining { .. } => self.drain(turn),
+            _ => {}
+        }
+        let Some(control) = &mut self.control else { return Ok(()) };
+        control.write(turn, self.talk.outgoing()).map_err(|error| error.to_string())?;
+        if control.is_ended() && !self.talk.is_over() {
+            return Err("the client has left".into());
+        }
+        if self.limit <= turn.now() && !matches!(self.step, Step::Leaving(_)) {
+            self.talk.leave();
+            return Err("the client was silent for too long".into());
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, turn: &mut Turn) -> Result<(), String> {
+        let Self { control: Some(control), talk, .. } = self else { return Ok(()) };
+        control.read(turn, |bytes| talk.receive(bytes)).map_err(|error| crate::error::sentence(&error))?;
+        while let Some(step) = self.talk.step().map_err(|breach: Breach| breach.sentence())? {
+            self.limit = turn.now() + PATIENCE;
+            match step {
+                ServerStep::Judge(asked) => self.judge(*asked)?,
+                ServerStep::Stop => self.stop(turn),
+                ServerStep::Tell(theirs) => self.tell(&theirs),
+                ServerStep::Done => self.step = Step::Leaving("clean".into()),
+                ServerStep::Left => return Err("the client has ended the test".into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the client asks for, against what is allowed.
+    fn judge(&mut self, asked: Parameters) -> Result<(), String> {
+        let most = self.terms.most_time.map(|most| most.as_secs_f64());
+        let total = (asked.rate / 8).saturating_mul(asked.streams() as u64);
+        let limited = self.terms.most_rate.is_some_and(|most| total > most || (asked.udp && asked.rate == 0));
+        let refusal = if most.is_some_and(|most| (asked.time + asked.omit) as f64 > most) {
+            Some(Refusal::Duration)
+        } else if limited {
+            Some(Refusal::Rate)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            self.talk.refuse(refusal);
+            return Err(format!("refused: {}", Refusal::sentence(refusal as i32).replace("it ", "this server ")));
+        }
+        self.asked = asked;
+        if self.asked.udp {
+            self.desk.borrow_mut().knocking.push_back(self.cookie);
+            self.step = Step::Queueing;
+        } else {
+            self.talk.agree();
+            self.step = Step::Opening;
+        }
+        Ok(())
+    }
+
+    /// Asks for UDP streams, once nobody else does.
+    fn open_door(&mut self, turn: &mut Turn) -> Result<(), String> {
+        if self.desk.borrow().knocking.front() != Some(&self.cookie) {
+            // the queue moves: each of those before has a limit of its own
+            self.limit = turn.now() + PATIENCE;
+            return Ok(());
+        }
+        match doorway::open(self, turn) {
+            Ok(door) => self.door = Some(door),
+            Err(error) => {
+                self.talk.refuse(Refusal::Accept);
+                return Err(crate::error::sentence(&error));
+            }
+        }
+        self.talk.agree();
+        self.step = Step::Opening;
+        self.limit = turn.now() + PATIENCE;
+        doorway::turn(self, turn)
+    }
+
+    /// Lets the next one ask for UDP streams.
+    fn close_door(&mut self, turn: &mut Turn) {
+        if let Some(door) = self.door.take() {
+            door.close(turn);
+        }
+        self.desk.borrow_mut().dequeue(turn, &self.cookie);
+    }
+
+    /// Takes the streams that have come; with the last one the test begins.
+    fn take_streams(&mut self, turn: &mut Turn) -> Result<(), String> {
+        if !self.take_probe(turn)? {
+            return Ok(());
+        }
+        while self.opened.len() < self.asked.streams() {
+            let Some(socket) = self.desk.borrow_mut().stream(&self.cookie) else { return Ok(()) };
+            let index = self.opened.len();
+            if let Some(trip) = self.asked.extra.and_then(|extra| extra.trip) {
+                let lane = Lane::new(stream_id(index), false, &socket);
+                self.opened.push((lane, None));
+                self.answer(turn, socket, trip.size)?;
+                continue;
+            }
+            let tuned = crate::endpoint::options::tune(&super::setup::options(&self.asked), &socket.fd());
+            if let Err(error) = tuned {
+                self.talk.refuse(Refusal::Options);
+                return Err(error.line());
+            }
+            let lane = Lane::new(stream_id(index), !self.asked.client_sends(index), &socket);
+            let left = self
+                .desk
+                .borrow()
+                .hatch
+                .as_ref()
+                .map(|hatch| hatch.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front());
+            if let Some(pipe) = left {
+                let pipe = pipe.ok_or("a stream came without its pipe")?;
+                self.opened.push((lane, Some(Line::Pipe(pipe))));
+                continue;
+            }
+            self.opened.push((lane, Some(Line::Stream(socket))));
+        }
+        serving::begin(self, turn)
+    }
+
+    /// Takes the connection for round trips beside the streams, which comes before them; true if there is none to wait for.
+    fn take_probe(&mut self, turn: &mut Turn) -> Result<bool, String> {
+        let wanted = self.asked.extra.is_some_and(|extra| extra.probe);
+        if self.is_probed || !wanted {
+            return Ok(true);
+        }
+        let Some(socket) = self.desk.borrow_mut().stream(&self.cookie) else { return Ok(false) };
+        self.is_probed = true;
+        self.answer(turn, socket, super::opening::PROBE)?;
+        Ok(true)
+    }
+
+    /// Has a thread answer what comes over this connection.
+    fn answer(&mut self, turn: &mut Turn, mut socket: Socket, size: usize) -> Result<(), String> {
+        let failed = |error: std::io::Error| crate::error::sentence(&error);
+        socket.send_apart();
+        let is_unix = socket.family() != Family::Tcp;
+        let over = Conversation::new(socket.into_fd(turn), is_unix).map_err(failed)?;
+        // the test has limits of its own
+        let bell = Bell::of(turn).map_err(failed)?;
+        self.trips.push(Trips::answer(over, size, FOREVER, bell).map_err(failed)?);
+        Ok(())
+    }
+
+    /// Answers those who come with a request of their own.
+    fn welcome(&mut self, turn: &mut Turn) {
+        let Some(trip) = self.asked.extra.and_then(|extra| extra.trip).filter(|trip| trip.connects) else { return };
+        loop {
+            let Some(socket) = self.desk.borrow_mut().stream(&self.cookie) else { return };
+            self.answered += 1;
+            turn.spawn(Box::new(Answer::new(socket, trip.size, turn.now())));
+        }
+    }
+
+    /// The client says that it is over.
+    fn stop(&mut self, turn: &mut Turn) {
+        let counted = self.asked.bytes > 0 || self.asked.blocks > 0 || (self.asked.udp && self.cookie.is_haul());
+        let receives = (0..self.asked.streams()).any(|index| self.asked.client_sends(index));
+        if counted && receives {
+            self.stage.advance(Phase::Draining);
+            self.nudge(turn);
+            self.step = Step::Draining { seen: u64::MAX, since: turn.now() };
+            self.drain(turn);
+        } else {
+            self.exchange(turn, turn.now());
+        }
+    }
+
+    /// Waits until everything that was sent is here, as far as that can be known.
+    fn drain(&mut self, turn: &mut Turn) {
+        let (Step::Draining { seen, since }, Some(ledger)) = (&mut self.step, &self.ledger) else { return };
+        let mut receivers = ledger.lanes.iter().filter(|lane| !lane.connection.is_sender);
+        let [_, bytes] = ledger.bytes();
+        if *seen != bytes {
+            (*seen, *since) = (bytes, turn.now());
+        }
+        let ended = receivers.all(|lane| lane.tally.is_ended());
+        if ended || turn.now().saturating_duration_since(*since) >= QUIET {
+            // the time in which nothing came is none of the test's
+            let end = *since;
+            self.exchange(turn, end);
+        }
+    }
+
+    fn exchange(&mut self, turn: &mut Turn, end: Instant) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.end(end);
+        }
+        self.stage.advance(Phase::Gone);
+        self.nudge(turn);
+        self.trips.clear();
+        self.talk.exchange();
+        self.step = Step::Exchanging;
+    }
+
+    fn nudge(&self, turn: &mut Turn) {
+        if let Some(band) = &self.band {
+            band.nudge(turn);
+        }
+    }
+
+    /// Both have counted.
+    fn tell(&mut self, theirs: &crate::bench::protocol::Results) {
+        let Some(ledger) = &mut self.ledger else { return };
+        let mut told = ledger.told();
+        self.bytes = ledger.bytes();
+        let results = ledger.close(Some(theirs), None);
+        let summary = text::summary(&results);
+        if self.asked.server_output {
+            told.server_output = Some(format!("{}\n{summary}\n", super::setup::opening(&results.setup, false)));
+        }
+        self.talk.tell(&told);
+        match (self.terms.print.json, self.terms.print.json_stream) {
+            (true, _) => self.print(&json::whole(&results, &[])),
+            (_, true) => self.print(&format!("{}\n", json::end(&results, &[]))),
+            _ if self.terms.interval.is_some() => self.print(&format!("{summary}\n")),
+            _ => self.print(&format!("{}\n{summary}\n", super::setup::opening(&results.setup, false))),
+        }
+    }
+
+    fn print(&self, text: &str) {
+        self.desk.borrow_mut().text.extend_from_slice(text.as_bytes());
+    }
+
+    /// It ends, and this is why.
+    fn leave(&mut self, turn: &mut Turn, why: String) {
+        self.stage.advance(Phase::Gone);
+        self.nudge(turn);
+        self.close_door(turn);
+        self.trips.clear();
+        self.opened.clear();
+        // what the books hold of the streams would keep them open
+        self.ledger = None;
+        self.limit = turn.now() + LAST_WORDS;
+        self.step = Step::Leaving(why);
+    }
+
+    fn deadline(&self, now: Instant) -> Instant {
+        let soon = match &self.step {
+            Step::Running(course) => course.deadline(),
+            Step::Draining { .. } => Some(now + LOOK_AGAIN),
+            _ => None,
+        };
+        soon.map_or(self.limit, |soon| soon.min(self.limit))
+    }
+}
+
+impl Task for Visit {
+    fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        if let Some(control) = &mut self.control
+            && control.start(turn).is_err()
+        {
+            self.control = None;
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, turn: &mut Turn) -> Park {
+        while turn.finished().is_some() {}
+        if let Err(why) = self.advance(turn) {
+            self.leave(turn, why);
+        }
+        if let Step::Leaving(why) = &self.step {
+            let sent = match &mut self.control {
+                Some(control) => !matches!(control.write(turn, self.talk.outgoing()), Ok(false)),
+                None => true,
+            };
+            if sent || self.limit <= turn.now() {
+                let elapsed = turn.now().saturating_duration_since(self.started);
+                let [bytes_out, bytes_in] = self.bytes;
+                let (session, reason) = (self.terms.number, format!("{}: {why}", self.peer));
+                self.observer.observe(&Event::Closed { session, bytes_in, bytes_out, elapsed, reason });
+                self.desk.borrow_mut().forget(&self.cookie);
+                if let Some(control) = self.control.take() {
+                    control.close(turn);
+                }
+                return Park::Done(Outcome { ended: Ended::Clean, bytes: self.bytes, elapsed });
+            }
+        }
+        turn.deadline(Some(self.deadline(turn.now())));
+        Park::Wait
+    }
+}
+
+/// Longer than any test.
+const FOREVER: Duration = Duration::from_secs(30 * 86_400);
+
+/// How long each step of setting up and of telling may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the last words may wait for room.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How often is looked whether something more has come.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Nothing has come for so long: nothing more comes.
+const QUIET: Duration = Duration::from_millis(100);

@@ -1,0 +1,175 @@
+//! The part of a test in which bytes move, as the server sees it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::super::setup::{self, Between};
+use super::{Step, Visit};
+use crate::bench::protocol::Parameters;
+use crate::bench::result::{json, text};
+use crate::bench::traffic::{Bell, Budget, Flow, Phase, Way};
+use crate::command::bench::ledger::Ledger;
+use crate::reactor::Turn;
+
+/// What happens when.
+pub(super) struct Course {
+    /// The end of the warm-up.
+    omit: Option<Instant>,
+    /// The next line.
+    tick: Option<Instant>,
+    /// When is looked whether anything moves.
+    look: Instant,
+    /// Bytes that had moved then, and since when no more has.
+    seen: ([u64; 2], Instant),
+    /// The client should have ended it by now.
+    end: Option<Instant>,
+}
+
+impl Course {
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        crate::session::limits::soonest([self.omit, self.tick, Some(self.look), self.end])
+    }
+}
+
+/// All streams are there: they begin.
+pub(super) fn begin(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
+    let failed = |error: std::io::Error| crate::error::sentence(&error);
+    let bell = Bell::of(turn).map_err(failed)?;
+    let mut band = visit.crew.band();
+    let mut lanes = Vec::new();
+    let Parameters { length, zerocopy, extra, bytes, blocks, rate, .. } = visit.asked;
+    let share = visit.terms.most_rate.map(|most| (most / visit.asked.streams() as u64).max(1));
+    let most = match (bytes, blocks) {
+        (0, 0) => None,
+        (0, blocks) => Some(blocks.saturating_mul(length as u64)),
+        (bytes, _) => Some(bytes),
+    };
+    let budget = most.map(|bytes| Arc::new(Budget::new(bytes)));
+    for (lane, line) in visit.opened.drain(..) {
+        let Some(line) = line else {
+            lanes.push(lane);
+            continue;
+        };
+        let way = if lane.connection.is_sender { Way::Sends } else { Way::Receives };
+        let asked = Some(rate / 8).filter(|rate| *rate > 0 && way == Way::Sends);
+        let flow = Flow {
+            way,
+            block: length,
+            rate: asked.or(share),
+            budget: budget.clone().filter(|_| way == Way::Sends),
+            check: extra.is_some_and(|extra| extra.check),
+            zerocopy,
+            finishes: visit.cookie.is_haul(),
+            tally: Arc::clone(&lane.tally),
+            stage: Arc::clone(&visit.stage),
+            bell: bell.clone(),
+        };
+        band.run(turn, move || line.task(flow)).map_err(failed)?;
+        lanes.push(lane);
+    }
+    visit.band = Some(band);
+    let (host, port) = match visit.peer.rsplit_once(':') {
+        Some((host, port)) => (host.trim_matches(['[', ']']).to_owned(), port.parse().ok()),
+        None => (visit.peer.clone(), None),
+    };
+    let between =
+        Between { host, port, is_server: true, is_tcp: visit.is_tcp, cookie: &visit.cookie, until: None, omit: None };
+    let connections = lanes.iter().map(|lane| lane.connection.clone()).collect();
+    let setup = setup::setup(between, &visit.asked, connections);
+    let now = turn.now();
+    if visit.terms.print.json_stream {
+        visit.print(&format!("{}\n", json::start(&setup)));
+    } else if visit.terms.interval.is_some() && !visit.terms.print.json {
+        visit.print(&format!("{}\n", setup::opening(&setup, true)));
+    }
+    let seconds = Duration::from_secs;
+    let omit = Some(seconds(visit.asked.omit)).filter(|omit| !omit.is_zero());
+    let limits = [
+        Some(seconds(visit.asked.time + visit.asked.omit)).filter(|_| visit.asked.time > 0).map(|time| time + LATE),
+        visit.terms.most_time,
+    ];
+    visit.step = Step::Running(Course {
+        omit: omit.map(|omit| now + omit),
+        tick: visit.terms.interval.map(|every| now + every),
+        look: now + LOOK,
+        seen: ([0, 0], now),
+        end: limits.into_iter().flatten().min().map(|time| now + time),
+    });
+    visit.ledger = Some(Ledger::new(setup, lanes, now));
+    visit.stage.advance(Phase::Running);
+    visit.nudge(turn);
+    visit.talk.begin();
+    // the clock of this step is its own
+    visit.limit = now + super::FOREVER;
+    Ok(())
+}
+
+/// Looks at the clock and at what moves.
+///
+/// # Errors
+/// The client seems to be gone.
+pub(super) fn turn(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
+    let now = turn.now();
+    let every = visit.terms.interval;
+    let (Step::Running(course), Some(ledger)) = (&mut visit.step, &mut visit.ledger) else { return Ok(()) };
+    let mut lines = Vec::new();
+    if course.omit.is_some_and(|at| at <= now) {
+        ledger.begin_counting(now);
+        course.omit = None;
+        course.tick = every.map(|every| now + every);
+    }
+    if let (Some(every), Some(at)) = (every, course.tick)
+        && at <= now
+    {
+        let setup = ledger.setup.clone();
+        let (interval, is_first) = ledger.tick(now, None);
+        lines.push(match visit.terms.print.json_stream {
+            true => json::interval(interval),
+            false => text::interval(&setup, interval, is_first),
+        });
+        let mut next = at;
+        while next <= now {
+            next += every;
+        }
+        course.tick = Some(next);
+    }
+    let mut gone = None;
+    if let Some(error) = ledger.lanes.iter().find_map(|lane| lane.tally.take_error()) {
+        visit.talk.leave();
+        return Err(crate::error::sentence(&error));
+    }
+    if course.look <= now {
+        course.look = now + LOOK;
+        let bytes = ledger.bytes();
+        if bytes != course.seen.0 {
+            course.seen = (bytes, now);
+        }
+        let is_idle = visit.asked.extra.is_none_or(|extra| extra.trip.is_none())
+            && now.saturating_duration_since(course.seen.1) > IDLE;
+        if is_idle && course.end.is_none() {
+            gone = Some("nothing has moved for too long");
+        }
+    }
+    if course.end.is_some_and(|end| end <= now) {
+        gone = Some("the test took longer than it may");
+    }
+    if !visit.terms.print.json {
+        lines.iter().for_each(|line| visit.print(&format!("{line}\n")));
+    }
+    match gone {
+        Some(why) => {
+            visit.talk.leave();
+            Err(why.into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// How often is looked whether anything moves.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How much longer a test may take than its client has said.
+const LATE: Duration = Duration::from_secs(10);
+
+/// A test that no time ends is over when nothing has moved for so long.
+const IDLE: Duration = Duration::from_secs(30);

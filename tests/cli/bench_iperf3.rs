@@ -1,0 +1,112 @@
+//! `bench` and iperf3: each as the client of the other, for every flag that both have.
+
+use rustix::process::Signal;
+
+use crate::bench::{json, server, stop, text};
+use crate::harness::{Ended, Program, Running, haul, proc, require};
+
+/// iperf3 on some port that was free a moment ago.
+#[track_caller]
+fn iperf3_server() -> Option<(Running, String)> {
+    let iperf3 = require("iperf3")?;
+    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = free.local_addr().unwrap().port().to_string();
+    drop(free);
+    let running = Program::new(iperf3, ["-s", "-p", &port]).spawn();
+    assert_eq!(proc::listening_port(running.pid()).to_string(), port);
+    Some((running, port))
+}
+
+#[track_caller]
+fn iperf3_client(server: &Running, flags: &[&str]) -> Option<Ended> {
+    let iperf3 = require("iperf3")?;
+    let port = server.address().port().to_string();
+    Some(Program::new(iperf3, [&["-c", "127.0.0.1", "-p", &port], flags].concat()).run())
+}
+
+/// What both understand; each is short.
+const ROWS: &[&[&str]] = &[
+    &["-t", "1"],
+    &["-n", "2M"],
+    &["-k", "20"],
+    &["-n", "2M", "-R"],
+    &["-t", "1", "--bidir"],
+    &["-n", "4M", "-P", "4"],
+    &["-t", "1", "-b", "20M", "-l", "4K"],
+    &["-n", "2M", "-w", "128K", "-M", "1000", "-N", "-C", "reno", "-S", "8"],
+    &["-t", "1", "-O", "1", "-i", "1"],
+    &["-n", "2M", "-Z", "-4"],
+    &["-t", "1", "-u"],
+    &["-t", "1", "-u", "-b", "20M", "-R"],
+    &["-t", "1", "-u", "-b", "10M", "--bidir", "-P", "2"],
+    &["-t", "1", "-u", "-b", "10M", "-l", "200", "--udp-counters-64bit"],
+    &["-n", "1M", "-u", "-b", "50M"],
+    &["-n", "1M", "-J"],
+    &["-n", "1M", "--get-server-output"],
+];
+
+#[test]
+fn iperf3_measures_against_haul() {
+    let server = server(&[]);
+    for flags in ROWS {
+        let Some(ended) = iperf3_client(&server, flags) else { return };
+        ended.code(0);
+        assert!(!text(&ended).contains("error"), "{flags:?}: {}", text(&ended));
+        assert!(text(&ended).contains("receiver"), "{flags:?}: {}", text(&ended));
+    }
+    stop(server);
+}
+
+#[test]
+fn haul_measures_against_iperf3() {
+    let Some((server, port)) = iperf3_server() else { return };
+    for flags in ROWS {
+        let ended = haul([&["bench", "127.0.0.1", "-p", &port], *flags].concat()).run();
+        ended.ok();
+        assert!(text(&ended).contains("receiver"), "{flags:?}: {}", text(&ended));
+    }
+    server.signal(Signal::KILL);
+}
+
+// Many iperf3 at once are served by one haul, which two of iperf3's own servers would not do.
+#[test]
+fn several_iperf3_are_served_at_once() {
+    let Some(iperf3) = require("iperf3") else { return };
+    let server = server(&[]);
+    let port = server.address().port().to_string();
+    let clients: Vec<_> = [&["-u", "-b", "5M"][..], &["-R"], &["-b", "50M"], &["-u", "-R", "-b", "5M"]]
+        .into_iter()
+        .map(|flags| Program::new(&iperf3, [&["-c", "127.0.0.1", "-p", &port, "-t", "1"], flags].concat()).spawn())
+        .collect();
+    for client in clients {
+        client.wait().code(0);
+    }
+    stop(server);
+}
+
+// What both ends have counted agrees, whoever is which.
+#[test]
+fn both_ends_count_the_same() {
+    let server = server(&["-J", "-1"]);
+    let Some(ended) = iperf3_client(&server, &["-n", "3M", "-J"]) else { return };
+    ended.code(0);
+    let (theirs, ours) = (json(&ended), server.wait());
+    let ours = json(ours.ok());
+    for side in ["sum_sent", "sum_received"] {
+        let bytes = |value: &serde_json::Value| value["end"][side]["bytes"].as_u64().unwrap();
+        assert_eq!(bytes(&theirs), bytes(&ours), "{side}");
+        assert_eq!(bytes(&theirs), 3 << 20, "{side}");
+    }
+}
+
+// What only haul can do is refused with advice, before anything is sent.
+#[test]
+fn what_iperf3_cannot_do_is_refused() {
+    let Some((server, port)) = iperf3_server() else { return };
+    for flag in ["--rr", "--crr", "--check"] {
+        let ended = haul(["bench", "127.0.0.1", "-p", &port, flag]).run();
+        ended.code(2);
+        assert!(ended.one_error().contains("is no haul, and iperf3 cannot do that"), "{flag}: {}", ended.stderr);
+    }
+    server.signal(Signal::KILL);
+}

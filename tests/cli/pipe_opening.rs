@@ -41,6 +41,18 @@ fn a_sink_that_never_opens_is_dropped_like_one_that_takes_nothing() {
     assert_same("the others", &fs::read(&ok).unwrap(), &content);
 }
 
+// What fits into the ring never fills it: without this the wait had no end.
+#[test]
+fn a_sink_that_never_opens_is_dropped_also_after_the_end_of_a_short_source() {
+    let home = scratch();
+    let (from, ok) = (file_with(home.path(), "few", b"a few bytes"), home.path().join("ok"));
+    let never = fifo_in(home.path(), "nf");
+    let line = pipe(&["--on-slow", "drop", &word(&from), &word(&ok), &word(&never)]).run().code(1).one_error();
+    let why = "it was not open 2s after everything else was done";
+    assert_eq!(line, format!("haul: cannot open {}: {why}", word(&never)));
+    assert_eq!(fs::read(&ok).unwrap(), b"a few bytes");
+}
+
 #[test]
 fn a_sink_that_opens_late_gets_everything() {
     let home = scratch();

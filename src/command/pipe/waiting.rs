@@ -28,7 +28,7 @@ impl Piping {
         Some(self.began? + self.plan.watchdog?)
     }
 
-    /// Gives up the sinks that are not open after they have held the others back for too long; true if there were any.
+    /// Gives up the sinks that are not open after they were waited for too long; true if there were any.
     pub(super) fn give_up_overdue(&mut self, turn: &mut Turn) -> bool {
         let Stage::Moving(link) = &mut self.stage else { return false };
         let Some(spread) = link.spread() else { return false };
@@ -38,7 +38,10 @@ impl Piping {
             let entry = &mut self.entries[self.pending[at].0];
             let limit = humantime::format_duration(spread::PATIENCE);
             // one that has opened meanwhile is attached in the next turn
-            let sentence = format!("it held the others back for {limit}");
+            let sentence = match spread.has_source_ended() {
+                false => format!("it held the others back for {limit}"),
+                true => format!("it was not open {limit} after everything else was done"),
+            };
             let Some(error) = entry.unopened(Cause::Said(sentence)) else { continue };
             entry.abandon(turn);
             self.pending.remove(at);

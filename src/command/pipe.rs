@@ -300,17 +300,25 @@ impl Piping {
 
     /// Tells the totals and, of what came through whole, the digest.
     fn report(&mut self, mut outcome: Outcome) -> Park {
-        let whole = matches!(&self.stage, Stage::Moving(link) if link.has_delivered_everything());
-        self.stage = Stage::Over;
-        match (&outcome.ended, whole) {
-            (Ended::Clean, true) => {
-                if let Err(error) = self.tell_digest() {
+        let served = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Moving(link) if link.has_delivered_everything() => {
+                Some((0..self.plan.sinks.len()).map(|index| link.has_served(index)).collect::<Vec<_>>())
+            }
+            _ => None,
+        };
+        match (&outcome.ended, served) {
+            (Ended::Clean, Some(_)) => {
+                if let Err(error) = self.tell_digest(None) {
                     outcome.ended = Ended::Failed(error);
                 }
             }
-            (Ended::Clean, false) if self.plan.hash.is_some() => {
-                outcome.ended = Ended::Failed(self.no_digest(&outcome))
+            // some sinks have failed, and that is told; the others have everything
+            (Ended::Told(status), Some(served)) => {
+                if let Err(error) = self.tell_digest(Some(&served)) {
+                    outcome.ended = Ended::Failed(error.with_status(*status));
+                }
             }
+            (Ended::Clean, None) if self.plan.hash.is_some() => outcome.ended = Ended::Failed(self.no_digest(&outcome)),
             _ => {}
         }
         let [bytes_out, bytes_in] = outcome.bytes;

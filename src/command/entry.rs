@@ -1,5 +1,6 @@
 //! One endpoint of several on its way to being open: gone to, waited at, started, or there at once.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,7 @@ pub(super) struct Entry {
     limit: Option<Duration>,
     observer: Rc<dyn Observer>,
     /// Who may connect.
-    access: Rc<Access>,
+    access: Rc<RefCell<Access>>,
     opened_by: Option<Instant>,
     stage: Stage,
 }
@@ -65,7 +66,7 @@ impl Entry {
     }
 
     /// The same, where only these may connect.
-    pub(super) fn with_access(self, access: Rc<Access>) -> Self {
+    pub(super) fn with_access(self, access: Rc<RefCell<Access>>) -> Self {
         Entry { access, ..self }
     }
 
@@ -85,6 +86,11 @@ impl Entry {
     /// True once it is open, also after it was taken.
     pub(super) fn is_open(&self) -> bool {
         !matches!(self.stage, Stage::Accepting(_) | Stage::Opening(_))
+    }
+
+    /// True while somebody may come in.
+    pub(super) fn is_accepting(&self) -> bool {
+        matches!(self.stage, Stage::Accepting(_))
     }
 
     /// True if opening it does something that cannot be undone: a file is emptied, a program runs. Such are opened last.
@@ -142,7 +148,7 @@ impl Entry {
             Stage::Open(_) => return Ok(true),
             Stage::Opening(approach) => approach.turn(turn)?,
             Stage::Accepting(acceptor) => {
-                accept_permitted(turn, acceptor, &self.access, &*self.observer)?.map(Opened::from)
+                accept_permitted(turn, acceptor, &self.access.borrow(), &*self.observer)?.map(Opened::from)
             }
         };
         if let Some(opened) = opened {

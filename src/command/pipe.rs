@@ -10,6 +10,7 @@ mod digest;
 mod inspection;
 mod waiting;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,7 +50,7 @@ use inspection::Inspection;
 pub(super) fn pipe(plan: &Pipe, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
     let observer = reporting.observers();
     let entry = |address, ways| Entry::new(address, ways, plan.connect_timeout, Rc::clone(&observer));
-    let lists = Rc::new(Lists::load(&plan.serving.allow, &plan.serving.deny)?);
+    let lists = Rc::new(RefCell::new(Lists::load(&plan.serving.allow, &plan.serving.deny)?));
     let mut entries = vec![entry(&plan.source, (true, plan.both_ways))?.with_access(Rc::clone(&lists))];
     for sink in &plan.sinks {
         let sink = entry(sink, (plan.both_ways, true))?.with_access(Rc::clone(&lists));
@@ -64,6 +65,7 @@ pub(super) fn pipe(plan: &Pipe, reporting: &Reporting) -> Result<Box<dyn Task>, 
     let inspection = Inspection::new(plan, Arc::clone(&joint.meter));
     Ok(Box::new(Piping {
         entries,
+        lists,
         pending: Vec::new(),
         plan: plan.clone(),
         joint,
@@ -83,6 +85,8 @@ struct Piping {
     joint: Joint,
     /// The source, then its sinks.
     entries: Vec<Entry>,
+    /// Who may come in at those that listen.
+    lists: Rc<RefCell<Lists>>,
     /// Sinks that are still being opened while bytes move already: their place among the entries, and in the spread.
     pending: Vec<(usize, SinkId)>,
     inspection: Option<Inspection>,
@@ -280,6 +284,7 @@ impl Piping {
                 false => self.console.summary(&Passage { bytes: bytes[0], records: self.records(), elapsed }),
             }
         }
+        let signals = self.reread_lists(signals);
         let number = [SIGINT, SIGTERM, SIGHUP].into_iter().find(|number| signals & 1 << number != 0)?;
         let again = std::mem::replace(&mut self.stopping, true);
         match &mut self.stage {

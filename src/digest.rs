@@ -4,7 +4,7 @@
 //! piece that begins or ends within a group is hashed in halves, quarters and so on, down to single bytes. So what does
 //! not fill a group waits here, copied, for the rest of it.
 //!
-//! The hash is a tree over these groups, so parts of a long stream can be hashed in any order ([`tree`]). What can be kept
+//! The hash is a tree over these groups, so parts of a long stream can be hashed in any order. What can be kept
 //! without a copy ([`Portion::keep`]) is offered to a helper thread; what it has no time for is hashed at once, and so is
 //! what it has not come to when the digest is asked for. Nothing is ever waited for.
 

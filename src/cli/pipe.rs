@@ -100,7 +100,7 @@ struct Stream {
 
     /// Print a digest of everything that passed at the end, in the form of b3sum and sha256sum, on standard error.
     ///
-    /// Where there is none although nothing failed, since every sink is a program that read no further, or since standard
+    /// Of several sinks those that failed have no line. Where there is none although nothing failed, since every sink is a program that read no further, or since standard
     /// error took no line, the status is 5.
     #[arg(long, value_name = "NAME", value_parser = HASH)]
     hash: Option<Algorithm>,

@@ -1,5 +1,6 @@
 //! One endpoint of several on its way to being open: gone to, waited at, started, or there at once.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -36,7 +37,7 @@ pub(super) struct Entry {
     limit: Option<Duration>,
     observer: Rc<dyn Observer>,
     /// Who may connect.
-    access: Rc<Access>,
+    access: Rc<RefCell<Access>>,
     /// What stands on the connection.
     layering: Layering,
     opened_by: Option<Instant>,
@@ -73,7 +74,7 @@ impl Entry {
     }
 
     /// The same, where only these may connect.
-    pub(super) fn with_access(self, access: Rc<Access>) -> Self {
+    pub(super) fn with_access(self, access: Rc<RefCell<Access>>) -> Self {
         Entry { access, ..self }
     }
 
@@ -93,6 +94,11 @@ impl Entry {
     /// True once it is open, also after it was taken.
     pub(super) fn is_open(&self) -> bool {
         !matches!(self.stage, Stage::Accepting(_) | Stage::Opening(_))
+    }
+
+    /// True while somebody may come in.
+    pub(super) fn is_accepting(&self) -> bool {
+        matches!(self.stage, Stage::Accepting(_))
     }
 
     /// True if opening it does something that cannot be undone: a file is emptied, a program runs. Such are opened last.
@@ -152,7 +158,7 @@ impl Entry {
             Stage::Idle => return Ok(false),
             Stage::Open(_) => return Ok(true),
             Stage::Opening(approach) => approach.turn(turn)?,
-            Stage::Accepting(door) => door.turn(turn, &self.access)?,
+            Stage::Accepting(door) => door.turn(turn, &self.access.borrow())?,
         };
         if let Some(contact) = opened {
             self.tell(&contact);

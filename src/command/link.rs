@@ -97,6 +97,11 @@ impl Link {
         self.mover.has_delivered_everything()
     }
 
+    /// True if the sink of this place, counted from 0, did not fail while the others went on.
+    pub(super) fn has_served(&self, index: usize) -> bool {
+        self.mover.has_served(index)
+    }
+
     /// True if nothing is on its way and no direction has ended: stopping it now cuts nothing short.
     pub(super) fn is_idle(&self, now: Instant) -> bool {
         self.outcome.is_none() && self.mover.is_idle(now)

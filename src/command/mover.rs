@@ -62,6 +62,14 @@ impl Mover {
         }
     }
 
+    /// True if the sink of this place, counted from 0, did not fail while the others went on.
+    pub(super) fn has_served(&self, index: usize) -> bool {
+        match self {
+            Mover::Session(_) => true,
+            Mover::Spread(spread) => spread.has_served(index),
+        }
+    }
+
     /// The programs of one that is over, to be waited for. True for one whose status says nothing about what was read:
     /// it may only have found out that nobody reads its output any more.
     pub(super) fn take_children(&mut self) -> Vec<(Child, bool)> {

@@ -10,6 +10,7 @@ mod digest;
 mod inspection;
 mod waiting;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,7 +51,7 @@ use inspection::Inspection;
 pub(super) fn pipe(plan: &Pipe, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
     let observer = reporting.observers();
     let entry = |address, ways| Entry::new(address, ways, plan.connect_timeout, Rc::clone(&observer));
-    let lists = Rc::new(Lists::load(&plan.serving.allow, &plan.serving.deny)?);
+    let lists = Rc::new(RefCell::new(Lists::load(&plan.serving.allow, &plan.serving.deny)?));
     let mut entries = vec![entry(&plan.source, (true, plan.both_ways))?.with_access(Rc::clone(&lists))];
     for sink in &plan.sinks {
         let sink = entry(sink, (plan.both_ways, true))?.with_access(Rc::clone(&lists));
@@ -65,6 +66,7 @@ pub(super) fn pipe(plan: &Pipe, reporting: &Reporting) -> Result<Box<dyn Task>, 
     let inspection = Inspection::new(plan, Arc::clone(&joint.meter));
     Ok(Box::new(Piping {
         entries,
+        lists,
         pending: Vec::new(),
         plan: plan.clone(),
         joint,
@@ -84,6 +86,8 @@ struct Piping {
     joint: Joint,
     /// The source, then its sinks.
     entries: Vec<Entry>,
+    /// Who may come in at those that listen.
+    lists: Rc<RefCell<Lists>>,
     /// Sinks that are still being opened while bytes move already: their place among the entries, and in the spread.
     pending: Vec<(usize, SinkId)>,
     inspection: Option<Inspection>,
@@ -284,6 +288,7 @@ impl Piping {
                 false => self.console.summary(&Passage { bytes: bytes[0], records: self.records(), elapsed }),
             }
         }
+        let signals = self.reread_lists(signals);
         let number = [SIGINT, SIGTERM, SIGHUP].into_iter().find(|number| signals & 1 << number != 0)?;
         let again = std::mem::replace(&mut self.stopping, true);
         match &mut self.stage {
@@ -304,17 +309,25 @@ impl Piping {
 
     /// Tells the totals and, of what came through whole, the digest.
     fn report(&mut self, mut outcome: Outcome) -> Park {
-        let whole = matches!(&self.stage, Stage::Moving(link) if link.has_delivered_everything());
-        self.stage = Stage::Over;
-        match (&outcome.ended, whole) {
-            (Ended::Clean, true) => {
-                if let Err(error) = self.tell_digest() {
+        let served = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Moving(link) if link.has_delivered_everything() => {
+                Some((0..self.plan.sinks.len()).map(|index| link.has_served(index)).collect::<Vec<_>>())
+            }
+            _ => None,
+        };
+        match (&outcome.ended, served) {
+            (Ended::Clean, Some(_)) => {
+                if let Err(error) = self.tell_digest(None) {
                     outcome.ended = Ended::Failed(error);
                 }
             }
-            (Ended::Clean, false) if self.plan.hash.is_some() => {
-                outcome.ended = Ended::Failed(self.no_digest(&outcome))
+            // some sinks have failed, and that is told; the others have everything
+            (Ended::Told(status), Some(served)) => {
+                if let Err(error) = self.tell_digest(Some(&served)) {
+                    outcome.ended = Ended::Failed(error.with_status(*status));
+                }
             }
+            (Ended::Clean, None) if self.plan.hash.is_some() => outcome.ended = Ended::Failed(self.no_digest(&outcome)),
             _ => {}
         }
         let [bytes_out, bytes_in] = outcome.bytes;

@@ -149,7 +149,9 @@ pub struct Spread {
     /// How long others have waited for slow sinks, and since when they do so again.
     waited: Duration,
     waiting_since: Option<Instant>,
-    /// Sinks that have held the others back although they are not even open.
+    /// Since when there is nothing to wait for but sinks that are not open, where those may be dropped.
+    unopened_since: Option<Instant>,
+    /// Sinks that were waited for too long although they are not even open.
     overdue: Vec<SinkId>,
     /// The first thing that concerns all; it decides the outcome.
     ended: Option<Ended>,
@@ -199,6 +201,7 @@ impl Spread {
             until: None,
             waited: Duration::ZERO,
             waiting_since: None,
+            unopened_since: None,
             overdue: Vec::new(),
             ended: None,
             worst: None,
@@ -325,9 +328,19 @@ impl Spread {
         self.is_stopped || self.is_sated
     }
 
+    /// True once the source has ended: nobody is held back any more.
+    pub fn has_source_ended(&self) -> bool {
+        self.supply == Supply::Ended
+    }
+
     /// True once every sink that has not failed, and there is one, has everything that was to come from the source.
     pub fn has_delivered_everything(&self) -> bool {
         self.supply == Supply::Ended && self.sinks.iter().any(|sink| !sink.has_failed)
+    }
+
+    /// True if the sink of this place, counted from 0, has not failed.
+    pub fn has_served(&self, index: usize) -> bool {
+        self.sinks.get(index).is_some_and(|sink| !sink.has_failed)
     }
 
     /// The programs of ends that are closed, to be waited for: `None` for the source's. To be called when it is over.

@@ -1,6 +1,14 @@
 //! What tests ask the system that the program never does.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::thread::JoinHandleExt;
+use std::thread::JoinHandle;
+
+/// Sends a signal to one thread.
+pub(crate) fn interrupt<T>(thread: &JoinHandle<T>, number: i32) {
+    // SAFETY: the thread has neither been joined nor detached, since its handle is there.
+    unsafe { libc::pthread_kill(thread.as_pthread_t(), number) };
+}
 
 /// Segments with data that a TCP socket has received, as Linux's tcp_info counts them (`tcpi_data_segs_in`).
 pub(crate) fn data_segments_received(socket: BorrowedFd<'_>) -> u32 {

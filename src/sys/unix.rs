@@ -204,8 +204,8 @@ pub fn send_both(socket: BorrowedFd<'_>, first: &[u8], second: &[u8]) -> io::Res
 /// peer's end seen no record can come any more; only empty ones may still be queued then, and they hold no byte.
 pub fn is_record_end(socket: BorrowedFd<'_>) -> bool {
     let mut set = [PollFd::from_borrowed_fd(socket, PollFlags::RDHUP)];
-    let polled = rustix::event::poll(&mut set, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
-    let ended = polled.is_ok() && set[0].revents().intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::NVAL);
+    let ended =
+        look(&mut set).is_ok() && set[0].revents().intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::NVAL);
     // in this order: what is queued no longer grows
     ended && rustix::io::ioctl_fionread(socket).unwrap_or(0) == 0
 }
@@ -221,11 +221,18 @@ pub struct Polled {
     pub hung_up: bool,
 }
 
+/// Asks poll(2) without waiting. A signal interrupts even that, and to take it for an answer would be to sleep in a read
+/// that nothing has asked for.
+fn look(set: &mut [PollFd<'_>]) -> io::Result<()> {
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    Ok(rustix::io::retry_on_intr(|| rustix::event::poll(set, Some(&at_once))).map(drop)?)
+}
+
 /// Asks poll(2) about one descriptor.
 pub fn poll_now(fd: BorrowedFd<'_>) -> Polled {
     let mut set = [PollFd::from_borrowed_fd(fd, PollFlags::IN | PollFlags::OUT | PollFlags::RDHUP)];
-    let seen = match rustix::event::poll(&mut set, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
-        Ok(_) => set[0].revents(),
+    let seen = match look(&mut set) {
+        Ok(()) => set[0].revents(),
         // told nothing, the caller must try: a spurious call is harmless, a missing one a hang
         Err(_) => PollFlags::all(),
     };
@@ -238,8 +245,8 @@ pub fn poll_pair(reader: BorrowedFd<'_>, writer: BorrowedFd<'_>) -> (bool, bool)
         PollFd::from_borrowed_fd(reader, PollFlags::IN | PollFlags::RDHUP),
         PollFd::from_borrowed_fd(writer, PollFlags::OUT),
     ];
-    match rustix::event::poll(&mut set, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
-        Ok(_) => (Polled::from(set[0].revents()).readable, Polled::from(set[1].revents()).writable),
+    match look(&mut set) {
+        Ok(()) => (Polled::from(set[0].revents()).readable, Polled::from(set[1].revents()).writable),
         Err(_) => (true, true),
     }
 }
@@ -373,4 +380,31 @@ pub fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
 #[unsafe(no_mangle)]
 extern "C" fn pow(x: f64, y: f64) -> f64 {
     libm::pow(x, y)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_signal_does_not_make_an_empty_pipe_look_readable() {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&is_over);
+        let noted = signal_hook::flag::register(libc::SIGURG, Arc::default()).unwrap();
+        let looking = std::thread::spawn(move || {
+            let mut looks = 0..;
+            looks.find(|_| poll_now(reader.as_fd()).readable || seen.load(Ordering::Relaxed));
+            poll_now(reader.as_fd()).readable || !seen.load(Ordering::Relaxed)
+        });
+        for _ in 0..100_000 {
+            crate::sys::testing::interrupt(&looking, libc::SIGURG);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        assert!(!looking.join().unwrap());
+        signal_hook::low_level::unregister(noted);
+    }
 }

@@ -1,8 +1,11 @@
 //! `haul pipe` while its ends are being opened: who waits for whom, for how long, and what is told.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
 
 use crate::data::{assert_same, bytes};
 use crate::harness::{Peer, Program, file_with, haul, poll_until, scratch};
@@ -39,6 +42,18 @@ fn a_sink_that_never_opens_is_dropped_like_one_that_takes_nothing() {
     assert!(line.starts_with("haul: cannot accept on tcp 127.0.0.1:"), "{line}");
     assert!(line.ends_with(": it held the others back for 2s"), "{line}");
     assert_same("the others", &fs::read(&ok).unwrap(), &content);
+}
+
+// What fits into the ring never fills it: without this the wait had no end.
+#[test]
+fn a_sink_that_never_opens_is_dropped_also_after_the_end_of_a_short_source() {
+    let home = scratch();
+    let (from, ok) = (file_with(home.path(), "few", b"a few bytes"), home.path().join("ok"));
+    let never = fifo_in(home.path(), "nf");
+    let line = pipe(&["--on-slow", "drop", &word(&from), &word(&ok), &word(&never)]).run().code(1).one_error();
+    let why = "it was not open 2s after everything else was done";
+    assert_eq!(line, format!("haul: cannot open {}: {why}", word(&never)));
+    assert_eq!(fs::read(&ok).unwrap(), b"a few bytes");
 }
 
 #[test]
@@ -96,4 +111,27 @@ fn the_watchdog_lets_a_connection_that_comes_in_time_pass() {
     peer.finish();
     running.wait().ok();
     assert_eq!(fs::read(&ok).unwrap(), b"in time");
+}
+
+// As of a listener: until somebody has come in SIGHUP is no end but reads the lists again.
+#[test]
+fn a_hangup_reads_the_lists_of_a_pipe_again() {
+    let home = scratch();
+    let list = file_with(home.path(), "list", b"127.0.0.9\n");
+    let flag = format!("@{}", list.display());
+    let running = pipe(&["--allow", &flag, "tcp,listen:127.0.0.1:0", "-"]).spawn();
+    let address = running.address();
+    let mut refused = TcpStream::connect(address).unwrap();
+    assert!(refused.read(&mut [0]).map_or(true, |count| count == 0), "it is not on the list");
+    fs::write(&list, "nonsense\n").unwrap();
+    running.signal(Signal::HUP);
+    running.stderr_line_where(|line| line.contains(&format!("{}:1", list.display())));
+    fs::write(&list, "127.0.0.1\n").unwrap();
+    running.signal(Signal::HUP);
+    // whoever is accepted is the only one: then nobody listens any more
+    poll_until("the new list", || match TcpStream::connect(address) {
+        Ok(mut client) => client.write_all(b"in").err().and(None),
+        Err(_) => Some(()),
+    });
+    assert_eq!(running.wait().code(0).stdout, b"in");
 }

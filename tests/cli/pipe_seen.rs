@@ -191,3 +191,36 @@ fn the_path_that_the_bytes_take_is_told() {
     assert_eq!(fs::read(&out).unwrap().len(), 1_000_000);
     assert!(told(pipe(&["-v"]).stdin(Input::Bytes(bytes(1, 500_000)))).contains(": splice, straight\n"));
 }
+
+// The sinks that got everything have it, whatever became of the others; the line of a broken file would be a lie.
+#[test]
+fn sinks_that_survive_another_one_have_their_digest() {
+    let home = scratch();
+    let content = bytes(61, 5_000_000);
+    let (from, out) = (file_with(home.path(), "in", &content), home.path().join("out"));
+    let digest = blake3::hash(&content).to_hex();
+    let run = |sinks: &[&str]| {
+        let ended = pipe(&[&["--hash", "blake3", &word(&from)], sinks].concat()).run();
+        ended.code(5);
+        let lines: Vec<String> = ended.stderr.lines().map(String::from).collect();
+        assert!(lines[0].starts_with("haul: /dev/full stopped after "), "{lines:?}");
+        lines[1..].to_vec()
+    };
+    assert_eq!(run(&["/dev/full", &word(&out)]), [format!("{digest}  {}", out.display())]);
+    assert_same("the other", &fs::read(&out).unwrap(), &content);
+    assert_eq!(run(&["/dev/full", "null:"]), [format!("{digest}  -")]);
+    assert!(run(&["/dev/full", "/dev/full"]).iter().all(|line| line.starts_with("haul: ")), "nobody has it");
+}
+
+// Long streams are hashed by two threads, in whatever pieces they come.
+#[test]
+fn the_digest_of_a_long_stream_is_right_however_it_comes_and_goes() {
+    let content = bytes(67, 20_000_001);
+    let digest = blake3::hash(&content).to_hex();
+    for more in [&["-", "-"][..], &["-", "-", "null:"], &["--buffer", "300k", "-", "-"], &["--block", "70k", "-", "-"]]
+    {
+        let ended = pipe(&[&["--hash", "blake3"], more].concat()).stdin(Input::Bytes(content.clone())).run();
+        assert_same("what came through", &ended.code(0).stdout, &content);
+        assert_eq!(ended.stderr, format!("{digest}  -\n"), "{more:?}");
+    }
+}

@@ -19,11 +19,14 @@ impl Piping {
         Error::begun("no digest", Cause::Said(sentence)).with_status(ExitStatus::LocalIo)
     }
 
-    /// `--hash`: one line for each file that was written, or for what has no name.
-    pub(super) fn tell_digest(&self) -> Result<(), Error> {
+    /// `--hash`: one line for each file that was written, or for what has no name. Where some sinks have failed, `served`
+    /// says which have not.
+    pub(super) fn tell_digest(&self, served: Option<&[bool]>) -> Result<(), Error> {
         let (Some(hash), Some(inspection)) = (&self.plan.hash, &self.inspection) else { return Ok(()) };
         let Some(digest) = inspection.digest() else { return Ok(()) };
-        let files = self.entries[1..].iter().filter_map(|sink| match &sink.address().kind {
+        let sinks = self.entries[1..].iter().enumerate();
+        let sinks = sinks.filter(|(index, _)| served.is_none_or(|served| served.get(*index) == Some(&true)));
+        let files = sinks.filter_map(|(_, sink)| match &sink.address().kind {
             Kind::File(path) => Some(path.clone()),
             _ => None,
         });

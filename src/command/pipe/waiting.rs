@@ -2,9 +2,12 @@
 
 use std::time::Instant;
 
+use signal_hook::consts::SIGHUP;
+
 use super::{Piping, Stage};
 use crate::command::entry::Entry;
 use crate::error::{Cause, Error};
+use crate::event::Event;
 use crate::outcome::{Ended, ExitStatus, Outcome};
 use crate::plan::pipe::OnSlow;
 use crate::reactor::Turn;
@@ -14,6 +17,19 @@ impl Piping {
     /// True if sinks are attached as they come, and the source does not wait for them.
     pub(super) fn begins_early(&self) -> bool {
         self.is_buffered() || self.plan.on_slow == OnSlow::Drop && self.plan.sinks.len() > 1
+    }
+
+    /// With access lists that can be read again, and somebody who may still come in, SIGHUP is no end: what is left of these
+    /// signals.
+    pub(super) fn reread_lists(&self, signals: u64) -> u64 {
+        let is_asked = signals & 1 << SIGHUP != 0 && self.entries.iter().any(Entry::is_accepting);
+        if !is_asked || self.lists.borrow().is_unlimited() {
+            return signals;
+        }
+        if let Err(error) = self.lists.borrow_mut().reload() {
+            self.joint.observer.observe(&Event::Error { session: None, reason: error.line() });
+        }
+        signals & !(1 << SIGHUP)
     }
 
     /// `--watchdog`: why nothing has moved for so long, if it has not while something is being opened.
@@ -28,7 +44,7 @@ impl Piping {
         Some(self.began? + self.plan.watchdog?)
     }
 
-    /// Gives up the sinks that are not open after they have held the others back for too long; true if there were any.
+    /// Gives up the sinks that are not open after they were waited for too long; true if there were any.
     pub(super) fn give_up_overdue(&mut self, turn: &mut Turn) -> bool {
         let Stage::Moving(link) = &mut self.stage else { return false };
         let Some(spread) = link.spread() else { return false };
@@ -38,7 +54,10 @@ impl Piping {
             let entry = &mut self.entries[self.pending[at].0];
             let limit = humantime::format_duration(spread::PATIENCE);
             // one that has opened meanwhile is attached in the next turn
-            let sentence = format!("it held the others back for {limit}");
+            let sentence = match spread.has_source_ended() {
+                false => format!("it held the others back for {limit}"),
+                true => format!("it was not open {limit} after everything else was done"),
+            };
             let Some(error) = entry.unopened(Cause::Said(sentence)) else { continue };
             entry.abandon(turn);
             self.pending.remove(at);

@@ -105,13 +105,7 @@ fn paths(plan: &Pipe) -> Result<(), Error> {
         };
         return Err(clash(&other.to_string(), &address.to_string(), why, remedy));
     }
-    let hashed = plan.hash.as_ref().and_then(|hash| hash.file.as_deref());
-    match hashed.and_then(|file| named.iter().find(|(path, _)| proof::is_same(path, file))) {
-        Some((_, address)) => {
-            Err(clash("--hash-file", &address.to_string(), "the payload is in that file", "another file"))
-        }
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// The path of what may be a file. A device is none: it may well be read and written at once.
@@ -127,7 +121,6 @@ mod tests {
     use std::ffi::OsStr;
 
     use super::super::super::pipe::tests::pipe;
-    use super::super::super::pipe::{Algorithm, Hash};
     use super::*;
     use crate::outcome::ExitStatus;
 
@@ -268,9 +261,5 @@ mod tests {
         for words in [&["/dev/tty", "/dev/tty"][..], &["unix:/s", "unix:/s"], &["./a", "./b"]] {
             assert!(settle(&pipe(words)).is_ok(), "{words:?}");
         }
-        let line = refused(&["-", "file:sum"], |plan| {
-            plan.hash = Some(Hash { algorithm: Algorithm::Blake3, file: Some("./sum".into()) });
-        });
-        assert_eq!(line, "cannot use --hash-file with file:sum: the payload is in that file");
     }
 }

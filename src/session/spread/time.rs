@@ -6,7 +6,8 @@
 //! The time in which that is so is added up until the ring is half empty again. When it comes to [`PATIENCE`], the
 //! sinks that keep the oldest block of the ring from going are closed by a reset. So one that is only late now and then
 //! is left alone, and so is everybody while all of them are slow, or the source is. A sink that is not open yet is judged
-//! as one that takes nothing; whoever opens it is told ([`Spread::take_overdue`]).
+//! as one that takes nothing; whoever opens it is told ([`Spread::take_overdue`]). So it is when all the others have got
+//! everything and it has not been opened for [`PATIENCE`] after that, for nothing else would end the wait.
 
 use std::time::{Duration, Instant};
 
@@ -70,6 +71,7 @@ impl Spread {
             return;
         }
         let now = turn.now();
+        self.judge_the_unopened(now);
         if let Some(since) = self.waiting_since.take() {
             self.waited += now.saturating_duration_since(since);
         }
@@ -99,13 +101,30 @@ impl Spread {
         }
     }
 
+    /// Names the sinks that are not open although there is nothing else to wait for any more.
+    fn judge_the_unopened(&mut self, now: Instant) {
+        let has_served = self.sinks.iter().any(|sink| !sink.is_live() && !sink.has_failed);
+        let is_rest = self.live().all(|sink| matches!(sink.stage, Stage::Expected));
+        if self.supply != Supply::Ended || !has_served || !is_rest || self.live().next().is_none() {
+            self.unopened_since = None;
+            return;
+        }
+        if *self.unopened_since.get_or_insert(now) + PATIENCE > now {
+            return;
+        }
+        self.unopened_since = None;
+        let unopened = self.sinks.iter().enumerate().filter(|(_, sink)| matches!(sink.stage, Stage::Expected));
+        self.overdue.extend(unopened.map(|(index, _)| SinkId(index)));
+    }
+
     /// When it wants a turn at the latest. What has passed without consequence is no reason for one.
     pub fn deadline(&mut self, now: Instant) -> Option<Instant> {
         let is_open = self.supply == Supply::Open;
         let by_rate = self.bucket.as_mut().filter(|_| is_open).and_then(|bucket| bucket.allowance(now).err());
         let taken_at = self.taken_at;
         let silent = self.source.as_mut().and_then(End::program).and_then(|program| program.silent_at(taken_at));
-        let patience = self.waiting_since.map(|since| since + PATIENCE.saturating_sub(self.waited));
+        let held_back = self.waiting_since.map(|since| since + PATIENCE.saturating_sub(self.waited));
+        let patience = soonest([held_back, self.unopened_since.map(|since| since + PATIENCE)]);
         let policy = &self.context.policy;
         let is_limited = self.until.is_none() && (self.live().next().is_some() || !self.awaited.is_empty());
         let limits =

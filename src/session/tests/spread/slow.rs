@@ -74,6 +74,40 @@ fn a_sink_that_is_not_open_holds_the_others_back_as_well() {
     }
 }
 
+/// What fits into the ring never fills it, and nothing else would end the wait.
+#[test]
+fn a_sink_that_is_not_open_after_the_others_have_everything_is_given_up() {
+    for (on_slow, is_overdue) in [(OnSlow::Drop, true), (OnSlow::Wait, false)] {
+        let sinks = vec![greedy(), greedy().late(), greedy().late()];
+        let source = Part::says(vec![data("few"), Read::End]);
+        let mut stage = Stage::new(source, sinks, Rules { on_slow, ..Rules::default() });
+        stage.rest();
+        stage.bench.now += Duration::from_millis(1999);
+        stage.rest();
+        assert!(stage.spread.take_overdue().is_empty(), "they have their time");
+        if is_overdue {
+            stage.await_alarm();
+            assert_eq!(stage.bench.now - stage.started, Duration::from_secs(2));
+        } else {
+            stage.bench.now += Duration::from_secs(60);
+        }
+        stage.rest();
+        assert_eq!(stage.spread.take_overdue().len(), if is_overdue { 2 } else { 0 });
+    }
+}
+
+/// There is nobody else whom that could concern.
+#[test]
+fn the_only_sink_that_is_left_may_open_when_it_likes() {
+    let sinks = vec![Part { is_missing: true, ..greedy() }, greedy().late()];
+    let source = Part::says(vec![data("few"), Read::End]);
+    let mut stage = Stage::new(source, sinks, Rules { on_slow: OnSlow::Drop, ..Rules::default() });
+    stage.rest();
+    stage.bench.now += Duration::from_secs(60);
+    stage.rest();
+    assert!(stage.spread.take_overdue().is_empty());
+}
+
 #[test]
 fn a_sink_that_catches_up_in_time_is_not_dropped() {
     let rules = Rules { on_slow: OnSlow::Drop, ..Rules::default() };

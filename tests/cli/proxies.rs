@@ -477,6 +477,21 @@ fn a_relay_gives_a_silent_proxy_up() {
     crate::relay::stop(relay);
 }
 
+// A program is told the target, whose address nobody but the proxy knows.
+#[test]
+fn a_program_is_told_the_target_and_not_the_proxy() {
+    let proxy = Listener::tcp();
+    let url = url("socks5", &proxy);
+    let running = haul(["connect", "-x", &url, "db", "5432", "--", "sh", "-c", "echo $HAUL_PEER_ADDR $HAUL_PEER_PORT"]);
+    let running = running.spawn();
+    let mut peer = proxy.accept();
+    peer.send(AGREED);
+    peer.receive(12);
+    assert_eq!(peer.receive_all().0, b"db 5432\n");
+    drop(peer);
+    running.wait().ok();
+}
+
 // A dialogue and a verified stream stand on the way as on any connection.
 #[test]
 fn a_dialogue_goes_through_the_proxy() {

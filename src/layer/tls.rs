@@ -1,9 +1,7 @@
 //! TLS 1.3 and 1.2 (RFC 8446, RFC 5246) by rustls, both roles.
 //!
-//! The only file that touches a rustls connection. It is the unbuffered one: records are decrypted where they were
-//! received and encrypted to where they are sent from, many in one call.
-//!
-//! What such a connection demands of whoever drives it, and what the fields below are for:
+//! It is rustls's unbuffered connection: records are decrypted where they were received and encrypted to where they are
+//! sent from, many in one call. What such a one demands of whoever drives it, and what the fields below are for:
 //!
 //! - It keeps no bytes. As long as half of a handshake message has come, it remembers *where* that stands in what it
 //!   was shown, and every later call has to show at least as much, also one that only wants to write.
@@ -13,6 +11,7 @@
 //! An end of the wire without the peer's close_notify is a cut, never an end of file: [`std::io::ErrorKind::UnexpectedEof`].
 
 pub mod certificate;
+mod connection;
 mod refusal;
 mod summary;
 #[cfg(test)]
@@ -20,19 +19,18 @@ mod tests;
 pub mod verifier;
 
 use std::io;
-use std::ops::Deref;
 use std::sync::Arc;
 
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use rustls::{ClientConfig, CommonState, ProtocolVersion, ServerConfig};
+use rustls::{ClientConfig, ProtocolVersion, ServerConfig};
 
 use super::{HalfClose, Layer, LayerState, Note};
 use crate::buffer::Buffer;
 use crate::error::{Cause, Error};
 use crate::outcome::ExitStatus;
+use connection::{Connection, Event, Outlet, Wish};
 pub use summary::Summary;
 
 /// One TLS connection.
@@ -64,50 +62,6 @@ enum Ending {
     Said,
     /// The session was stopped before its end: close_notify is never said.
     Never,
-}
-
-enum Connection {
-    Client(Box<UnbufferedClientConnection>),
-    Server(Box<UnbufferedServerConnection>),
-}
-
-impl Deref for Connection {
-    type Target = CommonState;
-
-    fn deref(&self) -> &CommonState {
-        match self {
-            Connection::Client(connection) => connection,
-            Connection::Server(connection) => connection,
-        }
-    }
-}
-
-/// What is wanted of the connection where it lets its user write.
-enum Wish<'a> {
-    Nothing,
-    Encrypt(&'a [u8], &'a mut [u8]),
-    CloseNotify(&'a mut [u8]),
-}
-
-/// What a step of the connection came to.
-enum Event {
-    /// It may have more to say or to give: ask again.
-    Again,
-    PeerClosed,
-    /// It waits for the peer, in the handshake.
-    Waits,
-    /// It lets its user write; so many bytes were written.
-    Open(usize),
-    /// What was to be written has no room.
-    NoRoom,
-    Failed(rustls::Error),
-}
-
-/// Where a step leaves what comes of it.
-struct Outlet<'a> {
-    said: &'a mut Vec<u8>,
-    held: &'a mut Vec<u8>,
-    plain: Option<&'a mut Buffer>,
 }
 
 impl Tls {
@@ -147,10 +101,7 @@ impl Tls {
     /// One step over what the wire has received; how many bytes of that are done with.
     fn step(&mut self, incoming: &mut [u8], plain: Option<&mut Buffer>, wish: Wish<'_>) -> (usize, Event) {
         let outlet = Outlet { said: &mut self.said, held: &mut self.held, plain };
-        match &mut self.connection {
-            Connection::Client(connection) => outlet.take(connection.process_tls_records(incoming), wish),
-            Connection::Server(connection) => outlet.take(connection.process_tls_records(incoming), wish),
-        }
+        self.connection.step(incoming, outlet, wish)
     }
 
     /// A step that does not look at the wire.
@@ -247,68 +198,6 @@ impl Tls {
     /// What the peer and the connection are, once the handshake is over.
     fn describe(&self) -> Option<Summary> {
         (!self.is_handshaking()).then(|| Summary::of(&self.connection)).flatten()
-    }
-}
-
-impl Outlet<'_> {
-    /// Does what the state of the connection is for; how many bytes of what was received are done with.
-    fn take<Data>(mut self, status: UnbufferedStatus<'_, '_, Data>, wish: Wish<'_>) -> (usize, Event) {
-        let UnbufferedStatus { mut discard, state } = status;
-        let event = match state {
-            Ok(ConnectionState::ReadTraffic(mut records)) => loop {
-                match records.next_record() {
-                    Some(Ok(record)) => {
-                        discard += record.discard;
-                        self.give(record.payload);
-                    }
-                    Some(Err(error)) => break Event::Failed(error),
-                    None => break Event::Again,
-                }
-            },
-            Ok(ConnectionState::EncodeTlsData(mut message)) => {
-                let mut length = MESSAGE;
-                loop {
-                    let before = self.said.len();
-                    self.said.resize(before + length, 0);
-                    let result = message.encode(&mut self.said[before..]);
-                    self.said.truncate(before + result.as_ref().map_or(0, |count| *count));
-                    match result {
-                        Err(EncodeError::InsufficientSize(wanted)) if wanted.required_size > length => {
-                            length = wanted.required_size;
-                        }
-                        _ => break Event::Again,
-                    }
-                }
-            }
-            Ok(ConnectionState::TransmitTlsData(message)) => {
-                message.done();
-                Event::Again
-            }
-            Ok(ConnectionState::PeerClosed) => Event::PeerClosed,
-            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                let written = match wish {
-                    Wish::Nothing => Ok(0),
-                    Wish::Encrypt(plain, wire) => traffic.encrypt(plain, wire),
-                    Wish::CloseNotify(wire) => traffic.queue_close_notify(wire),
-                };
-                match written {
-                    Ok(count) => Event::Open(count),
-                    Err(EncryptError::InsufficientSize(_)) => Event::NoRoom,
-                    Err(EncryptError::EncryptExhausted) => Event::Failed(rustls::Error::EncryptError),
-                }
-            }
-            Ok(_) => Event::Waits,
-            Err(error) => Event::Failed(error),
-        };
-        (discard, event)
-    }
-
-    fn give(&mut self, payload: &[u8]) {
-        let taken = match &mut self.plain {
-            Some(plain) if self.held.is_empty() => plain.push(payload),
-            _ => 0,
-        };
-        self.held.extend_from_slice(&payload[taken..]);
     }
 }
 
@@ -461,9 +350,6 @@ const OVERHEAD: usize = 128;
 
 /// Most that is said before the wire has taken some of it.
 const MOST_SAID: usize = 64 * 1024;
-
-/// Room for a message of a handshake, usually.
-const MESSAGE: usize = 2 * 1024;
 
 /// Bytes at each seam: 16 records, so that a call of the system moves a quarter of a mebibyte.
 pub const SEAM: usize = 16 * (RECORD + OVERHEAD);

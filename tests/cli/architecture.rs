@@ -184,6 +184,7 @@ fn libraries_stay_in_their_rooms() {
         ("indicatif", &["report"]),
         ("mio", &["reactor", "endpoint", "session", "datagram", "sys", "command"]),
         ("socket2", &["endpoint", "sys"]),
+        ("rustls", &["layer", "endpoint"]),
     ] {
         let elsewhere = |source: &&Source| !rooms.contains(&source.room.as_str()) && !source.is_test();
         for source in sources().iter().filter(elsewhere) {

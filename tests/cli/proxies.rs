@@ -175,9 +175,10 @@ fn a_chain_is_asked_one_after_the_other() {
     let line = ["connect", "-x", &url("socks5", &proxy), "-x", "http://inner:3128", "db", "5432"];
     let running = haul(line).stdin(Input::Bytes(b"hello".to_vec())).spawn();
     let mut peer = proxy.accept();
-    peer.send(AGREED);
+    peer.send(&AGREED[..2]);
     assert_eq!(peer.receive(3 + 12), b"\x05\x01\x00\x05\x01\x00\x03\x05inner\x0c\x38");
     assert!(peer.hears_nothing(), "the second waits for the first");
+    peer.send(&AGREED[2..]);
     peer.send(b"HTTP/1.1 200 OK\r\n\r\nanswer");
     assert_eq!(request(&mut peer), "CONNECT db:5432 HTTP/1.1\r\nHost: db:5432\r\n\r\n");
     assert_eq!(peer.receive_all(), (b"hello".to_vec(), Ending::Eof));
@@ -474,6 +475,21 @@ fn a_relay_gives_a_silent_proxy_up() {
     let line = relay.stderr_line_where(|line| line.contains("timed out"));
     assert!(line.contains(&format!("db:5432 through http://{}", proxy.address())), "{line}");
     crate::relay::stop(relay);
+}
+
+// A program is told the target, whose address nobody but the proxy knows.
+#[test]
+fn a_program_is_told_the_target_and_not_the_proxy() {
+    let proxy = Listener::tcp();
+    let url = url("socks5", &proxy);
+    let running = haul(["connect", "-x", &url, "db", "5432", "--", "sh", "-c", "echo $HAUL_PEER_ADDR $HAUL_PEER_PORT"]);
+    let running = running.spawn();
+    let mut peer = proxy.accept();
+    peer.send(AGREED);
+    peer.receive(12);
+    assert_eq!(peer.receive_all().0, b"db 5432\n");
+    drop(peer);
+    running.wait().ok();
 }
 
 // A dialogue and a verified stream stand on the way as on any connection.

@@ -8,28 +8,21 @@ use std::thread;
 use crate::data::{assert_same, bytes};
 use crate::harness::{Ending, Input, Listener, Running, file_with, haul, scratch};
 
-/// A SOCKS 5 proxy in a thread that knows addresses of version 4 alone; it leads every client on, and keeps half-closes.
-fn socks() -> String {
+/// A proxy in a thread: `ask` hears where a client wants to go. It leads everybody on, and keeps half-closes.
+fn proxy(ask: fn(&mut TcpStream) -> SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("socks5://{}", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for client in listener.incoming() {
             let client = client.unwrap();
-            thread::spawn(move || lead(client));
+            thread::spawn(move || lead(client, ask));
         }
     });
-    url
+    address
 }
 
-fn lead(mut client: TcpStream) {
-    let mut request = [0; 10];
-    client.read_exact(&mut request[..3]).unwrap();
-    client.write_all(&[5, 0]).unwrap();
-    client.read_exact(&mut request).unwrap();
-    assert_eq!(request[..4], [5, 1, 0, 1], "CONNECT to an IPv4 address");
-    let [_, _, _, _, a, b, c, d, high, low] = request;
-    let mut target = TcpStream::connect(SocketAddr::from(([a, b, c, d], u16::from_be_bytes([high, low])))).unwrap();
-    client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+fn lead(mut client: TcpStream, ask: fn(&mut TcpStream) -> SocketAddr) {
+    let mut target = TcpStream::connect(ask(&mut client)).unwrap();
     let (mut from, mut to) = (client.try_clone().unwrap(), target.try_clone().unwrap());
     thread::spawn(move || {
         let _ = copy(&mut from, &mut to);
@@ -37,6 +30,31 @@ fn lead(mut client: TcpStream) {
     });
     let _ = copy(&mut target, &mut client);
     let _ = client.shutdown(Shutdown::Write);
+}
+
+/// SOCKS 5 without a login, to IPv4 addresses; it agrees before it has connected, as some do.
+fn ask_socks(client: &mut TcpStream) -> SocketAddr {
+    let mut request = [0; 10];
+    client.read_exact(&mut request[..3]).unwrap();
+    client.write_all(&[5, 0]).unwrap();
+    client.read_exact(&mut request).unwrap();
+    assert_eq!(request[..4], [5, 1, 0, 1], "CONNECT to an IPv4 address");
+    client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+    let [_, _, _, _, a, b, c, d, high, low] = request;
+    SocketAddr::from(([a, b, c, d], u16::from_be_bytes([high, low])))
+}
+
+/// HTTP CONNECT to an address.
+fn ask_http(client: &mut TcpStream) -> SocketAddr {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte).unwrap();
+        request.push(byte[0]);
+    }
+    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+    let request = String::from_utf8(request).unwrap();
+    request.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 /// RFC 7468.
@@ -65,11 +83,11 @@ fn identity(home: &Path) -> (PathBuf, PathBuf) {
     )
 }
 
-/// haul with TLS in front of a scripted proxy, and the URL of it.
-fn encrypted(home: &Path, proxy: &Listener) -> (Running, String, PathBuf) {
+/// haul with TLS in front of a proxy, and the URL of it.
+fn encrypted(home: &Path, proxy: &SocketAddr) -> (Running, String, PathBuf) {
     let (cert, key) = identity(home);
     let words = ["relay", "--tls", "--cert", cert.to_str().unwrap(), "--key", key.to_str().unwrap(), "-v"];
-    let relay = haul(words.iter().chain(&["127.0.0.1:0", proxy.endpoint().as_str()])).spawn();
+    let relay = haul(words.iter().chain(&["127.0.0.1:0", proxy.to_string().as_str()])).spawn();
     let line = relay.stderr_line("haul: listening on ");
     let url = format!("https://127.0.0.1:{}", line.rsplit(':').next().unwrap());
     (relay, url, cert)
@@ -83,7 +101,8 @@ fn tls_goes_to_the_target_through_the_proxy() {
     let note = listener.stderr_line("haul: certificate made for this run: ");
     let pin = note.split(' ').find(|word| word.starts_with("sha256/")).unwrap().to_string();
     let port = note.rsplit(' ').next().unwrap().to_string();
-    let line = ["connect", "-v", "-x", &socks(), "--tls", "--pin", &pin, "127.0.0.1", &port];
+    let line =
+        ["connect", "-v", "-x", &format!("socks5://{}", proxy(ask_socks)), "--tls", "--pin", &pin, "127.0.0.1", &port];
     let ended = haul(line).stdin(Input::Bytes(content.clone())).run();
     ended.code(0);
     assert!(ended.stderr.contains(" is reached through socks5://127.0.0.1:"), "{}", ended.stderr);
@@ -94,7 +113,7 @@ fn tls_goes_to_the_target_through_the_proxy() {
     let listener = haul(["listen", "--tls", "-v", "127.0.0.1:0"]).spawn();
     let note = listener.stderr_line("haul: certificate made for this run: ");
     let port = note.rsplit(' ').next().unwrap();
-    let ended = haul(["connect", "-x", &socks(), "--tls", "127.0.0.1", port]).run();
+    let ended = haul(["connect", "-x", &format!("socks5://{}", proxy(ask_socks)), "--tls", "127.0.0.1", port]).run();
     let line = ended.code(6).no_stdout().one_error();
     assert!(line.starts_with(&format!("haul: cannot connect to tls:127.0.0.1:{port} through socks5://")), "{line}");
 }
@@ -105,7 +124,7 @@ fn a_verified_stream_goes_through_the_proxy() {
     let content = bytes(5, 400_000);
     let listener = haul(["listen", "--verify", "127.0.0.1:0"]).spawn();
     let port = listener.address().port().to_string();
-    let line = ["connect", "--verify", "-x", &socks(), "127.0.0.1", &port];
+    let line = ["connect", "--verify", "-x", &format!("socks5://{}", proxy(ask_socks)), "127.0.0.1", &port];
     haul(line).stdin(Input::Bytes(content.clone())).run().ok();
     let heard = listener.wait();
     heard.ok();
@@ -117,7 +136,7 @@ fn a_verified_stream_goes_through_the_proxy() {
 fn a_proxy_may_be_spoken_to_over_tls() {
     let home = scratch();
     let proxy = Listener::tcp();
-    let (_relay, url, cert) = encrypted(home.path(), &proxy);
+    let (_relay, url, cert) = encrypted(home.path(), &proxy.address());
     let url = url.replace("https://", "https://me:s3cr3t@");
     let line = ["connect", "-v", "-x", &url, "--proxy-ca", cert.to_str().unwrap(), "db", "5432"];
     let running = haul(line).stdin(Input::Bytes(b"question".to_vec())).spawn();
@@ -142,6 +161,23 @@ fn a_proxy_may_be_spoken_to_over_tls() {
     if let Some(mut peer) = proxy.accept_now() {
         assert_eq!(peer.receive_all().0, b"");
     }
+}
+
+// Each layer goes over what the ones before it made: SOCKS, then TLS to a proxy, then TLS to the target.
+#[test]
+fn tls_goes_to_a_proxy_behind_another_and_through_both() {
+    let home = scratch();
+    let (_relay, url, cert) = encrypted(home.path(), &proxy(ask_http));
+    let (cert, key) = (cert.to_str().unwrap(), home.path().join("key.pem"));
+    let target = haul(["listen", "--tls", "-v", "--cert", cert, "--key", key.to_str().unwrap(), "127.0.0.1:0"]).spawn();
+    let port = target.stderr_line("haul: listening on ").rsplit(':').next().unwrap().to_string();
+    let first = format!("socks5://{}", proxy(ask_socks));
+    let chain = ["-x", &first, "-x", &url, "--proxy-ca", cert];
+    let line = [&["connect"], &chain[..], &["--tls", "--ca", cert, "127.0.0.1", &port]].concat();
+    haul(line).stdin(Input::Bytes(b"twice encrypted".to_vec())).run().ok();
+    let heard = target.wait();
+    heard.code(0);
+    assert_eq!(heard.stdout, b"twice encrypted");
 }
 
 // A plain proxy where TLS is expected is told as what it is.

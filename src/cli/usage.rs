@@ -184,7 +184,7 @@ mod tests {
             ),
             (
                 "help nothing",
-                "cannot understand 'nothing': must be one of listen, connect, pipe, send-udp, relay, endpoints, exit, eof, tls, units\n  try: haul help",
+                "cannot understand 'nothing': must be one of listen, connect, pipe, send-udp, relay, bench, endpoints, exit, eof, tls, units\n  try: haul help",
             ),
             (
                 "help listen -- cat",

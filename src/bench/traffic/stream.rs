@@ -147,9 +147,14 @@ impl Stream {
         {
             return Tried::Paused(at);
         }
+        // one that is held to a rate takes no more at once than it was allowed
+        let most = if self.pace.is_some() && counts { self.flow.block } else { usize::MAX };
         let result = match self.reads {
-            true => transport.read(turn, &mut self.buffer),
-            false => transport.discard(turn, DISCARD),
+            true => {
+                let most = most.min(self.buffer.len());
+                transport.read(turn, &mut self.buffer[..most])
+            }
+            false => transport.discard(turn, most.min(DISCARD)),
         };
         match result {
             Ok(0) => Tried::Finished,

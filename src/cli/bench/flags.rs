@@ -109,11 +109,11 @@ pub(super) struct Work {
     #[arg(short = 'R')]
     reverse: bool,
 
-    /// Have both send.
+    /// Have both ends send.
     #[arg(long)]
     bidir: bool,
 
-    /// Send datagrams.
+    /// Send datagrams instead of streams.
     #[arg(short = 'u')]
     udp: bool,
 

@@ -38,8 +38,9 @@ pub struct Tls {
     connection: Connection,
     /// What the connection has said itself and the wire has not taken: handshakes, alerts.
     said: Vec<u8>,
-    /// Whole records at the front of the wire that hold the beginning of a handshake message, as they look there.
-    begun: Vec<u8>,
+    /// Bytes of whole records at the front of the wire, as far as they were looked at: what is left of them when the
+    /// connection wants more holds the beginning of a handshake message. Their headers may have been overwritten.
+    begun: usize,
     /// A record's plaintext that found no room, from `held_at` on.
     held: Vec<u8>,
     held_at: usize,
@@ -87,7 +88,7 @@ impl Tls {
         Tls {
             connection,
             said: Vec::new(),
-            begun: Vec::new(),
+            begun: 0,
             held: Vec::new(),
             held_at: 0,
             greeted: false,
@@ -104,12 +105,9 @@ impl Tls {
         self.connection.step(incoming, outlet, wish)
     }
 
-    /// A step that does not look at the wire.
+    /// A step that does not look at the wire: of what has begun there only the length matters now.
     fn step_aside(&mut self, wish: Wish<'_>) -> Event {
-        let mut begun = std::mem::take(&mut self.begun);
-        let (_, event) = self.step(&mut begun, None, wish);
-        self.begun = begun;
-        event
+        self.step(&mut vec![0; self.begun], None, wish).1
     }
 
     fn is_handshaking(&self) -> bool {
@@ -153,17 +151,17 @@ impl Tls {
             if self.peer_closed {
                 // RFC 8446, 6.1: what follows the end is ignored
                 wire.clear();
+                self.begun = 0;
                 return Ok(true);
             }
+            self.begun = whole_records(wire.filled(), self.begun);
             let (discard, event) = self.step(wire.filled_mut(), Some(plain), Wish::Nothing);
             wire.consume(discard);
+            self.begun = self.begun.saturating_sub(discard);
             match event {
                 Event::Again => {}
                 Event::PeerClosed => self.peer_closed = true,
-                Event::Waits | Event::Open(_) | Event::NoRoom => {
-                    self.begun = whole_records(wire.filled()).to_vec();
-                    return Ok(true);
-                }
+                Event::Waits | Event::Open(_) | Event::NoRoom => return Ok(true),
                 Event::Failed(error) => {
                     self.fetch_alert(wire.filled_mut());
                     return Err(error);
@@ -212,7 +210,7 @@ impl Layer for Tls {
         }
         let was_handshaking = self.is_handshaking();
         let exhausted = self.take(wire, plain).map_err(|error| refusal::of(&error, was_handshaking))?;
-        if exhausted && wire.is_full() {
+        if exhausted && (self.begun > MOST_BEGUN || wire.is_full()) {
             self.failed = true;
             return Err(refusal::oversized());
         }
@@ -304,9 +302,9 @@ impl Layer for Tls {
     }
 }
 
-/// The whole records at the front of what was received.
-fn whole_records(received: &[u8]) -> &[u8] {
-    let mut end = 0;
+/// Where the last of the whole records ends that were received, of which those up to `known` are known.
+fn whole_records(received: &[u8], known: usize) -> usize {
+    let mut end = known;
     while let Some(&[_, _, _, high, low]) = received.get(end..end + HEADER) {
         let next = end + HEADER + usize::from(u16::from_be_bytes([high, low]));
         if next > received.len() {
@@ -314,7 +312,7 @@ fn whole_records(received: &[u8]) -> &[u8] {
         }
         end = next;
     }
-    &received[..end]
+    end
 }
 
 /// Where the next records go: behind what waits, and only if that is much is it moved out of their way.
@@ -347,6 +345,9 @@ const HEADER: usize = 5;
 
 /// More than encryption adds to a record, with a key update before it.
 const OVERHEAD: usize = 128;
+
+/// More than a handshake message takes, in records of a reasonable length: rustls takes messages of 64 KiB.
+const MOST_BEGUN: usize = 128 * 1024;
 
 /// Most that is said before the wire has taken some of it.
 const MOST_SAID: usize = 64 * 1024;

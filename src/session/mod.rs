@@ -311,9 +311,10 @@ impl Session {
     /// The source of a direction failed: for a peer it is a cut, for a file or pipe of ours a read error.
     fn source_failed(&mut self, turn: &mut Turn, direction: usize, fault: end::Fault) {
         let now = turn.now();
-        let says_why = matches!(fault, end::Fault::Layer(_)) && self.is_verified(direction);
+        let is_word = matches!(fault, end::Fault::Layer(_));
+        let says_why = is_word && self.is_verified(direction);
         let error = self.explain(direction, true, fault);
-        if self.forsaken == Some(direction) && says_why {
+        if self.forsaken == Some(direction) && is_word {
             self.failure = None; // it says more than that nothing could be written
         }
         self.fail(error);

@@ -18,8 +18,8 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// A client and a server that know each other.
-fn sides(version: &'static SupportedProtocolVersion) -> [Stack; 2] {
+/// A client and a server that know each other; the server cuts its messages into records of `fragment` bytes.
+fn pair(version: &'static SupportedProtocolVersion, fragment: Option<usize>) -> [Tls; 2] {
     let key = KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(vec!["a.example".into()]).unwrap().self_signed(&key).unwrap();
     let mut roots = RootCertStore::empty();
@@ -28,10 +28,14 @@ fn sides(version: &'static SupportedProtocolVersion) -> [Stack; 2] {
     let client = client.with_root_certificates(roots).with_no_client_auth();
     let server = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[version]).unwrap();
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let server = server.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    let mut server = server.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    server.max_fragment_size = fragment;
     let name = ServerName::try_from("a.example").unwrap();
-    let stack = |tls: Tls| Stack::new(vec![Box::new(tls)], 300);
-    [stack(Tls::client(Arc::new(client), name).unwrap()), stack(Tls::server(Arc::new(server)).unwrap())]
+    [Tls::client(Arc::new(client), name).unwrap(), Tls::server(Arc::new(server)).unwrap()]
+}
+
+fn sides(version: &'static SupportedProtocolVersion) -> [Stack; 2] {
+    pair(version, None).map(|tls| Stack::new(vec![Box::new(tls)], 300))
 }
 
 /// Carries what `from` has to say to `to`, at most so many bytes; how many.
@@ -247,25 +251,86 @@ fn a_failure_after_our_own_end_is_told_too() {
     }
 }
 
-// A peer may change its keys in an idle direction, and give out tickets late; half a message must not stop our side.
+// Tickets come when the server likes, and in as many records as it likes: half of one must not stop our side, and the
+// engine must be shown that half again at every step.
 #[test]
 fn what_is_written_need_not_wait_for_the_rest_of_a_message() {
-    let mut sides = sides(&rustls::version::TLS13);
-    let [client, server] = &mut sides;
-    // the client's hello arrives in records of its own for every few bytes, and both ask for more in between
-    client.flush().unwrap();
-    let hello = client.outgoing().unwrap().filled().to_vec();
-    client.outgoing().unwrap().clear();
-    for piece in hello[5..].chunks(100) {
-        let record = [&[0x16, 3, 1, 0, piece.len() as u8], piece].concat();
-        for byte in record {
-            server.wire_spare()[0] = byte;
-            server.wire_received(1);
-            server.decode();
-            assert_eq!(server.encode(b"too early").unwrap(), 0);
-            server.flush().unwrap();
+    let [mut client, mut server] = pair(&rustls::version::TLS13, Some(64));
+    let [mut up, mut down, mut plain] = [0; 3].map(|_| Buffer::new(SEAM));
+    let (mut sent, mut begun) = (0, 0);
+    for _ in 0..8 {
+        client.flush(&mut up);
+        sent += client.encode(b"x", &mut up).unwrap();
+        server.decode(&mut up, &mut plain).unwrap();
+        server.flush(&mut down);
+        let mut received = Buffer::new(SEAM);
+        for byte in down.filled().to_vec() {
+            received.push(&[byte]);
+            client.decode(&mut received, &mut Buffer::new(SEAM)).unwrap();
+            begun += usize::from(client.begun > 0 && client.state() == LayerState::Open);
+            sent += client.encode(b"x", &mut up).unwrap();
+            client.flush(&mut up);
+        }
+        assert!(received.is_empty());
+        down.clear();
+    }
+    server.decode(&mut up, &mut plain).unwrap();
+    assert!(begun > 100, "no ticket came in pieces");
+    assert_eq!(plain.filled(), "x".repeat(sent).as_bytes());
+}
+
+// RFC 8446, 4.6.3: either side may change its keys at any time, and ask the other to do the same.
+#[test]
+fn keys_may_change_in_the_middle_of_both_directions() {
+    let [mut client, mut server] = pair(&rustls::version::TLS13, None);
+    let [mut up, mut down, mut heard, mut answered] = [0; 4].map(|_| Buffer::new(SEAM));
+    for round in 0..20 {
+        client.flush(&mut up);
+        client.encode(b"said ", &mut up).unwrap();
+        server.decode(&mut up, &mut heard).unwrap();
+        server.flush(&mut down);
+        server.encode(b"answered ", &mut down).unwrap();
+        client.decode(&mut down, &mut answered).unwrap();
+        let Connection::Client(connection) = &mut client.connection else { unreachable!() };
+        if let Ok(rustls::unbuffered::ConnectionState::WriteTraffic(traffic)) =
+            connection.process_tls_records(&mut []).state
+            && round % 3 == 0
+        {
+            traffic.refresh_traffic_keys().unwrap();
         }
     }
+    assert!(heard.filled().ends_with(&b"said ".repeat(15)) && answered.filled().ends_with(&b"answered ".repeat(15)));
+    // an idle side answers a whole series of changes with its next words, not each
+    assert!(server.said.len() < 200);
+}
+
+// A message whose end never comes must not be gathered for ever.
+#[test]
+fn a_message_without_end_is_refused() {
+    let [_, mut server] = pair(&rustls::version::TLS13, None);
+    let [mut wire, mut plain] = [0; 2].map(|_| Buffer::new(SEAM));
+    wire.push(&[0x16, 3, 1, 0, 4, 1, 0, 0xff, 0xff]);
+    let error = (0..SEAM).find_map(|_| {
+        wire.push(&[0x16, 3, 3, 0, 1, 0]);
+        server.decode(&mut wire, &mut plain).err()
+    });
+    assert!(error.unwrap().to_string().contains("broke the protocol"));
+}
+
+// What a handshake needs at a time is little: nobody gets more for a few bytes.
+#[test]
+fn an_idle_connection_holds_next_to_nothing() {
+    let mut sides = sides(&rustls::version::TLS13);
     settle(&mut sides);
-    assert!(sides.iter().all(|side| !side.is_handshaking()));
+    let [mut client, mut server] = pair(&rustls::version::TLS13, None);
+    let [mut up, mut down, mut plain] = [0; 3].map(|_| Buffer::new(SEAM));
+    for _ in 0..4 {
+        client.flush(&mut up);
+        server.decode(&mut up, &mut plain).unwrap();
+        server.flush(&mut down);
+        client.decode(&mut down, &mut plain).unwrap();
+    }
+    for side in [client, server] {
+        assert_eq!(side.said.capacity() + side.held.capacity() + side.begun, 0);
+    }
 }

@@ -70,6 +70,18 @@ fn a_server_that_says_nothing_is_given_up_in_time() {
     assert!(client.stderr.contains("its handshake is not over"), "{}", client.stderr);
 }
 
+// The roots of SSL_CERT_FILE are the system's, for who asks for none.
+#[test]
+fn the_roots_of_the_environment_are_believed() {
+    let zoo = Zoo::new();
+    let pair = zoo.good();
+    let server = haul(["listen", "--tls", "--cert", pair.cert(), "--key", pair.key(), "127.0.0.1:0"]).spawn();
+    let address = server.address().to_string();
+    let roots = format!("SSL_CERT_FILE={}", zoo.ca());
+    haul(["connect", "--tls", &address]).by(&["env", &roots]).stdin(Input::Bytes(SECRET.to_vec())).run().ok();
+    assert_eq!(server.wait().code(0).stdout, SECRET);
+}
+
 // --wait goes on while a port is not ready for TLS yet, and stops at what will not mend.
 #[test]
 fn waiting_goes_on_while_the_server_is_not_up() {

@@ -8,7 +8,7 @@ use super::announce::announce;
 use super::approach::Approach;
 use super::contact::Contact;
 use super::door::Door;
-use super::layering::Layering;
+use super::layering::{Again, Layering};
 use super::patience::Patience;
 use crate::endpoint::accept::Acceptor;
 use crate::endpoint::access::Access;
@@ -67,7 +67,7 @@ impl Entry {
         rehearse(&address, ways.0, ways.1)?;
         let access = Rc::default();
         let layering = match accepts(&address, Role::Connect) {
-            true => Layering::server(&address)?,
+            true => Layering::server(&address, Again::Unlikely)?,
             false => Layering::client(&address)?,
         };
         Ok(Entry { address, typed, ways, limit, observer, access, layering, opened_by: None, stage: Stage::Idle })

@@ -38,6 +38,15 @@ struct Sorts {
     under: Vec<Sort>,
 }
 
+/// Whether a client is expected to come again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// It may be one of many that come and go.
+    Likely,
+    /// It comes to give or to take something, once.
+    Unlikely,
+}
+
 /// What makes one layer of a connection.
 enum Sort {
     /// A proxy.
@@ -86,9 +95,13 @@ impl Layering {
     ///
     /// # Errors
     /// As [`Layering::client`].
-    pub(super) fn server(address: &Address) -> Result<Self, Error> {
+    pub(super) fn server(address: &Address, again: Again) -> Result<Self, Error> {
+        let tls = match again {
+            Again::Likely => ServerTls::load,
+            Again::Unlikely => ServerTls::without_tickets,
+        };
         let over = address.layers.iter().map(|layer| match layer {
-            Layer::Tls => ServerTls::load(&address.options.tls).map(|credentials| Sort::ServerTls(credentials.into())),
+            Layer::Tls => tls(&address.options.tls).map(|credentials| Sort::ServerTls(credentials.into())),
             Layer::WebSocket => Err(unknown(address)),
         });
         Ok(Layering::of(address, over.collect::<Result<_, _>>()?, Vec::new()))

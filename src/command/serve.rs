@@ -15,7 +15,7 @@ use super::contact::Contact;
 use super::errand::Errand;
 use super::gate::{Gate, possible};
 use super::joint::{Joint, far_end};
-use super::layering::Layering;
+use super::layering::{Again, Layering};
 use super::progress::Ticker;
 use super::reporting::Reporting;
 use super::stream::bind;
@@ -111,7 +111,7 @@ impl Server {
         if let Local::Program(program) = &plan.local {
             process::check(program)?;
         }
-        let layering = Layering::server(&plan.at)?;
+        let layering = Layering::server(&plan.at, Again::Unlikely)?;
         let serving = &plan.serving;
         let access = Access::load(&serving.allow, &serving.deny)?;
         let gate = Gate::new(access, serving, most(plan));

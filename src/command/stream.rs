@@ -11,7 +11,7 @@ use super::approach::Approach;
 use super::contact::Contact;
 use super::door::Door;
 use super::joint::Joint;
-use super::layering::Layering;
+use super::layering::{Again, Layering};
 use super::link::Link;
 use super::patience::Patience;
 use super::progress::Ticker;
@@ -39,7 +39,7 @@ pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Tas
     bridge.access = Access::load(&plan.serving.allow, &plan.serving.deny)?;
     bridge.stage = match accepts(&plan.at, Role::Listen) {
         false => Stage::Opening(bridge.approach(&plan.at, Patience::new(None, plan.accept_timeout))?),
-        true => Stage::Binding(Box::new((plan.clone(), Layering::server(&plan.at)?))),
+        true => Stage::Binding(Box::new((plan.clone(), Layering::server(&plan.at, Again::Unlikely)?))),
     };
     Ok(Box::new(bridge))
 }

@@ -85,6 +85,7 @@ pub struct ServerTls {
     options: TlsOptions,
     provider: Arc<CryptoProvider>,
     current: RwLock<Current>,
+    tickets: usize,
 }
 
 #[derive(Clone)]
@@ -99,13 +100,26 @@ impl ServerTls {
     /// # Errors
     /// [`ExitStatus::Usage`] for a file that cannot be read or is not what it should be.
     pub fn load(options: &TlsOptions) -> Result<Self, Error> {
+        ServerTls::with_tickets(options, TICKETS)
+    }
+
+    /// The same without tickets for a client to come back with. One that closes before it has read them (a sender that
+    /// never reads) resets the connection, and loses what it has just sent.
+    ///
+    /// # Errors
+    /// As those of [`ServerTls::load`].
+    pub fn without_tickets(options: &TlsOptions) -> Result<Self, Error> {
+        ServerTls::with_tickets(options, 0)
+    }
+
+    fn with_tickets(options: &TlsOptions, tickets: usize) -> Result<Self, Error> {
         let provider = provider::get();
         let identities = match is_throwaway(options) {
             true => vec![throwaway::make(&provider)?],
             false => Identity::load_all(options, &provider)?,
         };
-        let current = RwLock::new(Current::new(options, &provider, identities)?);
-        Ok(ServerTls { options: options.clone(), provider, current })
+        let current = RwLock::new(Current::new(options, &provider, identities, tickets)?);
+        Ok(ServerTls { options: options.clone(), provider, current, tickets })
     }
 
     /// The layer of one connection.
@@ -135,7 +149,7 @@ impl ServerTls {
             return Ok(());
         }
         let identities = Identity::load_all(&self.options, &self.provider)?;
-        let new = Current::new(&self.options, &self.provider, identities)?;
+        let new = Current::new(&self.options, &self.provider, identities, self.tickets)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
     }
@@ -146,7 +160,12 @@ impl ServerTls {
 }
 
 impl Current {
-    fn new(options: &TlsOptions, provider: &Arc<CryptoProvider>, identities: Vec<Identity>) -> Result<Self, Error> {
+    fn new(
+        options: &TlsOptions,
+        provider: &Arc<CryptoProvider>,
+        identities: Vec<Identity>,
+        tickets: usize,
+    ) -> Result<Self, Error> {
         let pin = identities.first().map(Identity::pin).unwrap_or_default();
         let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
             .with_protocol_versions(versions(options))
@@ -162,6 +181,7 @@ impl Current {
         let mut config = builder.with_cert_resolver(Arc::new(Identities::new(identities)));
         config.alpn_protocols = options.alpn.iter().map(|name| name.clone().into_bytes()).collect();
         config.key_log = key_log();
+        config.send_tls13_tickets = tickets;
         Ok(Current { config: Arc::new(config), pin })
     }
 }
@@ -254,6 +274,9 @@ fn unusable(error: &rustls::Error) -> Error {
 fn unusable_store(file: &Path, error: &VerifierBuilderError) -> Error {
     pem::wrong(file, &crate::escape::Escaped(error.to_string().as_bytes()).to_string())
 }
+
+/// Tickets that a client gets, each for one connection (RFC 8446, C.4).
+const TICKETS: usize = 2;
 
 /// Sessions to go on with that a client remembers: a relay dials one host again and again.
 const SESSIONS: usize = 32;

@@ -275,9 +275,12 @@ impl Stack {
         self.stages.last_mut().map(|stage| &mut stage.wire)
     }
 
-    /// Bytes that wait to be written to the transport, as they stand between the layers.
+    /// Bytes that wait to be written to the transport, as they stand between the layers; not those that a layer which has
+    /// failed will never let through.
     pub fn unflushed(&self) -> usize {
-        self.stages.iter().map(|stage| stage.wire.len()).sum()
+        let failed = |stage: &Stage| stage.layer.state() == LayerState::Failed;
+        let first = self.stages.iter().rposition(failed).unwrap_or(0);
+        self.stages[first..].iter().map(|stage| stage.wire.len()).sum()
     }
 
     /// The application has nothing more to send. Each layer says so in turn as they are flushed, the outermost first.
@@ -302,6 +305,11 @@ impl Stack {
         };
         let passes = |stage: &Stage| stage.told_wire_end && stage.layer.state() == LayerState::Open;
         self.stages[..=told].iter().all(|stage| stage.plain.is_empty()) && self.stages[..told].iter().all(passes)
+    }
+
+    /// True once a layer's peer has said that no more comes, whatever has been read of it.
+    pub fn has_heard_end(&self) -> bool {
+        self.stages.iter().any(|stage| stage.layer.state() == LayerState::PlainEof)
     }
 
     /// True once a layer has failed: nothing that comes is of use any more.

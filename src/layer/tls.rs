@@ -334,7 +334,7 @@ fn fitting(plain: usize, room: usize) -> usize {
 
 /// A failure of the protocol.
 fn failure(said: impl Into<String>) -> Error {
-    Error::begun("TLS failed", Cause::Said(said.into())).with_status(ExitStatus::Authentication)
+    Error::begun("the TLS connection failed", Cause::Said(said.into())).with_status(ExitStatus::Authentication)
 }
 
 /// The longest plaintext of a record.

@@ -98,6 +98,10 @@ pub struct End {
     stirred: bool,
     /// Nothing will be asked of this end after its close: a protocol that cannot half-close says its end as well.
     parting: bool,
+    /// The end of our bytes could not be said without ending the other direction.
+    held_close: bool,
+    /// Bytes that the layers have said since our end, which are no payload; below 0 while payload waits in front of them.
+    behind_payload: Option<isize>,
 }
 
 impl End {
@@ -116,6 +120,8 @@ impl End {
             program: None,
             stirred: false,
             parting: false,
+            held_close: false,
+            behind_payload: None,
         }
     }
 
@@ -287,12 +293,16 @@ impl End {
         }
         if let Some(stack) = &mut self.stack {
             let goes_on = !self.parting && !self.wire_ended && !stack.is_plain_ended();
-            if goes_on && stack.half_close() == HalfClose::EndsBoth {
+            // a protocol with receipts has an end of its own, and the wire is closed after it
+            if goes_on && stack.half_close() == HalfClose::EndsBoth && stack.receipts().is_none() {
+                self.held_close = true;
                 return Step::Eof; // said when the peer ends, or at the close
             }
+            let waiting = stack.unflushed();
+            self.behind_payload.get_or_insert(-waiting.cast_signed());
             stack.close_plain();
             if let Step::Failed(fault) = self.flush(turn) {
-                return Step::Failed(fault);
+                return self.end_unheard(fault);
             }
             if self.stack.as_ref().is_some_and(|stack| !stack.is_closed()) {
                 return Step::Blocked;
@@ -303,7 +313,44 @@ impl End {
         }
         let step = Step::of(self.transport.close_write(turn).map(|()| 0));
         self.write_closed = !matches!(step, Step::Blocked);
-        if let Step::Failed(_) = step { self.judge(step) } else { step }
+        let Step::Failed(_) = step else { return step };
+        match self.judge(step) {
+            Step::Failed(fault) => self.end_unheard(fault),
+            step => step,
+        }
+    }
+
+    /// The peer left before it heard of our end. Where that was said behind the payload it may have read everything: what
+    /// it has said itself, and what it has acknowledged, will tell.
+    fn end_unheard(&mut self, fault: Fault) -> Step {
+        match fault {
+            Fault::Io(error) if is_cut(&error) && self.words_behind_payload().is_some() => {
+                (self.cut, self.write_closed) = (true, true);
+                Step::Eof
+            }
+            fault => Step::Failed(fault),
+        }
+    }
+
+    fn has_heard_end(&self) -> bool {
+        self.stack.as_ref().is_some_and(|stack| stack.has_heard_end())
+    }
+
+    /// Bytes behind our last payload that were written to say that it was the last; `None` while there may be payload
+    /// that was not written.
+    pub fn words_behind_payload(&self) -> Option<usize> {
+        self.behind_payload.and_then(|count| usize::try_from(count).ok())
+    }
+
+    /// Bytes that were not acknowledged when a peer cut the connection which had said its own end before; `None` where it
+    /// had not. What it was still to read may be no more than what we said of our end.
+    pub fn unsent_at_orderly_cut(&self) -> Option<usize> {
+        (self.has_heard_end() && self.words_behind_payload().is_some()).then(|| self.transport.unsent())
+    }
+
+    /// True once an end of our bytes was held back, because saying it would have ended both directions.
+    pub fn holds_close(&self) -> bool {
+        self.held_close
     }
 
     /// Passes the end of our bytes on, also by a protocol that ends both directions with it.
@@ -340,7 +387,10 @@ impl End {
                 self.cut |= self.is_peer() && is_cut(&error);
                 Step::Failed(Fault::Io(error))
             }
-            Step::Eof if self.cut && self.is_peer() => Step::Failed(Fault::Io(io::ErrorKind::ConnectionReset.into())),
+            // an end that a protocol vouches for is one, whatever became of the connection
+            Step::Eof if self.cut && self.is_peer() && !self.has_heard_end() => {
+                Step::Failed(Fault::Io(io::ErrorKind::ConnectionReset.into()))
+            }
             step => step,
         }
     }

@@ -97,7 +97,10 @@ impl Linger {
                 return Lingering::Failed(Fault::Layer(error));
             }
             // a reset that comes before the queue was seen to be empty has thrown away what was in it
-            self.lost = end.is_mute() || self.unsent.map_or(farewell.sent, |unsent| unsent > fin(end));
+            let held = end.is_mute() && end.words_behind_payload().is_none();
+            // the kernel goes on telling what a reset has thrown away (tcp_reset leaves snd_una alone)
+            let unsent = end.unsent_at_orderly_cut().or(self.unsent);
+            self.lost = held || unsent.map_or(farewell.sent, |unsent| unsent > fin(end));
             return Lingering::Over;
         }
         let unsent = end.unsent();
@@ -153,9 +156,10 @@ pub(super) const FIRST_LOOK: Duration = Duration::from_millis(1);
 /// The longest pause between two looks.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// What is no loss in a send queue: our own FIN counts as one byte of it, once it was sent.
+/// What is no loss in a send queue: our own FIN counts as one byte of it, once it was sent, and what the layers say of
+/// our end was not for the peer's application.
 pub(super) fn fin(end: &End) -> usize {
-    usize::from(end.is_write_closed())
+    usize::from(end.is_write_closed()) + end.words_behind_payload().unwrap_or(0)
 }
 
 /// Reads in one turn while discarding: a flooding peer must not hold the loop.

@@ -17,6 +17,7 @@ mod flow;
 pub mod hub;
 pub mod limits;
 mod linger;
+mod overtime;
 mod parting;
 pub mod policy;
 pub mod program;
@@ -81,6 +82,8 @@ pub struct Session {
     half_close: Option<Duration>,
     /// When the first direction ended.
     half_closed_at: Option<Instant>,
+    /// When an end that was held back was said after all.
+    overtime: Option<Instant>,
     /// Bytes taken from each pump's source.
     taken: [u64; 2],
     started: Instant,
@@ -130,6 +133,7 @@ impl Session {
             share: None,
             half_close: None,
             half_closed_at: None,
+            overtime: None,
             taken: [0, 0],
             started: now,
             moved_at: now,
@@ -199,6 +203,7 @@ impl Session {
             spent = self.pump_all(turn);
             self.leave_forsaken(turn);
             spent |= self.check_programs(turn);
+            self.mind_held_ends(turn);
             self.check_time(now);
         }
         if self.parting.is_some() {

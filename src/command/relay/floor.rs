@@ -15,7 +15,7 @@ use super::scales::Scales;
 use crate::command::client::Closing;
 use crate::command::copy::Copier;
 use crate::command::joint::Joint;
-use crate::command::layering::Layering;
+use crate::command::layering::{Again, Layering};
 use crate::command::reporting::{Everybody, Reporting};
 use crate::dice::any_seed;
 use crate::endpoint::{open, printed, process};
@@ -244,7 +244,7 @@ impl Layerings {
             Target::Address(address) => Layering::client(address),
         };
         let targets = pair.targets.iter().map(target).collect::<Result<_, _>>()?;
-        Ok(Layerings { client: Layering::server(&pair.at)?, targets })
+        Ok(Layerings { client: Layering::server(&pair.at, Again::Likely)?, targets })
     }
 }
 

@@ -118,6 +118,9 @@ impl End {
                 Ok(count) => {
                     wire.consume(count);
                     moved += count;
+                    if let Some(said) = &mut self.behind_payload {
+                        *said += count.cast_signed();
+                    }
                     // with its last words gone a layer may leave, and what it left be read
                     self.stirred = true;
                 }

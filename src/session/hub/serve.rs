@@ -14,6 +14,7 @@ use crate::plan::Share;
 use crate::reactor::Turn;
 use crate::session::end::{Fault, Step};
 use crate::session::limits::soonest;
+use crate::session::overtime::SILENCE;
 use crate::session::parting::{headline, peer_failed, reset_by};
 use crate::session::policy::{AfterPeerEof, Flow};
 
@@ -322,7 +323,11 @@ impl Hub {
     /// When a client that only waits is let go: `-q`, and the limit of the half-closed.
     fn patience(&self, key: usize) -> Option<Instant> {
         let (policy, client) = (&self.context.policy, &self.clients[key]);
-        let quiet = client.quiet_since.zip(policy.quit_after).map(|(since, limit)| since + limit);
+        // a client that cannot be told without ending both directions is told when it has been silent for a while
+        let quiet = match client.end.holds_close() {
+            true => client.quiet_since.map(|at| at.max(client.moved_at) + policy.quit_after.unwrap_or(SILENCE)),
+            false => client.quiet_since.zip(policy.quit_after).map(|(since, limit)| since + limit),
+        };
         let kept = self.is_half_closed(key) && policy.after_peer_eof == AfterPeerEof::Auto;
         soonest([quiet, kept.then(|| client.moved_at + HALF_CLOSED)])
     }

@@ -192,11 +192,13 @@ impl Running {
         self.signal(Signal::CONT);
     }
 
-    /// The TCP address in haul's `listening on` line.
+    /// The address in haul's `listening on` line.
     #[track_caller]
     pub fn address(&self) -> SocketAddr {
-        let line = self.stderr_line("haul: listening on tcp ");
-        let text = line.trim_start_matches("haul: listening on tcp ").replace("*:", "127.0.0.1:");
+        let line = self.stderr_line_where(|line| {
+            ["tcp", "tls"].iter().any(|protocol| line.starts_with(&format!("haul: listening on {protocol} ")))
+        });
+        let text = line.rsplit(' ').next().unwrap_or_default().replace("*:", "127.0.0.1:");
         text.parse().unwrap_or_else(|_| panic!("no address in the line {line:?}"))
     }
 

@@ -12,6 +12,7 @@ pub mod proc;
 pub mod pty;
 pub mod tmux;
 pub mod tool;
+pub mod zoo;
 
 pub use child::{Input, Program, Running, Sink, haul};
 pub use ended::Ended;
@@ -19,6 +20,7 @@ pub use link::{Net, Role, Way};
 pub use peer::{Ending, Listener, Peer};
 pub use proc::poll_until;
 pub use tool::require;
+pub use zoo::Zoo;
 
 use std::fs::File;
 use std::os::fd::OwnedFd;

@@ -1,7 +1,7 @@
 //! One session of a relay, as a task: the way to the target first, then the bytes.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::floor::Floor;
 use super::journal::Parties;
@@ -11,7 +11,7 @@ use crate::command::client::{Closing, Leaving, cut_short};
 use crate::command::joint::far_end;
 use crate::command::link::Link;
 use crate::endpoint::open::Opened;
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
 use crate::reactor::{Park, Task, Turn};
@@ -23,6 +23,8 @@ pub(super) struct Passage {
     floor: Rc<Floor>,
     leaving: Leaving,
     number: u64,
+    /// When its client was accepted, until it is watched.
+    unwatched: Option<Instant>,
     /// The session's weight on its target.
     weight: Option<Weight>,
     /// Where sessions are written down, who this one is between.
@@ -46,7 +48,7 @@ impl Passage {
         let parties = floor.journal.as_ref().map(named);
         let reach = Reach::new(&floor, pair, number, now);
         let stage = Stage::Reaching(Box::new((client, reach)));
-        Passage { stage, floor, leaving, number, weight: None, parties }
+        Passage { stage, floor, leaving, number, unwatched: Some(now), weight: None, parties }
     }
 
     /// The same, with what its target is to be sent first.
@@ -57,8 +59,22 @@ impl Passage {
         self
     }
 
+    /// True once a client that has to wait for its target has cut the connection: a target that is not there must not
+    /// cost descriptors for clients that are not there any more.
+    fn is_left(&mut self, turn: &mut Turn) -> bool {
+        let Stage::Reaching(both) = &mut self.stage else { return false };
+        let client = &mut both.0.transport;
+        if self.unwatched.is_some_and(|accepted| accepted + WATCHED <= turn.now()) {
+            self.unwatched = None;
+            // without it the client is only not watched
+            let _ = client.start(turn);
+        }
+        self.unwatched.is_none() && client.is_odd(turn) && client.take_error().is_some()
+    }
+
     /// Goes on with the way to the target; joins the two once it is there.
     fn reach(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        let left = self.is_left(turn);
         let Stage::Reaching(both) = &mut self.stage else { return Ok(()) };
         let (client, reach) = &mut **both;
         let given_up = match self.leaving.asked() {
@@ -69,6 +85,10 @@ impl Passage {
         let floor = Rc::clone(&self.floor);
         let found = match given_up {
             true => Err(cut_short()),
+            false if left => {
+                let why = Cause::Said("its client left before a target was reached".into());
+                Err(Error::begun("session cut short", why))
+            }
             false => reach.turn(turn, &floor, client),
         };
         let found = match found {
@@ -146,10 +166,14 @@ impl Task for Passage {
                     Some(Closing::Until(until)) => Some(until),
                     _ => None,
                 };
-                turn.deadline(soonest([both.1.deadline(), until]));
+                let watch = self.unwatched.map(|accepted| accepted + WATCHED);
+                turn.deadline(soonest([both.1.deadline(), until, watch]));
                 Park::Wait
             }
             Stage::Over => Park::Done(Outcome::nothing_moved(Ended::Clean)),
         }
     }
 }
+
+/// From then on a client that waits for its target is watched: most never have to.
+const WATCHED: Duration = Duration::from_millis(100);

@@ -41,7 +41,7 @@
 //! - **Entry**: one endpoint on its way to being open: gone to, waited at, started, or there at once.
 //!   **Gate**: who may come in, and how many at once. **Errand**: the command of `--then`.
 //! - **Run**: datagrams of one length between the same two, which the kernel handles as one. **Flow**: one peer of a
-//!   datagram socket. **Stamp**: what `--seq` puts before a payload.
+//!   datagram socket. **Ferry**: a datagram listener of a relay, and its flows. **Stamp**: what `--seq` puts before a payload.
 //! - **Task**: something with turns. **Turn**: its view of the reactor. **Latch**: readiness, remembered.
 //! - **Cut**: a connection that ended without an end of file.
 //!

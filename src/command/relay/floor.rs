@@ -122,7 +122,7 @@ impl Blueprint {
             meter: Arc::new(Meter::default()),
             total: plan.limit_total.map(|rate| Common::new(rate, now)),
             scales: plan.pairs.iter().map(|pair| Scales::new(plan.balance, pair.targets.len(), now)).collect(),
-            hall: Arc::new(Hall::new(plan, most, now)),
+            hall: Arc::new(Hall::new(most, plan.serving.most_per_ip, plan.once).with_total(plan.limit_total, now)),
             log: reporting.log(),
             seed: seed(plan, reporting),
         })

@@ -64,25 +64,26 @@ impl Share {
         let Common { step, ways } = &*self.common;
         let mut way = locked(&ways[direction]);
         let found = way.bucket.allowance(now);
-        match (found, &appointment) {
-            (Ok(level), None) if way.waiting == 0 => Ok(level),
-            (found, Some(_)) => {
-                // what others have left may be less than is worth waking up for, but here somebody is awake
-                let level = way.bucket.level();
-                match found {
-                    Err(at) if level < HELPING => {
-                        *appointment = Some(at); // who was promised this instant keeps the place
-                        Err(at)
-                    }
-                    _ => Ok((level / way.waiting.max(1)).max(HELPING).min(level)),
-                }
+        if appointment.is_none() {
+            if let (Ok(level), 0) = (&found, way.waiting) {
+                return Ok(*level);
             }
-            (found, None) => {
-                let at = found.err().unwrap_or(now).max(way.booked);
-                (way.booked, way.waiting) = (at + *step, way.waiting + 1);
-                *appointment = Some(at);
+            let at = found.as_ref().err().copied().unwrap_or(now).max(way.booked);
+            (way.booked, way.waiting) = (at + *step, way.waiting + 1);
+            *appointment = Some(at);
+            // one that is due has come: whoever is refused sleeps until the instant that it is told
+            if at > now {
+                return Err(at);
+            }
+        }
+        // what others have left may be less than is worth waking up for, but here somebody is awake
+        let level = way.bucket.level();
+        match found {
+            Err(at) if level < HELPING => {
+                *appointment = Some(at); // who was promised this instant keeps the place
                 Err(at)
             }
+            _ => Ok((level / way.waiting.max(1)).max(HELPING).min(level)),
         }
     }
 
@@ -144,6 +145,27 @@ mod tests {
             assert!(total >= rate * 4 * 9 / 10, "{total} of {rate} by {sessions}");
             let (least, most) = (got.iter().min().unwrap(), got.iter().max().unwrap());
             assert!(*least * 2 >= *most, "{sessions} sessions at {rate} got {got:?}");
+        }
+    }
+
+    // Who is told to come back at once is asleep already: nothing would wake it.
+    #[test]
+    fn a_refusal_names_a_later_instant_and_stands_until_then() {
+        let start = Instant::now();
+        let common = Common::new(Rate(4_000_000), start);
+        let mut late = Share::new(Arc::clone(&common));
+        assert!(late.allowance(0, start).is_err());
+        // turns come late on a busy machine: nobody has come to that appointment, and there is enough for all
+        for millis in [100, 101, 150, 300] {
+            let now = start + Duration::from_millis(millis);
+            let mut share = Share::new(Arc::clone(&common));
+            match share.allowance(0, now) {
+                Ok(bytes) => share.take(0, bytes),
+                Err(at) => {
+                    assert!(at > now, "after {millis} ms it is to come back at once");
+                    assert_eq!(share.allowance(0, now), Err(at), "after {millis} ms");
+                }
+            }
         }
     }
 

@@ -162,6 +162,24 @@ fn a_target_that_does_not_answer_is_given_up_in_time() {
     assert!(relay.stderr_line("haul: session 1: ").ends_with(": timed out after 100ms"));
 }
 
+// A client that leaves while its target does not answer takes its descriptors with it; one that only ends stays.
+#[test]
+fn a_client_that_is_reset_while_it_waits_for_its_target_is_noticed() {
+    let target = Listener::tcp_with(None, 0);
+    let _full = target.fill_queue();
+    let relay = relay_to(&target.endpoint(), &["--connect-timeout", "1h"]);
+    let at = relay.address();
+    let before = proc::open_descriptors(relay.pid());
+    let ended = Peer::connect(at);
+    ended.finish();
+    let clients: Vec<_> = (0..10).map(|_| Peer::connect(at)).collect();
+    poll_until("the clients to be accepted", || (proc::open_descriptors(relay.pid()) >= before + 22).then_some(()));
+    clients.into_iter().for_each(Peer::reset);
+    poll_until("them to be noticed", || (proc::open_descriptors(relay.pid()) == before + 2).then_some(()));
+    let line = relay.stderr_line("haul: session 2: ");
+    assert!(line.ends_with(": its client left before a target was reached"), "{line}");
+}
+
 // Unix sockets on either half, and several pairs in one process.
 #[test]
 fn several_pairs_of_several_kinds_are_served_at_once() {

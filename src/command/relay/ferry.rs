@@ -29,6 +29,7 @@ use crate::endpoint::unix_path::SocketFile;
 use crate::error::{Error, Op};
 use crate::event::{Event, Traffic};
 use crate::outcome::{Ended, Outcome};
+use crate::plan::datagram::MOST_OVER_V6;
 use crate::reactor::{Park, Slot, Task, Turn};
 use crate::session::limits::soonest;
 pub(super) use flight::Terms;
@@ -74,6 +75,8 @@ pub(super) struct Ferry {
     /// On their way to one target, which is empty between flows; and to all clients.
     up: Outbox,
     down: Outbox,
+    /// The most bytes of an answer.
+    longest: usize,
     flows: Flows<Key, Flight>,
     by_slot: HashMap<Slot, FlowId>,
     /// Flows that may have answers.
@@ -103,6 +106,8 @@ impl Ferry {
         let terms = floor.datagrams;
         let most = if terms.strict { None } else { Some(SPARE) };
         let unix = bound.local.is_none();
+        let unix_target = floor.place(pair).is_some_and(Place::has_unix);
+        let room = |unix: bool| if unix { UNIX } else { MOST_OVER_V6 };
         Ferry {
             reloads: floor.reloads.get(),
             pair,
@@ -110,8 +115,9 @@ impl Ferry {
             inbox: Some(Box::new(if unix { Inbox::unix(UNIX) } else { Inbox::new() })),
             mail: [None, None],
             // several datagrams in one piece are for UDP alone: elsewhere they would arrive as one
-            up: Outbox::with_room_for(UNIX, !floor.place(pair).is_some_and(Place::has_unix)),
-            down: Outbox::with_room_for(UNIX, !unix),
+            up: Outbox::with_room_for(room(unix_target), !unix_target),
+            down: Outbox::with_room_for(room(unix), !unix),
+            longest: room(unix),
             flows: Flows::new(Limits { idle: Some(terms.silence), most: usize::MAX, spare: most }),
             berth: Some(bound),
             door: None,

@@ -144,7 +144,7 @@ impl Blueprint {
             total: plan.limit_total.map(|rate| Common::new(rate, now)),
             scales: plan.pairs.iter().map(|pair| Scales::new(plan.balance, pair.targets.len(), now)).collect(),
             layerings: plan.pairs.iter().map(Layerings::of).collect::<Result<_, _>>()?,
-            hall: Arc::new(Hall::new(plan, most, now)),
+            hall: Arc::new(Hall::new(most, plan.serving.most_per_ip, plan.once).with_total(plan.limit_total, now)),
             log: reporting.log(),
             seed: seed(plan, reporting),
         })

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::datagram::police::Policer;
 use crate::event::Traffic;
-use crate::plan::relay::Relay;
+use crate::units::Rate;
 
 /// Shared by every thread. Locks are taken when a flow begins or ends, and per datagram only under `--limit-total`.
 #[derive(Debug)]
@@ -51,20 +51,25 @@ impl Full {
 }
 
 impl Hall {
-    /// For at most `most` flows.
-    pub(super) fn new(plan: &Relay, most: u64, now: Instant) -> Self {
-        let police = |rate: crate::units::Rate| [0, 1].map(|_| Mutex::new(Policer::new(rate.0, now)));
+    /// For at most `most` flows, and so many from one address; with `once` for one session alone.
+    pub(super) fn new(most: u64, most_per_ip: Option<u64>, once: bool) -> Self {
         Hall {
             sessions: AtomicU64::new(0),
             taken: AtomicBool::new(false),
-            once: plan.once,
+            once,
             flows: AtomicU64::new(0),
             most,
-            most_per_ip: plan.serving.most_per_ip,
+            most_per_ip,
             per_ip: Mutex::default(),
-            total: plan.limit_total.map(police),
+            total: None,
             counts: std::array::from_fn(|_| AtomicU64::new(0)),
         }
+    }
+
+    /// The same with a rate for all flows together.
+    pub(super) fn with_total(self, rate: Option<Rate>, now: Instant) -> Self {
+        let police = |rate: Rate| [0, 1].map(|_| Mutex::new(Policer::new(rate.0, now)));
+        Hall { total: rate.map(police), ..self }
     }
 
     /// The number of a new session.
@@ -162,4 +167,32 @@ fn fields(traffic: &Traffic) -> [u64; COUNTS] {
 /// A panic elsewhere leaves numbers behind that are still numbers.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_free_again_when_a_flow_is_over() {
+        let (here, mapped, there) = ("127.0.0.1", "::ffff:127.0.0.1", "127.0.0.2");
+        let ip = |text: &str| Some(text.parse().unwrap());
+        let hall = Hall::new(2, Some(1), false);
+        assert_eq!(hall.enter(ip(here)), Ok(()));
+        assert_eq!(hall.enter(ip(mapped)), Err(Full::Address), "the same address in other clothes");
+        assert_eq!(hall.enter(ip(there)), Ok(()));
+        assert_eq!(hall.enter(None), Err(Full::Flows));
+        hall.leave(ip(mapped));
+        assert_eq!(hall.enter(ip(here)), Ok(()));
+        hall.leave(ip(here));
+        hall.leave(ip(there));
+        assert!(locked(&hall.per_ip).is_empty());
+    }
+
+    #[test]
+    fn with_once_one_comes_first() {
+        let hall = Hall::new(10, None, true);
+        assert_eq!([hall.enter(None), hall.enter(None)], [Ok(()), Err(Full::Once)]);
+        assert!(!hall.comes_first());
+    }
 }

@@ -1,7 +1,7 @@
 //! One session of a relay, as a task: the client's handshake and the way to the target first, then the bytes.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::floor::Floor;
 use super::journal::Parties;
@@ -14,7 +14,7 @@ use crate::command::joint::far_end;
 use crate::command::link::Link;
 use crate::command::vestibule::{PATIENCE, refusal};
 use crate::endpoint::open::Opened;
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
 use crate::reactor::{Park, Task, Turn};
@@ -30,6 +30,8 @@ pub(super) struct Passage {
     number: u64,
     /// What its target is to be sent first.
     header: Option<Box<[u8]>>,
+    /// When its client was accepted, until it is watched.
+    unwatched: Option<Instant>,
     /// The session's weight on its target.
     weight: Option<Weight>,
     /// Where sessions are written down, who this one is between.
@@ -54,7 +56,7 @@ impl Passage {
     pub(super) fn new(client: Opened, floor: Rc<Floor>, pair: usize, number: u64, header: Option<Box<[u8]>>) -> Self {
         let stage = Stage::Outside(Box::new(client));
         let leaving = Leaving::new(Rc::clone(&floor.closing));
-        Passage { stage, floor, leaving, pair, number, header, weight: None, parties: None }
+        Passage { stage, floor, leaving, pair, number, header, unwatched: None, weight: None, parties: None }
     }
 
     /// The same for a client whose handshake is over.
@@ -67,8 +69,17 @@ impl Passage {
         now: Instant,
     ) -> Self {
         let leaving = Leaving::new(Rc::clone(&floor.closing));
-        let mut passage =
-            Passage { stage: Stage::Over, floor, leaving, pair, number, header, weight: None, parties: None };
+        let mut passage = Passage {
+            stage: Stage::Over,
+            floor,
+            leaving,
+            pair,
+            number,
+            header,
+            unwatched: None,
+            weight: None,
+            parties: None,
+        };
         passage.begin_to_reach(client, now);
         passage
     }
@@ -79,6 +90,7 @@ impl Passage {
         self.parties = self.floor.journal.as_ref().map(named);
         let mut reach = Reach::new(&self.floor, self.pair, self.number, now);
         reach.introduce_with(self.header.take());
+        self.unwatched = Some(now);
         self.stage = Stage::Reaching(Box::new((client, reach)));
     }
 
@@ -121,8 +133,22 @@ impl Passage {
         false
     }
 
+    /// True once a client that has to wait for its target has cut the connection: a target that is not there must not
+    /// cost descriptors for clients that are not there any more.
+    fn is_left(&mut self, turn: &mut Turn) -> bool {
+        let Stage::Reaching(both) = &mut self.stage else { return false };
+        let client = &mut both.0.opened.transport;
+        if self.unwatched.is_some_and(|accepted| accepted + WATCHED <= turn.now()) {
+            self.unwatched = None;
+            // without it the client is only not watched
+            let _ = client.start(turn);
+        }
+        self.unwatched.is_none() && client.is_odd(turn) && client.take_error().is_some()
+    }
+
     /// Goes on with the way to the target; joins the two once it is there.
     fn reach(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        let left = self.is_left(turn);
         let Stage::Reaching(both) = &mut self.stage else { return Ok(()) };
         let (client, reach) = &mut **both;
         let given_up = match self.leaving.asked() {
@@ -133,6 +159,10 @@ impl Passage {
         let floor = Rc::clone(&self.floor);
         let found = match given_up {
             true => Err(cut_short()),
+            false if left => {
+                let why = Cause::Said("its client left before a target was reached".into());
+                Err(Error::begun("session cut short", why))
+            }
             false => reach.turn(turn, &floor, client),
         };
         let found = match found {
@@ -214,7 +244,8 @@ impl Task for Passage {
                     Some(Closing::Until(until)) => Some(until),
                     _ => None,
                 };
-                turn.deadline(soonest([both.1.deadline(), until]));
+                let watch = self.unwatched.map(|accepted| accepted + WATCHED);
+                turn.deadline(soonest([both.1.deadline(), until, watch]));
                 Park::Wait
             }
             Stage::Shaking(handshake, until) => {
@@ -225,3 +256,6 @@ impl Task for Passage {
         }
     }
 }
+
+/// From then on a client that waits for its target is watched: most never have to.
+const WATCHED: Duration = Duration::from_millis(100);

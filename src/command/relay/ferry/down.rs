@@ -38,7 +38,7 @@ impl Ferry {
     /// Takes what one target has answered.
     fn hear(&mut self, turn: &mut Turn, id: FlowId) -> Heard {
         for _ in 0..ROUNDS / 4 {
-            if self.down.space(UNIX).is_none() && self.flush_down(turn) {
+            if self.down.space(self.longest).is_none() && self.flush_down(turn) {
                 return Heard::Stuck;
             }
             let Some(far) = self.flows.get(id).and_then(|(_, flight)| flight.far.as_ref()) else { return Heard::All };

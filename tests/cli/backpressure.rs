@@ -10,7 +10,7 @@ use crate::harness::{Ending, Input, Sink, Way, file_with, open, proc, scratch};
 const MUCH: usize = 24 << 20;
 
 /// Far above what haul needs for one connection (a debug build included), far below what was offered.
-const MOST_MEMORY_KIB: u64 = 16 << 10;
+const MOST_MEMORY_KIB: u64 = 8 << 10;
 
 // A peer that never reads stops the producer, costs neither memory nor CPU, and loses nothing by it.
 fn a_peer_that_does_not_read_costs_nothing(way: Way) {

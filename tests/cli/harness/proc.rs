@@ -46,9 +46,9 @@ pub fn effort(pid: Pid) -> Vec<u64> {
     effort
 }
 
-/// The most memory that was ever resident, in KiB.
+/// The most memory that was ever resident, in KiB, without the program itself, whose size differs from build to build.
 pub fn peak_memory(pid: Pid) -> u64 {
-    status_number(pid, "VmHWM:")
+    status_number(pid, "VmHWM:").saturating_sub(status_number(pid, "RssFile:"))
 }
 
 fn status_number(pid: Pid, key: &str) -> u64 {

@@ -28,7 +28,10 @@ fuzz_target!(|input: &[u8]| {
     let mut wire = said(&mut peer);
     // where, and what to do there; then bytes as they are
     let (changes, garbage) = rest.split_at(rest.len().min(usize::from(how >> 5) * 3));
-    for change in changes.chunks_exact(3).filter(|_| !wire.is_empty()) {
+    for change in changes.chunks_exact(3) {
+        if wire.is_empty() {
+            break;
+        }
         let at = usize::from(u16::from_be_bytes([change[0], change[1]])) % wire.len();
         match change[2] {
             0 => wire.truncate(at),

@@ -17,6 +17,7 @@ use crate::escape::Escaped;
 use crate::outcome::{Ended, ExitStatus};
 use crate::plan::Step;
 use crate::reactor::Turn;
+use crate::session::SILENCE;
 use crate::session::carrier::Pools;
 use crate::session::end::{self, End, Fault};
 use crate::session::limits::soonest;
@@ -181,7 +182,7 @@ impl Talk {
         let open =
             matches!(self.acts.front(), Some(Act::Expect(pattern)) if self.window.search(pattern) == Found::Open);
         let settled = open.then(|| self.heard_at + SETTLE);
-        soonest([expect, idle, max_time, settled, self.end.deadline()])
+        soonest([expect, idle, max_time, settled, self.held_until(), self.end.deadline()])
     }
 
     /// Bytes sent and received so far.
@@ -234,12 +235,22 @@ impl Talk {
         Ok(over || run.delivered > 0)
     }
 
+    /// When the end of standard input is said to a peer that would end with it.
+    fn held_until(&self) -> Option<Instant> {
+        let held = self.feed.is_none() && self.end.holds_close() && !self.end.is_write_closed();
+        held.then(|| self.moved_at + SILENCE)
+    }
+
     /// One read; true if the peer said anything.
     fn hear(&mut self, turn: &mut Turn) -> bool {
         if !matches!(self.peer, Peer::There) {
             return false;
         }
         self.end.tick(turn.now());
+        if self.held_until().is_some_and(|until| until <= turn.now()) {
+            // what becomes of it shows when the peer is read
+            self.end.close_write_for_good(turn);
+        }
         let flushed = matches!(self.end.flush(turn), end::Step::Moved(_));
         self.buffer.clear();
         match self.end.read(turn, &mut self.buffer, CHUNK) {

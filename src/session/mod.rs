@@ -45,6 +45,7 @@ use carrier::Pools;
 use clock::HINT;
 use end::End;
 use limits::Bucket;
+pub use overtime::SILENCE;
 use parting::{Manner, Parting};
 use policy::{AfterPeerEof, Flow, Policy};
 use pump::Pump;

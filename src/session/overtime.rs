@@ -57,7 +57,7 @@ impl Session {
 }
 
 /// How long nothing comes before an end that was held back is said, where `-q` does not say it.
-pub(super) const SILENCE: Duration = Duration::from_secs(2);
+pub const SILENCE: Duration = Duration::from_secs(2);
 
 /// How long a peer that was told may be silent before it ends, too.
 const ANSWER: Duration = Duration::from_secs(5);

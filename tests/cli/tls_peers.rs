@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::Signal;
 
 use crate::data::{assert_same, bytes};
-use crate::harness::{Input, Program, Running, Sink, Zoo, create, file_with, haul, open, proc, require};
+use crate::harness::{Input, Program, Running, Sink, Zoo, create, file_with, haul, open, poll_until, proc, require};
 
 const SIZE: usize = 300_000;
 
@@ -157,4 +157,53 @@ fn ncat_and_haul_exchange_files() {
     assert_same("what haul got", &server.stdout, &content);
     server.code(1);
     assert!(server.stderr.contains("close_notify"), "{}", server.stderr);
+}
+
+// haproxy takes haul's TLS at its front and brings its own to haul at its back.
+#[test]
+fn haproxy_stands_between_two_hauls() {
+    let Some(haproxy) = require("haproxy") else { return };
+    let zoo = Zoo::new();
+    let content = bytes(4, SIZE);
+    let file = file_with(zoo.home(), "file", &content);
+    let pair = zoo.good();
+    let words = ["listen", "-k", "--tls", "--cert", pair.cert(), "--key", pair.key(), "127.0.0.1:0", "--", "cat"];
+    let server = haul(words).spawn();
+    let front = zoo.home().join("front");
+    let config = format!(
+        "defaults\n mode tcp\n timeout connect 20s\n timeout client 20s\n timeout server 20s\n\
+         frontend front\n bind unix@{} ssl crt {}\n default_backend back\n\
+         backend back\n server one {} ssl verify required ca-file {} verifyhost localhost\n",
+        front.display(),
+        zoo.joined(&pair).display(),
+        server.address(),
+        zoo.ca(),
+    );
+    let config = file_with(zoo.home(), "haproxy.cfg", config.as_bytes());
+    let between = Program::new(&haproxy, ["-q", "-db", "-f", config.to_str().unwrap()]).spawn();
+    poll_until("haproxy's socket", || front.exists().then_some(()));
+    let endpoint = format!("tls+unix,sni=localhost,ca={}:{}", zoo.ca(), front.display());
+    let client = haul(["connect", &endpoint]).stdin(Input::Fd(open(&file))).run();
+    client.ok();
+    assert_same("what came back", &client.stdout, &content);
+    drop(between);
+    server.signal(Signal::TERM);
+    server.wait().code(0);
+}
+
+// A dialogue that sends standard input ends it for a peer that answers to nothing but the end, also with TLS 1.2.
+#[test]
+fn a_dialogue_ends_its_question_where_there_is_no_half_close() {
+    let Some(socat) = require("socat") else { return };
+    let zoo = Zoo::new();
+    let pair = zoo.good();
+    let listen = format!(
+        "OPENSSL-LISTEN:0,bind=127.0.0.1,reuseaddr,verify=0,cert={},openssl-max-proto-version=TLS1.2",
+        zoo.joined(&pair).display()
+    );
+    let server = Program::new(&socat, ["-t", "30", &listen, "SYSTEM:cat > /dev/null; echo heard"]).spawn();
+    let client = connect_to(&zoo, &server, &["--expect", "heard", "--timeout", "20s"]);
+    let client = client.stdin(Input::Bytes(b"question".to_vec())).run();
+    client.code(0);
+    assert_eq!(client.stdout, b"heard\n");
 }

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use crate::bench::{json, server, stop, text};
-use crate::harness::{Ended, Program, Running, haul, proc, require};
+use crate::harness::{Ended, Program, Running, haul, poll_until, proc, require};
 
 /// iperf3 on some port that was free a moment ago.
 #[track_caller]
@@ -61,7 +61,12 @@ fn iperf3_measures_against_haul() {
 fn haul_measures_against_iperf3() {
     let Some((server, port)) = iperf3_server() else { return };
     for flags in ROWS {
-        let ended = haul([&["bench", "127.0.0.1", "-p", &port], *flags].concat()).run();
+        // between two tests it closes its socket and listens anew
+        let ended = poll_until("iperf3 to be ready again", || {
+            let ended = haul([&["bench", "127.0.0.1", "-p", &port], *flags].concat()).run();
+            let early = ["busy with another test", "connection refused"].iter().any(|why| ended.stderr.contains(why));
+            (!early).then_some(ended)
+        });
         ended.ok();
         assert!(text(&ended).contains("receiver"), "{flags:?}: {}", text(&ended));
     }

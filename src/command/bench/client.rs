@@ -1,11 +1,11 @@
 //! The end that measures.
 
 mod judging;
+mod run;
 mod running;
 mod trips;
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -15,22 +15,20 @@ use super::ledger::{Lane, Ledger};
 use super::opening::{Opened, Opening};
 use super::server;
 use super::setup::{self, Between};
-use crate::bench::protocol::{Breach, Client as Talk, ClientStep, Cookie, Parameters, stream_id};
+use crate::bench::protocol::{Breach, Client as Talk, ClientStep, stream_id};
 use crate::bench::result::baseline::Baseline;
 use crate::bench::result::{Results, json};
-use crate::bench::traffic::trips::{Conversation, Trips};
-use crate::bench::traffic::{Band, Budget, Crew, Hatch, Phase, Stage};
+use crate::bench::traffic::{Crew, Hatch};
 use crate::command::printer::Printer;
 use crate::command::reporting::Reporting;
-use crate::endpoint::dial::Dial;
 use crate::endpoint::socket::{Name, Socket};
 use crate::error::{Cause, Error, Op};
 use crate::event::{Event, Observer};
 use crate::outcome::{Ended, Outcome};
-use crate::plan::address::{Address, Host, HostPort, Kind, Options};
+use crate::plan::address::{Address, Host, HostPort, Kind};
 use crate::plan::bench::{Bench, Client as Wanted, Peer, Until};
 use crate::reactor::{Park, Task, Turn};
-use crate::session::limits::soonest;
+use run::{Run, Step};
 
 /// Gives the task that measures.
 pub(super) fn client(plan: &Bench, wanted: &Wanted, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
@@ -76,84 +74,6 @@ struct Measuring {
     ended: Option<Ended>,
     observer: Rc<dyn Observer>,
     started: Instant,
-}
-
-/// One measurement.
-struct Run {
-    stage: Arc<Stage>,
-    cookie: Cookie,
-    talk: Talk,
-    control: Option<Control>,
-    step: Step,
-    parameters: Parameters,
-    ledger: Option<Ledger>,
-    band: Option<Band>,
-    budgets: Vec<Arc<Budget>>,
-    /// Connections for requests, until the test begins.
-    idle: Vec<Conversation>,
-    /// Those who ask: beside the streams, or instead of them.
-    trips: Vec<Trips>,
-    /// The server has said that the test begins.
-    is_called: bool,
-    /// When the present step must be done.
-    limit: Instant,
-}
-
-/// How far it is.
-enum Step {
-    Dialling(Box<Dial>),
-    /// Waiting for the server's word.
-    Agreeing,
-    Opening(Box<Opening>),
-    /// The streams are there.
-    Ready,
-    Running(Box<running::Course>),
-    /// Over; the results are exchanged.
-    Ending,
-    /// The last byte is on its way.
-    Closing,
-}
-
-impl Run {
-    fn new(to: &Address, turn: &mut Turn, wanted: &Wanted) -> Result<Self, Error> {
-        // what the streams are set to does not concern the conversation
-        let Options { family, numeric, source, source_port, iface, .. } = to.options.clone();
-        let options = Options { family, numeric, source, source_port, iface, ..Options::default() };
-        let mut dial = Box::new(Dial::new(&Address { options, ..to.clone() }));
-        dial.start(turn)?;
-        let cookie = Cookie::new([crate::endpoint::any_number(), crate::endpoint::any_number()]);
-        let parameters = setup::parameters(wanted, None);
-        Ok(Run {
-            stage: Arc::default(),
-            cookie,
-            talk: Talk::new(&cookie, parameters.clone()),
-            control: None,
-            step: Step::Dialling(dial),
-            parameters,
-            ledger: None,
-            band: None,
-            budgets: Vec::new(),
-            idle: Vec::new(),
-            trips: Vec::new(),
-            is_called: false,
-            limit: turn.now() + wanted.patience,
-        })
-    }
-
-    /// Nothing of it is left.
-    fn abandon(&mut self, turn: &mut Turn) {
-        self.stage.advance(Phase::Gone);
-        if let Some(band) = &self.band {
-            band.nudge(turn);
-        }
-        self.trips.clear();
-        self.ledger = None;
-        if let Some(mut control) = self.control.take() {
-            self.talk.leave();
-            let _ = control.write(turn, self.talk.outgoing());
-            control.close(turn);
-        }
-    }
 }
 
 impl Measuring {
@@ -437,7 +357,7 @@ impl Measuring {
         };
         match self.advance(turn, &mut run) {
             Ok(false) => {
-                turn.deadline(soonest([run.deadline(), None]));
+                turn.deadline(run.deadline());
                 self.run = Some(run);
             }
             Ok(true) if self.done.len() < self.wanted.repeat as usize => turn.wake(turn.id()),
@@ -449,17 +369,6 @@ impl Measuring {
                 }
                 self.ended = Some(Ended::Failed(error));
             }
-        }
-    }
-}
-
-impl Run {
-    fn deadline(&self) -> Option<Instant> {
-        match &self.step {
-            Step::Dialling(dial) => soonest([Some(self.limit), dial.deadline()]),
-            Step::Opening(opening) => soonest([Some(self.limit), opening.deadline()]),
-            Step::Running(course) => course.deadline(),
-            _ => Some(self.limit),
         }
     }
 }
@@ -496,22 +405,6 @@ impl Task for Measuring {
             Some(_) => self.leave(turn),
             None => Park::Wait,
         }
-    }
-}
-
-impl Run {
-    /// It ends before its time: what was measured so far is printed.
-    fn interrupt(&mut self, measuring: &mut Measuring, turn: &mut Turn, why: String) {
-        if let (Step::Running(_), Some(ledger)) = (&self.step, &mut self.ledger) {
-            ledger.tick(turn.now(), trips::fresh(&self.trips));
-            ledger.end(turn.now());
-            trips::end(ledger, std::mem::take(&mut self.trips));
-            let results = ledger.close(None, Some(why));
-            measuring.show(&results, None);
-            measuring.done.push(results);
-            let _ = measuring.judge();
-        }
-        self.abandon(turn);
     }
 }
 

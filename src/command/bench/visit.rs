@@ -2,6 +2,7 @@
 //! which is gone without a word costs a while and nothing else.
 
 mod answer;
+mod arriving;
 mod doorway;
 mod serving;
 
@@ -13,18 +14,16 @@ use std::time::{Duration, Instant};
 use super::control::Control;
 use super::ledger::{Lane, Ledger};
 use super::server::{Desk, Newcomer};
-use crate::bench::protocol::{Breach, Cookie, Parameters, Refusal, Server as Talk, ServerStep, stream_id};
+use crate::bench::protocol::{Breach, Cookie, Parameters, Server as Talk, ServerStep};
 use crate::bench::result::{json, text};
-use crate::bench::traffic::trips::{Conversation, Trips};
-use crate::bench::traffic::{Band, Bell, Crew, Line, Phase, Stage};
-use crate::endpoint::socket::{Family, Socket};
+use crate::bench::traffic::trips::Trips;
+use crate::bench::traffic::{Band, Crew, Line, Phase, Stage};
 use crate::endpoint::udp::Door;
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::outcome::{Ended, Outcome};
 use crate::plan::bench::Print;
 use crate::reactor::{Park, Task, Turn};
-use answer::Answer;
 
 /// What a server allows, and how it tells.
 pub(super) struct Terms {
@@ -169,131 +168,6 @@ impl Visit {
             }
         }
         Ok(())
-    }
-
-    /// What the client asks for, against what is allowed.
-    fn judge(&mut self, asked: Parameters) -> Result<(), String> {
-        let most = self.terms.most_time.map(|most| most.as_secs_f64());
-        let total = (asked.rate / 8).saturating_mul(asked.streams() as u64);
-        let limited = self.terms.most_rate.is_some_and(|most| total > most || (asked.udp && asked.rate == 0));
-        let refusal = if most.is_some_and(|most| (asked.time + asked.omit) as f64 > most) {
-            Some(Refusal::Duration)
-        } else if limited {
-            Some(Refusal::Rate)
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
-            self.talk.refuse(refusal);
-            return Err(format!("refused: {}", Refusal::sentence(refusal as i32).replace("it ", "this server ")));
-        }
-        self.asked = asked;
-        if self.asked.udp {
-            self.desk.borrow_mut().knocking.push_back(self.cookie);
-            self.step = Step::Queueing;
-        } else {
-            self.talk.agree();
-            self.step = Step::Opening;
-        }
-        Ok(())
-    }
-
-    /// Asks for UDP streams, once nobody else does.
-    fn open_door(&mut self, turn: &mut Turn) -> Result<(), String> {
-        if self.desk.borrow().knocking.front() != Some(&self.cookie) {
-            // the queue moves: each of those before has a limit of its own
-            self.limit = turn.now() + PATIENCE;
-            return Ok(());
-        }
-        match doorway::open(self, turn) {
-            Ok(door) => self.door = Some(door),
-            Err(error) => {
-                self.talk.refuse(Refusal::Accept);
-                return Err(crate::error::sentence(&error));
-            }
-        }
-        self.talk.agree();
-        self.step = Step::Opening;
-        self.limit = turn.now() + PATIENCE;
-        doorway::turn(self, turn)
-    }
-
-    /// Lets the next one ask for UDP streams.
-    fn close_door(&mut self, turn: &mut Turn) {
-        if let Some(door) = self.door.take() {
-            door.close(turn);
-        }
-        self.desk.borrow_mut().dequeue(turn, &self.cookie);
-    }
-
-    /// Takes the streams that have come; with the last one the test begins.
-    fn take_streams(&mut self, turn: &mut Turn) -> Result<(), String> {
-        if !self.take_probe(turn)? {
-            return Ok(());
-        }
-        while self.opened.len() < self.asked.streams() {
-            let Some(socket) = self.desk.borrow_mut().stream(&self.cookie) else { return Ok(()) };
-            let index = self.opened.len();
-            if let Some(trip) = self.asked.extra.and_then(|extra| extra.trip) {
-                let lane = Lane::new(stream_id(index), false, &socket);
-                self.opened.push((lane, None));
-                self.answer(turn, socket, trip.size)?;
-                continue;
-            }
-            let tuned = crate::endpoint::options::tune(&super::setup::options(&self.asked), &socket.fd());
-            if let Err(error) = tuned {
-                self.talk.refuse(Refusal::Options);
-                return Err(error.line());
-            }
-            let lane = Lane::new(stream_id(index), !self.asked.client_sends(index), &socket);
-            let left = self
-                .desk
-                .borrow()
-                .hatch
-                .as_ref()
-                .map(|hatch| hatch.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front());
-            if let Some(pipe) = left {
-                let pipe = pipe.ok_or("a stream came without its pipe")?;
-                self.opened.push((lane, Some(Line::Pipe(pipe))));
-                continue;
-            }
-            self.opened.push((lane, Some(Line::Stream(socket))));
-        }
-        serving::begin(self, turn)
-    }
-
-    /// Takes the connection for round trips beside the streams, which comes before them; true if there is none to wait for.
-    fn take_probe(&mut self, turn: &mut Turn) -> Result<bool, String> {
-        let wanted = self.asked.extra.is_some_and(|extra| extra.probe);
-        if self.is_probed || !wanted {
-            return Ok(true);
-        }
-        let Some(socket) = self.desk.borrow_mut().stream(&self.cookie) else { return Ok(false) };
-        self.is_probed = true;
-        self.answer(turn, socket, super::opening::PROBE)?;
-        Ok(true)
-    }
-
-    /// Has a thread answer what comes over this connection.
-    fn answer(&mut self, turn: &mut Turn, mut socket: Socket, size: usize) -> Result<(), String> {
-        let failed = |error: std::io::Error| crate::error::sentence(&error);
-        socket.send_apart();
-        let is_unix = socket.family() != Family::Tcp;
-        let over = Conversation::new(socket.into_fd(turn), is_unix).map_err(failed)?;
-        // the test has limits of its own
-        let bell = Bell::of(turn).map_err(failed)?;
-        self.trips.push(Trips::answer(over, size, FOREVER, bell).map_err(failed)?);
-        Ok(())
-    }
-
-    /// Answers those who come with a request of their own.
-    fn welcome(&mut self, turn: &mut Turn) {
-        let Some(trip) = self.asked.extra.and_then(|extra| extra.trip).filter(|trip| trip.connects) else { return };
-        loop {
-            let Some(socket) = self.desk.borrow_mut().stream(&self.cookie) else { return };
-            self.answered += 1;
-            turn.spawn(Box::new(Answer::new(socket, trip.size, turn.now())));
-        }
     }
 
     /// The client says that it is over.

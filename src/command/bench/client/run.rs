@@ -1,0 +1,124 @@
+//! One measurement: how far it is, and what it holds.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Measuring, running, trips};
+use crate::bench::protocol::{Client as Talk, Cookie, Parameters};
+use crate::bench::traffic::trips::{Conversation, Trips};
+use crate::bench::traffic::{Band, Budget, Phase, Stage};
+use crate::command::bench::control::Control;
+use crate::command::bench::ledger::Ledger;
+use crate::command::bench::opening::Opening;
+use crate::command::bench::setup;
+use crate::endpoint::dial::Dial;
+use crate::error::Error;
+use crate::plan::address::{Address, Options};
+use crate::plan::bench::Client as Wanted;
+use crate::reactor::Turn;
+use crate::session::limits::soonest;
+
+/// One measurement.
+pub(super) struct Run {
+    pub(super) stage: Arc<Stage>,
+    pub(super) cookie: Cookie,
+    pub(super) talk: Talk,
+    pub(super) control: Option<Control>,
+    pub(super) step: Step,
+    pub(super) parameters: Parameters,
+    pub(super) ledger: Option<Ledger>,
+    pub(super) band: Option<Band>,
+    pub(super) budgets: Vec<Arc<Budget>>,
+    /// Connections for requests, until the test begins.
+    pub(super) idle: Vec<Conversation>,
+    /// Those who ask: beside the streams, or instead of them.
+    pub(super) trips: Vec<Trips>,
+    /// The server has said that the test begins.
+    pub(super) is_called: bool,
+    /// When the present step must be done.
+    pub(super) limit: Instant,
+}
+
+/// How far it is.
+pub(super) enum Step {
+    Dialling(Box<Dial>),
+    /// Waiting for the server's word.
+    Agreeing,
+    Opening(Box<Opening>),
+    /// The streams are there.
+    Ready,
+    Running(Box<running::Course>),
+    /// Over; the results are exchanged.
+    Ending,
+    /// The last byte is on its way.
+    Closing,
+}
+
+impl Run {
+    pub(super) fn new(to: &Address, turn: &mut Turn, wanted: &Wanted) -> Result<Self, Error> {
+        // what the streams are set to does not concern the conversation
+        let Options { family, numeric, source, source_port, iface, .. } = to.options.clone();
+        let options = Options { family, numeric, source, source_port, iface, ..Options::default() };
+        let mut dial = Box::new(Dial::new(&Address { options, ..to.clone() }));
+        dial.start(turn)?;
+        let cookie = Cookie::new([crate::endpoint::any_number(), crate::endpoint::any_number()]);
+        let parameters = setup::parameters(wanted, None);
+        Ok(Run {
+            stage: Arc::default(),
+            cookie,
+            talk: Talk::new(&cookie, parameters.clone()),
+            control: None,
+            step: Step::Dialling(dial),
+            parameters,
+            ledger: None,
+            band: None,
+            budgets: Vec::new(),
+            idle: Vec::new(),
+            trips: Vec::new(),
+            is_called: false,
+            limit: turn.now() + wanted.patience,
+        })
+    }
+
+    /// Nothing of it is left.
+    pub(super) fn abandon(&mut self, turn: &mut Turn) {
+        self.stage.advance(Phase::Gone);
+        if let Some(band) = &self.band {
+            band.nudge(turn);
+        }
+        self.trips.clear();
+        self.ledger = None;
+        if let Some(mut control) = self.control.take() {
+            self.talk.leave();
+            let _ = control.write(turn, self.talk.outgoing());
+            control.close(turn);
+        }
+    }
+}
+
+impl Run {
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.step {
+            Step::Dialling(dial) => soonest([Some(self.limit), dial.deadline()]),
+            Step::Opening(opening) => soonest([Some(self.limit), opening.deadline()]),
+            Step::Running(course) => course.deadline(),
+            _ => Some(self.limit),
+        }
+    }
+}
+
+impl Run {
+    /// It ends before its time: what was measured so far is printed.
+    pub(super) fn interrupt(&mut self, measuring: &mut Measuring, turn: &mut Turn, why: String) {
+        if let (Step::Running(_), Some(ledger)) = (&self.step, &mut self.ledger) {
+            ledger.tick(turn.now(), trips::fresh(&self.trips));
+            ledger.end(turn.now());
+            trips::end(ledger, std::mem::take(&mut self.trips));
+            let results = ledger.close(None, Some(why));
+            measuring.show(&results, None);
+            measuring.done.push(results);
+            let _ = measuring.judge();
+        }
+        self.abandon(turn);
+    }
+}

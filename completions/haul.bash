@@ -59,7 +59,7 @@ _haul() {
             return 0
             ;;
         haul__subcmd__connect)
-            opts="-p -s -U -w -z -u -W -e -c -4 -6 -n -q -L -d -N -C -o -v -h --wait --proxy-send --timeout --connect-timeout --any --split --df --send --expect --iface --idle --max-bytes --max-time --linger --recv-only --send-only --no-shutdown --after-peer-eof --hex --timestamps --out --verify --fsync --block --splice --buffer --tls --cert --key --ca --client-ca --sni --alpn --pin --insecure --tls-min --quiet --explain --events --stats --progress --nodelay --keepalive --user-timeout --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --help"
+            opts="-p -s -U -w -z -u -W -e -c -4 -6 -n -q -L -d -N -C -o -v -H -h --wait --proxy-send --timeout --connect-timeout --any --split --df --send --expect --iface --idle --max-bytes --max-time --linger --recv-only --send-only --no-shutdown --after-peer-eof --hex --timestamps --out --verify --fsync --block --splice --buffer --tls --cert --key --ca --client-ca --sni --alpn --pin --insecure --tls-min --quiet --explain --events --stats --progress --nodelay --keepalive --user-timeout --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --text --binary --subprotocol --origin --path --ping --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -318,6 +318,26 @@ _haul() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --subprotocol)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --origin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ping)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -340,7 +360,7 @@ _haul() {
             return 0
             ;;
         haul__subcmd__listen)
-            opts="-p -s -U -l -w -u -W -e -c -k -m -4 -6 -n -q -L -d -N -C -o -v -h --mode --accept-timeout --banner --split --source --seq --flow-idle --ready-fd --port-file --max-per-ip --count --fan-out --broker --then --grace --allow --deny --open --iface --idle --max-bytes --max-time --linger --recv-only --send-only --no-shutdown --after-peer-eof --hex --timestamps --out --verify --fsync --block --splice --buffer --tls --cert --key --ca --client-ca --sni --alpn --pin --insecure --tls-min --quiet --explain --events --stats --progress --nodelay --keepalive --user-timeout --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --help"
+            opts="-p -s -U -l -w -u -W -e -c -k -m -4 -6 -n -q -L -d -N -C -o -v -H -h --mode --accept-timeout --banner --split --source --seq --flow-idle --ready-fd --port-file --max-per-ip --count --fan-out --broker --then --grace --allow --deny --open --iface --idle --max-bytes --max-time --linger --recv-only --send-only --no-shutdown --after-peer-eof --hex --timestamps --out --verify --fsync --block --splice --buffer --tls --cert --key --ca --client-ca --sni --alpn --pin --insecure --tls-min --quiet --explain --events --stats --progress --nodelay --keepalive --user-timeout --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --text --binary --subprotocol --origin --path --ping --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -631,6 +651,26 @@ _haul() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --subprotocol)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --origin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ping)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -639,7 +679,7 @@ _haul() {
             return 0
             ;;
         haul__subcmd__pipe)
-            opts="-2 -0 -L -4 -6 -n -v -h --stop-at --on-slow --hash --hash-file --buffer --verify --fsync --watchdog --connect-timeout --size --lines --max-time --linger --block --splice --allow --deny --open --iface --tls --cert --key --ca --client-ca --sni --alpn --pin --insecure --tls-min --ready-fd --port-file --quiet --explain --events --stats --progress --nodelay --keepalive --user-timeout --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --help"
+            opts="-2 -0 -L -4 -6 -n -v -H -h --stop-at --on-slow --hash --hash-file --buffer --verify --fsync --watchdog --connect-timeout --size --lines --max-time --linger --block --splice --allow --deny --open --iface --tls --cert --key --ca --client-ca --sni --alpn --pin --insecure --tls-min --ready-fd --port-file --quiet --explain --events --stats --progress --nodelay --keepalive --user-timeout --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --text --binary --subprotocol --origin --path --ping --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -840,6 +880,26 @@ _haul() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --subprotocol)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --origin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ping)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -848,7 +908,7 @@ _haul() {
             return 0
             ;;
         haul__subcmd__relay)
-            opts="-w -L -m -e -c -4 -6 -n -o -v -h --target --balance --resolve-every --connect-timeout --half-close-timeout --linger --limit-total --max-per-ip --once --threads --grace --allow --deny --open --proxy-send --proxy-accept --iface --tls --cert --key --ca --client-ca --sni --alpn --pin --insecure --tls-min --log --hex --timestamps --delay --jitter --reset-after --stall-after --chop --corrupt --loss --dup --reorder --seed --block --splice --buffer --quiet --explain --events --stats --progress --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --nodelay --keepalive --user-timeout --help"
+            opts="-w -L -m -e -c -4 -6 -n -o -v -H -h --target --balance --resolve-every --connect-timeout --half-close-timeout --linger --limit-total --max-per-ip --once --threads --grace --allow --deny --open --proxy-send --proxy-accept --iface --tls --cert --key --ca --client-ca --sni --alpn --pin --insecure --tls-min --log --hex --timestamps --delay --jitter --reset-after --stall-after --chop --corrupt --loss --dup --reorder --seed --block --splice --buffer --quiet --explain --events --stats --progress --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --text --binary --subprotocol --origin --path --ping --nodelay --keepalive --user-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1098,6 +1158,26 @@ _haul() {
                     return 0
                     ;;
                 --congestion)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --subprotocol)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --origin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ping)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

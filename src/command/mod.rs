@@ -39,6 +39,7 @@ mod stream;
 mod surroundings;
 mod talk;
 mod vestibule;
+mod web;
 mod window;
 mod writes;
 

@@ -18,6 +18,7 @@ mod scheme;
 mod spelling;
 mod url;
 mod values;
+mod web;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use crate::escape::Escaped;
 pub use network::{AccessList, Network};
 pub use spelling::is_slip;
+pub use web::{Message, WebOptions};
 
 /// One endpoint: what it is, the layers on top of it, and its options.
 #[derive(Clone, Debug, PartialEq)]
@@ -200,6 +202,8 @@ pub struct Options {
     pub tls: TlsOptions,
     /// `path=` of a WebSocket.
     pub path: Option<String>,
+    /// The other options of a WebSocket.
+    pub web: WebOptions,
 }
 
 /// Options of a TLS endpoint.

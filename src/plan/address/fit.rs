@@ -120,6 +120,7 @@ impl Address {
         }
         if fits(Home::WebSocket) {
             inherit(&mut own.path, &flags.path);
+            own.web.overlay(&flags.web);
         }
     }
 }

@@ -105,6 +105,11 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -l sndbuf -d 'Size of 
 complete -c haul -n "__fish_haul_using_subcommand listen" -l dscp -d 'Mark packets with this code point: a name such as ef, cs1 or af41, or 0 to 63 [default: 0]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l ttl -d 'Hops that a packet may take, 1 to 255 [default: the system\'s, mostly 64]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l congestion -d 'Congestion control of this connection, say reno, cubic or bbr [default: the system\'s]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -s H -d 'Add a field to the request, or to the answer of a listener, say \'X-Token: abc\'; repeatable' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l subprotocol -d 'The protocol that is spoken over it; repeatable, the best first [default: none is named]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l origin -d 'The page that the request comes from; in a listener, a page that it may come from, repeatable [default: not said, and any]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l path -d 'The path that is asked for; in a listener, the only one that is served [default: /, and any]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l ping -d 'Ping a peer that was silent for T, and give it up with status 3 after T more [default: never]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s l -d 'Changes nothing; for habits from other netcats'
 complete -c haul -n "__fish_haul_using_subcommand listen" -s u -d 'Receive datagrams over UDP, or with -U over a Unix socket, from every peer that sends some'
 complete -c haul -n "__fish_haul_using_subcommand listen" -l seq -d 'With -u, read the stamps of send-udp --seq, and report what was lost, reordered and duplicated'
@@ -133,6 +138,8 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -l explain -d 'Print w
 complete -c haul -n "__fish_haul_using_subcommand listen" -l stats -d 'Print totals on standard error at the end'
 complete -c haul -n "__fish_haul_using_subcommand listen" -l nodelay -d 'Send small writes at once (TCP_NODELAY) [default: the system collects them]'
 complete -c haul -n "__fish_haul_using_subcommand listen" -l mptcp -d 'Use multipath TCP where the peer can, TCP where it cannot'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l text -d 'Send each line as a message of text, and write each message of text as a line [default: where lines are typed at a terminal]'
+complete -c haul -n "__fish_haul_using_subcommand listen" -l binary -d 'Send whatever is read at once as a message of bytes, and write messages as they are [default: but at a terminal]'
 complete -c haul -n "__fish_haul_using_subcommand listen" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c haul -n "__fish_haul_using_subcommand connect" -s p -d 'Connect from this port [default: a free one]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s s -d 'Connect from this address of this machine [default: the system chooses]' -r
@@ -191,6 +198,11 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l sndbuf -d 'Size of
 complete -c haul -n "__fish_haul_using_subcommand connect" -l dscp -d 'Mark packets with this code point: a name such as ef, cs1 or af41, or 0 to 63 [default: 0]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l ttl -d 'Hops that a packet may take, 1 to 255 [default: the system\'s, mostly 64]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l congestion -d 'Congestion control of this connection, say reno, cubic or bbr [default: the system\'s]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -s H -d 'Add a field to the request, or to the answer of a listener, say \'X-Token: abc\'; repeatable' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l subprotocol -d 'The protocol that is spoken over it; repeatable, the best first [default: none is named]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l origin -d 'The page that the request comes from; in a listener, a page that it may come from, repeatable [default: not said, and any]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l path -d 'The path that is asked for; in a listener, the only one that is served [default: /, and any]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l ping -d 'Ping a peer that was silent for T, and give it up with status 3 after T more [default: never]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s z -d 'Only test whether something listens: at all ports and ranges of a host, or at all endpoints, at once'
 complete -c haul -n "__fish_haul_using_subcommand connect" -l any -d 'With -z, succeed when one of them is open [default: all of them]'
 complete -c haul -n "__fish_haul_using_subcommand connect" -s u -d 'Exchange datagrams, over UDP or with -U over a Unix socket; with -z, test UDP ports [default: TCP]'
@@ -216,6 +228,8 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l explain -d 'Print 
 complete -c haul -n "__fish_haul_using_subcommand connect" -l stats -d 'Print totals on standard error at the end'
 complete -c haul -n "__fish_haul_using_subcommand connect" -l nodelay -d 'Send small writes at once (TCP_NODELAY) [default: the system collects them]'
 complete -c haul -n "__fish_haul_using_subcommand connect" -l mptcp -d 'Use multipath TCP where the peer can, TCP where it cannot'
+complete -c haul -n "__fish_haul_using_subcommand connect" -l text -d 'Send each line as a message of text, and write each message of text as a line [default: where lines are typed at a terminal]'
+complete -c haul -n "__fish_haul_using_subcommand connect" -l binary -d 'Send whatever is read at once as a message of bytes, and write messages as they are [default: but at a terminal]'
 complete -c haul -n "__fish_haul_using_subcommand connect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l stop-at -d 'Take the source for ended after SIZE bytes; that is success [default: at its own end]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l on-slow -d 'What becomes of a sink that holds the others back [default: wait]' -r -f -a "wait\t'everybody waits for it'
@@ -264,6 +278,11 @@ complete -c haul -n "__fish_haul_using_subcommand pipe" -l sndbuf -d 'Size of th
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l dscp -d 'Mark packets with this code point: a name such as ef, cs1 or af41, or 0 to 63 [default: 0]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l ttl -d 'Hops that a packet may take, 1 to 255 [default: the system\'s, mostly 64]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l congestion -d 'Congestion control of this connection, say reno, cubic or bbr [default: the system\'s]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -s H -d 'Add a field to the request, or to the answer of a listener, say \'X-Token: abc\'; repeatable' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l subprotocol -d 'The protocol that is spoken over it; repeatable, the best first [default: none is named]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l origin -d 'The page that the request comes from; in a listener, a page that it may come from, repeatable [default: not said, and any]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l path -d 'The path that is asked for; in a listener, the only one that is served [default: /, and any]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l ping -d 'Ping a peer that was silent for T, and give it up with status 3 after T more [default: never]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -s 2 -d 'Move bytes both ways, between SRC and one DST'
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l verify -d 'Verify with the haul at the other end, which needs --verify too, that every byte has arrived; if not, status 4'
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l fsync -d 'Before a file counts as written, have it on the disk (fsync); with --verify, before that is reported'
@@ -281,6 +300,8 @@ complete -c haul -n "__fish_haul_using_subcommand pipe" -l explain -d 'Print wha
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l stats -d 'Print totals on standard error at the end'
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l nodelay -d 'Send small writes at once (TCP_NODELAY) [default: the system collects them]'
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l mptcp -d 'Use multipath TCP where the peer can, TCP where it cannot'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l text -d 'Send each line as a message of text, and write each message of text as a line [default: where lines are typed at a terminal]'
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l binary -d 'Send whatever is read at once as a message of bytes, and write messages as they are [default: but at a terminal]'
 complete -c haul -n "__fish_haul_using_subcommand pipe" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c haul -n "__fish_haul_using_subcommand send-udp" -s p -d 'Send from this port [default: a free one]' -r
 complete -c haul -n "__fish_haul_using_subcommand send-udp" -s s -d 'Send from this address of this machine [default: the system chooses]' -r
@@ -384,6 +405,11 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -l sndbuf -d 'Size of t
 complete -c haul -n "__fish_haul_using_subcommand relay" -l dscp -d 'Mark packets with this code point: a name such as ef, cs1 or af41, or 0 to 63 [default: 0]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l ttl -d 'Hops that a packet may take, 1 to 255 [default: the system\'s, mostly 64]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l congestion -d 'Congestion control of this connection, say reno, cubic or bbr [default: the system\'s]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -s H -d 'Add a field to the request, or to the answer of a listener, say \'X-Token: abc\'; repeatable' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l subprotocol -d 'The protocol that is spoken over it; repeatable, the best first [default: none is named]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l origin -d 'The page that the request comes from; in a listener, a page that it may come from, repeatable [default: not said, and any]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l path -d 'The path that is asked for; in a listener, the only one that is served [default: /, and any]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l ping -d 'Ping a peer that was silent for T, and give it up with status 3 after T more [default: never]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l keepalive -d 'Probe a silent peer (SO_KEEPALIVE), every T if given [default: 60s]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l user-timeout -d 'Give up when a peer has acknowledged nothing, or taken nothing, for T (TCP_USER_TIMEOUT) [default: 5m]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l once -d 'Serve one session, then end with its status'
@@ -400,6 +426,8 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -l quiet -d 'Say nothin
 complete -c haul -n "__fish_haul_using_subcommand relay" -l explain -d 'Print what would be done, a decision a line, and do nothing'
 complete -c haul -n "__fish_haul_using_subcommand relay" -l stats -d 'Print totals on standard error at the end'
 complete -c haul -n "__fish_haul_using_subcommand relay" -l mptcp -d 'Use multipath TCP where the peer can, TCP where it cannot'
+complete -c haul -n "__fish_haul_using_subcommand relay" -l text -d 'Send each line as a message of text, and write each message of text as a line [default: where lines are typed at a terminal]'
+complete -c haul -n "__fish_haul_using_subcommand relay" -l binary -d 'Send whatever is read at once as a message of bytes, and write messages as they are [default: but at a terminal]'
 complete -c haul -n "__fish_haul_using_subcommand relay" -l nodelay -d 'Send small writes at once (TCP_NODELAY): the default here, on both halves'
 complete -c haul -n "__fish_haul_using_subcommand relay" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c haul -n "__fish_haul_using_subcommand bench" -s c -d 'The server, as iperf3 has it; the same as HOST' -r

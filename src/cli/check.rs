@@ -259,7 +259,6 @@ mod tests {
             ("a:1 exec:cat", "cannot connect to exec:cat: -z tests where something listens"),
             ("-", "cannot connect to -: -z tests where something listens"),
             ("a:0", "cannot connect to tcp:a:0: port 0 is no port to connect to"),
-            ("ws:a:1", "cannot connect to ws:a:1: WebSocket is not in this version of haul"),
             ("-n a 1-3", "cannot use -n with a:1: the host is a name"),
         ] {
             let error = plan(line).unwrap_err();

@@ -15,6 +15,7 @@ use super::program::{Copies, Programs};
 use super::proxies::{self, Proxies};
 use super::shared::{Buffers, Directions, InTransit, Limits, Moving, Output, Proof, Route, Stops, Tuning};
 use super::tls::Tls;
+use super::web::Web;
 use super::{Request, endpoint, quoted, request, value};
 use crate::error::{Error, Op};
 use crate::plan::address::{Address, Host, Options, Program};
@@ -134,6 +135,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     tuning: Tuning,
+
+    #[command(flatten)]
+    web: Web,
 }
 
 const EXAMPLES: &str = "\
@@ -141,6 +145,7 @@ Examples:
   haul connect host 9000 < some.tar     send a file, print the answer
   haul connect -w 5s ::1/9000           give up after 5s of silence
   haul connect -U /run/app.sock         a Unix socket
+  haul connect wss://host/chat          a WebSocket over TLS, a line a message
   haul connect --tls host 443           encrypted, to whom the certificate proves it is
   haul connect -u host 9000             datagrams, a line each from a terminal
   haul connect -x socks5://proxy:1080 db 5432
@@ -184,6 +189,7 @@ impl Args {
         let mut flags = Options { source: self.source, source_port: self.port, ..Options::default() };
         self.route.add_to(&mut flags)?;
         self.tuning.add_to(&mut flags);
+        self.web.add_to(&mut flags)?;
         take(&mut self.tls).flags().apply(vec![(&mut to, Side::Client)], Reach::Each)?;
         to.overlay(&flags);
         proxies::lead(&self.proxies.way()?, [&mut to]);
@@ -235,6 +241,7 @@ impl Args {
         let mut targets = check::targets(self.unix, &words, self.testing.udp)?;
         self.route.add_to(&mut flags)?;
         self.tuning.add_to(&mut flags);
+        self.web.add_to(&mut flags)?;
         let sides = targets.iter_mut().map(|target| (target, Side::Client)).collect();
         take(&mut self.tls).flags().apply(sides, Reach::Each)?;
         for target in &mut targets {
@@ -376,7 +383,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_peer_is_refused() {
-        for line in ["-", "udp:db:0", "ws:db:443", "http://proxy:3128", "fd,listen:3"] {
+        for line in ["-", "udp:db:0", "http://proxy:3128", "fd,listen:3"] {
             assert!(refused(line).line().starts_with("cannot connect to "), "{line}");
         }
         assert_eq!(

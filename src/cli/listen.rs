@@ -14,6 +14,7 @@ use super::program::{Copies, Programs};
 use super::shared::{Announcing, Buffers, Directions, InTransit, Limits, Moving, Output, Proof, Route, Stops, Tuning};
 use super::tls::Tls;
 use super::value::{self, Bytes, Value};
+use super::web::Web;
 use super::{Request, endpoint, request};
 use crate::error::{Error, Op};
 use crate::plan::address::{Address, Host, Kind, Options, Program};
@@ -125,6 +126,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     tuning: Tuning,
+
+    #[command(flatten)]
+    web: Web,
 }
 
 const EXAMPLES: &str = "\
@@ -164,6 +168,7 @@ impl Args {
         let transfer = self.moving().transfer()?;
         self.route.add_to(&mut flags)?;
         self.tuning.add_to(&mut flags);
+        self.web.add_to(&mut flags)?;
         take(&mut self.tls).flags().apply(vec![(&mut at, Side::Server)], Reach::Each)?;
         at.overlay(&flags);
         let shown = at.clone();

@@ -24,6 +24,7 @@ mod tls;
 mod topics;
 mod usage;
 mod value;
+mod web;
 
 use std::ffi::{OsStr, OsString};
 

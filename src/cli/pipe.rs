@@ -11,6 +11,7 @@ use super::proxies::{self, Proxies};
 use super::shared::{Announcing, Buffers, Limits, Moving, Output, Proof, Route, Tuning};
 use super::tls::Tls;
 use super::value::{self, Choice};
+use super::web::Web;
 use super::{Request, endpoint, request};
 use crate::error::Error;
 use crate::escape::Escaped;
@@ -80,6 +81,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     tuning: Tuning,
+
+    #[command(flatten)]
+    web: Web,
 }
 
 /// What is moved, and what is made of it.
@@ -178,6 +182,7 @@ impl Args {
         let mut flags = Options::default();
         self.route.add_to(&mut flags)?;
         self.tuning.add_to(&mut flags);
+        self.web.add_to(&mut flags)?;
         let mut source = word(self.source.as_deref())?;
         let mut sinks: Vec<Address> = match self.sinks.is_empty() {
             true => vec![word(None)?],

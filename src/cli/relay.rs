@@ -10,9 +10,10 @@ use super::program::Programs;
 use super::proxies::{self, Proxies};
 use super::shared::{Buffers, InTransit, Moving, Output, Route, Tuning};
 use super::tls::Tls;
+use super::web::Web;
 use super::{Request, endpoint, request};
 use crate::error::{Error, Op};
-use crate::plan::address::{Options, Program};
+use crate::plan::address::{Layer, Options, Program, WebOptions};
 use crate::plan::relay::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_HALF_CLOSE, DEFAULT_RESOLVE_EVERY, Pair, Relay, Target};
 use crate::plan::tls::{Reach, Side};
 use crate::plan::{AfterPeerEof, DEFAULT_GRACE, DEFAULT_LINGER, Local, Plan, Serving, Transfer, advice};
@@ -95,6 +96,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     tuning: Tuning,
+
+    #[command(flatten)]
+    web: Web,
 }
 
 const EXAMPLES: &str = "\
@@ -109,6 +113,7 @@ Examples:
                                           the second where the first cannot be reached
   haul relay --tls --cert a.pem 443 app:80
                                           TLS in front of a plain service
+  haul relay ws:8080 db:5432              from a browser's WebSocket to TCP
   haul relay 127.0.0.1:7 -- cat           a program for each connection
   haul relay 9000 file:page --log -       a file for each, and a line about it
   haul relay 9000 db:5432 -o dumps --hex  what passes, for people to read
@@ -123,6 +128,7 @@ impl Args {
         let mut flags = Options { source, source_port, ..Options::default() };
         self.route.add_to(&mut flags)?;
         self.tuning.add_to(&mut flags);
+        self.web.add_to(&mut flags)?;
         let mut pairs = pairs(&self.words, self.programs.local(program)?)?;
         self.targets.add_to(&mut pairs)?;
         let listeners = pairs.iter_mut().map(|pair| (&mut pair.at, Side::Server)).collect();
@@ -130,9 +136,12 @@ impl Args {
         for Pair { at, targets } in &mut pairs {
             // a source is where connections to targets come from
             at.overlay(&Options { source: None, source_port: None, ..flags.clone() });
+            // where both halves are a WebSocket its flags are the listener's
+            let both = at.layers.contains(&Layer::WebSocket);
+            let plain = Options { path: None, web: WebOptions::default(), ..flags.clone() };
             for target in targets {
                 if let Target::Address(to) = target {
-                    to.overlay(&flags);
+                    to.overlay(if both { &plain } else { &flags });
                 }
             }
         }

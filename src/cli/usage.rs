@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn flags_of_later_versions_do_not_exist_yet() {
-        let later = ["-i", "--text"];
+        let later = ["-i"];
         let of_listen = &["-z", "--wait", "--proxy-send", "-x"][..];
         for (subcommand, others) in [("listen", of_listen), ("connect", &["-k", "-m", "--then", "--seq"])] {
             for flag in later.iter().chain(others) {

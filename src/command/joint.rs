@@ -1,5 +1,6 @@
 //! What the connections of one command have in common, and how each is joined to its local side.
 
+use std::io::{self, IsTerminal};
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -195,6 +196,12 @@ impl Joint {
     /// What the command itself puts on a connection that comes up now, outermost first.
     pub(super) fn layers(&self, now: Instant) -> Vec<Box<dyn Layer>> {
         layers(self.converts(), self.transfer.verify.then_some(now))
+    }
+
+    /// True if somebody types at the local side, or reads there.
+    pub(super) fn is_typed(&self) -> bool {
+        let at_terminal = || if self.sends() { io::stdin().is_terminal() } else { io::stdout().is_terminal() };
+        self.local == Local::Stdio && at_terminal()
     }
 
     /// Standard input and output, as far as this plan uses them; `None` where a program stands there.

@@ -10,10 +10,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::hop::{self, Hop};
+use super::web::Web;
 use crate::endpoint::accept::Acceptor;
 use crate::endpoint::credentials::{ClientTls, ServerTls};
 use crate::endpoint::printed;
-use crate::error::{Error, Op};
+use crate::error::Error;
 use crate::escape::Escaped;
 use crate::event::{Event, Observer};
 use crate::layer;
@@ -51,6 +52,8 @@ pub(super) enum Again {
 enum Sort {
     /// A proxy.
     Proxy(Box<Hop>),
+    /// WebSocket.
+    Web(Box<Web>),
     ClientTls(ClientTls),
     ServerTls(Arc<ServerTls>),
     /// A greeting, with something behind it or not.
@@ -65,6 +68,7 @@ impl Sort {
     fn layer(&self, found: &mut impl Iterator<Item = SocketAddr>) -> Result<Box<dyn layer::Layer>, Error> {
         match self {
             Sort::Proxy(hop) => hop.layer(found),
+            Sort::Web(web) => web.layer(),
             Sort::ClientTls(credentials) => credentials.layer(),
             Sort::ServerTls(credentials) => credentials.layer(),
             #[cfg(test)]
@@ -86,7 +90,7 @@ impl Layering {
                 let host = tls::host(address).unwrap_or_default();
                 ClientTls::load(&address.options.tls, &host).map(Sort::ClientTls)
             }
-            Layer::WebSocket => Err(unknown(address)),
+            Layer::WebSocket => Web::client(address).map(|web| Sort::Web(Box::new(web))),
         });
         Ok(Layering::of(address, over.collect::<Result<_, _>>()?, under(address)?))
     }
@@ -102,9 +106,21 @@ impl Layering {
         };
         let over = address.layers.iter().map(|layer| match layer {
             Layer::Tls => tls(&address.options.tls).map(|credentials| Sort::ServerTls(credentials.into())),
-            Layer::WebSocket => Err(unknown(address)),
+            Layer::WebSocket => Web::server(address).map(|web| Sort::Web(Box::new(web))),
         });
         Ok(Layering::of(address, over.collect::<Result<_, _>>()?, Vec::new()))
+    }
+
+    /// The same where somebody may type lines; must come before it is shared.
+    pub(super) fn typed(mut self, typed: bool) -> Self {
+        if let (true, Some(sorts)) = (typed, self.inner.as_mut().and_then(Arc::get_mut)) {
+            for sort in &mut sorts.over {
+                if let Sort::Web(web) = sort {
+                    web.typed();
+                }
+            }
+        }
+        self
     }
 
     fn of(address: &Address, over: Vec<Sort>, under: Vec<Sort>) -> Self {
@@ -124,12 +140,17 @@ impl Layering {
     /// Tells how to reach a listener whose certificate was made for this run: nobody could know its pin otherwise.
     pub(super) fn tell_pin(&self, acceptor: &Acceptor, observer: &dyn Observer) {
         let Some(credentials) = self.credentials().filter(|credentials| credentials.is_throwaway()) else { return };
-        let place = match (acceptor.ip(), acceptor.port()) {
-            (Some(ip), Some(port)) if ip.is_unspecified() => format!("HOST {port}"),
-            (Some(ip), Some(port)) => format!("{ip} {port}"),
-            _ => format!("-U {}", acceptor.address()),
+        let pin = credentials.pin();
+        let is_web = self.inner.iter().any(|sorts| sorts.over.iter().any(|sort| matches!(sort, Sort::Web(_))));
+        let how = match (acceptor.ip(), acceptor.port()) {
+            (Some(ip), Some(port)) if is_web && ip.is_unspecified() => format!("--pin {pin} wss://HOST:{port}/"),
+            (Some(ip), Some(port)) if is_web => format!("--pin {pin} wss://{}/", std::net::SocketAddr::new(ip, port)),
+            _ if is_web => format!("--pin {pin} wss+unix:{}", acceptor.address()),
+            (Some(ip), Some(port)) if ip.is_unspecified() => format!("--tls --pin {pin} HOST {port}"),
+            (Some(ip), Some(port)) => format!("--tls --pin {pin} {ip} {port}"),
+            _ => format!("--tls --pin {pin} -U {}", acceptor.address()),
         };
-        let text = format!("certificate made for this run: haul connect --tls --pin {} {place}", credentials.pin());
+        let text = format!("certificate made for this run: haul connect {how}");
         observer.observe(&Event::Note { verbosity: 0, text });
     }
 
@@ -226,11 +247,6 @@ pub(super) fn remind<'a>(addresses: impl IntoIterator<Item = &'a Address>, obser
         let text = format!("{} is not verified, whoever it is (--insecure)", Escaped(&name));
         observer.observe(&Event::Note { verbosity: 0, text });
     }
-}
-
-/// The plan lets through no layer that is not known here.
-fn unknown(address: &Address) -> Error {
-    Error::said(Op::Use, address.to_string(), "one of its layers is not in this version of haul")
 }
 
 /// Bytes at each seam of layers that have no wish of their own.

@@ -43,6 +43,7 @@ mod stream;
 mod surroundings;
 mod talk;
 mod vestibule;
+mod web;
 mod window;
 mod writes;
 

@@ -111,13 +111,13 @@ impl Server {
         if let Local::Program(program) = &plan.local {
             process::check(program)?;
         }
-        let layering = Layering::server(&plan.at, Again::Unlikely)?;
         let serving = &plan.serving;
         let access = Access::load(&serving.allow, &serving.deny)?;
         let gate = Gate::new(access, serving, most(plan));
         let joint =
             Joint::new(plan.transfer.clone(), plan.local.clone(), serving.grace, reporting.observers()).for_many();
         let joint = joint.with_copier(reporting.copier());
+        let layering = Layering::server(&plan.at, Again::Unlikely)?.typed(joint.is_typed());
         let hub = match plan.local {
             Local::Stdio => Some(open_hub(plan, &joint)?),
             Local::Program(_) => None,

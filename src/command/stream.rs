@@ -39,7 +39,10 @@ pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Tas
     bridge.access = Access::load(&plan.serving.allow, &plan.serving.deny)?;
     bridge.stage = match accepts(&plan.at, Role::Listen) {
         false => Stage::Opening(bridge.approach(&plan.at, Patience::new(None, plan.accept_timeout))?),
-        true => Stage::Binding(Box::new((plan.clone(), Layering::server(&plan.at, Again::Unlikely)?))),
+        true => {
+            let layering = Layering::server(&plan.at, Again::Unlikely)?.typed(bridge.joint.is_typed());
+            Stage::Binding(Box::new((plan.clone(), layering)))
+        }
     };
     Ok(Box::new(bridge))
 }
@@ -163,7 +166,8 @@ impl Bridge {
     }
 
     fn approach(&self, address: &Address, patience: Patience) -> Result<Approach, Error> {
-        Approach::new(address, self.joint.ways(), patience, Rc::clone(&self.joint.observer))
+        let layering = Layering::client(address)?.typed(self.joint.is_typed());
+        Approach::over(address, layering, self.joint.ways(), patience, Rc::clone(&self.joint.observer))
     }
 
     /// Waits for the connection, or for the dial; `Some` when this turn is over.

@@ -125,13 +125,14 @@ fn spawn(program: &Program, mut command: Command, output: Option<OwnedFd>) -> Re
 }
 
 /// Variables that describe a connection, or are a secret of haul's own.
-const NOT_INHERITED: [&str; 18] = [
+const NOT_INHERITED: [&str; 19] = [
     "HAUL_LOCAL_ADDR",
     "HAUL_LOCAL_PORT",
     "HAUL_PEER_ADDR",
     "HAUL_PEER_PORT",
     "HAUL_PROTO",
     "HAUL_PROXY_AUTH",
+    "HAUL_WS_AUTH",
     "PROTO",
     "TCPLOCALHOST",
     "TCPLOCALIP",

@@ -12,6 +12,7 @@ pub mod stack;
 pub(crate) mod testing;
 pub mod tls;
 pub mod verify;
+pub mod websocket;
 
 use std::time::Instant;
 
@@ -50,6 +51,11 @@ pub trait Layer: Send {
 
     /// What can be done about the end of the application's bytes; asked when it is reached.
     fn half_close(&self) -> HalfClose;
+
+    /// False while the peer has yet to answer the end of our bytes, where the protocol wants an answer.
+    fn is_settled(&self) -> bool {
+        true
+    }
 
     /// How many bytes the buffers at its two seams should hold; less than what the stack was made with is no wish.
     fn seam(&self) -> usize {

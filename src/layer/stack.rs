@@ -288,13 +288,18 @@ impl Stack {
         self.plain_closed = true;
     }
 
-    /// True once every layer has said that no more comes, the transport has taken it, and the peer has confirmed it
-    /// where that is asked for.
+    /// True once every layer has said that no more comes, the transport has taken it, and the peer has answered or
+    /// confirmed it where that is asked for.
     pub fn is_closed(&self) -> bool {
-        self.stages.iter().all(|stage| stage.told_plain_end)
+        self.stages.iter().all(|stage| stage.told_plain_end && stage.layer.is_settled())
             && self.stages.last().is_none_or(|stage| stage.wire.is_empty())
             && !self.is_handshaking()
             && self.receipts().is_none_or(|receipts| !receipts.awaited)
+    }
+
+    /// True while the peer has yet to answer the end that was said to it.
+    pub fn awaits_answer(&self) -> bool {
+        self.stages.iter().any(|stage| stage.told_plain_end && !stage.layer.is_settled())
     }
 
     /// True once the peer has said that no more application bytes come, and those that came were read. The layer that
@@ -383,9 +388,11 @@ impl Stack {
         self.stages.iter().any(|stage| stage.layer.state() == LayerState::Finished)
     }
 
-    /// What the layers can do about the end of the application's bytes.
+    /// What the layers can do about the end of the application's bytes. Inwards of one with receipts the end is said when
+    /// both directions are over, so it ends neither.
     pub fn half_close(&self) -> HalfClose {
-        match self.stages.iter().all(|stage| stage.layer.half_close() == HalfClose::Supported) {
+        let mut concerned = self.stages.iter().take_while(|stage| stage.layer.receipts().is_none());
+        match concerned.all(|stage| stage.layer.half_close() == HalfClose::Supported) {
             true => HalfClose::Supported,
             false => HalfClose::EndsBoth,
         }

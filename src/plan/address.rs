@@ -20,6 +20,7 @@ mod spelling;
 mod url;
 mod values;
 mod way;
+mod web;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -35,6 +36,7 @@ pub use proxy::{Place, Proxy, Speaks, redacted, redacted_proxy};
 pub use spelling::is_slip;
 pub(super) use way::explain as explain_way;
 pub use way::{ProxyDns, Way};
+pub use web::{Message, WebOptions};
 
 /// One endpoint: what it is, the layers on top of it, and its options.
 #[derive(Clone, Debug, PartialEq)]
@@ -208,6 +210,8 @@ pub struct Options {
     pub tls: TlsOptions,
     /// `path=` of a WebSocket.
     pub path: Option<String>,
+    /// The other options of a WebSocket.
+    pub web: WebOptions,
     /// `-x`: the proxies that lead there. It has no spelling on an endpoint.
     pub way: Option<Arc<Way>>,
 }

@@ -219,7 +219,7 @@ pub(super) fn same_descriptor(ready_fd: Option<i32>, events: Option<&EventSink>)
 /// Flags that name an option which none of these endpoints has.
 pub(super) fn unused(flags: &Options, addresses: &[Address]) -> Vec<Advice> {
     type Given = fn(&Options) -> bool;
-    let table: [(Given, &str); 18] = [
+    let table: [(Given, &str); 24] = [
         (|options| options.family.is_some(), "-4 or -6"),
         (|options| options.numeric, "-n"),
         (|options| options.source.is_some(), "-s"),
@@ -238,6 +238,12 @@ pub(super) fn unused(flags: &Options, addresses: &[Address]) -> Vec<Advice> {
         (|options| options.broadcast, "-b"),
         (|options| options.loopback.is_some(), "--loop"),
         (|options| options.df, "--df"),
+        (|options| options.web.message.is_some(), "--text or --binary"),
+        (|options| !options.web.header.is_empty(), "-H"),
+        (|options| !options.web.subprotocol.is_empty(), "--subprotocol"),
+        (|options| !options.web.origin.is_empty(), "--origin"),
+        (|options| options.path.is_some(), "--path"),
+        (|options| options.web.ping.is_some(), "--ping"),
     ];
     let object = match addresses {
         [address] => address.to_string(),

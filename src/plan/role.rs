@@ -215,8 +215,11 @@ pub(super) fn in_this_version(op: Op, address: &Address) -> Result<(), Error> {
         (Kind::Proxy(_), _) => {
             Err(refusal(op, address, "a proxy is for -x", format!("-x {address}, and the address behind it")))
         }
-        _ if address.layers.contains(&Layer::WebSocket) => later("WebSocket is"),
-        (_, Some(_)) => tls::check(op, address),
+        (Kind::Exec(_) | Kind::Shell(_), Some(Layer::WebSocket)) => {
+            let cause = "WebSocket goes over a connection, and a program has pipes";
+            Err(refusal(op, address, cause, "a TCP port or a Unix socket".into()))
+        }
+        _ if address.layers.contains(&Layer::Tls) => tls::check(op, address),
         (Kind::Udp(_), None) => later("UDP is"),
         (Kind::Unix(_, UnixSocket::Datagram), None) => later("datagram sockets are"),
         _ => Ok(()),
@@ -252,7 +255,7 @@ mod tests {
                 "fd,listen:3 for a listening socket, or haul connect fd:3",
             ),
             ("udp:127.0.0.1:53", "UDP is not in this version of haul", "haul help endpoints"),
-            ("ws:127.0.0.1:53", "WebSocket is not in this version of haul", "haul help endpoints"),
+            ("ws+sh:cat", "WebSocket goes over a connection, and a program has pipes", "a TCP port or a Unix socket"),
             ("tls,ca=f:1", "ca is for whoever connects", "--client-ca FILE, for the clients' certificates"),
             ("tls+sh:cat", "TLS goes over a connection, and a program has pipes", "a TCP port or a Unix socket"),
             ("exec:cat", "a program takes no connections", "a port, with -e or -c"),
@@ -277,7 +280,7 @@ mod tests {
             "-",
             "udp:a:1",
             "unix,dgram:/p",
-            "ws:a:1",
+            "ws:a:0",
             "tls,client-ca=f:a:1",
             "socks5://p:1",
             "fd,listen:3",

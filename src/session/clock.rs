@@ -18,9 +18,7 @@ impl Session {
             return;
         }
         self.hint(now);
-        // an end that is held back has times of its own
-        let quiet_since = self.quiet_since.filter(|_| !self.holds(PEER));
-        if has_passed(quiet_since, self.context.policy.quit_after, now) {
+        if !self.holds_quitting() && has_passed(self.quiet_since, self.context.policy.quit_after, now) {
             self.conclude(Manner::Orderly, now);
         } else if let Some(error) = self.passed_limit(now) {
             let error = self.failure.take().map_or(error, |earlier| *earlier);
@@ -85,8 +83,9 @@ impl Session {
             half_closed.and_then(|since| Some(since + self.half_close?)),
             self.hint_at,
             silence,
-            after(self.quiet_since.filter(|_| !self.holds(PEER)), policy.quit_after),
-            self.overtime_deadline(),
+            after(self.quiet_since.filter(|_| !self.holds_quitting()), policy.quit_after),
+            self.holding_deadline(),
+            self.closing_deadline(now),
             after(Some(self.started), policy.max_time),
             after(Some(self.moved_at), policy.idle),
             self.pumps[0].due(now),
@@ -100,9 +99,6 @@ impl Session {
 fn has_passed(since: Option<Instant>, limit: Option<Duration>, now: Instant) -> bool {
     matches!((since, limit), (Some(since), Some(limit)) if since + limit <= now)
 }
-
-/// The end of the other side.
-const PEER: usize = 1;
 
 /// How long to wait for a silent standard input before saying so.
 pub(super) const HINT: Duration = Duration::from_secs(3);

@@ -11,7 +11,7 @@ use super::program::Program;
 use crate::buffer::{Buffer, Pool, Portion};
 use crate::endpoint::process::Child;
 use crate::endpoint::{Spliceable, Transport};
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::layer::HalfClose;
 use crate::layer::stack::Stack;
 use crate::reactor::Turn;
@@ -100,6 +100,8 @@ pub struct End {
     parting: bool,
     /// The end of our bytes could not be said without ending the other direction.
     held_close: bool,
+    /// Nothing more may be sent.
+    is_shut: bool,
     /// Bytes that the layers have said since our end, which are no payload; below 0 while payload waits in front of them.
     behind_payload: Option<isize>,
 }
@@ -121,6 +123,7 @@ impl End {
             stirred: false,
             parting: false,
             held_close: false,
+            is_shut: false,
             behind_payload: None,
         }
     }
@@ -240,6 +243,16 @@ impl End {
         self.judge(step)
     }
 
+    /// The peer has ended both directions: what is still to be sent to it fails.
+    pub fn shut(&mut self) {
+        self.is_shut = true;
+    }
+
+    /// True once nothing more may be sent.
+    pub fn is_shut(&self) -> bool {
+        self.is_shut
+    }
+
     /// Writes plain bytes.
     pub fn write(&mut self, turn: &mut Turn, bytes: &[u8]) -> Step {
         self.write_portion(turn, bytes.into())
@@ -248,6 +261,9 @@ impl End {
     /// The same, where the layers may keep what they want to look at.
     pub fn write_portion(&mut self, turn: &mut Turn, portion: Portion<'_>) -> Step {
         let bytes = portion.bytes();
+        if self.is_shut {
+            return Step::Failed(Fault::Layer(Error::begun("sending failed", closed_by(&self.name(false)))));
+        }
         let step = loop {
             if !self.stack.as_ref().is_some_and(|stack| stack.has_layers()) {
                 break match self.transport.write(turn, bytes) {
@@ -282,6 +298,21 @@ impl End {
         self.write_closed
     }
 
+    /// True if it has a protocol that cannot half-close.
+    pub fn ends_both(&self) -> bool {
+        self.stack.as_ref().is_some_and(|stack| stack.has_layers() && stack.half_close() == HalfClose::EndsBoth)
+    }
+
+    /// True while the end of our bytes is held back, since it would end the peer's as well, and neither was said.
+    pub fn holds_close(&self) -> bool {
+        self.held_close && self.has_to_hold()
+    }
+
+    fn has_to_hold(&self) -> bool {
+        let has_ended = self.wire_ended || self.stack.as_ref().is_some_and(|stack| stack.is_plain_ended());
+        self.ends_both() && !self.parting && !has_ended
+    }
+
     /// Passes the end of our bytes on. `Blocked` while a layer's last words wait for room, or a file for the disk; call
     /// again then.
     pub fn close_write(&mut self, turn: &mut Turn) -> Step {
@@ -291,13 +322,11 @@ impl End {
         if self.mute {
             return Step::Failed(Fault::Io(io::ErrorKind::BrokenPipe.into()));
         }
+        if self.has_to_hold() {
+            self.held_close = true;
+            return Step::Eof; // said when the peer ends, or at the close
+        }
         if let Some(stack) = &mut self.stack {
-            let goes_on = !self.parting && !self.wire_ended && !stack.is_plain_ended();
-            // a protocol with receipts has an end of its own, and the wire is closed after it
-            if goes_on && stack.half_close() == HalfClose::EndsBoth && stack.receipts().is_none() {
-                self.held_close = true;
-                return Step::Eof; // said when the peer ends, or at the close
-            }
             let waiting = stack.unflushed();
             self.behind_payload.get_or_insert(-waiting.cast_signed());
             stack.close_plain();
@@ -346,11 +375,6 @@ impl End {
     /// had not. What it was still to read may be no more than what we said of our end.
     pub fn unsent_at_orderly_cut(&self) -> Option<usize> {
         (self.has_heard_end() && self.words_behind_payload().is_some()).then(|| self.transport.unsent())
-    }
-
-    /// True once an end of our bytes was held back, because saying it would have ended both directions.
-    pub fn holds_close(&self) -> bool {
-        self.held_close
     }
 
     /// Passes the end of our bytes on, also by a protocol that ends both directions with it.
@@ -436,6 +460,11 @@ impl End {
     pub fn close(self, turn: &mut Turn, reset: bool) -> io::Result<()> {
         self.transport.close(turn, reset)
     }
+}
+
+/// It has ended both directions.
+pub(super) fn closed_by(name: &str) -> Cause {
+    Cause::Said(format!("{name} has closed the connection"))
 }
 
 /// Errors that mean that the peer, or the way to it, is gone for good.

@@ -14,10 +14,10 @@ mod clock;
 pub mod end;
 pub mod faults;
 mod flow;
+mod holding;
 pub mod hub;
 pub mod limits;
 mod linger;
-mod overtime;
 mod parting;
 pub mod policy;
 pub mod program;
@@ -44,8 +44,9 @@ use crate::reactor::{Park, Turn};
 use carrier::Pools;
 use clock::HINT;
 use end::End;
+use holding::Held;
+pub use holding::SILENCE;
 use limits::Bucket;
-pub use overtime::SILENCE;
 use parting::{Manner, Parting};
 use policy::{AfterPeerEof, Flow, Policy};
 use pump::Pump;
@@ -83,8 +84,6 @@ pub struct Session {
     half_close: Option<Duration>,
     /// When the first direction ended.
     half_closed_at: Option<Instant>,
-    /// When an end that was held back was said after all.
-    overtime: Option<Instant>,
     /// Bytes taken from each pump's source.
     taken: [u64; 2],
     started: Instant,
@@ -102,6 +101,10 @@ pub struct Session {
     forsaken: Option<usize>,
     /// When each direction moved last.
     flowed_at: [Option<Instant>; 2],
+    /// What each end is not told yet, because that would end both directions.
+    held: [Option<Held>; 2],
+    /// Until when what is to be sent to each end may come to its end, after it has ended both directions.
+    closing_by: [Option<Instant>; 2],
     /// What the programs at the ends say of what they were given under receipts.
     verdicts: [Verdict; 2],
     /// The programs of ends that are closed.
@@ -134,7 +137,6 @@ impl Session {
             share: None,
             half_close: None,
             half_closed_at: None,
-            overtime: None,
             taken: [0, 0],
             started: now,
             moved_at: now,
@@ -145,6 +147,8 @@ impl Session {
             enough: [false, false],
             forsaken: None,
             flowed_at: [None, None],
+            held: [None, None],
+            closing_by: [None, None],
             verdicts: [Verdict::Open; 2],
             children: [None, None],
             context,
@@ -202,9 +206,10 @@ impl Session {
         }
         if self.parting.is_none() {
             spent = self.pump_all(turn);
+            self.say_held(turn);
+            self.leave_closed(turn);
             self.leave_forsaken(turn);
             spent |= self.check_programs(turn);
-            self.mind_held_ends(turn);
             self.check_time(now);
         }
         if self.parting.is_some() {
@@ -254,6 +259,8 @@ impl Session {
     fn direction_ended(&mut self, turn: &mut Turn, direction: usize) {
         let now = turn.now();
         self.confirm(turn, direction);
+        self.hold_close(direction, now);
+        self.heed_close(turn, direction);
         let Context { policy, observer, number, .. } = &self.context;
         if direction == OUTWARD && !policy.stdin && policy.flow != Flow::ReceiveOnly {
             // the banner is sent; nothing has ended, since nothing was to be read
@@ -274,7 +281,7 @@ impl Session {
             if flow == Flow::SendOnly && !self.awaits_verdict() {
                 return self.finish(Ended::Clean, Manner::Orderly, now);
             }
-        } else if flow != Flow::SendOnly && !self.pumps[OUTWARD].is_over() {
+        } else if flow != Flow::SendOnly && !self.pumps[OUTWARD].is_over() && !self.ends_both(1) {
             let terminal = self.ends[LOCAL].as_ref().is_some_and(|end| end.transport().reads_terminal());
             match after {
                 AfterPeerEof::Exit if terminal => return self.conclude(Manner::Orderly, now),
@@ -376,6 +383,10 @@ impl Session {
 
     fn is_program(&self, end: usize) -> bool {
         self.ends[end].as_ref().is_some_and(End::is_program)
+    }
+
+    fn ends_both(&self, end: usize) -> bool {
+        self.ends[end].as_ref().is_some_and(End::ends_both)
     }
 
     fn is_peer(&self, end: usize) -> bool {

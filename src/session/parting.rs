@@ -256,7 +256,8 @@ impl Session {
         if !end.is_peer() && !end.is_verified() {
             return Lingering::Over;
         }
-        let orderly = parting.manner == Manner::Orderly && self.context.policy.shutdown;
+        let tells = self.context.policy.shutdown || end.ends_both();
+        let orderly = parting.manner == Manner::Orderly && tells;
         let resets = parting.manner != Manner::Orderly;
         let farewell = Farewell { pools: &self.context.pools, orderly, resets, sent, rest };
         match parting.lingers[index].look(end, turn, &farewell) {

@@ -82,7 +82,7 @@ impl Session {
             if !self.pumps[index].is_over() || self.parting.is_some() {
                 continue;
             }
-            match self.ends[index].as_mut().filter(|end| end.is_unconfirmed()).map(|end| end.attend(turn)) {
+            match self.ends[index].as_mut().filter(|end| end.awaits_word()).map(|end| end.attend(turn)) {
                 Some(Step::Moved(_)) => moved = true,
                 Some(Step::Failed(fault)) => {
                     self.source_failed(turn, index, fault);

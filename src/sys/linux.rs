@@ -52,6 +52,22 @@ pub fn kernel_pipe(size: usize) -> io::Result<(OwnedFd, OwnedFd, usize)> {
     Ok((read, write, capacity))
 }
 
+/// Fills `bytes` with what nobody can foresee.
+///
+/// # Errors
+/// ENOSYS, EPERM in a sandbox.
+pub fn random(bytes: &mut [u8]) -> io::Result<()> {
+    let mut have = 0;
+    while have < bytes.len() {
+        match rustix::rand::getrandom(&mut bytes[have..], rustix::rand::GetRandomFlags::empty()) {
+            Ok(count) => have += count,
+            Err(error) if error == rustix::io::Errno::INTR => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// Grows a pipe to `size` bytes if it is smaller and the kernel lets us (pipe-user-pages-soft); its capacity then,
 /// or 0 if it is no pipe.
 pub fn widen_pipe(pipe: BorrowedFd<'_>, size: usize) -> usize {

@@ -10,6 +10,7 @@
 //! | `copy_range(from, to, most)` | has the file system copy between two regular files |
 //! | `tee(from, to, most)` | gives what is in one pipe to another as well, never sleeping |
 //! | `kernel_pipe(size)` | an own pipe, non-blocking, with the capacity it really got |
+//! | `random(bytes)` | fills bytes with what nobody can foresee |
 //! | `widen_pipe(fd, size)` | grows a pipe, never shrinks it; the capacity it has then |
 //! | `reopen(fd, access)` | a private, non-blocking description of what an inherited descriptor names |
 //! | `unsent(fd)` | bytes in a socket's send queue that the peer has not acknowledged |

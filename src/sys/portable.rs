@@ -1,7 +1,7 @@
 //! The plain ways: what Linux does better answers "unsupported" here, and the caller copies through a buffer.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -41,6 +41,14 @@ pub fn tee(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _most: usize) -> io::Resu
 /// Always `Unsupported`.
 pub fn kernel_pipe(_size: usize) -> io::Result<(OwnedFd, OwnedFd, usize)> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Fills `bytes` with what nobody can foresee.
+///
+/// # Errors
+/// The device for that is missing.
+pub fn random(bytes: &mut [u8]) -> io::Result<()> {
+    std::fs::File::open("/dev/urandom")?.read_exact(bytes)
 }
 
 /// A pipe's capacity cannot be changed: 0, as if it were unknown.

@@ -74,4 +74,7 @@ mod transfer;
 mod unix_paths;
 mod verify;
 mod verify_ends;
+mod websocket;
+mod websocket_bad;
+mod websocket_peers;
 mod whole;

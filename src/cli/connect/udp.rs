@@ -40,6 +40,7 @@ impl Args {
             Options { source: self.source, source_port: self.port, df: self.exchange.df, ..Options::default() };
         self.route.add_to(&mut flags)?;
         self.tuning.add_to(&mut flags);
+        self.web.add_to(&mut flags)?;
         to.overlay(&flags);
         let shown = to.clone();
         let explain = self.output.explain;

@@ -27,6 +27,7 @@ impl Args {
         let mut flags = Options { mode: self.mode, source: self.peers.sender, ..Options::default() };
         self.route.add_to(&mut flags)?;
         self.tuning.add_to(&mut flags);
+        self.web.add_to(&mut flags)?;
         at.overlay(&flags);
         let shown = at.clone();
         let explain = self.output.explain;

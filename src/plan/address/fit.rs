@@ -121,6 +121,7 @@ impl Address {
         }
         if fits(Home::WebSocket) {
             inherit(&mut own.path, &flags.path);
+            own.web.overlay(&flags.web);
         }
     }
 }

@@ -5,7 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::fit::Home;
 use super::spelling::nearest;
-use super::{BadAddress, Family, Host, HostPort, Keepalive, Kind, Layer, Options, UnixSocket, quoted, values};
+use super::{
+    BadAddress, Family, Host, HostPort, Keepalive, Kind, Layer, Message, Options, UnixSocket, quoted, values, web,
+};
 
 /// What stood between the scheme and the colon.
 #[derive(Default)]
@@ -168,10 +170,10 @@ fn find(name: &[u8]) -> Result<&'static Key, BadAddress> {
 }
 
 /// Only one of each pair can be meant.
-const EXCLUSIVE: &[[&str; 2]] = &[["4", "6"], ["dgram", "seqpacket"], ["append", "atomic"]];
+const EXCLUSIVE: &[[&str; 2]] = &[["4", "6"], ["dgram", "seqpacket"], ["append", "atomic"], ["text", "binary"]];
 
 /// Each time adds one.
-const REPEATABLE: &[&str] = &["pin", "cert", "key"];
+const REPEATABLE: &[&str] = &["pin", "cert", "key", "header", "subprotocol", "origin"];
 
 const KEYS: &[Key] = &[
     flag("4", Home::Ip, |o| o.family = Some(Family::V4)),
@@ -223,6 +225,12 @@ const KEYS: &[Key] = &[
     value("key", "FILE", Home::Tls, |o, v| add(&mut o.tls.key, values::file(v))),
     value("tls-min", "1.3", Home::Tls, |o, v| put(&mut o.tls.min, values::tls_version(v))),
     value("path", "/PATH", Home::WebSocket, |o, v| put(&mut o.path, values::request_path(v))),
+    flag("text", Home::WebSocket, |o| o.web.message = Some(Message::Text)),
+    flag("binary", Home::WebSocket, |o| o.web.message = Some(Message::Binary)),
+    value("header", "NAME%3A VALUE", Home::WebSocket, |o, v| add(&mut o.web.header, web::header(v))),
+    value("subprotocol", "NAME", Home::WebSocket, |o, v| add(&mut o.web.subprotocol, web::subprotocol(v))),
+    value("origin", "https%3A//HOST", Home::WebSocket, |o, v| add(&mut o.web.origin, web::origin(v))),
+    value("ping", "TIME", Home::WebSocket, |o, v| put(&mut o.web.ping, web::ping(v))),
 ];
 
 const fn flag(word: &'static str, home: Home, set: fn(&mut Options)) -> Key {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::{Address, Family, Keepalive, Kind, Layer, Options, TlsVersion, UnixName, UnixSocket, values};
+use super::{Address, Family, Keepalive, Kind, Layer, Message, Options, TlsVersion, UnixName, UnixSocket, values};
 use crate::escape::{Escaped, escape};
 use crate::units::{Size, Span};
 
@@ -115,6 +115,16 @@ fn write_options(word: &mut Vec<u8>, options: &Options, kind: &Kind) {
     }
     write.value("tls-min", &tls.min.map(|version| if version == TlsVersion::V12 { "1.2" } else { "1.3" }));
     write.value("path", &options.path);
+    write.flag("text", options.web.message == Some(Message::Text));
+    write.flag("binary", options.web.message == Some(Message::Binary));
+    for (name, list) in
+        [("header", &options.web.header), ("subprotocol", &options.web.subprotocol), ("origin", &options.web.origin)]
+    {
+        for value in list {
+            write.bytes(name, value.as_bytes());
+        }
+    }
+    write.value("ping", &options.web.ping.map(Span));
 }
 
 /// What follows the colon. `plain` says that nothing stands before it but one scheme, so that `//` would be a URL.
@@ -224,6 +234,8 @@ mod tests {
         "tls-min=1.2",
         "tls-min=1.3",
     ];
+    const WEB: &[&str] =
+        &["text", "header=A%3A b%2Cc", "header=B%3A", "origin=https%3A//a", "origin=null", "subprotocol=x", "ping=5"];
     const HOSTS: &[&str] = &["80", "h.example:0", "1.2.3.4:5", "::1/80", "fe80::1%eth0/9", "*:1", "[::]:2", ":3"];
 
     /// A word made of one scheme, some of its options in any order, and an address.
@@ -237,8 +249,8 @@ mod tests {
             ("mptcp", options(&[IP, TCP]), hosts()),
             ("udp", options(&[IP, UDP]), hosts()),
             ("tls", options(&[IP, TCP, TLS]), hosts()),
-            ("wss", options(&[IP, TCP, TLS, &["path=/chat?a%2Cb"]]), hosts()),
-            ("tls+ws", options(&[TLS, &["path=/%2520"]]), hosts()),
+            ("wss", options(&[IP, TCP, TLS, &["path=/chat?a%2Cb"], WEB]), hosts()),
+            ("tls+ws", options(&[TLS, &["path=/%2520", "binary"]]), hosts()),
             ("tls+unix", options(&[TLS, &["rcvbuf=9", "mode=0"]]), bytes()),
             ("unix", vec!["dgram", "seqpacket", "mode=660", "listen", "sndbuf=1Ki"], bytes()),
             ("unix", vec![], vec(1u8..=255, 0..8).prop_map(|rest| [b"///".to_vec(), rest].concat()).boxed()),

@@ -170,8 +170,6 @@ mod tests {
             ("fd,listen:1", "it is a standard stream"),
             ("fd:2", "messages go to standard error"),
             ("udp:a:1", "UDP is not in this version of haul"),
-            ("ws:a:1", "WebSocket is not in this version of haul"),
-            ("ws://a:1/", "WebSocket is not in this version of haul"),
         ] {
             let address = Address::parse(OsStr::new(word)).unwrap();
             assert_eq!(refused(&[word, "file:out"], |_| {}), format!("cannot read {address}: {cause}"));

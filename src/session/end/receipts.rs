@@ -50,6 +50,11 @@ impl End {
         self.receipts().is_some_and(|receipts| receipts.awaited)
     }
 
+    /// True while the peer has something to confirm, or to answer, whatever else it has ended.
+    pub fn awaits_word(&self) -> bool {
+        self.is_unconfirmed() || self.stack.as_ref().is_some_and(|stack| stack.awaits_answer())
+    }
+
     /// True while the peer has no receipt from us.
     pub fn owes_receipt(&self) -> bool {
         self.receipts().is_some_and(|receipts| receipts.owed)
@@ -83,7 +88,7 @@ impl End {
         }
     }
 
-    /// Reads on after the peer's end as long as it has something to confirm. `Failed` if it will not.
+    /// Reads on after the peer's end as long as it has something to confirm, or to answer. `Failed` if it will not.
     pub fn attend(&mut self, turn: &mut Turn) -> Step {
         let mut moved = 0;
         loop {
@@ -92,7 +97,7 @@ impl End {
             if let Some(error) = stack.take_failure() {
                 return Step::Failed(error.into_io().map_or_else(Fault::Layer, Fault::Io));
             }
-            let awaited = stack.receipts().is_some_and(|receipts| receipts.awaited);
+            let awaited = stack.receipts().is_some_and(|receipts| receipts.awaited) || stack.awaits_answer();
             if !awaited || self.wire_ended || stack.is_failed() || stack.wire_spare().is_empty() {
                 break;
             }

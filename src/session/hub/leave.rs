@@ -36,7 +36,7 @@ impl Hub {
         let policy = &self.context.policy;
         let Client { end, bytes, leaving, alarm, .. } = &mut self.clients[key];
         let Some(leaving) = leaving else { return };
-        let orderly = !leaving.reset && policy.shutdown;
+        let orderly = !leaving.reset && (policy.shutdown || end.ends_both());
         let resets = leaving.reset;
         let farewell = Farewell { pools: &self.context.pools, orderly, resets, sent: bytes[0] > 0, rest: Rest::Judged };
         let given_up = leaving.until.is_some_and(|until| until <= now);

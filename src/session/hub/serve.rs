@@ -12,9 +12,9 @@ use crate::event::Event;
 use crate::outcome::{Ended, ExitStatus};
 use crate::plan::Share;
 use crate::reactor::Turn;
+use crate::session::SILENCE;
 use crate::session::end::{Fault, Step};
 use crate::session::limits::soonest;
-use crate::session::overtime::SILENCE;
 use crate::session::parting::{headline, peer_failed, reset_by};
 use crate::session::policy::{AfterPeerEof, Flow};
 
@@ -210,6 +210,11 @@ impl Hub {
                 let (session, bytes) = (client.number, client.bytes[1]);
                 self.end_input(key);
                 self.note_end(key, turn.now());
+                if self.clients[key].end.ends_both() {
+                    // there is no way to it any more
+                    self.clients[key].greeting = None;
+                    self.end_outlet(key);
+                }
                 self.context.observer.observe(&Event::Eof { session, direction: "in", bytes });
                 0
             }
@@ -285,7 +290,7 @@ impl Hub {
     }
 
     /// Lets the client go if its time has come.
-    fn conclude(&mut self, turn: &Turn, key: usize) {
+    fn conclude(&mut self, turn: &mut Turn, key: usize) {
         let now = turn.now();
         let policy = &self.context.policy;
         let client = &mut self.clients[key];
@@ -310,6 +315,9 @@ impl Hub {
                 false => Ended::Failed(Error::begun(headline(client.bytes), reset_by(&client.end.name(true)))),
             };
             self.leave(key, ended, true, now);
+        } else if has_passed(self.held_until(key)) {
+            // what it answers until it closes is still heard; reading tells what fails
+            self.clients[key].end.close_write_for_good(turn);
         } else if has_passed(self.patience(key)) {
             self.leave(key, Ended::Clean, false, now);
         } else if let Some(error) = self.passed_limit(key, now) {
@@ -323,13 +331,17 @@ impl Hub {
     /// When a client that only waits is let go: `-q`, and the limit of the half-closed.
     fn patience(&self, key: usize) -> Option<Instant> {
         let (policy, client) = (&self.context.policy, &self.clients[key]);
-        // a client that cannot be told without ending both directions is told when it has been silent for a while
-        let quiet = match client.end.holds_close() {
-            true => client.quiet_since.map(|at| at.max(client.moved_at) + policy.quit_after.unwrap_or(SILENCE)),
-            false => client.quiet_since.zip(policy.quit_after).map(|(since, limit)| since + limit),
-        };
+        let quiet_since = client.quiet_since.filter(|_| !client.end.ends_both());
+        let quiet = quiet_since.zip(policy.quit_after).map(|(since, limit)| since + limit);
         let kept = self.is_half_closed(key) && policy.after_peer_eof == AfterPeerEof::Auto;
         soonest([quiet, kept.then(|| client.moved_at + HALF_CLOSED)])
+    }
+
+    /// Until when a client is not told the end, because that would end what it says, too.
+    fn held_until(&self, key: usize) -> Option<Instant> {
+        let (policy, client) = (&self.context.policy, &self.clients[key]);
+        let since = client.quiet_since.filter(|_| policy.shutdown && client.end.holds_close())?;
+        Some(since.max(client.moved_at) + policy.quit_after.unwrap_or(SILENCE))
     }
 
     /// The user's time limit that has passed for this client, as an error.
@@ -357,7 +369,7 @@ impl Hub {
     /// Sets the client's alarm.
     fn arm(&mut self, turn: &Turn, key: usize) {
         let now = turn.now();
-        let patience = self.patience(key);
+        let patience = soonest([self.patience(key), self.held_until(key)]);
         let policy = &self.context.policy;
         let Client { started, moved_at, input, bucket, end, alarm, .. } = &mut self.clients[key];
         let by_rate = match bucket {

@@ -196,7 +196,8 @@ impl Running {
     #[track_caller]
     pub fn address(&self) -> SocketAddr {
         let line = self.stderr_line_where(|line| {
-            ["tcp", "tls"].iter().any(|protocol| line.starts_with(&format!("haul: listening on {protocol} ")))
+            let on = |protocol: &&str| line.starts_with(&format!("haul: listening on {protocol} "));
+            ["tcp", "tls", "ws", "wss"].iter().any(on)
         });
         let text = line.rsplit(' ').next().unwrap_or_default().replace("*:", "127.0.0.1:");
         text.parse().unwrap_or_else(|_| panic!("no address in the line {line:?}"))

@@ -259,7 +259,7 @@ _haul() {
             return 0
             ;;
         haul__subcmd__connect)
-            opts="-p -s -U -w -z -u -W -e -c -4 -6 -n -x -q -L -d -N -C -o -v -h --wait --proxy-send --timeout --connect-timeout --any --split --df --send --expect --iface --proxy-dns --proxy-auth --proxy-ca --idle --max-bytes --max-time --linger --recv-only --send-only --no-shutdown --after-peer-eof --hex --timestamps --out --verify --fsync --block --splice --buffer --tls --cert --key --ca --client-ca --sni --alpn --pin --insecure --tls-min --quiet --explain --events --stats --progress --nodelay --keepalive --user-timeout --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --help"
+            opts="-p -s -U -w -z -u -W -e -c -4 -6 -n -x -q -L -d -N -C -o -v -H -h --wait --proxy-send --timeout --connect-timeout --any --split --df --send --expect --iface --proxy-dns --proxy-auth --proxy-ca --idle --max-bytes --max-time --linger --recv-only --send-only --no-shutdown --after-peer-eof --hex --timestamps --out --verify --fsync --block --splice --buffer --tls --cert --key --ca --client-ca --sni --alpn --pin --insecure --tls-min --quiet --explain --events --stats --progress --nodelay --keepalive --user-timeout --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --text --binary --subprotocol --origin --path --ping --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -556,6 +556,26 @@ _haul() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --subprotocol)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --origin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ping)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -578,7 +598,7 @@ _haul() {
             return 0
             ;;
         haul__subcmd__listen)
-            opts="-p -s -U -l -w -u -W -e -c -k -m -4 -6 -n -q -L -d -N -C -o -v -h --mode --accept-timeout --banner --split --source --seq --flow-idle --ready-fd --port-file --max-per-ip --count --fan-out --broker --then --grace --allow --deny --open --iface --idle --max-bytes --max-time --linger --recv-only --send-only --no-shutdown --after-peer-eof --hex --timestamps --out --verify --fsync --block --splice --buffer --tls --cert --key --ca --client-ca --sni --alpn --pin --insecure --tls-min --quiet --explain --events --stats --progress --nodelay --keepalive --user-timeout --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --help"
+            opts="-p -s -U -l -w -u -W -e -c -k -m -4 -6 -n -q -L -d -N -C -o -v -H -h --mode --accept-timeout --banner --split --source --seq --flow-idle --ready-fd --port-file --max-per-ip --count --fan-out --broker --then --grace --allow --deny --open --iface --idle --max-bytes --max-time --linger --recv-only --send-only --no-shutdown --after-peer-eof --hex --timestamps --out --verify --fsync --block --splice --buffer --tls --cert --key --ca --client-ca --sni --alpn --pin --insecure --tls-min --quiet --explain --events --stats --progress --nodelay --keepalive --user-timeout --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --text --binary --subprotocol --origin --path --ping --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -869,6 +889,26 @@ _haul() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --subprotocol)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --origin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ping)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -877,7 +917,7 @@ _haul() {
             return 0
             ;;
         haul__subcmd__pipe)
-            opts="-2 -0 -L -4 -6 -n -x -v -h --stop-at --on-slow --hash --hash-file --buffer --verify --fsync --watchdog --connect-timeout --size --lines --max-time --linger --block --splice --allow --deny --open --iface --proxy-dns --proxy-auth --proxy-ca --tls --cert --key --ca --client-ca --sni --alpn --pin --insecure --tls-min --ready-fd --port-file --quiet --explain --events --stats --progress --nodelay --keepalive --user-timeout --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --help"
+            opts="-2 -0 -L -4 -6 -n -x -v -H -h --stop-at --on-slow --hash --hash-file --buffer --verify --fsync --watchdog --connect-timeout --size --lines --max-time --linger --block --splice --allow --deny --open --iface --proxy-dns --proxy-auth --proxy-ca --tls --cert --key --ca --client-ca --sni --alpn --pin --insecure --tls-min --ready-fd --port-file --quiet --explain --events --stats --progress --nodelay --keepalive --user-timeout --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --text --binary --subprotocol --origin --path --ping --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1116,6 +1156,26 @@ _haul() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --subprotocol)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --origin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ping)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1124,7 +1184,7 @@ _haul() {
             return 0
             ;;
         haul__subcmd__relay)
-            opts="-s -p -w -L -m -e -c -4 -6 -n -x -o -v -h --target --balance --resolve-every --flow-idle --connect-timeout --half-close-timeout --linger --limit-total --max-per-ip --once --threads --grace --allow --deny --open --proxy-send --proxy-accept --iface --proxy-dns --proxy-auth --proxy-ca --tls --cert --key --ca --client-ca --sni --alpn --pin --insecure --tls-min --log --hex --timestamps --delay --jitter --reset-after --stall-after --chop --corrupt --loss --dup --reorder --seed --block --splice --buffer --quiet --explain --events --stats --progress --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --nodelay --keepalive --user-timeout --help"
+            opts="-s -p -w -L -m -e -c -4 -6 -n -x -o -v -H -h --target --balance --resolve-every --flow-idle --connect-timeout --half-close-timeout --linger --limit-total --max-per-ip --once --threads --grace --allow --deny --open --proxy-send --proxy-accept --iface --proxy-dns --proxy-auth --proxy-ca --tls --cert --key --ca --client-ca --sni --alpn --pin --insecure --tls-min --log --hex --timestamps --delay --jitter --reset-after --stall-after --chop --corrupt --loss --dup --reorder --seed --block --splice --buffer --quiet --explain --events --stats --progress --rcvbuf --sndbuf --dscp --ttl --congestion --mptcp --text --binary --subprotocol --origin --path --ping --nodelay --keepalive --user-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1424,6 +1484,26 @@ _haul() {
                     return 0
                     ;;
                 --congestion)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --subprotocol)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --origin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ping)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

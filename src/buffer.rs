@@ -21,7 +21,8 @@ type Block = Arc<Box<[u8]>>;
 /// Bytes in transit: `start..end` of a fixed allocation.
 #[derive(Debug)]
 pub struct Buffer {
-    /// Invariant: there if the buffer is not empty; as long as `capacity`; while others hold it, too, nothing in it changes.
+    /// Invariant: there if the buffer is not empty; as long as `capacity`; while others hold it, too, nothing in it changes
+    /// (nor is it wiped: what holds secrets is not kept by anybody).
     block: Option<Block>,
     capacity: usize,
     /// Where memory comes from and goes to while nothing is in transit. Invariant: its capacity is that of the buffer.
@@ -172,6 +173,7 @@ impl Buffer {
 
     /// Forgets everything, so that nothing of it is left in memory: it may have been a secret.
     pub fn wipe(&mut self) {
+        debug_assert!(!self.is_shared(), "a secret is kept by somebody else, and would outlive this");
         if self.block.is_some() {
             self.own().zeroize();
         }
@@ -362,6 +364,16 @@ mod tests {
         buffer.consume(6);
         buffer.wipe();
         assert_eq!(buffer.own(), [0; 8]);
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "a secret is kept by somebody else")]
+    fn a_secret_that_is_kept_elsewhere_cannot_be_wiped() {
+        let mut buffer = Buffer::new(8);
+        buffer.push(b"secret");
+        let _kept = buffer.portion(0..6).keep().unwrap();
+        buffer.wipe();
     }
 
     #[test]

@@ -39,11 +39,15 @@ impl Door {
                 return Ok(None);
             }
             let Some(accepted) = self.acceptor.accept(turn)? else { return Ok(None) };
-            if accepted.ip.is_none_or(|ip| access.permits(ip)) {
+            let why = match accepted.ip {
+                Some(ip) if !access.permits(ip) => Some("not allowed"),
+                ip => self.vestibule.refuses(ip),
+            };
+            let Some(why) = why else {
                 self.vestibule.admit(turn, accepted, &self.layering, ());
                 continue;
-            }
-            let text = format!("refused {}: not allowed", accepted.peer);
+            };
+            let text = format!("refused {}: {why}", accepted.peer);
             self.observer.observe(&Event::Note { verbosity: 1, text });
         }
         // there may be more of them, after everything else had its turn

@@ -30,11 +30,16 @@ impl Gate {
 
     /// Why somebody may not come in. Unix peers have no address and always may.
     pub(super) fn refuses(&self, ip: Option<IpAddr>) -> Option<&'static str> {
+        self.refuses_beside(0, ip)
+    }
+
+    /// The same where so many of its address have come this far, and are not inside yet.
+    pub(super) fn refuses_beside(&self, waiting: u64, ip: Option<IpAddr>) -> Option<&'static str> {
         let ip = ip?;
         if !self.access.permits(ip) {
             return Some("not allowed");
         }
-        let there = self.per_ip.get(&ip).copied().unwrap_or(0);
+        let there = self.per_ip.get(&ip).copied().unwrap_or(0) + waiting;
         self.most_per_ip.is_some_and(|most| there >= most).then_some("too many connections from its address")
     }
 
@@ -95,6 +100,7 @@ mod tests {
         let serving = Serving { most: Some(2), most_per_ip: Some(1), ..Serving::default() };
         let mut gate = Gate::new(Access::default(), &serving, 2);
         let (here, there) = (Some(IpAddr::from([127, 0, 0, 1])), Some(IpAddr::from([127, 0, 0, 2])));
+        assert!(gate.refuses_beside(1, here).is_some());
         gate.enter(here);
         assert!(gate.refuses(here).is_some() && gate.refuses(there).is_none());
         gate.enter(there);

@@ -238,7 +238,9 @@ impl Forwarder {
 
     /// Lets somebody in or not.
     fn judge(&mut self, turn: &mut Turn, pair: usize, client: Accepted, told: Option<Parties>) -> Result<(), Error> {
-        match self.gate.refuses(client.ip) {
+        let crowded = self.vestibule.as_ref().and_then(|vestibule| vestibule.refuses(client.ip));
+        let waiting = self.vestibule.as_ref().map_or(0, |vestibule| vestibule.waiting_from(client.ip));
+        match self.gate.refuses_beside(waiting, client.ip).or(crowded) {
             None if client.ip.is_none() && self.lobby.is_some() && !self.gate.is_open() => {
                 self.refuse(&client, "not allowed, without an address");
                 Ok(())

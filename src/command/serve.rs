@@ -153,7 +153,8 @@ impl Server {
             }
             let Some(acceptor) = &mut self.acceptor else { return Ok(false) };
             let Some(accepted) = acceptor.accept(turn)? else { return Ok(false) };
-            match self.gate.refuses(accepted.ip) {
+            let (ip, waiting) = (accepted.ip, self.vestibule.waiting_from(accepted.ip));
+            match self.gate.refuses_beside(waiting, ip).or_else(|| self.vestibule.refuses(ip)) {
                 None => self.vestibule.admit(turn, accepted, &self.layering, ()),
                 Some(why) => self.refuse(&accepted.peer, why),
             }

@@ -2,7 +2,7 @@
 //! nonsense keeps nobody else waiting, and uses up no place among those that are served.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -22,7 +22,8 @@ use crate::units::Span;
 
 /// Everybody who has come in and has not got through yet.
 pub(super) struct Vestibule<T = ()> {
-    waiting: HashSet<TaskId>,
+    /// With their addresses.
+    waiting: HashMap<TaskId, Option<IpAddr>>,
     most: usize,
     desk: Rc<Desk<T>>,
     observer: Rc<dyn Observer>,
@@ -49,7 +50,7 @@ impl<T: 'static> Vestibule<T> {
     pub(super) fn new(observer: Rc<dyn Observer>) -> Self {
         let most = (sys::descriptor_limit() / 4).clamp(1, MOST) as usize;
         let desk = Rc::new(Desk { over: RefCell::default(), closed: Cell::new(false) });
-        Vestibule { waiting: HashSet::new(), most, desk, observer }
+        Vestibule { waiting: HashMap::new(), most, desk, observer }
     }
 
     /// Lets a client begin.
@@ -60,9 +61,10 @@ impl<T: 'static> Vestibule<T> {
             let passed = Passed { contact: client.into(), ip, tag };
             return self.desk.over.borrow_mut().push_back((turn.id(), Some(passed)));
         }
+        let ip = client.ip;
         let newcomer = Newcomer {
             name: client.peer.clone(),
-            ip: client.ip,
+            ip,
             until: turn.now() + PATIENCE,
             tag: Some(tag),
             outside: Some((client.into(), layering.clone())),
@@ -70,7 +72,22 @@ impl<T: 'static> Vestibule<T> {
             desk: Rc::clone(&self.desk),
             observer: Rc::clone(&self.observer),
         };
-        self.waiting.insert(turn.spawn(Box::new(newcomer)));
+        self.waiting.insert(turn.spawn(Box::new(newcomer)), ip);
+    }
+
+    /// How many of an address have come in and not got through yet.
+    pub(super) fn waiting_from(&self, ip: Option<IpAddr>) -> u64 {
+        if ip.is_none() {
+            return 0; // Unix peers
+        }
+        self.waiting.values().filter(|there| **there == ip).count() as u64
+    }
+
+    /// Why somebody may not come in although there is room: silent connections of one address would take all of it, and
+    /// nobody else got through before they are given up.
+    pub(super) fn refuses(&self, ip: Option<IpAddr>) -> Option<&'static str> {
+        let share = (self.most - self.most / 4) as u64;
+        (self.waiting_from(ip) >= share).then_some("too many handshakes from its address")
     }
 
     /// True while there is no room for another.
@@ -97,7 +114,7 @@ impl<T: 'static> Vestibule<T> {
     /// Waits for nobody any more: whoever has not been asked for is cut off.
     pub(super) fn close(&mut self, turn: &mut Turn) {
         self.desk.closed.set(true);
-        for task in self.waiting.drain() {
+        for (task, _) in self.waiting.drain() {
             turn.wake(task);
         }
         let over = std::mem::take(&mut *self.desk.over.borrow_mut());

@@ -140,7 +140,8 @@ impl ServerTls {
         is_throwaway(&self.options)
     }
 
-    /// Reads the files again, for the connections to come; a certificate that was made stays.
+    /// Reads the files again, for the connections to come; a certificate that was made stays. Pipes, which may have been
+    /// read at the start, are refused: whoever calls this has connections to serve and cannot wait for a writer.
     ///
     /// # Errors
     /// As those of [`ServerTls::load`]; what was read before stays in use then.
@@ -148,6 +149,8 @@ impl ServerTls {
         if self.is_throwaway() {
             return Ok(());
         }
+        let TlsOptions { cert, key, client_ca, .. } = &self.options;
+        cert.iter().chain(key).chain(client_ca).try_for_each(|file| pem::is_readable_again(file))?;
         let identities = Identity::load_all(&self.options, &self.provider)?;
         let new = Current::new(&self.options, &self.provider, identities, self.tickets)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;

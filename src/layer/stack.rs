@@ -243,7 +243,7 @@ impl Stack {
     /// Carries everything that layers have to say inwards.
     ///
     /// # Errors
-    /// A layer cannot send what the one outwards of it encoded.
+    /// A layer cannot send what the one outwards of it encoded; not before [`Stack::take_failure`] has told why it failed.
     pub fn flush(&mut self) -> Result<(), Error> {
         let mut closed = self.plain_closed;
         for i in 0..self.stages.len() {
@@ -254,6 +254,8 @@ impl Stack {
                 before.wire.clear();
             } else if let Some(before) = outer.last_mut()
                 && stage.layer.state() != LayerState::Finished
+                // why it failed is told by the error that is kept, and its alert has still to go out
+                && !(self.failed.is_some() && stage.layer.state() == LayerState::Failed)
             {
                 let taken = stage.layer.encode(before.wire.filled(), &mut stage.wire)?;
                 before.wire.consume(taken);

@@ -36,6 +36,14 @@ impl Bench {
         self.turn().latch(slot)
     }
 
+    /// True if the task was to have another turn since this was asked last.
+    pub(crate) fn was_woken(&mut self) -> bool {
+        let woken = !self.core.queue.is_empty();
+        self.core.queue.clear();
+        self.core.entries.iter_mut().for_each(|(_, entry)| entry.queued = false);
+        woken
+    }
+
     /// The deadline that the task has set.
     pub(crate) fn alarm(&self) -> Option<Instant> {
         self.core.entries.get(self.id.index as usize).and_then(|entry| entry.alarm.wanted)

@@ -43,6 +43,34 @@ fn a_certificate_that_proves_nothing_is_refused() {
     }
 }
 
+// Below WebSocket, and on the way to a proxy, it is told just as fully, to both sides.
+#[test]
+fn what_is_wrong_with_tls_is_told_below_other_layers() {
+    let server = haul(["listen", "-v", "-k", "wss:127.0.0.1:0", "--", "cat"]).spawn();
+    let note = server.stderr_line("haul: certificate made for this run: ");
+    let pin = note.split(' ').find(|word| word.starts_with("sha256/")).unwrap();
+    let address = server.address();
+    let (url, proxy) = (format!("wss://{address}/"), format!("https://{address}"));
+    let other = format!("sha256/{}=", "A".repeat(43));
+    let alone = format!(
+        "its certificate is signed by itself alone\n  try: --ca FILE, or --pin {pin} if you know that to be its key\n"
+    );
+    for (flags, object, why) in [
+        (&[&url][..], format!("wss:{address}"), &alone),
+        (&[&"--pin".into(), &other, &url], format!("wss:{address}"), &format!("its key is {pin}, not the pin given\n")),
+        (&[&"-x".into(), &proxy, &"db:5432".into()], format!("db:5432 through {proxy}"), &alone),
+    ] {
+        let client = haul(["connect"].into_iter().chain(flags.iter().map(|flag| flag.as_str())));
+        let client = client.stdin(Input::Bytes(SECRET.to_vec())).run();
+        client.code(6).no_stdout();
+        assert_eq!(client.stderr, format!("haul: cannot connect to {object}: {why}"));
+        server.stderr_line_where(|line| line.contains(": the peer refused: "));
+    }
+    server.signal(rustix::process::Signal::TERM);
+    let refused = server.wait().stderr.matches(": the peer refused: ").count();
+    assert_eq!(refused, 3);
+}
+
 // A server that does not speak TLS is found out, gets no payload, and cannot write to the terminal.
 #[test]
 fn a_plain_server_is_told_apart() {

@@ -182,6 +182,46 @@ fn certificates_are_read_again() {
     stop(server);
 }
 
+// A pipe in place of a file is not waited for: those that are served go on, with the certificate that was there.
+#[test]
+fn a_certificate_that_became_a_pipe_stops_nobody() {
+    let zoo = Zoo::new();
+    let server = serving(&zoo, &["-k"], &["--", "cat"]);
+    ask(&zoo, &server, &[], "here").ok();
+    for file in ["good.key", "good.pem"] {
+        let file = zoo.home().join(file);
+        fs::remove_file(&file).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+        server.signal(Signal::HUP);
+        server.stderr_line_where(|line| line.ends_with("it is no regular file, and cannot be read again"));
+        ask(&zoo, &server, &[], "still here").ok();
+    }
+    stop(server);
+}
+
+// Silent connections of one address leave room for the handshakes of others, and --max-per-ip counts them.
+#[test]
+fn silent_clients_of_one_address_leave_room_for_others() {
+    let zoo = Zoo::new();
+    let pair = zoo.good();
+    let start = ["listen", "-v", "-k", "--tls", "--cert", pair.cert(), "--key", pair.key(), "127.0.0.1:0"];
+    for (flags, within, why) in [
+        (&[][..], 48, "too many handshakes from its address"),
+        (&["--max-per-ip", "2"], 2, "too many connections from its address"),
+    ] {
+        let server = haul([&start[..], flags, &["--", "cat"]].concat()).after("ulimit -n 256").spawn();
+        let address = server.address();
+        let silent: Vec<_> = (0..100).map(|_| Peer::connect_from([127, 0, 0, 2].into(), address)).collect();
+        let client = ask(&zoo, &server, &[], "hello");
+        client.ok();
+        assert_eq!(client.stdout, b"hello");
+        let ended = stop(server);
+        drop(silent);
+        let refused = ended.stderr.lines().filter(|line| line.ends_with(why)).count();
+        assert_eq!(refused, 100 - within, "{}", ended.stderr);
+    }
+}
+
 // The name that a client asks for decides which of several certificates it is shown.
 #[test]
 fn several_certificates_are_told_apart_by_name() {

@@ -44,6 +44,18 @@ pub(super) fn key(file: &Path) -> Result<PrivateKeyDer<'static>, Error> {
     }
 }
 
+/// Refuses what may have been read once and would be waited for now.
+///
+/// # Errors
+/// It is not there, or not a regular file.
+pub(super) fn is_readable_again(file: &Path) -> Result<(), Error> {
+    match std::fs::metadata(file) {
+        Ok(found) if found.is_file() => Ok(()),
+        Ok(_) => Err(wrong(file, "it is no regular file, and cannot be read again")),
+        Err(error) => Err(Error::new(Op::Open, file.as_os_str().as_bytes(), error)),
+    }
+}
+
 /// A file that is not what it should be.
 pub(super) fn wrong(file: &Path, said: &str) -> Error {
     Error::said(Op::Use, file.as_os_str().as_bytes(), said)

@@ -10,6 +10,7 @@ use rustls::{RootCertStore, SupportedProtocolVersion};
 
 use super::*;
 use crate::layer::stack::Stack;
+use crate::layer::testing::Chaos;
 
 fn provider() -> Arc<CryptoProvider> {
     #[cfg(feature = "tls-aws-lc")]
@@ -51,6 +52,22 @@ fn carry(from: &mut Stack, to: &mut Stack, most: usize) -> usize {
     }
     to.decode();
     count
+}
+
+// What failed below another layer is told as it is, and the alert goes out before anything else is heard of it.
+#[test]
+fn a_failure_below_another_layer_is_told_with_its_reason_and_to_the_peer() {
+    let [client, _] = pair(&rustls::version::TLS13, None);
+    let [_, stranger] = pair(&rustls::version::TLS13, None);
+    let above = || Box::new(Chaos::new(9));
+    let mut sides = [client, stranger].map(|tls| Stack::new(vec![above(), Box::new(tls)], 300));
+    settle(&mut sides);
+    let told = sides.each_mut().map(|side| side.take_failure().unwrap().cause().to_string());
+    // the two issuers have the same name
+    assert_eq!(told, ["a signature in its certificate is wrong", "the peer refused: decrypt error"]);
+    // whoever goes on sending after that hears that it is over
+    let [client, _] = &mut sides;
+    assert!(client.flush().is_err());
 }
 
 /// Both sides talk until neither has anything to say.

@@ -8,6 +8,7 @@ use crate::reactor::Turn;
 
 impl End {
     pub(super) fn read_through_layers(&mut self, turn: &mut Turn, buffer: &mut Buffer, most: usize) -> Step {
+        let mut fruitless = 0;
         loop {
             let Some(stack) = &mut self.stack else { return Step::Blocked };
             // only what is not wanted as a whole has to wait in a buffer of the stack's
@@ -54,8 +55,15 @@ impl End {
             if let Some(step) = self.read_raw(turn, buffer, most) {
                 return step;
             }
+            if fruitless >= MOST_FRUITLESS {
+                // no payload so far (tickets, pings): others have their turn before there is more of it
+                turn.wake(turn.id());
+                self.stirred = false; // the next turn begins with the answers
+                return Step::Blocked;
+            }
             match self.read_wire(turn) {
-                Step::Moved(_) | Step::Eof => {}
+                Step::Moved(count) => fruitless += count,
+                Step::Eof => {}
                 other => {
                     self.rest();
                     return other;
@@ -135,3 +143,6 @@ impl End {
         if moved > 0 { Step::Moved(moved) } else { Step::Blocked }
     }
 }
+
+/// Bytes from the wire that are read in one go as long as no payload comes of them.
+const MOST_FRUITLESS: usize = 1 << 20;

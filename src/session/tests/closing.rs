@@ -4,6 +4,7 @@ use std::io::ErrorKind::{BrokenPipe, ConnectionReset, StorageFull, TimedOut};
 use std::time::Duration;
 
 use super::driver::{Driver, Plot, data, drive, line, plain, silent, summary};
+use super::wire::layers;
 use crate::endpoint::script::{Read, Write};
 use crate::event::Event;
 use crate::plan::{AfterPeerEof, Flow};
@@ -236,4 +237,22 @@ fn each_end_is_told_once_and_a_silent_stdin_is_named_once() {
     assert_eq!(ends, [&eof("in", 2), &eof("out", 1)]);
     let hints = told.iter().filter(|event| matches!(event, Event::Note { verbosity: 0, .. }));
     assert_eq!(hints.count(), 1);
+}
+
+// What a protocol says to itself is read in portions: a peer that says nothing else keeps only itself busy.
+#[test]
+fn a_peer_whose_layers_only_chatter_leaves_the_turn_to_others() {
+    let chatter = [b"HI".to_vec(), [255, 0].repeat(4 << 20), vec![0, 0]].concat();
+    let length = chatter.len();
+    let peer = Plot::peer(vec![Read::Data(chatter), Read::End], vec![]);
+    let peer = Plot { stack: Some(layers(1, 9, false)), ..peer };
+    let mut driver = Driver::new(Plot::local(vec![Read::End], vec![]), peer, plain(), 100);
+    let mut turns = 0;
+    driver.bench.was_woken();
+    while driver.turn().is_none() {
+        turns += 1;
+        assert!(driver.bench.was_woken(), "it sleeps although there is more");
+        assert!(driver.seen[1].borrow().read <= turns * length / 2 && turns < 20);
+    }
+    assert_eq!((turns > 1, driver.seen[1].borrow().read), (true, length));
 }

@@ -44,6 +44,17 @@ impl Peer {
         Peer::new(socket)
     }
 
+    /// Connects from an address of its own.
+    #[track_caller]
+    pub fn connect_from(ip: Ipv4Addr, address: SocketAddr) -> Peer {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((ip, 0)).into()).unwrap();
+        socket
+            .connect_timeout(&address.into(), DEADLINE)
+            .unwrap_or_else(|e| panic!("cannot connect to {address}: {e}"));
+        Peer::new(socket)
+    }
+
     #[track_caller]
     pub fn connect_unix(path: &Path) -> Peer {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();

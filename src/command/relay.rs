@@ -296,6 +296,8 @@ impl Forwarder {
             let text = format!("refused {}: somebody else was first", contact.opened.peer);
             self.observer.observe(&Event::Note { verbosity: 1, text });
             contact.reset(turn);
+            // a flow of datagrams has the place: nobody who comes or waits can have it any more
+            self.stop_accepting(turn);
             return Ok(());
         }
         let number = self.blueprint.hall.number();
@@ -317,7 +319,9 @@ impl Forwarder {
             if !departure.is_ferry {
                 self.gate.leave(departure.ip);
             }
-            if self.plan.once && !self.closing {
+            // a listener for datagrams ends when it is asked to, or because it cannot be of use
+            let failed = departure.is_ferry && matches!(departure.outcome.ended, Ended::Failed(_));
+            if (self.plan.once || failed) && !self.closing {
                 self.ended = Some(departure.outcome.ended);
                 self.wind_up(turn);
             }

@@ -68,7 +68,7 @@ impl Session {
             _ => None,
         });
         let shared = [0, 1].map(|direction| match (&mut self.share, &self.pumps[direction]) {
-            (Some(share), pump) if !pump.is_over() => share.allowance(direction, now).err(),
+            (Some(share), pump) if pump.is_taking() => share.allowance(direction, now).err(),
             _ => None,
         });
         let silence = self.silence_deadline(now);

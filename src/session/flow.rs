@@ -146,7 +146,9 @@ impl Session {
             None => u64::MAX,
         };
         let by_rate = match &mut self.share {
-            Some(share) if by_rate > 0 => by_rate.min(share.allowance(direction, now).unwrap_or(0)),
+            Some(share) if by_rate > 0 && self.pumps[direction].is_taking() => {
+                by_rate.min(share.allowance(direction, now).unwrap_or(0))
+            }
             _ => by_rate,
         };
         let Policy { max_bytes, stop_at, flow, .. } = &*self.context.policy;
@@ -159,6 +161,16 @@ impl Session {
                 by_rate.min(most.saturating_sub(self.taken[direction]))
             }
             _ => by_rate,
+        }
+    }
+
+    /// Gives up appointments under a rate that all sessions share where nothing will be taken any more.
+    pub(super) fn leave_share(&mut self) {
+        let Some(share) = &mut self.share else { return };
+        for (direction, pump) in self.pumps.iter().enumerate() {
+            if self.parting.is_some() || !pump.is_taking() {
+                share.leave(direction);
+            }
         }
     }
 

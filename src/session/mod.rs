@@ -212,6 +212,7 @@ impl Session {
             spent |= self.check_programs(turn);
             self.check_time(now);
         }
+        self.leave_share();
         if self.parting.is_some() {
             return self.part(turn);
         }

@@ -130,6 +130,11 @@ impl Pump {
         }
     }
 
+    /// True while the source may have more that is wanted.
+    pub fn is_taking(&self) -> bool {
+        self.state == State::Filling
+    }
+
     /// True when nothing more will happen in this direction.
     pub fn is_over(&self) -> bool {
         self.state == State::Done

@@ -96,13 +96,18 @@ impl Share {
             way.bucket.take(bytes);
         }
     }
+
+    /// It will take nothing in this direction: nobody has to wait for it to come to its appointment.
+    pub fn leave(&mut self, direction: usize) {
+        if self.appointments[direction].take().is_some() {
+            locked(&self.common.ways[direction]).waiting -= 1;
+        }
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        for (way, appointment) in self.common.ways.iter().zip(&self.appointments) {
-            locked(way).waiting -= u64::from(appointment.is_some());
-        }
+        (0..self.appointments.len()).for_each(|direction| self.leave(direction));
     }
 }
 
@@ -177,5 +182,21 @@ mod tests {
         let up = share.allowance(0, later).unwrap();
         share.take(0, up);
         assert_eq!(share.allowance(1, later).unwrap(), up);
+    }
+
+    // Nobody gets less because somebody does not come to an appointment any more.
+    #[test]
+    fn who_leaves_is_not_waited_for() {
+        let start = Instant::now();
+        let common = Common::new(Rate(1_000_000), start);
+        let mut gone = Share::new(Arc::clone(&common));
+        assert!(gone.allowance(0, start).is_err());
+        let later = start + Duration::from_secs(1);
+        let all = Share::new(Arc::clone(&common)).allowance(1, later).unwrap();
+        assert!(Share::new(Arc::clone(&common)).allowance(0, later).unwrap() < all, "half is somebody else's");
+        gone.leave(1);
+        gone.leave(0);
+        gone.leave(0);
+        assert_eq!(Share::new(common).allowance(0, later).unwrap(), all);
     }
 }

@@ -11,5 +11,6 @@ mod parting;
 mod property;
 mod receipts;
 mod settling;
+mod sharing;
 mod spread;
 mod wire;

@@ -53,6 +53,7 @@ mod relay_names;
 mod relay_soak;
 mod relay_targets;
 mod relay_udp;
+mod relay_udp_once;
 mod relay_udp_peers;
 mod screen;
 mod scripts;

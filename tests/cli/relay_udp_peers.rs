@@ -132,7 +132,7 @@ fn unix_datagrams_are_relayed() {
 }
 
 /// An abstract name as an address.
-fn rustix_name(from: &std::os::unix::net::SocketAddr) -> socket2::SockAddr {
+pub fn rustix_name(from: &std::os::unix::net::SocketAddr) -> socket2::SockAddr {
     use std::os::linux::net::SocketAddrExt;
     let name = from.as_abstract_name().unwrap();
     let bytes = [&[0][..], name].concat();

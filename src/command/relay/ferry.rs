@@ -282,6 +282,8 @@ impl Task for Ferry {
         again |= self.hear_targets(turn);
         again |= self.run_late(turn);
         let stuck = self.flush_down(turn);
+        // what had no room a moment ago may have some now, and then no event tells
+        again |= !stuck && !self.ready.is_empty();
         self.expire(turn);
         // what clients had sent before haul was asked to end is passed on first
         let since = closing.map(|_| *self.closing_since.get_or_insert(turn.now()));

@@ -15,7 +15,7 @@ use crate::units::Rate;
 pub(super) struct Hall {
     /// Sessions so far; the number of the newest.
     sessions: AtomicU64,
-    /// With `--once`: somebody has come.
+    /// With `--once`: a session has begun.
     taken: AtomicBool,
     once: bool,
     /// Flows there are, and may be.
@@ -77,13 +77,16 @@ impl Hall {
         self.sessions.fetch_add(1, Relaxed) + 1
     }
 
-    /// Takes the one place of `--once`; always true without it.
+    /// Takes the one place of `--once`, for ever; always true without it.
     pub(super) fn comes_first(&self) -> bool {
         !self.once || !self.taken.swap(true, Relaxed)
     }
 
-    /// Lets a flow in, or says why not.
+    /// Lets a flow in, or says why not. The place of `--once` is not taken by that: a flow may still find no target.
     pub(super) fn enter(&self, ip: Option<IpAddr>) -> Result<(), Full> {
+        if self.once && self.taken.load(Relaxed) {
+            return Err(Full::Once);
+        }
         if self.flows.fetch_add(1, Relaxed) >= self.most {
             self.flows.fetch_sub(1, Relaxed);
             return Err(Full::Flows);
@@ -96,10 +99,6 @@ impl Hall {
                 return Err(Full::Address);
             }
             *there += 1;
-        }
-        if !self.comes_first() {
-            self.leave(ip);
-            return Err(Full::Once);
         }
         Ok(())
     }
@@ -192,7 +191,8 @@ mod tests {
     #[test]
     fn with_once_one_comes_first() {
         let hall = Hall::new(10, None, true);
-        assert_eq!([hall.enter(None), hall.enter(None)], [Ok(()), Err(Full::Once)]);
-        assert!(!hall.comes_first());
+        assert_eq!([hall.enter(None), hall.enter(None)], [Ok(()), Ok(())], "nobody has begun yet");
+        assert_eq!([hall.comes_first(), hall.comes_first()], [true, false]);
+        assert_eq!(hall.enter(None), Err(Full::Once));
     }
 }

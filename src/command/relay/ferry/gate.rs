@@ -80,6 +80,11 @@ impl Ferry {
             far.socket.close(turn);
             return None;
         }
+        if !self.floor.hall.comes_first() {
+            self.turn_away(turn, &key.client, count, Full::Once);
+            far.socket.close(turn);
+            return None;
+        }
         let number = self.floor.hall.number();
         let door = self.door.as_ref()?;
         let local = key.local.map_or_else(|| door.printed.clone(), |to| printed::inet(&to.with_port(door.port)));

@@ -38,8 +38,9 @@ pub struct Tls {
     connection: Connection,
     /// What the connection has said itself and the wire has not taken: handshakes, alerts.
     said: Vec<u8>,
-    /// Bytes of whole records at the front of the wire, as far as they were looked at: what is left of them when the
-    /// connection wants more holds the beginning of a handshake message. Their headers may have been overwritten.
+    /// Bytes of whole records at the front of the wire that the connection has looked at and holds on to: the beginning
+    /// of a handshake message. Their headers may have been overwritten. What it has not looked at does not belong here:
+    /// a step aside would take the nothing that stands for it for a record.
     begun: usize,
     /// A record's plaintext that found no room, from `held_at` on.
     held: Vec<u8>,
@@ -143,9 +144,11 @@ impl Tls {
     /// Takes what has come as far as it goes. `Ok(true)` if only more from the wire can bring more.
     fn take(&mut self, wire: &mut Buffer, plain: &mut Buffer) -> Result<bool, rustls::Error> {
         self.greeted = true;
+        let (mut known, mut settled) = (self.begun, true);
         loop {
             let room = self.release(plain) && plain.spare(RECORD).len() >= RECORD;
-            if !room || self.said.len() > MOST_SAID {
+            // not where the connection may have begun a message and not looked at all that is there
+            if settled && (!room || self.said.len() > MOST_SAID) {
                 return Ok(false);
             }
             if self.peer_closed {
@@ -154,12 +157,15 @@ impl Tls {
                 self.begun = 0;
                 return Ok(true);
             }
-            self.begun = whole_records(wire.filled(), self.begun);
+            known = whole_records(wire.filled(), known);
             let (discard, event) = self.step(wire.filled_mut(), Some(plain), Wish::Nothing);
             wire.consume(discard);
-            self.begun = self.begun.saturating_sub(discard);
+            known = known.saturating_sub(discard);
+            settled = matches!(event, Event::Gave);
+            // payload never comes in the middle of a message: what is behind it was not looked at
+            self.begun = if settled { 0 } else { known };
             match event {
-                Event::Again => {}
+                Event::Gave | Event::Again => {}
                 Event::PeerClosed => self.peer_closed = true,
                 Event::Waits | Event::Open(_) | Event::NoRoom => return Ok(true),
                 Event::Failed(error) => {
@@ -231,7 +237,7 @@ impl Layer for Tls {
                 break;
             }
             match self.step_aside(Wish::Encrypt(&plain[..count], room)) {
-                Event::Again => {}
+                Event::Again | Event::Gave => {}
                 Event::Open(written) => {
                     wire.fill(written);
                     return Ok(count);
@@ -249,7 +255,7 @@ impl Layer for Tls {
 
     fn flush(&mut self, wire: &mut Buffer) {
         if !std::mem::replace(&mut self.greeted, true) {
-            while let Event::Again = self.step_aside(Wish::Nothing) {}
+            while let Event::Again | Event::Gave = self.step_aside(Wish::Nothing) {}
         }
         while self.say(wire) && self.ending == Ending::Due && !self.failed && !self.is_handshaking() {
             let room = wire.spare(OVERHEAD);
@@ -257,7 +263,7 @@ impl Layer for Tls {
                 break;
             }
             match self.step_aside(Wish::CloseNotify(room)) {
-                Event::Again => {}
+                Event::Again | Event::Gave => {}
                 Event::Open(written) => {
                     wire.fill(written);
                     self.ending = Ending::Said;

@@ -441,6 +441,13 @@ impl End {
         if self.cut { 0 } else { held + self.transport.unsent() }
     }
 
+    /// True once a layer has failed and what was decoded before that was read: no event brings more.
+    pub fn gives_nothing(&mut self) -> bool {
+        let Some(stack) = self.stack.as_mut().filter(|stack| stack.is_failed()) else { return false };
+        stack.decode();
+        stack.plain().is_empty()
+    }
+
     /// When a layer wants to be told the time.
     pub fn deadline(&self) -> Option<Instant> {
         self.stack.as_ref().and_then(|stack| stack.deadline())

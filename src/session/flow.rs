@@ -37,8 +37,9 @@ impl Session {
     /// A peer that takes nothing any more need not say that it is done: what it sent before is there, or lost.
     pub(super) fn leave_forsaken(&mut self, turn: &Turn) {
         let Some(index) = self.forsaken else { return };
-        let Some(end) = &self.ends[index] else { return };
-        if !self.pumps[index].is_carrying() && !end.has_layers() && !end.transport().can_read(turn) {
+        let Some(end) = &mut self.ends[index] else { return };
+        let is_dry = end.gives_nothing() || !end.has_layers() && !end.transport().can_read(turn);
+        if is_dry && !self.pumps[index].is_carrying() {
             self.conclude(Manner::Reset, turn.now());
         }
     }

@@ -47,6 +47,8 @@ pub(super) enum Wish<'a> {
 pub(super) enum Event {
     /// It may have more to say or to give: ask again.
     Again,
+    /// The same, after it gave payload: it holds on to nothing of what was received.
+    Gave,
     PeerClosed,
     /// It waits for the peer, in the handshake.
     Waits,
@@ -76,7 +78,7 @@ impl Outlet<'_> {
                         self.give(record.payload);
                     }
                     Some(Err(error)) => break Event::Failed(error),
-                    None => break Event::Again,
+                    None => break Event::Gave,
                 }
             },
             Ok(ConnectionState::EncodeTlsData(mut message)) => {

@@ -296,6 +296,42 @@ fn what_is_written_need_not_wait_for_the_rest_of_a_message() {
     assert_eq!(plain.filled(), "x".repeat(sent).as_bytes());
 }
 
+// Records that wait for room have not been looked at: a step that only writes must not have anything stand for them.
+#[test]
+fn what_is_written_need_not_wait_for_room_for_what_is_read() {
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let [mut client, mut server] = pair(version, None);
+        let [mut up, mut down, mut heard] = [0; 3].map(|_| Buffer::new(SEAM));
+        let mut plain = Buffer::new(RECORD + OVERHEAD);
+        for _ in 0..4 {
+            client.flush(&mut up);
+            server.decode(&mut up, &mut heard).unwrap();
+            server.flush(&mut down);
+            client.decode(&mut down, &mut plain).unwrap();
+        }
+        let data = payload(6 * RECORD);
+        for lengths in data.chunks(2 * RECORD).map(|part| part.split_at(RECORD / 2)) {
+            for part in [lengths.0, lengths.1] {
+                assert_eq!(server.encode(part, &mut down).unwrap(), part.len());
+            }
+        }
+        let (mut read, mut sent) = (Vec::new(), 0);
+        while read.len() < data.len() {
+            client.decode(&mut down, &mut plain).unwrap();
+            assert!(!plain.is_empty(), "nothing comes any more");
+            sent += client.encode(b"x", &mut up).unwrap();
+            client.flush(&mut up);
+            // not always as much as a record wants
+            let count = plain.len().min(RECORD / 2 + 1);
+            read.extend_from_slice(&plain.filled()[..count]);
+            plain.consume(count);
+        }
+        server.decode(&mut up, &mut heard).unwrap();
+        assert!(sent > 6 && read == data);
+        assert_eq!(heard.filled(), "x".repeat(sent).as_bytes());
+    }
+}
+
 // RFC 8446, 4.6.3: either side may change its keys at any time, and ask the other to do the same.
 #[test]
 fn keys_may_change_in_the_middle_of_both_directions() {

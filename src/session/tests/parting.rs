@@ -4,7 +4,11 @@ use std::io::ErrorKind::ConnectionReset;
 use std::time::Duration;
 
 use super::driver::{Dice, Plot, data, drive, line, plain, silent, summary};
+use crate::buffer::Buffer;
 use crate::endpoint::script::{Read, Write};
+use crate::error::{Error, Op};
+use crate::layer::stack::Stack;
+use crate::layer::{HalfClose, Layer, LayerState, Note};
 use crate::outcome::Ended;
 use crate::plan::{AfterPeerEof, Flow};
 use crate::session::policy::Policy;
@@ -206,4 +210,54 @@ fn a_single_byte_that_is_lost_is_no_end_of_file() {
         driver.seen[1].borrow_mut().resets_after_end = true;
         assert_eq!(summary(&driver.turn().expect("the peer is gone")), expected);
     }
+}
+
+/// A protocol that finds out while it writes that it cannot go on. What it reads is not changed.
+struct Breaks(bool);
+
+impl Layer for Breaks {
+    fn decode(&mut self, wire: &mut Buffer, plain: &mut Buffer) -> Result<(), Error> {
+        if !self.0 {
+            let count = plain.push(wire.filled());
+            wire.consume(count);
+        }
+        Ok(())
+    }
+
+    fn encode(&mut self, _: &[u8], _: &mut Buffer) -> Result<usize, Error> {
+        self.0 = true;
+        Err(Error::said(Op::Transfer, "the peer", "no more of this"))
+    }
+
+    fn flush(&mut self, _: &mut Buffer) {}
+
+    fn note(&mut self, _: Note) {}
+
+    fn state(&self) -> LayerState {
+        if self.0 { LayerState::Failed } else { LayerState::Open }
+    }
+
+    fn half_close(&self) -> HalfClose {
+        HalfClose::Supported
+    }
+}
+
+// Nothing that comes is of use any more, so that nothing is waited for.
+#[test]
+fn a_layer_that_fails_while_it_writes_ends_the_session_although_the_peer_goes_on() {
+    let local = Plot::local([vec![data("out")], silent()].concat(), vec![]);
+    let stack = Stack::new(vec![Box::new(Breaks(false))], 64);
+    let peer = Plot {
+        stack: Some(stack),
+        ..Plot::peer([vec![data("in"), Read::Block, data("more")], silent()].concat(), vec![])
+    };
+    let mut driver = drive(local, peer, plain());
+    let outcome = (0..4).find_map(|_| {
+        driver.turn().or_else(|| {
+            driver.fire(1);
+            None
+        })
+    });
+    assert!(line(&outcome.expect("it waits for ever")).contains("no more of this"));
+    assert!(driver.was_reset(1));
 }

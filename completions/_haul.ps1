@@ -32,7 +32,7 @@ Register-ArgumentCompleter -Native -CommandName 'haul' -ScriptBlock {
             [CompletionResult]::new('send-udp', 'send-udp', [CompletionResultType]::ParameterValue, 'Send datagrams: words of the command line, a file, or standard input')
             [CompletionResult]::new('relay', 'relay', [CompletionResultType]::ParameterValue, 'Join every connection that comes to LISTEN to one of its own to TARGET, until stopped')
             [CompletionResult]::new('bench', 'bench', [CompletionResultType]::ParameterValue, 'Measure throughput and latency between two ends, one of which serves (-s); both speak iperf3''s protocol')
-            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Explain a subcommand, or a topic: endpoints, exit, eof, units')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Explain a subcommand, or a topic: endpoints, exit, eof, tls, units')
             break
         }
         'haul;listen' {

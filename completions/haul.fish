@@ -43,7 +43,7 @@ complete -c haul -n "__fish_haul_needs_command" -f -a "pipe" -d 'Move bytes from
 complete -c haul -n "__fish_haul_needs_command" -f -a "send-udp" -d 'Send datagrams: words of the command line, a file, or standard input'
 complete -c haul -n "__fish_haul_needs_command" -f -a "relay" -d 'Join every connection that comes to LISTEN to one of its own to TARGET, until stopped'
 complete -c haul -n "__fish_haul_needs_command" -f -a "bench" -d 'Measure throughput and latency between two ends, one of which serves (-s); both speak iperf3\'s protocol'
-complete -c haul -n "__fish_haul_needs_command" -f -a "help" -d 'Explain a subcommand, or a topic: endpoints, exit, eof, units'
+complete -c haul -n "__fish_haul_needs_command" -f -a "help" -d 'Explain a subcommand, or a topic: endpoints, exit, eof, tls, units'
 complete -c haul -n "__fish_haul_using_subcommand listen" -s p -d 'Listen on this port; 0 takes a free one' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s s -d 'Listen on this address of this machine [default: all of them]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s U -d 'Listen on the Unix socket at this path, which is removed at the end' -r -F

@@ -119,7 +119,7 @@ fn request(mut plan: Plan, flags: &crate::plan::address::Options, explain: bool)
     override_usage = "haul <SUBCOMMAND> [OPTIONS] …\n       haul help [SUBCOMMAND | TOPIC]",
     subcommand_value_name = "SUBCOMMAND",
     max_term_width = 100,
-    after_help = "Topics for `haul help`: endpoints, exit, eof, units.",
+    after_help = "Topics for `haul help`: endpoints, exit, eof, tls, units.",
     after_long_help = EXAMPLES
 )]
 struct Cli {
@@ -141,7 +141,7 @@ Examples:
   producer | haul pipe --progress | consumer
                                        see how fast it goes
 
-Topics for `haul help`: endpoints, exit, eof, units.";
+Topics for `haul help`: endpoints, exit, eof, tls, units.";
 
 #[derive(Debug, clap::Subcommand)]
 enum Subcommand {
@@ -151,7 +151,7 @@ enum Subcommand {
     SendUdp(Box<send_udp::Args>),
     Relay(Box<relay::Args>),
     Bench(Box<bench::Args>),
-    /// Explain a subcommand, or a topic: endpoints, exit, eof, units.
+    /// Explain a subcommand, or a topic: endpoints, exit, eof, tls, units.
     #[command(override_usage = "haul help [SUBCOMMAND | TOPIC]")]
     Help {
         /// What to explain [default: haul itself]

@@ -94,7 +94,7 @@ impl Proxies {
         if let (None, Some(text), Some(proxy)) = (&proxy_auth, variable("HAUL_PROXY_AUTH"), first) {
             let login = Login::parse(text.as_bytes());
             let refused = |why: &str| Err(Error::said(Op::Use, "HAUL_PROXY_AUTH", why).with_advice("USER:PASSWORD"));
-            match proxy.speaks.refuses(&login) {
+            match proxy.speaks.refuses_kept(&login) {
                 _ if text.is_empty() => {}
                 Some(why) => return refused(why),
                 None => proxy.login = Some(login),
@@ -155,6 +155,9 @@ mod tests {
         assert_eq!(way(&["http://u@a", "http://b"], None, &auth).unwrap(), "http://u@a:1080 and http://me:***@b:1080");
         assert_eq!(way(&["http://a"], Some("file"), &auth).unwrap(), "http://a:1080");
         assert_eq!(way(&["http://a"], None, &[("HAUL_PROXY_AUTH", "")]).unwrap(), "http://a:1080");
+        let told = way(&["http://a"], None, &[("HAUL_PROXY_AUTH", "s3cr3tnocolon")]).unwrap_err();
+        let why = "there is no colon between user and password";
+        assert_eq!(told, format!("cannot use HAUL_PROXY_AUTH: {why}\n  try: USER:PASSWORD"));
         let error = way(&["socks4://a"], None, &auth).unwrap_err();
         assert_eq!(error, "cannot use HAUL_PROXY_AUTH: SOCKS 4 knows a user and no password\n  try: USER:PASSWORD");
     }

@@ -279,6 +279,7 @@ impl Task for Dialogue {
     fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let failed = |error| Error::new(Op::Use, "signals", error);
         turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCONT]).map_err(failed)?;
+        turn.end_at(&[SIGINT, SIGTERM, SIGHUP]);
         self.printer.start(turn)?;
         match &mut self.stage {
             Stage::Opening(approach, _) => approach.start(turn),

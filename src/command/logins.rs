@@ -60,7 +60,7 @@ fn filled(way: &Way, file: &Path) -> Result<Way, Error> {
     let mut way = way.clone();
     for (proxy, line) in way.proxies.iter_mut().zip(lines).filter(|(_, line)| !line.is_empty()) {
         let login = Login::parse(line);
-        if let Some(why) = proxy.speaks.refuses(&login) {
+        if let Some(why) = proxy.speaks.refuses_kept(&login) {
             return no(why.into());
         }
         proxy.login.get_or_insert(login);
@@ -91,6 +91,7 @@ mod tests {
         );
         let error = told(&["http://a"], "a:s3cr3t\nb:s3cr3t\n").unwrap_err();
         assert!(error.line().ends_with("it has 2 lines, and there are 1 proxies"), "{error}");
+        assert!(!told(&["http://a", "http://b"], "x:y\ns3cr3tnocolon").unwrap_err().to_string().contains("s3cr3t"));
         assert!(!told(&["socks4://a"], "a:s3cr3t").unwrap_err().to_string().contains("s3cr3t"));
         std::fs::remove_file(&file).unwrap();
         let gone = Way::default();

@@ -344,6 +344,7 @@ impl Task for Piping {
     fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let failed = |error| Error::new(Op::Use, "signals", error);
         turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCONT]).map_err(failed)?;
+        turn.end_at(&[SIGINT, SIGTERM, SIGHUP]);
         self.began = Some(turn.now());
         let begun = self.begin(turn, false);
         if begun.is_err() {

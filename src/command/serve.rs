@@ -370,6 +370,7 @@ impl Task for Server {
     fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let failed = |error| Error::new(Op::Use, "signals", error);
         turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCONT]).map_err(failed)?;
+        turn.end_at(&[SIGINT, SIGTERM]);
         if let Some(hub) = &mut self.hub {
             hub.start(turn)?;
         }

@@ -296,6 +296,7 @@ impl Task for Bridge {
     fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let failed = |error| Error::new(Op::Use, "signals", error);
         turn.listen_for(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCONT]).map_err(failed)?;
+        turn.end_at(&[SIGINT, SIGTERM, SIGHUP]);
         match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Binding(both) => {
                 let (plan, layering) = *both;

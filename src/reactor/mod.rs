@@ -265,6 +265,9 @@ impl Core {
 
     fn take_signals(&mut self) {
         let (set, listeners) = self.signals.take();
+        if set == 0 {
+            return; // they were looked for, and found, before the poll told
+        }
         for id in listeners {
             if let Some(entry) = lookup(&mut self.entries, id) {
                 entry.signals |= set;

@@ -12,6 +12,8 @@ use crate::sys;
 pub(super) struct Signals {
     source: Option<signal_hook_mio::v1_0::Signals>,
     listeners: Vec<TaskId>,
+    /// Whom which of them end, as bits `1 << number`.
+    ends: Vec<(TaskId, u64)>,
 }
 
 impl Signals {
@@ -47,6 +49,17 @@ impl Signals {
     /// Tells `task` no more: it is over.
     pub(super) fn forget(&mut self, task: TaskId) {
         self.listeners.retain(|known| *known != task);
+        self.ends.retain(|(known, _)| *known != task);
+    }
+
+    /// Remembers that these end `task`.
+    pub(super) fn end(&mut self, task: TaskId, numbers: &[i32]) {
+        self.ends.push((task, numbers.iter().fold(0, |set, number| set | 1 << number)));
+    }
+
+    /// What ends `task`, as bits; 0 where it has not said.
+    pub(super) fn that_end(&self, task: TaskId) -> u64 {
+        self.ends.iter().find(|(known, _)| *known == task).map_or(0, |(_, set)| *set)
     }
 
     /// What arrived, as bits `1 << number`, and whom it concerns.

@@ -170,6 +170,22 @@ impl Turn<'_> {
     pub fn signals(&mut self) -> u64 {
         lookup(&mut self.core.entries, self.id).map_or(0, |entry| std::mem::take(&mut entry.signals))
     }
+
+    /// Declares which of the signals that this task listens for end it; see [`Turn::is_told_to_end`].
+    pub fn end_at(&mut self, numbers: &[i32]) {
+        self.core.signals.end(self.id, numbers);
+    }
+
+    /// True if a signal that ends this task has come and [`Turn::signals`] has not told it: the poll may have told of
+    /// something else first. Then there will be another turn. Always false for a task that has not declared any.
+    pub fn is_told_to_end(&mut self) -> bool {
+        let ends = self.core.signals.that_end(self.id);
+        if ends == 0 {
+            return false;
+        }
+        self.core.take_signals();
+        lookup(&mut self.core.entries, self.id).is_some_and(|entry| entry.signals & ends != 0)
+    }
 }
 
 impl Core {

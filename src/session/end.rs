@@ -225,6 +225,7 @@ impl End {
             None => self.read_bare(turn, buffer, most),
             Some(_) => self.read_through_layers(turn, buffer, most),
         };
+        let step = unless_told_to_end(turn, step);
         self.read_ended |= matches!(step, Step::Eof);
         self.judge(step)
     }
@@ -240,6 +241,7 @@ impl End {
     /// Drops received bytes without looking at them.
     pub fn discard(&mut self, turn: &mut Turn, most: usize) -> Step {
         let step = Step::of(self.transport.discard(turn, most));
+        let step = unless_told_to_end(turn, step);
         self.judge(step)
     }
 
@@ -466,6 +468,15 @@ impl End {
     /// What closing a file says of data that could not be written.
     pub fn close(self, turn: &mut Turn, reset: bool) -> io::Result<()> {
         self.transport.close(turn, reset)
+    }
+}
+
+/// An end of file that is read after a signal is none: whoever interrupts a pipeline ends its first program, too, and the
+/// poll may tell of that before it tells of the signal. Nobody may be told that the source has ended.
+fn unless_told_to_end(turn: &mut Turn, step: Step) -> Step {
+    match step {
+        Step::Eof if turn.is_told_to_end() => Step::Blocked,
+        step => step,
     }
 }
 

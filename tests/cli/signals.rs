@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::harness::{Input, Net, Peer, Role, Way, haul, proc, scratch};
+use crate::harness::{Ending, Input, Listener, Net, Peer, Role, Running, Way, haul, proc, scratch};
 
 // SIGINT and SIGTERM end a connection by that very signal.
 fn a_signal_ends_by_the_signal_itself(way: Way) {
@@ -19,6 +19,78 @@ fn a_signal_ends_by_the_signal_itself(way: Way) {
     }
 }
 both_ways!(a_signal_ends_by_the_signal_itself);
+
+/// Ends haul's input when a signal has come, so that it finds both at once.
+#[track_caller]
+fn interrupted_at_its_end(mut haul: Running, mut peer: Peer, signal: Signal) {
+    interrupt_at_the_end(&mut haul, &mut peer, signal);
+    haul.wait().killed_by(signal);
+    assert_eq!(peer.receive_all(), (Vec::new(), Ending::Reset));
+}
+
+#[track_caller]
+fn interrupt_at_the_end(haul: &mut Running, peer: &mut Peer, signal: Signal) {
+    haul.say(b"part");
+    assert_eq!(peer.receive(4), b"part");
+    proc::wait_until_idle(haul.pid());
+    haul.freeze();
+    haul.signal(signal);
+    haul.end_stdin();
+    haul.thaw();
+}
+
+// ^C ends the program before haul in a pipeline, too: that end of file must not look like the end of the data.
+#[test]
+fn an_end_of_file_that_comes_after_a_signal_is_none() {
+    for (role, signal) in [(Role::Connects, Signal::INT), (Role::Listens, Signal::TERM)] {
+        for has_ended in [true, false] {
+            let (haul, peer) = Way { role, net: Net::Tcp }.join(&[]);
+            if has_ended {
+                peer.finish();
+            }
+            interrupted_at_its_end(haul, peer, signal);
+        }
+    }
+}
+
+#[test]
+fn nor_is_it_for_a_pipe_or_a_dialogue() {
+    let listener = Listener::tcp();
+    let home = scratch();
+    let copy = home.path().join("copy").display().to_string();
+    let endpoint = listener.endpoint();
+    let lines = [
+        &["pipe", "-", &endpoint][..],
+        &["pipe", "-", &endpoint, &copy],
+        &["pipe", "-2", "-", &endpoint],
+        &["connect", &endpoint, "--expect", "never"],
+    ];
+    for words in lines {
+        let haul = haul(words).stdin(Input::Piped).spawn();
+        interrupted_at_its_end(haul, listener.accept(), Signal::INT);
+    }
+}
+
+// A server with one input for all ends as it was asked to, and nobody takes what he got for everything.
+#[test]
+fn nor_is_it_for_the_clients_of_a_hub() {
+    let mut haul = haul(["listen", "--fan-out", "127.0.0.1:0"]).stdin(Input::Piped).spawn();
+    let mut peer = Peer::connect(haul.address());
+    interrupt_at_the_end(&mut haul, &mut peer, Signal::INT);
+    haul.wait().code(0);
+    assert_eq!(peer.receive_all(), (Vec::new(), Ending::Reset));
+}
+
+// An end that came before the signal is one.
+#[test]
+fn an_end_of_file_that_comes_before_a_signal_is_passed_on() {
+    let (mut haul, mut peer) = Way { role: Role::Connects, net: Net::Tcp }.join(&[]);
+    haul.say(b"all");
+    haul.end_stdin();
+    assert_eq!(peer.receive_all(), (b"all".to_vec(), Ending::Eof));
+    haul.signal(Signal::INT);
+    haul.wait().killed_by(Signal::INT);
+}
 
 // A listener that waits dies of it too, and its socket file goes.
 #[test]

@@ -102,6 +102,16 @@ impl fmt::Display for Proxy {
 }
 
 impl Speaks {
+    /// The same for a login that was kept out of sight: without a colon it may well be the password alone, and users are
+    /// shown. SOCKS 4 knows nothing but users.
+    pub fn refuses_kept(self, login: &Login) -> Option<&'static str> {
+        match self {
+            Speaks::Socks4 | Speaks::Socks4a => self.refuses(login),
+            _ if !login.has_password() => Some("there is no colon between user and password"),
+            _ => self.refuses(login),
+        }
+    }
+
     fn parse(scheme: &[u8]) -> Option<Self> {
         SCHEMES.iter().find(|(word, _)| word.as_bytes() == scheme).map(|(_, speaks)| *speaks)
     }

@@ -253,6 +253,12 @@ fn a_server_holds_its_clients_to_its_limits() {
     assert!(refused.one_error().ends_with(": the test would take longer than it allows"));
     let refused = measure(&server, &["-t", "1", "-b", "20M"]);
     assert!(refused.one_error().ends_with(": it does not allow that rate"));
+    // requests are not held to a rate, and one whose connections are no streams must not divide by their number
+    for trips in ["--crr", "--rr"] {
+        let refused = measure(&server, &["-t", "0.5", trips]);
+        refused.code(1);
+        assert!(refused.one_error().ends_with(": it does not allow that rate"), "{trips}");
+    }
     for way in [&["-R"][..], &[]] {
         let ended = measure(&server, &[&["-t", "1", "-J"], way].concat());
         ended.ok();

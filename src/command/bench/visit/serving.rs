@@ -38,7 +38,7 @@ pub(super) fn begin(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
     let mut band = visit.crew.band();
     let mut lanes = Vec::new();
     let Parameters { length, zerocopy, extra, bytes, blocks, rate, .. } = visit.asked;
-    let share = visit.terms.most_rate.map(|most| (most / visit.asked.streams() as u64).max(1));
+    let share = visit.terms.most_rate.map(|most| (most / (visit.asked.streams() as u64).max(1)).max(1));
     let most = match (bytes, blocks) {
         (0, 0) => None,
         (0, blocks) => Some(blocks.saturating_mul(length as u64)),

@@ -349,10 +349,7 @@ impl Measuring {
             Some(run) => run,
             None => match Run::new(&self.to, turn, &self.wanted) {
                 Ok(run) => run,
-                Err(error) => {
-                    self.ended = Some(Ended::Failed(error));
-                    return;
-                }
+                Err(error) => return self.fail(error, |this, why| this.fall_short(why)),
             },
         };
         match self.advance(turn, &mut run) {
@@ -362,14 +359,17 @@ impl Measuring {
             }
             Ok(true) if self.done.len() < self.wanted.repeat as usize => turn.wake(turn.id()),
             Ok(true) => self.ended = Some(self.judge()),
-            Err(error) => {
-                run.interrupt(self, turn, error.line());
-                if self.plan.print.json_stream {
-                    self.printer.line(json::error(&error.line()).as_bytes());
-                }
-                self.ended = Some(Ended::Failed(error));
-            }
+            Err(error) => self.fail(error, |this, why| run.interrupt(this, turn, why)),
         }
+    }
+
+    /// It ends with this error, once `tell` has told programs.
+    fn fail(&mut self, error: Error, tell: impl FnOnce(&mut Self, String)) {
+        tell(self, error.line());
+        if self.plan.print.json_stream {
+            self.printer.line(json::error(&error.line()).as_bytes());
+        }
+        self.ended = Some(Ended::Failed(error));
     }
 }
 

@@ -113,6 +113,20 @@ impl Measuring {
         verdict::failure(&verdicts).map_or(Ended::Clean, Ended::Failed)
     }
 
+    /// A run has measured nothing: with `-J` the one object says so, beside what was measured before.
+    pub(super) fn fall_short(&mut self, why: String) {
+        if !self.plan.print.json {
+            return;
+        }
+        match self.done.last_mut() {
+            None => self.printer.bytes(json::nothing(&why).as_bytes()),
+            Some(last) => {
+                last.error.get_or_insert(why);
+                let _ = self.judge();
+            }
+        }
+    }
+
     fn tell(&mut self, series: &Series, verdicts: &[Verdict]) {
         let print = self.plan.print.clone();
         match self.done.as_slice() {

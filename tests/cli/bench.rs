@@ -296,6 +296,24 @@ fn parameters_that_make_no_sense_are_refused() {
     stop(server);
 }
 
+// SIGUSR1 asks either end for what has moved so far, and ends nothing.
+#[test]
+fn sigusr1_prints_totals_at_both_ends() {
+    let server = server(&[]);
+    // until it listens a signal may still kill it
+    server.address();
+    server.signal(Signal::USR1);
+    server.stderr_line("haul: received 0 B, sent 0 B in ");
+    let running = client(&server, &["-t", "1", "-i", "0.1", "-b", "50M"]);
+    running.stdout_reaches(200);
+    running.signal(Signal::USR1);
+    running.stderr_line("haul: received 0 B, sent ");
+    server.signal(Signal::USR1);
+    server.stderr_line("haul: 127.0.0.1:");
+    running.wait().code(0);
+    stop(server);
+}
+
 // A reader of the results that goes away early ends the measurement like any other program.
 #[test]
 fn results_that_nobody_reads_end_it_quietly() {

@@ -8,7 +8,7 @@ mod trips;
 use std::rc::Rc;
 use std::time::Instant;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 use super::control::Control;
 use super::ledger::{Lane, Ledger};
@@ -28,6 +28,8 @@ use crate::outcome::{Ended, Outcome};
 use crate::plan::address::{Address, Host, HostPort, Kind};
 use crate::plan::bench::{Bench, Client as Wanted, Peer, Until};
 use crate::reactor::{Park, Task, Turn};
+use crate::report::console::Console;
+use crate::report::summary::Summary;
 use run::{Run, Step};
 
 /// Gives the task that measures.
@@ -53,6 +55,7 @@ pub(super) fn client(plan: &Bench, wanted: &Wanted, reporting: &Reporting) -> Re
         printer,
         ended: None,
         observer: reporting.observers(),
+        console: reporting.console(),
         started: Instant::now(),
     }))
 }
@@ -73,6 +76,8 @@ struct Measuring {
     /// How it ends, once everything is printed.
     ended: Option<Ended>,
     observer: Rc<dyn Observer>,
+    /// Who prints what SIGUSR1 asks for.
+    console: Console,
     started: Instant,
 }
 
@@ -343,6 +348,12 @@ impl Measuring {
         Park::Done(Outcome { ended, bytes, elapsed: turn.now().saturating_duration_since(self.started) })
     }
 
+    /// What there is to tell before anything has moved.
+    fn nothing_yet(&self, turn: &Turn) -> Summary {
+        let elapsed = turn.now().saturating_duration_since(self.started);
+        Summary { bytes_in: 0, bytes_out: 0, elapsed, reason: None }
+    }
+
     /// One turn of the run that is under way.
     fn measure(&mut self, turn: &mut Turn) {
         let mut run = match self.run.take() {
@@ -376,12 +387,17 @@ impl Measuring {
 impl Task for Measuring {
     fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
         self.printer.start(turn)?;
-        turn.listen_for(&[SIGINT, SIGTERM]).map_err(|error| Error::new(Op::Open, "signals", error))
+        turn.listen_for(&[SIGINT, SIGTERM, SIGUSR1]).map_err(|error| Error::new(Op::Open, "signals", error))
     }
 
     fn turn(&mut self, turn: &mut Turn) -> Park {
         while turn.finished().is_some() {}
         let signals = turn.signals();
+        if signals & 1 << SIGUSR1 != 0 {
+            let ledger = self.run.as_ref().and_then(|run| run.ledger.as_ref());
+            let summary = ledger.map(|ledger| ledger.summary(turn.now()));
+            self.console.summary(&summary.unwrap_or_else(|| self.nothing_yet(turn)));
+        }
         for signal in [SIGINT, SIGTERM] {
             if signals & 1 << signal != 0 && self.ended.is_none() {
                 if let Some(mut run) = self.run.take() {

@@ -13,6 +13,7 @@ use crate::bench::result::{
 use crate::bench::traffic::Tally;
 use crate::endpoint::socket::{Name, Socket};
 use crate::escape::Escaped;
+use crate::report::summary::Summary;
 use crate::sys;
 
 /// One stream, in the books.
@@ -240,6 +241,12 @@ impl Ledger {
             lanes.map(|lane| lane.tally.bytes().saturating_sub(lane.base.bytes)).sum()
         };
         [sum(true), sum(false)]
+    }
+
+    /// What counts so far, since the measurement began.
+    pub(super) fn summary(&self, now: Instant) -> Summary {
+        let [bytes_out, bytes_in] = self.bytes();
+        Summary { bytes_in, bytes_out, elapsed: now.saturating_duration_since(self.began), reason: None }
     }
 
     pub(super) fn elapsed(&self) -> Duration {

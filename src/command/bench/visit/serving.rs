@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::super::server::Running;
 use super::super::setup::{self, Between};
 use super::{Step, Visit};
 use crate::bench::protocol::Parameters;
@@ -95,6 +96,9 @@ pub(super) fn begin(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
         seen: ([0, 0], now),
         end: limits.into_iter().flatten().min().map(|time| now + time),
     });
+    let tallies = lanes.iter().map(|lane| (lane.connection.is_sender, Arc::clone(&lane.tally))).collect();
+    let running = Running { peer: visit.peer.clone(), began: now, tallies };
+    visit.desk.borrow_mut().begun(&visit.cookie, running);
     visit.ledger = Some(Ledger::new(setup, lanes, now));
     visit.stage.advance(Phase::Running);
     visit.nudge(turn);

@@ -52,6 +52,7 @@ pub(super) fn client(plan: &Bench, wanted: &Wanted, reporting: &Reporting) -> Re
         before,
         run: None,
         done: Vec::new(),
+        missing: None,
         printer,
         ended: None,
         observer: reporting.observers(),
@@ -72,6 +73,8 @@ struct Measuring {
     before: Option<Baseline>,
     run: Option<Run>,
     done: Vec<Results>,
+    /// What has arrived of what was sent, where that is less.
+    missing: Option<[u64; 2]>,
     printer: Printer,
     /// How it ends, once everything is printed.
     ended: Option<Ended>,
@@ -206,6 +209,9 @@ impl Measuring {
                         if matches!(self.wanted.peer, Peer::Here { .. }) {
                             // both ends are this process
                             results.cpu[1] = None;
+                        }
+                        if run.talk.is_haul() {
+                            self.missing = self.missing.or(judging::missing(&results));
                         }
                         self.show(&results, theirs.server_output.as_deref());
                         self.done.push(results);

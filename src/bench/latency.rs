@@ -62,8 +62,10 @@ impl Requests {
         Requests::with(start, rate.map_or(Rhythm::Answer, Rhythm::Rate), warm_up)
     }
 
-    /// A probe beside other traffic: a request every `interval` at most, each timed from when it was really sent. Its
-    /// latencies want [`super::histogram::Histogram::record_corrected`] with [`Requests::interval`].
+    /// A probe beside other traffic: a request every `interval` at most, each timed from when it was really sent. Where
+    /// every answer is known to come within the interval its latencies want
+    /// [`super::histogram::Histogram::record_corrected`] with [`Requests::interval`]; on a longer path that would add
+    /// requests that were never due.
     pub fn probe(start: Instant, interval: Duration, warm_up: Duration) -> Self {
         Requests::with(start, Rhythm::Probe { interval: interval.min(NEVER), next: start }, warm_up)
     }

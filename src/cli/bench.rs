@@ -7,9 +7,9 @@ use std::ffi::{OsStr, OsString};
 use super::shared::{Announcing, Output, Tuning};
 use super::{Request, endpoint, request};
 use crate::error::{Error, Op};
-use crate::plan::address::{Address, Kind, Options, UnixName, UnixSocket};
+use crate::plan::address::{Address, Family, Host, Kind, Options, UnixName, UnixSocket};
 use crate::plan::bench::{Bench, Client, DEFAULT_PATIENCE, DEFAULT_PORT, Peer, Print, Role, Server};
-use crate::plan::{Plan, advice};
+use crate::plan::{Plan, Progress, advice};
 use crate::units::Chance;
 use flags::{Ends, Judging, Limits, Printing, Sockets, Trips, Work};
 
@@ -86,8 +86,13 @@ impl Args {
         let mut flags = Options::default();
         tuning.add_to(&mut flags);
         sockets.add_to(&mut flags)?;
-        let port = ends.port.unwrap_or(DEFAULT_PORT);
+        let port = ends.port;
         let explain = output.explain;
+        let report = output.report()?;
+        let idle = [(report.stats, "--stats"), (report.progress != Progress::Off, "--progress")];
+        if let Some((_, flag)) = idle.iter().find(|(given, _)| *given) {
+            return Err(advice::clash(flag, "haul bench", "the results tell it", "-i T for a line every T"));
+        }
         let (threads, affinity) = (ends.threads, ends.affinity);
         let print = Print { json: printing.json, json_stream: printing.json_stream, percentiles: printing.percentiles };
         if print.json && print.json_stream {
@@ -113,7 +118,7 @@ impl Args {
                 return Err(advice::lonely(flag, "-s", "only a server has it", "haul bench -s"));
             }
             let mut via = ends.via.as_deref().map(|word| endpoint::words(word, None)).transpose()?;
-            let mut peer = ends.peer(&words, port)?;
+            let mut peer = ends.peer(&words, port, flags.family)?;
             let (Peer::There(address) | Peer::Here { at: address, .. }) = &mut peer;
             address.overlay(&flags);
             if let Some(via) = &mut via {
@@ -131,24 +136,43 @@ impl Args {
                 compare: judging.compare()?,
             }))
         };
-        let plan = Bench { role, threads, affinity, print, report: output.report()? };
+        let plan = Bench { role, threads, affinity, print, report };
         request(Plan::Bench(Box::new(plan)), &flags, explain)
     }
 }
 
 /// Where to listen: `[ADDR] [PORT]`, or an endpoint.
-fn place(words: &[OsString], port: u16) -> Result<Address, Error> {
-    let port = OsString::from(port.to_string());
+fn place(words: &[OsString], port: Option<u16>) -> Result<Address, Error> {
+    if let (Some(_), true) = (port, says_port(words)) {
+        return Err(advice::clash("-p", "a port behind the host", "there is one port", "one of them"));
+    }
+    let is_given = port.is_some();
+    let port = OsString::from(port.unwrap_or(DEFAULT_PORT).to_string());
     match words {
         [] => endpoint::words(&port, None),
+        [word] if !is_given && ends_like_a_port(word) => endpoint::words(word, None),
         [word] if endpoint::is_whole(word) => endpoint::words(word, None),
         [host] => endpoint::words(host, Some(&port)),
         [host, port, ..] => endpoint::words(host, Some(port)),
     }
 }
 
+/// True if the words hold a port, or a place that has none.
+fn says_port(words: &[OsString]) -> bool {
+    matches!(words, [_, _, ..]) || words.first().is_some_and(|word| endpoint::is_whole(word))
+}
+
+/// True of an IPv6 address whose last group was rather meant to be a port: `::1:5201`.
+fn ends_like_a_port(word: &OsStr) -> bool {
+    let split = word.to_str().and_then(|text| text.rsplit_once(':'));
+    split.is_some_and(|(host, last)| {
+        let is_v6 = |text: &OsStr| matches!(Host::parse(text), Ok(Host::V6(..)));
+        last.len() > 3 && last.bytes().all(|byte| byte.is_ascii_digit()) && is_v6(word) && is_v6(OsStr::new(host))
+    })
+}
+
 /// Where a server is: `HOST [PORT]`, or an endpoint.
-fn server(words: &[OsString], port: u16) -> Result<Address, Error> {
+fn server(words: &[OsString], port: Option<u16>) -> Result<Address, Error> {
     match words {
         [] => {
             Err(Error::said(Op::Parse, "'haul bench'", "it does not say which server").with_advice("haul bench HOST"))
@@ -158,12 +182,13 @@ fn server(words: &[OsString], port: u16) -> Result<Address, Error> {
 }
 
 /// Where `--local` serves.
-fn here(scheme: &OsStr, port: Option<u16>) -> Result<Peer, Error> {
+fn here(scheme: &OsStr, port: Option<u16>, family: Option<Family>) -> Result<Peer, Error> {
     let pipes = scheme == "pipe";
     match scheme.to_str() {
         Some("tcp") => {
             let port = OsString::from(port.unwrap_or(0).to_string());
-            Ok(Peer::Here { at: endpoint::words(OsStr::new("127.0.0.1"), Some(&port))?, pipes })
+            let loopback = if family == Some(Family::V6) { "::1" } else { "127.0.0.1" };
+            Ok(Peer::Here { at: endpoint::words(OsStr::new(loopback), Some(&port))?, pipes })
         }
         Some("unix" | "pipe") => {
             let name = UnixName::Abstract(format!("haul-bench-{}", std::process::id()).into_bytes());

@@ -253,6 +253,12 @@ fn a_server_holds_its_clients_to_its_limits() {
     assert!(refused.one_error().ends_with(": the test would take longer than it allows"));
     let refused = measure(&server, &["-t", "1", "-b", "20M"]);
     assert!(refused.one_error().ends_with(": it does not allow that rate"));
+    // requests are not held to a rate, and one whose connections are no streams must not divide by their number
+    for trips in ["--crr", "--rr"] {
+        let refused = measure(&server, &["-t", "0.5", trips]);
+        refused.code(1);
+        assert!(refused.one_error().ends_with(": it does not allow that rate"), "{trips}");
+    }
     for way in [&["-R"][..], &[]] {
         let ended = measure(&server, &[&["-t", "1", "-J"], way].concat());
         ended.ok();
@@ -287,6 +293,24 @@ fn parameters_that_make_no_sense_are_refused() {
         peer.send(said);
         assert_eq!(peer.receive(10), [9, 254, 0, 0, 0, code, 0, 0, 0, 0]);
     }
+    stop(server);
+}
+
+// SIGUSR1 asks either end for what has moved so far, and ends nothing.
+#[test]
+fn sigusr1_prints_totals_at_both_ends() {
+    let server = server(&[]);
+    // until it listens a signal may still kill it
+    server.address();
+    server.signal(Signal::USR1);
+    server.stderr_line("haul: received 0 B, sent 0 B in ");
+    let running = client(&server, &["-t", "1", "-i", "0.1", "-b", "50M"]);
+    running.stdout_reaches(200);
+    running.signal(Signal::USR1);
+    running.stderr_line("haul: received 0 B, sent ");
+    server.signal(Signal::USR1);
+    server.stderr_line("haul: 127.0.0.1:");
+    running.wait().code(0);
     stop(server);
 }
 

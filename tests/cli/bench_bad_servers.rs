@@ -84,6 +84,31 @@ fn a_silent_server_is_given_up() {
     assert!(ended.one_error().ends_with(": timed out after 300ms"), "{}", ended.stderr);
 }
 
+// With -J there is one object whatever happens; what was measured before is in it.
+#[test]
+fn json_tells_what_went_wrong() {
+    let begun = || vec![(37, vec![9]), (4, vec![10]), (0, vec![1, 2])];
+    for (script, bytes) in [
+        (vec![(37, vec![255])], false),
+        (vec![(37, vec![9, 254, 0, 0, 0, 27, 0, 0, 0, 0])], false),
+        ([begun(), vec![(THE_END, vec![11])]].concat(), true),
+    ] {
+        let ended = against(script, &["-J", "-i", "0"]);
+        ended.code(1);
+        let line = ended.one_error();
+        let told: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+        assert!(line.ends_with(told["error"].as_str().unwrap()), "{line}: {told}");
+        assert_eq!(told["end"]["sum_sent"]["bytes"].as_u64().is_some_and(|bytes| bytes > 0), bytes, "{told}");
+    }
+    let (_held, address) = crate::harness::peer::refusing_address();
+    for place in [address.to_string(), "no.such.host.invalid".to_string()] {
+        let ended = haul(["bench", &place, "-J"]).run();
+        ended.code(1);
+        let told: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+        assert!(told["error"].is_string(), "{told}");
+    }
+}
+
 #[test]
 fn nobody_there_is_status_1() {
     let (_held, address) = crate::harness::peer::refusing_address();

@@ -26,6 +26,7 @@ pub fn repeated(runs: &[Results], series: &Series, verdicts: &[Verdict]) -> Stri
     let figures = Figure::ALL.map(|figure| (figure.key(), series.spread(figure).map(SpreadView::from)));
     pretty(&Repeated {
         runs: runs.iter().map(|run| Whole::new(run, &[])).collect(),
+        error: runs.iter().rev().find_map(|run| run.error.as_deref()),
         haul: RepeatedHaul {
             version: VERSION,
             protocol: runs.first().map_or("", |run| run.setup.protocol.name()),
@@ -35,6 +36,20 @@ pub fn repeated(runs: &[Results], series: &Series, verdicts: &[Verdict]) -> Stri
             verdicts: verdicts.iter().map(VerdictView::from).collect(),
         },
     })
+}
+
+/// `-J` where nothing was measured: why, in iperf3's frame; a sentence, escaped.
+pub fn nothing(sentence: &str) -> String {
+    #[derive(Serialize)]
+    struct Empty {}
+    #[derive(Serialize)]
+    struct Nothing<'a> {
+        start: Empty,
+        intervals: [(); 0],
+        end: Empty,
+        error: &'a str,
+    }
+    pretty(&Nothing { start: Empty {}, intervals: [], end: Empty {}, error: sentence })
 }
 
 /// `--json-stream`: what is known before anything is measured; a line without its newline.
@@ -149,6 +164,8 @@ impl Haul {
 #[derive(Serialize)]
 struct Repeated<'a> {
     runs: Vec<Whole<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
     haul: RepeatedHaul,
 }
 

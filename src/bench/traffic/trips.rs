@@ -82,13 +82,36 @@ pub struct Notes {
     pub error: Option<io::Error>,
 }
 
+/// When a request is due.
+#[derive(Clone, Copy, Debug)]
+pub enum Rhythm {
+    /// With the answer to the one before.
+    Answer,
+    /// So many a second, each timed from when it was due.
+    Rate(f64),
+    /// With the answer to the one before, and no sooner than this after its sending; timed from its own sending.
+    Probe(Duration),
+}
+
+impl Course {
+    /// The book of one connection that begins now.
+    fn requests(&self) -> Requests {
+        let now = Instant::now();
+        match self.rhythm {
+            Rhythm::Answer => Requests::new(now, None, self.warm_up),
+            Rhythm::Rate(rate) => Requests::new(now, Some(rate), self.warm_up),
+            Rhythm::Probe(interval) => Requests::probe(now, interval, self.warm_up),
+        }
+    }
+}
+
 /// How often, and how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Course {
     /// Bytes of a request, and of its answer.
     pub size: usize,
-    /// Requests a second, where there is a bound.
-    pub rate: Option<f64>,
+    /// When the next one is due.
+    pub rhythm: Rhythm,
     /// What does not count at the beginning.
     pub warm_up: Duration,
     /// From here on nothing is asked.
@@ -121,8 +144,8 @@ impl Trips {
     /// No thread can be had.
     pub fn ask(mut over: Conversation, course: Course, bell: Bell) -> io::Result<Self> {
         Trips::start(bell, move |stop, notes| {
-            let Course { size, rate, warm_up, until, patience } = course;
-            let mut requests = Requests::new(Instant::now(), rate, warm_up);
+            let Course { size, until, patience, .. } = course;
+            let mut requests = course.requests();
             let load = Load { size, until, patience, stop };
             let done = run_rr(&mut over, &load, &mut requests, |_, nanos| {
                 let mut notes = lock(notes);
@@ -148,7 +171,7 @@ impl Trips {
     /// No thread can be had.
     pub fn connect(place: Place, cookie: [u8; COOKIE], course: Course, bell: Bell) -> io::Result<Self> {
         Trips::start(bell, move |stop, notes| {
-            let mut requests = Requests::new(Instant::now(), course.rate, course.warm_up);
+            let mut requests = course.requests();
             let mut greeting = cookie.to_vec();
             greeting.resize(COOKIE + course.size, 0x5a);
             while !stop.load(Relaxed) && Instant::now() < course.until {
@@ -260,4 +283,26 @@ fn once(place: &Place, greeting: &[u8], course: Course, requests: &Requests, not
 
 fn lock(notes: &Mutex<Notes>) -> MutexGuard<'_, Notes> {
     notes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A path with a round trip of 80 ms is reported as that, however much sooner the next probe would have been due.
+    #[test]
+    fn a_probe_is_timed_from_its_own_sending() {
+        let (interval, trip) = (Duration::from_millis(5), Duration::from_millis(80));
+        let warm_up = Duration::ZERO;
+        let course =
+            Course { size: 1, rhythm: Rhythm::Probe(interval), warm_up, until: Instant::now(), patience: trip };
+        let mut requests = course.requests();
+        let mut now = Instant::now();
+        for _ in 0..50 {
+            now = now.max(requests.due());
+            requests.begun(now);
+            now += trip;
+            assert_eq!(requests.answered(now), Some(80_000_000));
+        }
+    }
 }

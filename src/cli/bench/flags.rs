@@ -61,14 +61,14 @@ impl Ends {
     }
 
     /// The other end.
-    pub(super) fn peer(&self, words: &[OsString], port: u16) -> Result<Peer, Error> {
+    pub(super) fn peer(&self, words: &[OsString], port: Option<u16>, family: Option<Family>) -> Result<Peer, Error> {
         match (&self.client, &self.local, words) {
             (Some(_), Some(_), _) => Err(advice::clash("-c", "--local", "the server is here", "one of them")),
             (_, Some(_), [word, ..]) => {
                 let shown = crate::escape::Escaped(word.as_encoded_bytes()).to_string();
                 Err(advice::clash("--local", &shown, "the server is here", "--local alone"))
             }
-            (None, Some(scheme), _) => here(scheme, self.port),
+            (None, Some(scheme), _) => here(scheme, self.port, family),
             (Some(host), None, words) => {
                 let words: Vec<_> = std::iter::once(host).chain(words).cloned().collect();
                 server(&words, port).map(Peer::There)
@@ -77,6 +77,9 @@ impl Ends {
         }
     }
 }
+
+/// Bytes of a socket's buffer.
+const MOST_WINDOW: u64 = 512 << 20;
 
 /// Bytes of a request where nothing says so.
 const DEFAULT_TRIP: u64 = 64;
@@ -90,11 +93,11 @@ pub(super) struct Work {
     time: Option<Duration>,
 
     /// Send SIZE bytes in all, instead of for a time.
-    #[arg(short = 'n', value_name = "SIZE", value_parser = Value(size))]
+    #[arg(short = 'n', value_name = "SIZE", value_parser = Value(amount))]
     bytes: Option<u64>,
 
     /// Send N blocks in all, instead of for a time.
-    #[arg(short = 'k', value_name = "N", value_parser = Value(size))]
+    #[arg(short = 'k', value_name = "N", value_parser = Value(amount))]
     blocks: Option<u64>,
 
     /// Leave out the first T of the results.
@@ -167,8 +170,8 @@ impl Work {
     pub(super) fn load(&self, trips: &Trips) -> Result<Load, Error> {
         let until = match (self.time, self.bytes, self.blocks) {
             (time, None, None) => Until::Time(time.unwrap_or(DEFAULT_TIME)),
-            (None, Some(bytes), None) => Until::Bytes(bytes.max(1)),
-            (None, None, Some(blocks)) => Until::Blocks(blocks.max(1)),
+            (None, Some(bytes), None) => Until::Bytes(bytes),
+            (None, None, Some(blocks)) => Until::Blocks(blocks),
             (Some(_), ..) => return Err(advice::clash("-t", "-n or -k", "one thing ends it", "one of them")),
             (None, Some(_), Some(_)) => return Err(advice::clash("-n", "-k", "one thing ends it", "one of them")),
         };
@@ -245,9 +248,12 @@ impl Trips {
 
     /// Requests and responses, if they are asked for.
     fn trip(&self) -> Result<Option<Trip>, Error> {
-        let trip = |size: Option<u64>, connects| {
-            let size = size.unwrap_or(DEFAULT_TRIP).clamp(1, 1 << 20) as usize;
-            Ok(Some(Trip { size, connects }))
+        let trip = |size: Option<u64>, connects| match size.unwrap_or(DEFAULT_TRIP) {
+            size @ 1..=0x10_0000 => Ok(Some(Trip { size: size as usize, connects })),
+            _ => {
+                let flag = if connects { "--crr" } else { "--rr" };
+                Err(Error::said(Op::Use, flag, "a request has 1 to 1048576 bytes"))
+            }
         };
         match (self.rr, self.crr) {
             (Some(_), Some(_)) => Err(advice::clash("--rr", "--crr", "one of them is measured", "one of them")),
@@ -328,7 +334,8 @@ pub(super) struct Limits {
     #[arg(long, value_name = "T", value_parser = value::limit())]
     pub(super) max_time: Option<Duration>,
 
-    /// Hold each test to RATE, and refuse one that asks for more: 10M is bytes a second, 9Gbit bits [default: no limit]
+    /// Hold each test to RATE, and refuse one that asks for more, or for --rr or --crr: 10M is bytes a second, 9Gbit bits
+    /// [default: no limit]
     #[arg(long, value_name = "RATE", value_parser = value::rate())]
     pub(super) max_rate: Option<Rate>,
 }
@@ -366,7 +373,7 @@ pub(super) struct Sockets {
     iface: Option<String>,
 
     /// Size of the kernel's buffers in bytes, of both ends [default: the system tunes it]
-    #[arg(short = 'w', value_name = "SIZE", value_parser = Value(size))]
+    #[arg(short = 'w', value_name = "SIZE", value_parser = Value(window))]
     window: Option<u64>,
 
     /// The largest segment of TCP in bytes, 88 to 32767 [default: what the path allows]
@@ -394,6 +401,9 @@ impl Sockets {
         options.rcvbuf = options.rcvbuf.or(self.window);
         options.sndbuf = options.sndbuf.or(self.window);
         options.mss = self.mss;
+        if options.dscp.is_some() && self.tos.is_some() {
+            return Err(advice::clash("-S", "--dscp", "they set the same bits", "one of them"));
+        }
         options.dscp = options.dscp.or(self.tos.map(|tos| tos >> 2));
         Ok(())
     }
@@ -421,12 +431,31 @@ fn size(value: &OsStr) -> Result<u64, BadAddress> {
     scaled(value, 1024)
 }
 
-/// Bits a second in iperf3's units: k, m, g and t are powers of 1000. A burst behind a slash is understood, and means
-/// nothing here: blocks are sent when they are due.
+/// What ends a test: a size, and not 0.
+fn amount(value: &OsStr) -> Result<u64, BadAddress> {
+    match size(value)? {
+        0 => Err(fault("nothing would be sent")),
+        amount => Ok(amount),
+    }
+}
+
+/// A size of buffers: iperf3's bound, far above what any kernel gives.
+fn window(value: &OsStr) -> Result<u64, BadAddress> {
+    match size(value)? {
+        size @ 0..=MOST_WINDOW => Ok(size),
+        _ => Err(fault("a buffer has at most 512M")),
+    }
+}
+
+/// Bits a second in iperf3's units: k, m, g and t are powers of 1000.
 fn rate(value: &OsStr) -> Result<u64, BadAddress> {
-    let text = value.to_str().unwrap_or_default();
-    let bits = text.split_once('/').map_or(text, |(bits, _)| bits);
-    scaled(OsStr::new(bits), 1000)
+    match value.to_str().and_then(|text| text.split_once('/')) {
+        Some((bits, _)) if scaled(OsStr::new(bits), 1000).is_ok() => {
+            let cause = "there are no bursts: each block is sent when it is due";
+            Err(BadAddress { hint: Some(bits.to_owned()), ..fault(cause) })
+        }
+        _ => scaled(value, 1000),
+    }
 }
 
 fn scaled(value: &OsStr, step: u64) -> Result<u64, BadAddress> {

@@ -68,8 +68,38 @@ fn iperf3s_letters_take_iperf3s_units() {
     assert_eq!(options.congestion.as_deref(), Some("reno"));
     assert_eq!(client("host -n 2M").load.until, Until::Bytes(2 << 20));
     assert_eq!(client("host -k 5").load.until, Until::Blocks(5));
-    assert_eq!(client("host -b 1.5G/10").load.rate, Some(1_500_000_000));
+    assert_eq!(client("host -b 1.5G").load.rate, Some(1_500_000_000));
     assert_eq!(client("host -i 0").interval, None);
+}
+
+// What would be measured as something else than was asked for, or would do nothing, is refused.
+#[test]
+fn what_cannot_be_done_is_refused() {
+    for line in [
+        "host --rr=10M",
+        "host --rr=100G",
+        "host --crr=0",
+        "host -b 10M/5",
+        "host -n 0",
+        "host -k 0",
+        "host -w 100T",
+        "host -S 0x20 --dscp ef",
+        "host 7 -p 8",
+        "host:7 -p 8",
+        "-c host:7 -p 8",
+        "-s 7 -p 8",
+        "host --stats",
+        "host --progress",
+        "::1:5715",
+    ] {
+        refused(line);
+    }
+    let bursts = parsed("host -b 10M/5").unwrap_err();
+    assert_eq!(bursts.advice(), Some("-b 10M"));
+    assert_eq!(parsed("::1:5715").unwrap_err().advice(), Some("::1/5715"));
+    assert_eq!(client("--local -6").address().to_string(), "tcp,6:::1/0");
+    assert_eq!(client("::1:571").address().to_string(), "tcp:::1:571/5201");
+    assert_eq!(client("--rr=1M host").load.trip.map(|trip| trip.size), Some(1 << 20));
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod trips;
 use std::rc::Rc;
 use std::time::Instant;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 use super::control::Control;
 use super::ledger::{Lane, Ledger};
@@ -28,6 +28,8 @@ use crate::outcome::{Ended, Outcome};
 use crate::plan::address::{Address, Host, HostPort, Kind};
 use crate::plan::bench::{Bench, Client as Wanted, Peer, Until};
 use crate::reactor::{Park, Task, Turn};
+use crate::report::console::Console;
+use crate::report::summary::Summary;
 use run::{Run, Step};
 
 /// Gives the task that measures.
@@ -50,9 +52,11 @@ pub(super) fn client(plan: &Bench, wanted: &Wanted, reporting: &Reporting) -> Re
         before,
         run: None,
         done: Vec::new(),
+        missing: None,
         printer,
         ended: None,
         observer: reporting.observers(),
+        console: reporting.console(),
         started: Instant::now(),
     }))
 }
@@ -69,10 +73,14 @@ struct Measuring {
     before: Option<Baseline>,
     run: Option<Run>,
     done: Vec<Results>,
+    /// What has arrived of what was sent, where that is less.
+    missing: Option<[u64; 2]>,
     printer: Printer,
     /// How it ends, once everything is printed.
     ended: Option<Ended>,
     observer: Rc<dyn Observer>,
+    /// Who prints what SIGUSR1 asks for.
+    console: Console,
     started: Instant,
 }
 
@@ -201,6 +209,9 @@ impl Measuring {
                         if matches!(self.wanted.peer, Peer::Here { .. }) {
                             // both ends are this process
                             results.cpu[1] = None;
+                        }
+                        if run.talk.is_haul() {
+                            self.missing = self.missing.or(judging::missing(&results));
                         }
                         self.show(&results, theirs.server_output.as_deref());
                         self.done.push(results);
@@ -343,16 +354,19 @@ impl Measuring {
         Park::Done(Outcome { ended, bytes, elapsed: turn.now().saturating_duration_since(self.started) })
     }
 
+    /// What there is to tell before anything has moved.
+    fn nothing_yet(&self, turn: &Turn) -> Summary {
+        let elapsed = turn.now().saturating_duration_since(self.started);
+        Summary { bytes_in: 0, bytes_out: 0, elapsed, reason: None }
+    }
+
     /// One turn of the run that is under way.
     fn measure(&mut self, turn: &mut Turn) {
         let mut run = match self.run.take() {
             Some(run) => run,
             None => match Run::new(&self.to, turn, &self.wanted) {
                 Ok(run) => run,
-                Err(error) => {
-                    self.ended = Some(Ended::Failed(error));
-                    return;
-                }
+                Err(error) => return self.fail(error, |this, why| this.fall_short(why)),
             },
         };
         match self.advance(turn, &mut run) {
@@ -362,26 +376,34 @@ impl Measuring {
             }
             Ok(true) if self.done.len() < self.wanted.repeat as usize => turn.wake(turn.id()),
             Ok(true) => self.ended = Some(self.judge()),
-            Err(error) => {
-                run.interrupt(self, turn, error.line());
-                if self.plan.print.json_stream {
-                    self.printer.line(json::error(&error.line()).as_bytes());
-                }
-                self.ended = Some(Ended::Failed(error));
-            }
+            Err(error) => self.fail(error, |this, why| run.interrupt(this, turn, why)),
         }
+    }
+
+    /// It ends with this error, once `tell` has told programs.
+    fn fail(&mut self, error: Error, tell: impl FnOnce(&mut Self, String)) {
+        tell(self, error.line());
+        if self.plan.print.json_stream {
+            self.printer.line(json::error(&error.line()).as_bytes());
+        }
+        self.ended = Some(Ended::Failed(error));
     }
 }
 
 impl Task for Measuring {
     fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
         self.printer.start(turn)?;
-        turn.listen_for(&[SIGINT, SIGTERM]).map_err(|error| Error::new(Op::Open, "signals", error))
+        turn.listen_for(&[SIGINT, SIGTERM, SIGUSR1]).map_err(|error| Error::new(Op::Open, "signals", error))
     }
 
     fn turn(&mut self, turn: &mut Turn) -> Park {
         while turn.finished().is_some() {}
         let signals = turn.signals();
+        if signals & 1 << SIGUSR1 != 0 {
+            let ledger = self.run.as_ref().and_then(|run| run.ledger.as_ref());
+            let summary = ledger.map(|ledger| ledger.summary(turn.now()));
+            self.console.summary(&summary.unwrap_or_else(|| self.nothing_yet(turn)));
+        }
         for signal in [SIGINT, SIGTERM] {
             if signals & 1 << signal != 0 && self.ended.is_none() {
                 if let Some(mut run) = self.run.take() {

@@ -13,6 +13,7 @@ use crate::bench::result::{
 use crate::bench::traffic::Tally;
 use crate::endpoint::socket::{Name, Socket};
 use crate::escape::Escaped;
+use crate::report::summary::Summary;
 use crate::sys;
 
 /// One stream, in the books.
@@ -242,6 +243,17 @@ impl Ledger {
         [sum(true), sum(false)]
     }
 
+    /// Bytes that have come in all, those of the warm-up included.
+    pub(super) fn received(&self) -> u64 {
+        self.lanes.iter().filter(|lane| !lane.connection.is_sender).map(|lane| lane.tally.bytes()).sum()
+    }
+
+    /// What counts so far, since the measurement began.
+    pub(super) fn summary(&self, now: Instant) -> Summary {
+        let [bytes_out, bytes_in] = self.bytes();
+        Summary { bytes_in, bytes_out, elapsed: now.saturating_duration_since(self.began), reason: None }
+    }
+
     pub(super) fn elapsed(&self) -> Duration {
         self.span.map_or(Duration::ZERO, |(elapsed, _)| elapsed)
     }
@@ -336,7 +348,12 @@ impl Ledger {
                 .map(|retransmits| crate::bench::result::TcpTotal { retransmits, ..Default::default() }),
             datagrams: self.udp().map(|_| their_datagrams(told, lane)),
         });
-        let (sent, received) = if is_sender { (Some(own), other) } else { (other, Some(own)) };
+        let (sent, mut received) = if is_sender { (Some(own), other) } else { (other, Some(own)) };
+        if let (Some(told), Some(datagrams)) = (told, received.as_mut().and_then(|side| side.datagrams.as_mut()))
+            && let Some(most) = most_sent(told, lane)
+        {
+            bound(datagrams, most);
+        }
         StreamTotal { id, is_sender, sent, received }
     }
 }
@@ -361,6 +378,24 @@ fn their_datagrams(told: &Counted, lane: &Lane) -> Datagrams {
         dropped_here: more.dropped_here,
         jitter: Duration::try_from_secs_f64(told.jitter).unwrap_or_default(),
     }
+}
+
+/// How many datagrams its sender has sent since the receiver began to count; `None` where that is not known.
+fn most_sent(told: &Counted, lane: &Lane) -> Option<u64> {
+    let base = lane.base.datagrams.sent;
+    let most = match (lane.connection.is_sender, told.omitted) {
+        // whether it has counted the warm-up is not known
+        (_, [0, 0]) if base > 0 => return None,
+        (true, [omitted, _]) => lane.tally.datagrams().sent.saturating_sub(omitted),
+        (false, _) => told.packets.saturating_sub(base),
+    };
+    Some(most).filter(|most| *most > 0)
+}
+
+/// A number beyond what was sent was none of the sender's, whatever it was: what it made missing was not lost.
+fn bound(datagrams: &mut Datagrams, most: u64) {
+    datagrams.sent = datagrams.sent.min(most);
+    datagrams.lost = datagrams.lost.min(most.saturating_sub(datagrams.received.unwrap_or(0)));
 }
 
 /// Seconds that somebody else has told.

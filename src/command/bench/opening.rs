@@ -6,7 +6,7 @@ use super::ledger::Lane;
 use super::setup::split;
 use crate::bench::protocol::{Cookie, Parameters, UDP_ANSWER, UDP_HELLO, UDP_OLD_ANSWER, stream_id};
 use crate::bench::reception::Counters;
-use crate::bench::traffic::trips::{Conversation, Course as Round, Notes, Trips};
+use crate::bench::traffic::trips::{Conversation, Course as Round, Notes, Rhythm, Trips};
 use crate::bench::traffic::{Bell, Hatch, Line, pipe};
 use crate::datagram::{DatagramSocket, Inbox, Outbox, Stop};
 use crate::endpoint::Descriptors;
@@ -164,7 +164,7 @@ impl Opening {
                         let over = Conversation::new(connected.socket.into_fd(turn), is_unix);
                         let course = Round {
                             size: PROBE,
-                            rate: None,
+                            rhythm: Rhythm::Answer,
                             warm_up: Duration::ZERO,
                             until: Instant::now() + IDLE,
                             patience: Duration::from_secs(1),

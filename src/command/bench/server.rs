@@ -9,14 +9,15 @@ mod greeting;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 use super::visit::{Terms, Visit};
 use crate::bench::protocol::{self, Cookie};
-use crate::bench::traffic::{Crew, Hatch};
+use crate::bench::traffic::{Crew, Hatch, Tally};
 use crate::command::announce::announce;
 use crate::command::gate::possible;
 use crate::command::printer::Printer;
@@ -31,12 +32,14 @@ use crate::plan::bench::{Bench, Server as Wanted};
 use crate::plan::{Announce, DEFAULT_GRACE};
 use crate::reactor::shard::Shard;
 use crate::reactor::{Park, Task, TaskId, Turn};
+use crate::report::console::Console;
+use crate::report::summary::Summary;
 use greeting::Greeting;
 
 /// Gives the task that serves.
 pub(super) fn server(plan: &Bench, wanted: &Wanted, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
-    let printer = Some(Printer::open()?);
-    Ok(Box::new(Serving { printer, ..Serving::new(plan, wanted, reporting.observers()) }))
+    let (printer, console) = (Some(Printer::open()?), Some(reporting.console()));
+    Ok(Box::new(Serving { printer, console, ..Serving::new(plan, wanted, reporting.observers()) }))
 }
 
 /// Serves on another thread of this process, for `--local`; where it listens.
@@ -94,6 +97,16 @@ pub(super) struct Desk {
 struct Test {
     task: TaskId,
     streams: VecDeque<Socket>,
+    /// Once it has begun.
+    running: Option<Running>,
+}
+
+/// What can be told of a test while it runs.
+pub(super) struct Running {
+    pub(super) peer: String,
+    pub(super) began: Instant,
+    /// Of each stream, with true where this end sends.
+    pub(super) tallies: Vec<(bool, Arc<Tally>)>,
 }
 
 /// Somebody who begins a test.
@@ -109,6 +122,13 @@ impl Desk {
     /// The next stream of a test.
     pub(super) fn stream(&mut self, cookie: &Cookie) -> Option<Socket> {
         self.tests.get_mut(cookie)?.streams.pop_front()
+    }
+
+    /// A test has begun.
+    pub(super) fn begun(&mut self, cookie: &Cookie, running: Running) {
+        if let Some(test) = self.tests.get_mut(cookie) {
+            test.running = Some(running);
+        }
     }
 
     /// A test asks for no more datagrams: the next one may.
@@ -137,8 +157,12 @@ struct Serving {
     /// Under way.
     tests: u64,
     served: u64,
+    /// Bytes that those which are over have sent and received.
+    moved: [u64; 2],
     /// `None` where a client of this process tells everything.
     printer: Option<Printer>,
+    /// Who prints what SIGUSR1 asks for.
+    console: Option<Console>,
     /// Who is told where it listens, once.
     bound: Option<Sender<Result<Address, Error>>>,
     observer: Rc<dyn Observer>,
@@ -160,7 +184,9 @@ impl Serving {
             desk: Rc::default(),
             tests: 0,
             served: 0,
+            moved: [0, 0],
             printer: None,
+            console: None,
             bound: None,
             observer,
             until: None,
@@ -242,12 +268,15 @@ impl Serving {
             };
             let visit = Visit::new(newcomer, terms, crew, Rc::clone(&self.desk), Rc::clone(&self.observer), turn.now());
             let task = turn.spawn(Box::new(visit));
-            self.desk.borrow_mut().tests.insert(cookie, Test { task, streams: VecDeque::new() });
+            self.desk.borrow_mut().tests.insert(cookie, Test { task, streams: VecDeque::new(), running: None });
         }
     }
 
     fn heed(&mut self, turn: &mut Turn) {
         let signals = turn.signals();
+        if signals & 1 << SIGUSR1 != 0 {
+            self.tell_totals(turn.now());
+        }
         if signals & (1 << SIGINT | 1 << SIGTERM) == 0 {
             return;
         }
@@ -257,6 +286,27 @@ impl Serving {
             Some(_) => turn.now(),
         });
         self.close_door(turn);
+    }
+
+    /// What each test under way has moved so far, then all of them together, those before included.
+    fn tell_totals(&self, now: Instant) {
+        let Some(console) = &self.console else { return };
+        let mut all = Summary {
+            bytes_in: self.moved[1],
+            bytes_out: self.moved[0],
+            elapsed: now.saturating_duration_since(self.started),
+            reason: None,
+        };
+        for running in self.desk.borrow().tests.values().filter_map(|test| test.running.as_ref()) {
+            let sum =
+                |sends| running.tallies.iter().filter(|tally| tally.0 == sends).map(|tally| tally.1.bytes()).sum();
+            let elapsed = now.saturating_duration_since(running.began);
+            let one = Summary { bytes_in: sum(false), bytes_out: sum(true), elapsed, reason: None };
+            all.bytes_in += one.bytes_in;
+            all.bytes_out += one.bytes_out;
+            console.summary(&format!("{}: {one}", running.peer));
+        }
+        console.summary(&all);
     }
 
     fn close_door(&mut self, turn: &mut Turn) {
@@ -276,6 +326,7 @@ impl Serving {
             // those who only greet are counted at the desk
             if outcome.bytes != GREETING {
                 self.tests -= 1;
+                (0..2).for_each(|way| self.moved[way] = self.moved[way].saturating_add(outcome.bytes[way]));
             }
         }
         let more = self.accept(turn)?;
@@ -311,7 +362,7 @@ impl Task for Serving {
         if let Some(printer) = &mut self.printer {
             printer.start(turn)?;
         }
-        turn.listen_for(&[SIGINT, SIGTERM]).map_err(|error| Error::new(Op::Open, "signals", error))?;
+        turn.listen_for(&[SIGINT, SIGTERM, SIGUSR1]).map_err(|error| Error::new(Op::Open, "signals", error))?;
         self.open(turn).map(drop)
     }
 

@@ -188,12 +188,22 @@ impl Visit {
     fn drain(&mut self, turn: &mut Turn) {
         let (Step::Draining { seen, since }, Some(ledger)) = (&mut self.step, &self.ledger) else { return };
         let mut receivers = ledger.lanes.iter().filter(|lane| !lane.connection.is_sender);
-        let [_, bytes] = ledger.bytes();
+        let bytes = ledger.received();
         if *seen != bytes {
             (*seen, *since) = (bytes, turn.now());
+            self.limit = turn.now() + PATIENCE;
         }
         let ended = receivers.all(|lane| lane.tally.is_ended());
-        if ended || turn.now().saturating_duration_since(*since) >= QUIET {
+        let due = match (self.asked.bytes, self.asked.blocks) {
+            (0, blocks) => blocks.saturating_mul(self.asked.length as u64),
+            (bytes, _) => bytes,
+        };
+        let limit = match (bytes < due, self.asked.udp) {
+            (false, _) => QUIET,
+            (true, true) => LOST,
+            (true, false) => STUCK,
+        };
+        if ended || turn.now().saturating_duration_since(*since) >= limit {
             // the time in which nothing came is none of the test's
             let end = *since;
             self.exchange(turn, end);
@@ -312,5 +322,11 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often is looked whether something more has come.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// Nothing has come for so long: nothing more comes.
+/// Everything that is due has come, and nothing for so long: nothing more comes.
 const QUIET: Duration = Duration::from_millis(100);
+
+/// Datagrams that are due have not come for so long: they are lost.
+const LOST: Duration = Duration::from_secs(1);
+
+/// Bytes of a stream that are due have not come for so long: they do not come.
+const STUCK: Duration = Duration::from_secs(5);

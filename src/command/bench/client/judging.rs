@@ -9,7 +9,7 @@ use crate::bench::plot::Canvas;
 use crate::bench::result::baseline::{Baseline, LONGEST};
 use crate::bench::result::series::Series;
 use crate::bench::result::verdict::{self, Thresholds, Verdict};
-use crate::bench::result::{Kind, Protocol, Results, json, text};
+use crate::bench::result::{Kind, Limit, Protocol, Results, Setup, json, text};
 use crate::error::{Error, Op};
 use crate::escape::Escaped;
 use crate::outcome::{Ended, ExitStatus};
@@ -38,6 +38,19 @@ pub(super) fn baseline(path: &Path, load: &Load) -> Result<Baseline, Error> {
         error.with_advice("a file that haul bench -J has written of a run like this one")
     };
     Baseline::parse(&bytes).and_then(usable).map_err(refused)
+}
+
+/// With `-n` and `-k`: what has arrived of what was sent in a direction, where that is less. Datagrams may be lost, and
+/// with a warm-up the two ends have not begun to count at the same byte.
+pub(super) fn missing(results: &Results) -> Option<[u64; 2]> {
+    let Setup { limit, protocol, omit, .. } = &results.setup;
+    if matches!(limit, Limit::Time(_)) || *protocol == Protocol::Udp || !omit.is_zero() {
+        return None;
+    }
+    [true, false].into_iter().find_map(|is_sender| {
+        let [arrived, sent] = [results.sum_received(is_sender)?.bytes, results.sum_sent(is_sender)?.bytes];
+        (arrived < sent).then_some([arrived, sent])
+    })
 }
 
 impl Measuring {
@@ -110,7 +123,25 @@ impl Measuring {
             let error = Error::said(Op::Transfer, self.peer(), format!("{blocks} were not as they had been sent"));
             return Ended::Failed(error.with_status(ExitStatus::Verify));
         }
+        if let Some([arrived, sent]) = self.missing {
+            let why = format!("only {arrived} of {sent} bytes have arrived");
+            return Ended::Failed(Error::said(Op::Transfer, self.peer(), why));
+        }
         verdict::failure(&verdicts).map_or(Ended::Clean, Ended::Failed)
+    }
+
+    /// A run has measured nothing: with `-J` the one object says so, beside what was measured before.
+    pub(super) fn fall_short(&mut self, why: String) {
+        if !self.plan.print.json {
+            return;
+        }
+        match self.done.last_mut() {
+            None => self.printer.bytes(json::nothing(&why).as_bytes()),
+            Some(last) => {
+                last.error.get_or_insert(why);
+                let _ = self.judge();
+            }
+        }
     }
 
     fn tell(&mut self, series: &Series, verdicts: &[Verdict]) {

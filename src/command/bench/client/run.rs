@@ -110,14 +110,18 @@ impl Run {
 impl Run {
     /// It ends before its time: what was measured so far is printed.
     pub(super) fn interrupt(&mut self, measuring: &mut Measuring, turn: &mut Turn, why: String) {
-        if let (Step::Running(_), Some(ledger)) = (&self.step, &mut self.ledger) {
-            ledger.tick(turn.now(), trips::fresh(&self.trips));
-            ledger.end(turn.now());
-            trips::end(ledger, std::mem::take(&mut self.trips));
+        if let (Step::Running(_) | Step::Ending, Some(ledger)) = (&self.step, &mut self.ledger) {
+            if matches!(self.step, Step::Running(_)) {
+                ledger.tick(turn.now(), trips::fresh(&self.trips));
+                ledger.end(turn.now());
+                trips::end(ledger, std::mem::take(&mut self.trips));
+            }
             let results = ledger.close(None, Some(why));
             measuring.show(&results, None);
             measuring.done.push(results);
             let _ = measuring.judge();
+        } else {
+            measuring.fall_short(why);
         }
         self.abandon(turn);
     }

@@ -23,11 +23,48 @@ pub(super) struct Course {
     tick: Option<Instant>,
     /// What is to be sent, or received.
     budgets: Vec<Arc<Budget>>,
+    /// Where datagrams are to be received until there are enough: some may be lost.
+    quiet: Option<Quiet>,
+}
+
+/// What ends it when nothing comes any more.
+struct Quiet {
+    /// Bytes that have come, and since when no more has.
+    seen: (u64, Instant),
+    /// When is looked again.
+    look: Instant,
+    /// How long nothing may come: at the beginning, and once something has.
+    limits: [Duration; 2],
+}
+
+impl Quiet {
+    /// For streams like these.
+    fn new(parameters: &Parameters, patience: Duration, now: Instant) -> Self {
+        let rate = parameters.rate.max(1) as f64;
+        // from one datagram to the next; one that is held to nothing comes at once
+        let gap = if parameters.rate == 0 { 0.0 } else { parameters.length as f64 * 8.0 / rate };
+        let gap = Duration::try_from_secs_f64(gap * 4.0).unwrap_or(patience);
+        Quiet { seen: (0, now), look: now + LOOK, limits: [patience.max(gap), SILENCE.max(gap)] }
+    }
+
+    /// Looks at what has come: since when nothing has, once that is too long.
+    fn since(&mut self, bytes: u64, now: Instant) -> Option<Instant> {
+        if self.look > now {
+            return None;
+        }
+        self.look = now + LOOK;
+        if bytes != self.seen.0 {
+            self.seen = (bytes, now);
+        }
+        let (bytes, since) = self.seen;
+        let limit = self.limits[usize::from(bytes > 0)];
+        (now.saturating_duration_since(since) >= limit).then_some(since)
+    }
 }
 
 impl Course {
     pub(super) fn deadline(&self) -> Option<Instant> {
-        crate::session::limits::soonest([self.omit, self.end, self.tick])
+        crate::session::limits::soonest([self.omit, self.end, self.tick, self.quiet.as_ref().map(|quiet| quiet.look)])
     }
 }
 
@@ -80,7 +117,11 @@ pub(super) fn begin(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) -
     ledger.begin(now);
     let load = &measuring.wanted.load;
     let omit = Some(load.omit).filter(|omit| !omit.is_zero()).map(|omit| now + omit);
+    let receives = ledger.lanes.iter().any(|lane| !lane.connection.is_sender);
+    let is_quiet = run.parameters.udp && receives && !run.budgets.is_empty();
+    let quiet = is_quiet.then(|| Quiet::new(&run.parameters, measuring.wanted.patience, now));
     run.step = Step::Running(Box::new(Course {
+        quiet,
         omit,
         end: time(load.until).map(|time| omit.unwrap_or(now) + time),
         tick: measuring.wanted.interval.map(|every| now + every),
@@ -105,8 +146,10 @@ pub(super) fn turn(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) ->
         course.omit = None;
         course.tick = measuring.wanted.interval.map(|every| now + every);
     }
-    if course.end.is_some_and(|at| at <= now) || is_done(course, ledger) {
-        finish(measuring, turn, run);
+    let silent = course.quiet.as_mut().and_then(|quiet| quiet.since(ledger.received(), now));
+    if course.end.is_some_and(|at| at <= now) || is_done(course, ledger, silent.is_some()) {
+        // the time in which nothing came is none of the test's
+        finish(measuring, turn, run, silent.unwrap_or(now));
         return Ok(true);
     }
     if course.tick.is_some_and(|at| at <= now) {
@@ -131,23 +174,32 @@ pub(super) fn turn(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) ->
     Ok(false)
 }
 
-/// True if all that was to be moved has been.
-fn is_done(course: &Course, ledger: &super::Ledger) -> bool {
-    let spent = !course.budgets.is_empty() && course.budgets.iter().all(|budget| budget.is_spent());
+/// True if all that was to be moved has been, or nothing more comes.
+fn is_done(course: &Course, ledger: &super::Ledger, is_silent: bool) -> bool {
+    let (up, down) = match course.budgets.as_slice() {
+        [] => return false,
+        [one] => (one, one),
+        [up, down, ..] => (up, down),
+    };
+    let all_ended = |is_sender| {
+        let mut lanes = ledger.lanes.iter().filter(|lane| lane.connection.is_sender == is_sender);
+        lanes.all(|lane| lane.tally.is_ended())
+    };
+    let receives = ledger.lanes.iter().any(|lane| !lane.connection.is_sender);
+    let sends = ledger.lanes.iter().any(|lane| lane.connection.is_sender);
     // what a sender has taken out of the budget may still wait for room
-    let sending = || ledger.lanes.iter().filter(|lane| lane.connection.is_sender);
-    spent && (sending().next().is_none() || sending().all(|lane| lane.tally.is_ended()))
+    let is_sent = !sends || up.is_spent() && all_ended(true);
+    is_sent && (!receives || down.is_spent() || all_ended(false) || is_silent)
 }
 
 /// The end of the test.
-fn finish(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) {
+fn finish(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run, end: Instant) {
     let Some(ledger) = &mut run.ledger else { return };
-    let now = turn.now();
-    let is_new = ledger.last() + SHORTEST < now;
+    let is_new = ledger.last() + SHORTEST < end;
     if is_new || ledger.is_untold() {
-        measuring.interval(ledger, &run.trips, now);
+        measuring.interval(ledger, &run.trips, end);
     }
-    ledger.end(now);
+    ledger.end(end);
     trips::end(ledger, std::mem::take(&mut run.trips));
     run.stage.advance(Phase::Over);
     if let Some(band) = &run.band {
@@ -155,7 +207,10 @@ fn finish(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) {
     }
     run.talk.end();
     run.step = Step::Ending;
-    run.limit = now + measuring.wanted.patience;
+    let patience = measuring.wanted.patience;
+    // the server waits for all that was sent, however slowly it comes
+    run.limit =
+        turn.now() + if time(measuring.wanted.load.until).is_none() { patience.max(DRAINING) } else { patience };
 }
 
 impl Measuring {
@@ -173,6 +228,15 @@ impl Measuring {
         }
     }
 }
+
+/// How often is looked whether datagrams still come.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// No datagram has come for so long: none comes any more.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// How long a server may wait for what is on its way.
+const DRAINING: Duration = Duration::from_secs(60);
 
 /// An interval shorter than this at the end is not worth a line.
 const SHORTEST: Duration = Duration::from_millis(50);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Measuring, Run, time};
 use crate::bench::histogram::{Histogram, Quantiles};
 use crate::bench::result::{Exchange, Kind};
-use crate::bench::traffic::trips::{Conversation, Course, Place, Trips};
+use crate::bench::traffic::trips::{Conversation, Course, Place, Rhythm, Trips};
 use crate::bench::traffic::{Bell, Line};
 use crate::command::bench::control::Control;
 use crate::command::bench::ledger::Ledger;
@@ -39,7 +39,7 @@ pub(super) fn begin(measuring: &Measuring, turn: &mut Turn, run: &mut Run) -> Re
     let now = std::time::Instant::now();
     let course = Course {
         size: PROBE,
-        rate: Some(BESIDE),
+        rhythm: Rhythm::Probe(BESIDE),
         warm_up: load.omit,
         until: now + length,
         patience: measuring.wanted.patience.min(Duration::from_secs(2)),
@@ -53,7 +53,7 @@ pub(super) fn begin(measuring: &Measuring, turn: &mut Turn, run: &mut Run) -> Re
     // -b is bits a second of each connection
     let bits = (trip.size * 8) as f64;
     let rate = load.rate.filter(|rate| *rate > 0).map(|rate| rate as f64 / bits);
-    let course = Course { size: trip.size, rate, ..course };
+    let course = Course { size: trip.size, rhythm: rate.map_or(Rhythm::Answer, Rhythm::Rate), ..course };
     if !trip.connects {
         for over in run.idle.drain(..) {
             run.trips.push(Trips::ask(over, course, bell.clone()).map_err(failed)?);
@@ -125,8 +125,9 @@ pub(super) fn end(ledger: &mut Ledger, asking: Vec<Trips>) {
     }
 }
 
-/// Requests a second beside the streams: enough for a p99 in some seconds, too few to be felt.
-const BESIDE: f64 = 200.0;
+/// From one request beside the streams to the next: enough of them for a p99 in some seconds, too few to be felt. On a
+/// path whose round trip is longer there are fewer: none was due while one was on its way, so none is made up.
+const BESIDE: Duration = Duration::from_millis(5);
 
 /// Longer than any test.
 const FOREVER: Duration = Duration::from_secs(30 * 86_400);

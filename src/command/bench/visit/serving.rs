@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::super::server::Running;
 use super::super::setup::{self, Between};
 use super::{Step, Visit};
 use crate::bench::protocol::Parameters;
@@ -38,7 +39,7 @@ pub(super) fn begin(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
     let mut band = visit.crew.band();
     let mut lanes = Vec::new();
     let Parameters { length, zerocopy, extra, bytes, blocks, rate, .. } = visit.asked;
-    let share = visit.terms.most_rate.map(|most| (most / visit.asked.streams() as u64).max(1));
+    let share = visit.terms.most_rate.map(|most| (most / (visit.asked.streams() as u64).max(1)).max(1));
     let most = match (bytes, blocks) {
         (0, 0) => None,
         (0, blocks) => Some(blocks.saturating_mul(length as u64)),
@@ -95,6 +96,9 @@ pub(super) fn begin(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
         seen: ([0, 0], now),
         end: limits.into_iter().flatten().min().map(|time| now + time),
     });
+    let tallies = lanes.iter().map(|lane| (lane.connection.is_sender, Arc::clone(&lane.tally))).collect();
+    let running = Running { peer: visit.peer.clone(), began: now, tallies };
+    visit.desk.borrow_mut().begun(&visit.cookie, running);
     visit.ledger = Some(Ledger::new(setup, lanes, now));
     visit.stage.advance(Phase::Running);
     visit.nudge(turn);

@@ -1,0 +1,154 @@
+//! `bench` over paths that lose, spoil, hold up or cut off what goes over them.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::bench::{json, measure, server, stop};
+use crate::harness::haul;
+
+/// Takes datagrams at an address, and has `pass` look at each that is long before it goes on; both ways.
+fn datagrams(
+    at: SocketAddr,
+    to: SocketAddr,
+    pass: impl FnMut(&mut [u8]) -> bool + Send + 'static,
+) -> (Arc<AtomicBool>, Vec<thread::JoinHandle<()>>) {
+    let over = Arc::new(AtomicBool::new(false));
+    let near = Arc::new(UdpSocket::bind(at).unwrap());
+    let far = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
+    far.connect(to).unwrap();
+    let client = Arc::new(Mutex::new(None));
+    let pass = Arc::new(Mutex::new(pass));
+    let threads = [(Arc::clone(&near), Arc::clone(&far), true), (far, near, false)].map(|(from, onto, is_up)| {
+        let (over, client, pass) = (Arc::clone(&over), Arc::clone(&client), Arc::clone(&pass));
+        from.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        thread::spawn(move || {
+            let mut buffer = [0; 65_536];
+            while !over.load(Relaxed) {
+                let Ok((length, peer)) = from.recv_from(&mut buffer) else { continue };
+                let datagram = &mut buffer[..length];
+                if length > 100 && !pass.lock().unwrap()(datagram) {
+                    continue;
+                }
+                if is_up {
+                    *client.lock().unwrap() = Some(peer);
+                    let _ = onto.send(datagram);
+                } else if let Some(client) = *client.lock().unwrap() {
+                    let _ = onto.send_to(datagram, client);
+                }
+            }
+        })
+    });
+    (over, threads.into())
+}
+
+/// Measures over such a path.
+#[track_caller]
+fn over_datagrams(flags: &[&str], pass: impl FnMut(&mut [u8]) -> bool + Send + 'static) -> serde_json::Value {
+    let server = server(&[]);
+    let relay = haul(["relay", "127.0.0.1:0", &server.address().to_string()]).spawn();
+    let via = relay.address();
+    let (over, threads) = datagrams(via, server.address(), pass);
+    let ended = measure(&server, &[&["-u", "-J", "--via", &via.to_string()], flags].concat());
+    over.store(true, Relaxed);
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    ended.ok();
+    relay.signal(Signal::TERM);
+    relay.wait().code(0);
+    stop(server);
+    json(&ended)
+}
+
+// What is lost never comes: a receiver that waits for so many bytes has to end all the same.
+#[test]
+fn a_number_of_datagrams_ends_though_some_are_lost() {
+    let mut count = 0;
+    let told = over_datagrams(&["-R", "-k", "100", "-l", "1000", "-b", "10M"], move |_| {
+        count += 1;
+        count % 10 != 3
+    });
+    let received = &told["end"]["sum_received"];
+    assert_eq!(received["bytes"].as_u64(), Some(90_000), "{told}");
+    assert_eq!(received["lost_packets"].as_u64(), Some(10), "{told}");
+}
+
+// A bit that is flipped in a number makes it one that the sender has never come to.
+#[test]
+fn a_number_beyond_what_was_sent_is_no_loss() {
+    for way in [&[][..], &["-R"]] {
+        let mut count = 0;
+        let told = over_datagrams(&[&["-t", "1", "-l", "1000", "-b", "1M"], way].concat(), move |datagram| {
+            count += 1;
+            if count == 50 {
+                datagram[9] ^= 0x80;
+            }
+            true
+        });
+        let lost = told["end"]["sum_received"]["lost_packets"].as_u64().unwrap();
+        assert!(lost < 100, "{lost}: {told}");
+    }
+}
+
+/// A path that lets the round trips through and holds the stream up: it goes on with what `after` leaves of it.
+fn holding(
+    to: SocketAddr,
+    after: impl FnOnce(Vec<u8>) -> Vec<u8> + Send + 'static,
+) -> (SocketAddr, thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let path = thread::spawn(move || {
+        let (mut probe, _) = listener.accept().unwrap();
+        let mut answers = TcpStream::connect(to).unwrap();
+        let (mut back, mut forth) = (probe.try_clone().unwrap(), answers.try_clone().unwrap());
+        let copies = [
+            thread::spawn(move || drop((std::io::copy(&mut probe, &mut forth), forth.shutdown(Shutdown::Both)))),
+            thread::spawn(move || drop((std::io::copy(&mut answers, &mut back), back.shutdown(Shutdown::Both)))),
+        ];
+        let (mut near, _) = listener.accept().unwrap();
+        let mut far = TcpStream::connect(to).unwrap();
+        let mut cookie = [0; 37];
+        near.read_exact(&mut cookie).unwrap();
+        far.write_all(&cookie).unwrap();
+        let mut held = Vec::new();
+        near.read_to_end(&mut held).unwrap();
+        far.write_all(&after(held)).unwrap();
+        far.shutdown(Shutdown::Write).unwrap();
+        let _ = far.read_to_end(&mut Vec::new());
+        copies.into_iter().for_each(|copy| copy.join().unwrap());
+    });
+    (address, path)
+}
+
+// The word that everything was sent overtakes what was sent: the receiver waits for it.
+#[test]
+fn what_is_on_its_way_is_waited_for() {
+    let server = server(&[]);
+    let (via, path) = holding(server.address(), |held| {
+        let (_keep, never) = channel::<()>();
+        let _ = never.recv_timeout(Duration::from_millis(700));
+        held
+    });
+    let ended = measure(&server, &["-n", "3M", "-J", "--via", &via.to_string()]);
+    ended.ok();
+    assert_eq!(json(&ended)["end"]["sum_received"]["bytes"].as_u64(), Some(3 << 20));
+    path.join().unwrap();
+    stop(server);
+}
+
+#[test]
+fn bytes_that_never_arrive_are_a_failure_with_the_numbers() {
+    let server = server(&[]);
+    let (via, path) = holding(server.address(), |held| held[..1 << 20].to_vec());
+    let ended = measure(&server, &["-n", "3M", "-J", "--via", &via.to_string()]);
+    ended.code(1);
+    assert!(ended.one_error().ends_with(": only 1048576 of 3145728 bytes have arrived"), "{}", ended.stderr);
+    assert_eq!(json(&ended)["end"]["sum_received"]["bytes"].as_u64(), Some(1 << 20));
+    path.join().unwrap();
+    stop(server);
+}

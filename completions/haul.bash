@@ -62,7 +62,7 @@ _haul() {
             return 0
             ;;
         haul__subcmd__bench)
-            opts="-s -c -p -1 -A -t -n -k -O -P -R -u -b -l -i -Z -4 -6 -B -w -M -S -J -v -N -C -h --local --via --connect-timeout --threads --bidir --rr --crr --check --udp-counters-64bit --get-server-output --min --max-p99 --max-loss --compare --tolerance --repeat --max-clients --max-time --max-rate --iface --json-stream --percentiles --ready-fd --port-file --quiet --explain --events --stats --progress --keepalive --user-timeout --rcvbuf --sndbuf --dscp --ttl --mptcp --nodelay --congestion --help"
+            opts="-s -c -p -1 -A -t -n -k -O -P -R -u -b -l -i -Z -4 -6 -B -w -M -S -J -v -N -C -h --local --via --connect-timeout --threads --bidir --rr --crr --check --udp-counters-64bit --get-server-output --min --max-p99 --max-loss --compare --tolerance --repeat --max-clients --max-time --max-rate --iface --json-stream --percentiles --ready-fd --port-file --quiet --explain --events --keepalive --user-timeout --rcvbuf --sndbuf --dscp --ttl --mptcp --nodelay --congestion --stats --progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -215,10 +215,6 @@ _haul() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --progress)
-                    COMPREPLY=($(compgen -W "bar line json off" -- "${cur}"))
-                    return 0
-                    ;;
                 --keepalive)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -249,6 +245,10 @@ _haul() {
                     ;;
                 -C)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -W "bar line json off" -- "${cur}"))
                     return 0
                     ;;
                 *)

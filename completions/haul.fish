@@ -464,10 +464,6 @@ complete -c haul -n "__fish_haul_using_subcommand bench" -s S -d 'Mark packets w
 complete -c haul -n "__fish_haul_using_subcommand bench" -l ready-fd -d 'Once listening, write ADDR:PORT and a newline to this descriptor and close it [default: to none]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l port-file -d 'Once listening, write the port, or the path of a Unix socket, to this file [default: to none]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand bench" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r
-complete -c haul -n "__fish_haul_using_subcommand bench" -l progress -d 'Show progress on standard error [default: off; without HOW a bar, if that is a terminal and does not show the payload too]' -r -f -a "bar\t'a bar, also if it is no terminal'
-line\t'a line a second'
-json\t'a JSON object a second'
-off\t'nothing'"
 complete -c haul -n "__fish_haul_using_subcommand bench" -l keepalive -d 'Probe a silent peer (SO_KEEPALIVE), every T if given [default: off; without T the system\'s times]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l user-timeout -d 'Give up when sent data stays unacknowledged for T (TCP_USER_TIMEOUT) [default: the system\'s, about 15 minutes]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l rcvbuf -d 'Size of the kernel\'s receive buffer in bytes (SO_RCVBUF) [default: the system tunes it]' -r
@@ -475,6 +471,10 @@ complete -c haul -n "__fish_haul_using_subcommand bench" -l sndbuf -d 'Size of t
 complete -c haul -n "__fish_haul_using_subcommand bench" -l dscp -d 'Mark packets with this code point: a name such as ef, cs1 or af41, or 0 to 63 [default: 0]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l ttl -d 'Hops that a packet may take, 1 to 255 [default: the system\'s, mostly 64]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s C -l congestion -d 'Congestion control of this connection, say reno, cubic or bbr [default: the system\'s]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l progress -d 'Show progress on standard error [default: off; without HOW a bar, if that is a terminal and does not show the payload too]' -r -f -a "bar\t'a bar, also if it is no terminal'
+line\t'a line a second'
+json\t'a JSON object a second'
+off\t'nothing'"
 complete -c haul -n "__fish_haul_using_subcommand bench" -s s -d 'Serve: wait for clients, any number at once'
 complete -c haul -n "__fish_haul_using_subcommand bench" -s 1 -d 'Serve one test, then end'
 complete -c haul -n "__fish_haul_using_subcommand bench" -s R -d 'Have the server send'
@@ -492,8 +492,8 @@ complete -c haul -n "__fish_haul_using_subcommand bench" -l percentiles -d 'Prin
 complete -c haul -n "__fish_haul_using_subcommand bench" -s v -d 'Say more on standard error; -vv says still more [default: failures, and the address of a free port]'
 complete -c haul -n "__fish_haul_using_subcommand bench" -l quiet -d 'Say nothing on standard error but failures'
 complete -c haul -n "__fish_haul_using_subcommand bench" -l explain -d 'Print what would be done, a decision a line, and do nothing'
-complete -c haul -n "__fish_haul_using_subcommand bench" -l stats -d 'Print totals on standard error at the end'
 complete -c haul -n "__fish_haul_using_subcommand bench" -l mptcp -d 'Use multipath TCP where the peer can, TCP where it cannot'
 complete -c haul -n "__fish_haul_using_subcommand bench" -s N -l nodelay -d 'Send small writes at once (TCP_NODELAY) [default: the system collects them]'
+complete -c haul -n "__fish_haul_using_subcommand bench" -l stats -d 'Print totals on standard error at the end'
 complete -c haul -n "__fish_haul_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c haul -n "__fish_haul_using_subcommand help" -s h -l help -d 'Print help'

@@ -2,7 +2,9 @@
 //! for that is beyond its bounds, and once an end has given up it says nothing more.
 #![no_main]
 
-use haul::bench::protocol::{Client, ClientStep, Cookie, MOST_BLOCK, MOST_STREAMS, Parameters, Results, Server, ServerStep};
+use haul::bench::protocol::{
+    Client, ClientStep, Cookie, MOST_BLOCK, MOST_STREAMS, Parameters, Results, Server, ServerStep,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

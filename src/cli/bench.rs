@@ -31,6 +31,8 @@ use flags::{Ends, Judging, Limits, Printing, Sockets, Trips, Work};
     after_long_help = EXAMPLES,
     mut_arg("nodelay", |arg| arg.short('N')),
     mut_arg("congestion", |arg| arg.short('C')),
+    mut_arg("stats", |arg| arg.hide(true)),
+    mut_arg("progress", |arg| arg.hide(true)),
 )]
 pub(super) struct Args {
     /// The server, as a host, a host and a port, or an endpoint; with -s where to listen [default: port 5201]

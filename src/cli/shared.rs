@@ -33,17 +33,20 @@ pub(super) struct Route {
 impl Route {
     /// Adds what was given to `options`.
     pub(super) fn add_to(self, options: &mut Options) -> Result<(), Error> {
-        options.family = match (self.ipv4, self.ipv6) {
-            (true, true) => {
-                return Err(advice::clash("-4", "-6", "nothing is left", "one of them, or neither for both"));
-            }
-            (true, false) => Some(Family::V4),
-            (false, true) => Some(Family::V6),
-            (false, false) => None,
-        };
+        options.family = family(self.ipv4, self.ipv6)?;
         options.numeric = self.numeric;
         options.iface = self.iface;
         Ok(())
+    }
+}
+
+/// What `-4` and `-6` leave.
+pub(super) fn family(ipv4: bool, ipv6: bool) -> Result<Option<Family>, Error> {
+    match (ipv4, ipv6) {
+        (true, true) => Err(advice::clash("-4", "-6", "nothing is left", "one of them, or neither for both")),
+        (true, false) => Ok(Some(Family::V4)),
+        (false, true) => Ok(Some(Family::V6)),
+        (false, false) => Ok(None),
     }
 }
 

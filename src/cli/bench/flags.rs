@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::super::shared::family;
 use super::super::value::{self, Value, fault, number};
 use super::{here, server};
 use crate::error::{Error, Op};
@@ -388,14 +389,7 @@ pub(super) struct Sockets {
 impl Sockets {
     /// Adds what was given to `options`; what is there already has been given by its long name.
     pub(super) fn add_to(self, options: &mut Options) -> Result<(), Error> {
-        options.family = match (self.ipv4, self.ipv6) {
-            (true, true) => {
-                return Err(advice::clash("-4", "-6", "nothing is left", "one of them, or neither for both"));
-            }
-            (true, false) => Some(Family::V4),
-            (false, true) => Some(Family::V6),
-            (false, false) => None,
-        };
+        options.family = family(self.ipv4, self.ipv6)?;
         options.source = self.bind;
         options.iface = self.iface;
         options.rcvbuf = options.rcvbuf.or(self.window);

@@ -343,6 +343,19 @@ impl Transport {
         }
     }
 
+    /// Has the next read of a socket ask the kernel, even if no event has told of anything since it had nothing.
+    pub fn arm(&self, turn: &mut Turn) {
+        let slot = match self {
+            Transport::Socket(socket) => socket.slot(),
+            #[cfg(test)]
+            Transport::Script(script) => script.slot(),
+            _ => None,
+        };
+        if let Some(slot) = slot {
+            turn.arm(slot);
+        }
+    }
+
     /// The error that a socket keeps and that no read would tell.
     pub fn take_error(&mut self) -> Option<io::Error> {
         match self {

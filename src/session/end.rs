@@ -163,6 +163,11 @@ impl End {
         }
     }
 
+    /// The next read is tried, whether an event has told of something to read or not.
+    pub(super) fn arm(&self, turn: &mut Turn) {
+        self.transport.arm(turn);
+    }
+
     /// From now on the kernel asks whether the peer is still there.
     pub fn probe(&self) {
         self.transport.probe();

@@ -92,6 +92,15 @@ impl Linger {
         }
         end.look_for_cut();
         if end.is_cut() || end.is_mute() {
+            // what came in front of the cut may say that nothing is lost, and no event has told of it yet
+            if !farewell.resets && !end.is_read_ended() {
+                end.arm(turn);
+                match discard_input(end, turn, farewell) {
+                    Ok(true) => return Lingering::Busy,
+                    Ok(false) => {}
+                    Err(fault) => return Lingering::Failed(fault),
+                }
+            }
             let reason = if farewell.resets { None } else { end.last_words(turn, Some(farewell.pools)) };
             if let Some(error) = reason {
                 return Lingering::Failed(Fault::Layer(error));

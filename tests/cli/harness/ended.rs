@@ -27,14 +27,15 @@ impl Ended {
 
     #[track_caller]
     pub fn code(&self, code: i32) -> &Ended {
-        assert_eq!(self.status.code(), Some(code), "ended with {}", self.status);
+        assert_eq!(self.status.code(), Some(code), "ended with {}, and said: {}", self.status, self.stderr);
         self
     }
 
     /// Died of this signal itself, not of an exit status that looks like it.
     #[track_caller]
     pub fn killed_by(&self, signal: Signal) -> &Ended {
-        assert_eq!(self.status.signal(), Some(signal.as_raw()), "ended with {}", self.status);
+        let said = &self.stderr;
+        assert_eq!(self.status.signal(), Some(signal.as_raw()), "ended with {}, and said: {said}", self.status);
         self
     }
 

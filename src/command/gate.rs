@@ -85,11 +85,11 @@ impl Gate {
 /// Connections of `each` descriptors that the descriptor limit has room for, with some left for everything else.
 pub(super) fn possible(each: u64) -> u64 {
     let limit = sys::descriptor_limit();
-    ((limit - RESERVED.min(limit / 4)) / each).max(1)
+    ((limit - RESERVED.min(limit / 2)) / each).max(1)
 }
 
-/// Standard streams, the loop, files.
-const RESERVED: u64 = 32;
+/// Standard streams, the loop, listeners, kernel pipes, connections that are being made.
+const RESERVED: u64 = 128;
 
 #[cfg(test)]
 mod tests {

@@ -43,7 +43,7 @@ impl Line {
     pub fn task(self, flow: Flow) -> Box<dyn Task> {
         match self {
             Line::Stream(socket) => Box::new(stream::Stream::new(flow, Transport::Socket(socket))),
-            Line::Pipe(half) => Box::new(stream::Stream::new(flow, Transport::Descriptors(half))),
+            Line::Pipe(half) => Box::new(stream::Stream::new(flow, half.into())),
             Line::Datagrams(socket, counters) => Box::new(Datagrams::new(flow, counters, socket)),
         }
     }

@@ -16,7 +16,7 @@ use crate::reactor::{Park, Task, Turn};
 pub(super) struct Client {
     /// Until the first turn.
     contact: Option<Contact>,
-    link: Option<Box<Link>>,
+    link: Option<Link>,
     joint: Rc<Joint>,
     leaving: Leaving,
     number: u64,
@@ -94,7 +94,7 @@ impl Task for Client {
         let Some(contact) = self.contact.take() else { return Ok(()) };
         match self.joint.join(turn, contact, None, self.number) {
             Ok(link) => {
-                self.link = Some(Box::new(link));
+                self.link = Some(link);
                 Ok(())
             }
             Err(error) => {

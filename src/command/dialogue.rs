@@ -72,7 +72,7 @@ fn feed(transfer: &Transfer) -> Result<Option<Feed>, Error> {
         _ if !transfer.shutdown => Pump::keeping_open(),
         _ => Pump::default(),
     };
-    let names = Side::Local { reading: "standard input".into(), writing: String::new() };
+    let names = Side::Local { reading: "standard input".into(), writing: "".into() };
     let input = stdio::open(reads, false)?;
     if let (true, Transport::Descriptors(both)) = (reads, &input)
         && both.reader.as_ref().is_none_or(|reader| reader.kind() == Kind::Null)
@@ -160,8 +160,8 @@ impl Dialogue {
         if failed.is_some() {
             rest.clear();
         }
-        let names = Side::Local { reading: "what is to be sent".into(), writing: String::new() };
-        let near = End::new(Transport::Synthetic(Synthetic::text(rest)), names, None);
+        let names = Side::Local { reading: "what is to be sent".into(), writing: "".into() };
+        let near = End::new(Synthetic::text(rest).into(), names, None);
         let spent = self.elapsed(turn.now());
         let transfer = Transfer {
             flow: Flow::SendOnly,
@@ -175,8 +175,7 @@ impl Dialogue {
         let deaf = Rc::new(Observers::new());
         let joint = Joint::new(transfer, Local::Stdio, DEFAULT_GRACE, deaf);
         let context = Context {
-            number: 1,
-            policy: joint.policy().into(),
+            policy: joint.policy(),
             pools: Rc::clone(&joint.pools),
             meter: Arc::clone(&joint.meter),
             observer: Rc::clone(&joint.observer),

@@ -135,7 +135,7 @@ impl Entry {
         let access = if self.ways.0 { sys::Access::Read } else { sys::Access::Write };
         if let Some(program) = open::program(&self.address).filter(|_| self.ways.0 != self.ways.1) {
             let (both, child) = process::start_one_way(&program, access)?;
-            let (transport, peer) = (Transport::Descriptors(both), Escaped(child.name()).to_string());
+            let (transport, peer) = (Transport::from(both), Escaped(child.name()).to_string());
             let child = Some(child);
             let opened = Opened { transport, protocol: "exec", peer, local: "-".into(), cut: None, child };
             self.stage = Stage::Open(Box::new(opened.into()));

@@ -13,7 +13,7 @@ use super::mover::Mover;
 use super::surroundings::variables;
 use crate::endpoint::open::Opened;
 use crate::endpoint::process;
-use crate::endpoint::{Transport, printed, stdio};
+use crate::endpoint::{Descriptors, Transport, printed, stdio};
 use crate::error::Error;
 use crate::escape::Escaped;
 use crate::event::Observer;
@@ -57,8 +57,8 @@ pub(super) struct Joint {
     hint: bool,
     /// Longest silence of one direction after the other has ended.
     half_close: Option<Duration>,
-    /// The rules of each session, where there are many sessions.
-    shared: Option<Rc<Policy>>,
+    /// What all sessions have in common, where there are many.
+    shared: Option<Rc<Context>>,
     /// The rate that all links share.
     total: Option<Arc<Common>>,
     /// What goes wrong on purpose, and the seed that decides it.
@@ -127,7 +127,7 @@ impl Joint {
     /// The same with other rules for how bytes move.
     pub(super) fn with_transfer(&self, transfer: Transfer) -> Self {
         let joint = Joint { transfer, ..self.clone() };
-        Joint { shared: Some(joint.policy().into()), ..joint }
+        Joint { shared: Some(joint.context().into()), ..joint }
     }
 
     /// The rules of each session.
@@ -142,6 +142,7 @@ impl Joint {
             linger: transfer.linger,
             grace: GRACE,
             idle: transfer.idle,
+            half_close: self.half_close,
             max_time: transfer.max_time,
             max_bytes: transfer.max_bytes,
             stop_at: None,
@@ -156,10 +157,9 @@ impl Joint {
     }
 
     /// What a session needs besides its ends.
-    pub(super) fn context(&self, number: u64) -> Context {
+    pub(super) fn context(&self) -> Context {
         Context {
-            number,
-            policy: self.shared.clone().unwrap_or_else(|| self.policy().into()),
+            policy: self.policy(),
             pools: Rc::clone(&self.pools),
             meter: Arc::clone(&self.meter),
             observer: Rc::clone(&self.observer),
@@ -234,7 +234,7 @@ impl Joint {
     pub(super) fn local_end(&self, transport: Transport) -> End {
         let reading = "standard input".into();
         let writing = match &self.transfer.out {
-            Some(path) => Escaped(path.as_os_str().as_bytes()).to_string(),
+            Some(path) => Escaped(path.as_os_str().as_bytes()).to_string().into(),
             None => "standard output".into(),
         };
         End::new(transport, Side::Local { reading, writing }, None)
@@ -270,7 +270,7 @@ impl Joint {
                     return Err(error);
                 }
             },
-            (Local::Stdio, stdio) => self.local_end(stdio.unwrap_or(Transport::Descriptors(Default::default()))),
+            (Local::Stdio, stdio) => self.local_end(stdio.unwrap_or(Descriptors::default().into())),
         };
         if self.transfer.fsync {
             contact.opened.transport.sync_before_close();
@@ -291,9 +291,10 @@ impl Joint {
         number: u64,
         tap: Option<Tap>,
     ) -> Result<Link, Error> {
-        let session = Session::new(near, far, self.context(number), turn.now());
+        let context = self.shared.clone().unwrap_or_else(|| self.context().into());
+        let session = Session::new(near, far, context, turn.now()).numbered(number);
         let share = self.total.clone().map(Share::new);
-        let session = session.with_share(share).with_half_close(self.half_close).with_faults(self.mischief(number));
+        let session = session.with_share(share).with_faults(self.mischief(number));
         let mut session = session.with_tap(tap).with_banner(&self.transfer.banner);
         if let Err(error) = session.start(turn) {
             session.kill_programs();
@@ -310,7 +311,7 @@ impl Joint {
 pub(super) fn program_end(program: &Program, contact: &Contact) -> Result<End, Error> {
     let (both, child) = process::start(program, &variables(contact))?;
     let name = String::from_utf8_lossy(child.name()).into_owned();
-    Ok(End::new(Transport::Descriptors(both), Side::Program(name), None).with_program(child))
+    Ok(End::new(Transport::from(both), Side::Program(name.into()), None).with_program(child))
 }
 
 /// Line ends that are converted, receipts from the time that they are waited for; outermost first.
@@ -332,9 +333,9 @@ pub(super) fn far_end(contact: impl Into<Contact>, layers: Vec<Box<dyn Layer>>) 
     // the usual client of a Unix socket has no name: what it came to has
     let peer = if peer == printed::UNNAMED { format!("a client of {local}") } else { peer };
     let side = match (transport.is_remote(), &child) {
-        (true, _) => Side::Peer(peer),
-        (false, Some(_)) => Side::Program(peer),
-        (false, None) => Side::Local { reading: peer.clone(), writing: peer },
+        (true, _) => Side::Peer(peer.into()),
+        (false, Some(_)) => Side::Program(peer.into()),
+        (false, None) => Side::Local { reading: peer.as_str().into(), writing: peer.into() },
     };
     let mut far = End::new(transport, side, stack);
     if let Some(child) = child {

@@ -19,32 +19,38 @@ pub(super) struct Link {
     number: u64,
     grace: Duration,
     observer: Rc<dyn Observer>,
-    /// How the session ended, once it has.
-    outcome: Option<Box<Outcome>>,
+    /// What is left to do once the session has ended.
+    aftermath: Option<Box<Aftermath>>,
+    /// Programs of a session that ended well may take their time.
+    patient: bool,
+}
+
+/// A session that has ended, whose programs are waited for.
+struct Aftermath {
+    /// How it ended.
+    outcome: Outcome,
     reaping: Vec<Reaping>,
     /// The worst status of its programs.
     status: u8,
-    /// Programs of a session that ended well may take their time.
-    patient: bool,
 }
 
 impl Link {
     /// What moves bytes and has begun, with the wait for its programs, each rung of their ladder `grace` apart.
     pub(super) fn new(mover: Mover, number: u64, grace: Duration, observer: Rc<dyn Observer>) -> Self {
-        Link { mover, number, grace, observer, outcome: None, reaping: Vec::new(), status: 0, patient: true }
+        Link { mover, number, grace, observer, aftermath: None, patient: true }
     }
 
     /// The spread, where that is what moves bytes and it is not over.
     pub(super) fn spread(&mut self) -> Option<&mut Spread> {
         match &mut self.mover {
-            Mover::Spread(spread) if self.outcome.is_none() => Some(spread),
+            Mover::Spread(spread) if self.aftermath.is_none() => Some(spread),
             _ => None,
         }
     }
 
     /// Does everything possible now.
     pub(super) fn turn(&mut self, turn: &mut Turn) -> Park {
-        if self.outcome.is_none() {
+        if self.aftermath.is_none() {
             match self.mover.turn(turn) {
                 Park::Done(outcome) => self.begin_reaping(turn, outcome),
                 park => return park,
@@ -63,20 +69,16 @@ impl Link {
     pub(super) fn kill(&mut self, ended: Ended, now: Instant) {
         self.hurry(ended, now);
         self.grace = Duration::ZERO;
-        for reaping in &mut self.reaping {
+        for reaping in self.aftermath.iter_mut().flat_map(|aftermath| &mut aftermath.reaping) {
             reaping.kill(now);
         }
     }
 
     /// Ends it before its own end; a second time ends the wait for programs, too.
     pub(super) fn stop(&mut self, ended: Ended, now: Instant) {
-        match &self.outcome {
+        match &mut self.aftermath {
             None => self.mover.stop(ended, now),
-            Some(_) => {
-                for reaping in &mut self.reaping {
-                    reaping.hurry(now);
-                }
-            }
+            Some(aftermath) => aftermath.reaping.iter_mut().for_each(|reaping| reaping.hurry(now)),
         }
     }
 
@@ -104,12 +106,12 @@ impl Link {
 
     /// True if nothing is on its way and no direction has ended: stopping it now cuts nothing short.
     pub(super) fn is_idle(&self, now: Instant) -> bool {
-        self.outcome.is_none() && self.mover.is_idle(now)
+        self.aftermath.is_none() && self.mover.is_idle(now)
     }
 
     /// True while a program of it has not been reaped.
     pub(super) fn has_programs(&self) -> bool {
-        !self.reaping.is_empty() || self.mover.has_programs()
+        self.aftermath.as_ref().is_some_and(|aftermath| !aftermath.reaping.is_empty()) || self.mover.has_programs()
     }
 
     /// Bytes delivered in each direction so far.
@@ -121,6 +123,7 @@ impl Link {
     fn begin_reaping(&mut self, turn: &mut Turn, outcome: Outcome) {
         let now = turn.now();
         let ended_well = matches!(outcome.ended, Ended::Clean | Ended::Told(_));
+        let mut waited_for = Vec::new();
         for (child, unjudged) in self.mover.take_children() {
             let mut reaping = Reaping::new(child, self.grace);
             reaping.unjudged = unjudged;
@@ -131,22 +134,23 @@ impl Link {
             if !ended_well || !self.patient || reaping.unjudged {
                 reaping.hurry(now);
             }
-            self.reaping.push(reaping);
+            waited_for.push(reaping);
         }
         let [bytes_out, bytes_in] = outcome.bytes;
         let (elapsed, reason, session) = (outcome.elapsed, reason(&outcome.ended), self.number);
         self.observer.observe(&Event::Closed { session, bytes_in, bytes_out, elapsed, reason });
-        self.outcome = Some(Box::new(outcome));
+        self.aftermath = Some(Box::new(Aftermath { outcome, reaping: waited_for, status: 0 }));
     }
 
     /// Waits for programs; a clean end becomes their status.
     fn reap(&mut self, turn: &mut Turn) -> Park {
+        let Some(aftermath) = &mut self.aftermath else { return Park::Wait };
         let mut left = Vec::new();
-        for mut reaping in self.reaping.drain(..) {
+        for mut reaping in aftermath.reaping.drain(..) {
             match reaping.turn(turn) {
                 Some(status) => {
                     if !reaping.unjudged {
-                        self.status = self.status.max(status);
+                        aftermath.status = aftermath.status.max(status);
                     }
                     let name = String::from_utf8_lossy(reaping.name()).into_owned();
                     let text = format!("session {}: {name} exited with status {status}", self.number);
@@ -155,17 +159,17 @@ impl Link {
                 None => left.push(reaping),
             }
         }
-        self.reaping = left;
-        if !self.reaping.is_empty() {
-            turn.deadline(soonest(self.reaping.iter().map(Reaping::deadline)));
+        aftermath.reaping = left;
+        if !aftermath.reaping.is_empty() {
+            turn.deadline(soonest(aftermath.reaping.iter().map(Reaping::deadline)));
             return Park::Wait;
         }
-        match self.outcome.take().map(|outcome| *outcome) {
-            Some(outcome @ Outcome { ended: Ended::Clean, .. }) if self.status != 0 => {
-                Park::Done(Outcome { ended: Ended::Program(self.status), ..outcome })
+        let outcome = std::mem::replace(&mut aftermath.outcome, Outcome::nothing_moved(Ended::Clean));
+        match aftermath.status {
+            status if status != 0 && matches!(outcome.ended, Ended::Clean) => {
+                Park::Done(Outcome { ended: Ended::Program(status), ..outcome })
             }
-            Some(outcome) => Park::Done(outcome),
-            None => Park::Wait,
+            _ => Park::Done(outcome),
         }
     }
 }

@@ -166,8 +166,9 @@ impl Piping {
     /// A source and its only sink.
     fn pair(&mut self, turn: &mut Turn, source: End) -> Result<Link, Error> {
         let sink = self.entries[1].take().map(|sink| self.end(sink, turn.now()));
-        let sink = sink.unwrap_or_else(|| self.joint.local_end(Transport::Descriptors(Descriptors::default())));
-        let context = Context { policy: self.policy().into(), ..self.joint.context(1) };
+        let sink = sink.unwrap_or_else(|| self.joint.local_end(Transport::from(Descriptors::default())));
+        let Context { pools, meter, observer, .. } = self.joint.context();
+        let context = Context { policy: self.policy(), pools, meter, observer };
         let session = Session::new(source, sink, context, turn.now());
         let mut session = session.with_tap(self.inspection.as_ref().map(Inspection::tap));
         if let Err(error) = session.start(turn) {
@@ -179,11 +180,11 @@ impl Piping {
 
     /// A source and its sinks, some of which may not be open yet.
     fn spread(&mut self, turn: &mut Turn, source: End) -> Result<Link, Error> {
-        let Context { number, pools, meter, observer, .. } = self.joint.context(1);
+        let Context { pools, meter, observer, .. } = self.joint.context();
         let plan = &self.plan;
         let (on_slow, buffer, stop_at) = (plan.on_slow, plan.transfer.buffer.map(|size| size.0), plan.stop_at);
         let policy = self.policy();
-        let context = spread::Context { number, policy, on_slow, buffer, stop_at, pools, meter, observer };
+        let context = spread::Context { number: 1, policy, on_slow, buffer, stop_at, pools, meter, observer };
         let spread = Spread::new(source, context, turn.now());
         let mut spread = spread.with_tap(self.inspection.as_ref().map(Inspection::tap));
         self.pending = (1..self.entries.len()).map(|index| (index, spread.expect())).collect();

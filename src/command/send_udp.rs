@@ -36,7 +36,7 @@ pub(super) fn send(plan: &SendUdp, reporting: &Reporting) -> Result<Box<dyn Task
             (messages, stdio::size_hint())
         }
         Payload::File(path) => {
-            let file = Transport::Descriptors(file::open(path, &Options::default(), true, false)?);
+            let file = Transport::from(file::open(path, &Options::default(), true, false)?);
             let size = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|file| file.len());
             (Messages::stream(file, path.to_string_lossy().into_owned(), plan.split, limit), size)
         }

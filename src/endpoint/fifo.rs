@@ -131,7 +131,7 @@ mod tests {
             }
             for (fifo, end) in [(&mut reader, &mut ends.0), (&mut writer, &mut ends.1)] {
                 if let Some(opened) = fifo.turn().unwrap() {
-                    let mut transport = Transport::Descriptors(opened);
+                    let mut transport = Transport::from(opened);
                     transport.start(turn).unwrap();
                     *end = Some(transport);
                 }

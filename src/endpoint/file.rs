@@ -142,7 +142,7 @@ mod tests {
     use crate::endpoint::testing::drive;
 
     fn write(path: &Path, options: &Options, bytes: &'static [u8]) {
-        let mut transport = Transport::Descriptors(open(path, options, false, true).unwrap());
+        let mut transport = Transport::from(open(path, options, false, true).unwrap());
         drive(move |turn| {
             transport.start(turn).unwrap();
             assert_eq!(transport.write(turn, bytes).unwrap(), bytes.len());
@@ -152,7 +152,7 @@ mod tests {
     }
 
     fn read(path: &Path, options: &Options) -> Vec<u8> {
-        let mut transport = Transport::Descriptors(open(path, options, true, false).unwrap());
+        let mut transport = Transport::from(open(path, options, true, false).unwrap());
         assert!(
             matches!(&transport, Transport::Descriptors(both) if both.reader.as_ref().is_some_and(|fd| fd.kind() == sys::Kind::File))
         );
@@ -201,6 +201,6 @@ mod tests {
     fn a_device_may_be_read_and_written() {
         let both = open(Path::new("/dev/null"), &Options::default(), true, true).unwrap();
         assert!(both.reader.is_some());
-        assert!(Transport::Descriptors(both).drops_everything());
+        assert!(Transport::from(both).drops_everything());
     }
 }

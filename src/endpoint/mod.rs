@@ -47,9 +47,9 @@ pub enum Transport {
     /// One descriptor for both directions.
     Socket(Socket),
     /// A descriptor a direction: standard input and output, files, FIFOs.
-    Descriptors(Descriptors),
+    Descriptors(Box<Descriptors>),
     /// Made of nothing: `echo:`, `zero:`, ….
-    Synthetic(Synthetic),
+    Synthetic(Box<Synthetic>),
     /// What a test says it does.
     #[cfg(test)]
     Script(script::Script),
@@ -62,6 +62,18 @@ pub struct Descriptors {
     pub reader: Option<Descriptor>,
     /// Where bytes go.
     pub writer: Option<Descriptor>,
+}
+
+impl From<Synthetic> for Transport {
+    fn from(synthetic: Synthetic) -> Self {
+        Transport::Synthetic(Box::new(synthetic))
+    }
+}
+
+impl From<Descriptors> for Transport {
+    fn from(both: Descriptors) -> Self {
+        Transport::Descriptors(Box::new(both))
+    }
 }
 
 /// A descriptor that splice(2) may be tried on.
@@ -278,7 +290,7 @@ impl Transport {
     /// Bytes come from a terminal.
     pub fn reads_terminal(&self) -> bool {
         match self {
-            Transport::Descriptors(Descriptors { reader: Some(fd), .. }) => fd.kind() == Kind::Terminal,
+            Transport::Descriptors(both) => both.reader.as_ref().is_some_and(|fd| fd.kind() == Kind::Terminal),
             #[cfg(test)]
             Transport::Script(script) => script.terminal,
             _ => false,
@@ -287,13 +299,13 @@ impl Transport {
 
     /// Bytes come from a regular file with much in it: splicing pays from the first byte.
     pub fn reads_long_file(&self) -> bool {
-        matches!(self, Transport::Descriptors(Descriptors { reader: Some(fd), .. }) if fd.is_long_file())
+        matches!(self, Transport::Descriptors(both) if both.reader.as_ref().is_some_and(Descriptor::is_long_file))
     }
 
     /// Bytes that are still to be read, where that is known.
     pub fn bytes_left(&self) -> Option<u64> {
         match self {
-            Transport::Descriptors(Descriptors { reader: Some(fd), .. }) => fd.bytes_left(),
+            Transport::Descriptors(both) => both.reader.as_ref()?.bytes_left(),
             _ => None,
         }
     }
@@ -340,19 +352,6 @@ impl Transport {
             #[cfg(test)]
             Transport::Script(script) => script.unsent(),
             _ => 0,
-        }
-    }
-
-    /// Has the next read of a socket ask the kernel, even if no event has told of anything since it had nothing.
-    pub fn arm(&self, turn: &mut Turn) {
-        let slot = match self {
-            Transport::Socket(socket) => socket.slot(),
-            #[cfg(test)]
-            Transport::Script(script) => script.slot(),
-            _ => None,
-        };
-        if let Some(slot) = slot {
-            turn.arm(slot);
         }
     }
 

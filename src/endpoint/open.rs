@@ -138,7 +138,7 @@ impl Opening {
             State::Dialling(dial) => dial.turn(turn)?.map(Opened::from),
             State::Awaiting(fifo) => {
                 let opened = fifo.turn()?;
-                opened.map(|both| self.named(Transport::Descriptors(both), "fifo"))
+                opened.map(|both| self.named(Transport::from(both), "fifo"))
             }
             State::Ready(_) => match std::mem::replace(&mut self.state, State::Over) {
                 State::Ready(opened) => Some(*opened),
@@ -205,7 +205,7 @@ impl Opening {
                 return program(address).map_or_else(|| Err(wrong_kind(address)), |program| self.program(&program));
             }
         };
-        Ok(self.ready(Transport::Synthetic(synthetic), "synthetic"))
+        Ok(self.ready(synthetic.into(), "synthetic"))
     }
 
     /// A bare path is what stands there; a missing one was meant to be a socket.
@@ -224,20 +224,20 @@ impl Opening {
 
     fn program(&self, program: &Program) -> Result<State, Error> {
         let (both, child) = process::start(program, &[])?;
-        let opened = self.named(Transport::Descriptors(both), "exec");
+        let opened = self.named(Transport::from(both), "exec");
         Ok(State::Ready(Box::new(Opened { child: Some(child), ..opened })))
     }
 
     fn file(&self, path: &Path) -> Result<State, Error> {
         let both = file::open(path, &self.address.options, self.reads, self.writes)?;
-        Ok(self.ready(Transport::Descriptors(both), "file"))
+        Ok(self.ready(Transport::from(both), "file"))
     }
 
     fn fifo(&self, path: &Path) -> Result<State, Error> {
         match (self.reads, self.writes) {
             (true, false) => Ok(State::Awaiting(Fifo::new(path, Access::Read))),
             (false, true) => Ok(State::Awaiting(Fifo::new(path, Access::Write))),
-            (false, false) => Ok(self.ready(Transport::Descriptors(Descriptors::default()), "fifo")),
+            (false, false) => Ok(self.ready(Descriptors::default().into(), "fifo")),
             (true, true) => Err(Error::said(Op::Use, self.object(), "a FIFO goes one way")
                 .with_advice("--send-only to write it, --recv-only to read it")),
         }
@@ -267,7 +267,7 @@ impl Opening {
             self.allowed_number(read, Access::Read)?;
             both.reader = Some(Descriptor::inherited(read, Access::Read).map_err(failed)?);
         }
-        Ok(Transport::Descriptors(both))
+        Ok(Transport::from(both))
     }
 
     fn allowed_number(&self, number: i32, access: Access) -> Result<(), Error> {

@@ -8,8 +8,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
+use super::Transport;
+use super::descriptor::Descriptor;
 use super::whole::Whole;
-use super::{Descriptors, Transport};
 use crate::reactor::Turn;
 
 /// The last thing that is done with a file. Dropped before it is done, a whole file does not take its name, unless it
@@ -153,10 +154,18 @@ fn never_would_block(error: io::Error) -> io::Error {
 }
 
 impl Transport {
+    fn writer(&self) -> Option<&Descriptor> {
+        if let Transport::Descriptors(both) = self { both.writer.as_ref() } else { None }
+    }
+
+    fn writer_mut(&mut self) -> Option<&mut Descriptor> {
+        if let Transport::Descriptors(both) = self { both.writer.as_mut() } else { None }
+    }
+
     /// Has what is written to a file synced before it counts as written (`--fsync`); nothing for pipes, sockets and
     /// terminals, which have no disk.
     pub fn sync_before_close(&mut self) {
-        if let Transport::Descriptors(Descriptors { writer: Some(fd), .. }) = self {
+        if let Some(fd) = self.writer_mut() {
             fd.sync_before_close();
         }
     }
@@ -167,32 +176,29 @@ impl Transport {
     /// # Errors
     /// WouldBlock until it is done, and then the task gets a turn; what fsync(2), linkat(2) and rename(2) say.
     pub fn settle(&mut self, turn: &mut Turn) -> io::Result<()> {
-        match self {
-            Transport::Descriptors(Descriptors { writer: Some(fd), .. }) => fd.settle(turn),
-            _ => Ok(()),
-        }
+        self.writer_mut().map_or(Ok(()), |fd| fd.settle(turn))
     }
 
     /// True while [`Transport::settle`] is under way.
     pub fn is_settling(&self) -> bool {
-        matches!(self, Transport::Descriptors(Descriptors { writer: Some(fd), .. }) if fd.is_settling())
+        self.writer().is_some_and(Descriptor::is_settling)
     }
 
     /// True if what is written takes its name only when it is settled, and is lost otherwise.
     pub fn is_whole(&self) -> bool {
-        matches!(self, Transport::Descriptors(Descriptors { writer: Some(fd), .. }) if fd.is_whole())
+        self.writer().is_some_and(Descriptor::is_whole)
     }
 
     /// Settling may not begin while it is held: whether all went well where the bytes come from is not known yet.
     pub fn hold_settling(&mut self, held: bool) {
-        if let Transport::Descriptors(Descriptors { writer: Some(fd), .. }) = self {
+        if let Some(fd) = self.writer_mut() {
             fd.hold_settling(held);
         }
     }
 
     /// What was written is not to be settled any more: a whole file is given up, the old one stays.
     pub fn give_up_settling(&mut self) {
-        if let Transport::Descriptors(Descriptors { writer: Some(fd), .. }) = self {
+        if let Some(fd) = self.writer_mut() {
             fd.give_up_settling();
         }
     }

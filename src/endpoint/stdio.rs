@@ -19,7 +19,7 @@ use crate::sys::{self, Access, Kind};
 pub fn open(reader: bool, writer: bool) -> Result<Transport, Error> {
     let reader = if reader { input(STDIN)? } else { None };
     let writer = if writer { Some(output(STDOUT)?) } else { None };
-    Ok(Transport::Descriptors(Descriptors { reader, writer }))
+    Ok(Transport::from(Descriptors { reader, writer }))
 }
 
 /// Standard input, if it is wanted, and a file in the place of standard output that is replaced as a whole at the end
@@ -29,7 +29,7 @@ pub fn open(reader: bool, writer: bool) -> Result<Transport, Error> {
 /// Standard input is a directory or not open for reading (status 5); what [`whole::create`] says.
 pub fn open_with_out(reader: bool, out: &Path) -> Result<Transport, Error> {
     let reader = if reader { input(STDIN)? } else { None };
-    Ok(Transport::Descriptors(Descriptors { reader, writer: Some(whole::create(out)?) }))
+    Ok(Transport::from(Descriptors { reader, writer: Some(whole::create(out)?) }))
 }
 
 /// Bytes left to read, where standard input is a regular file or a block device.
@@ -97,7 +97,7 @@ mod tests {
     fn closed_output_fails_at_the_first_byte_and_not_before() {
         let number = 9999; // nobody has that many
         let writer = output(number).unwrap();
-        let mut transport = Transport::Descriptors(Descriptors { reader: None, writer: Some(writer) });
+        let mut transport = Transport::from(Descriptors { reader: None, writer: Some(writer) });
         assert!(!transport.drops_everything());
         let kind = drive(move |turn| {
             transport.start(turn).unwrap();

@@ -19,6 +19,7 @@ use std::time::Instant;
 
 use mio::{Events, Poll, Registry, Token, Waker};
 use slab::Slab;
+use smallvec::SmallVec;
 
 use crate::error::Error;
 use crate::outcome::{Ended, Outcome};
@@ -97,6 +98,9 @@ struct Core {
     outbox: Sender<TaskId>,
 }
 
+/// Most tasks have two sources at most, and there may be thousands of tasks.
+type Few = SmallVec<[Slot; 2]>;
+
 struct Entry {
     generation: u32,
     /// `None` during its own turn.
@@ -106,9 +110,10 @@ struct Entry {
     started: bool,
     /// Invariant: true exactly while the task stands in the queue.
     queued: bool,
-    slots: Vec<Slot>,
-    fired: Vec<Slot>,
-    finished: Vec<(TaskId, Outcome)>,
+    slots: Few,
+    fired: Few,
+    #[expect(clippy::box_collection, reason = "most tasks have no children, and there may be thousands of tasks")]
+    finished: Option<Box<Vec<(TaskId, Outcome)>>>,
     signals: u64,
 }
 
@@ -116,7 +121,7 @@ struct Registered {
     generation: u32,
     task: TaskId,
     /// Where it stands in its task's list of slots.
-    place: usize,
+    place: u32,
     latch: Latch,
     /// Invariant: true exactly while the slot stands in its task's list of fired slots.
     fired: bool,
@@ -227,9 +232,9 @@ impl Core {
             alarm: Alarm::default(),
             started: false,
             queued: false,
-            slots: Vec::new(),
-            fired: Vec::new(),
-            finished: Vec::new(),
+            slots: Few::new(),
+            fired: Few::new(),
+            finished: None,
             signals: 0,
         });
         let id = TaskId { index: index as u32, generation };
@@ -319,7 +324,7 @@ impl Core {
         if let Some(parent) = entry.parent
             && let Some(entry) = lookup(&mut self.entries, parent)
         {
-            entry.finished.push((id, outcome));
+            entry.finished.get_or_insert_default().push((id, outcome));
             self.enqueue(parent);
         }
         None
@@ -329,9 +334,10 @@ impl Core {
     fn release(&mut self, slot: Slot) {
         let Some(Registered { task, place, .. }) = self.forget(slot) else { return };
         let Some(entry) = lookup(&mut self.entries, task) else { return };
-        if entry.slots.get(place) == Some(&slot) {
-            entry.slots.swap_remove(place);
-            if let Some(moved) = entry.slots.get(place)
+        let at = place as usize;
+        if entry.slots.get(at) == Some(&slot) {
+            entry.slots.swap_remove(at);
+            if let Some(moved) = entry.slots.get(at)
                 && let Some(registered) = self.latches.get_mut(moved.index as usize)
             {
                 registered.place = place;

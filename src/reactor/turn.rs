@@ -69,7 +69,7 @@ impl Turn<'_> {
         self.core.generation = self.core.generation.wrapping_add(1);
         let generation = self.core.generation;
         let place = self.core.entries.get(self.id.index as usize).map_or(0, |entry| entry.slots.len());
-        let registered = Registered { generation, task: self.id, place, latch, fired: false };
+        let registered = Registered { generation, task: self.id, place: place as u32, latch, fired: false };
         let index = self.core.latches.insert(registered);
         let slot = Slot { index: index as u32, generation };
         if let Some(entry) = lookup(&mut self.core.entries, self.id) {
@@ -141,7 +141,7 @@ impl Turn<'_> {
 
     /// A spawned task that is over, with its outcome.
     pub fn finished(&mut self) -> Option<(TaskId, Outcome)> {
-        lookup(&mut self.core.entries, self.id)?.finished.pop()
+        lookup(&mut self.core.entries, self.id)?.finished.as_mut()?.pop()
     }
 
     /// Gives another task a turn.

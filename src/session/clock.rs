@@ -18,7 +18,7 @@ impl Session {
             return;
         }
         self.hint(now);
-        if !self.holds_quitting() && has_passed(self.quiet_since, self.context.policy.quit_after, now) {
+        if !self.holds_quitting() && has_passed(self.late().quiet_since, self.context.policy.quit_after, now) {
             self.conclude(Manner::Orderly, now);
         } else if let Some(error) = self.passed_limit(now) {
             let error = self.failure.take().map_or(error, |earlier| *earlier);
@@ -28,13 +28,13 @@ impl Session {
 
     /// The user's time limit that has passed, as an error.
     pub(super) fn passed_limit(&self, now: Instant) -> Option<Error> {
-        let Policy { max_time, idle, .. } = &*self.context.policy;
+        let Policy { max_time, idle, half_close, .. } = &self.context.policy;
         let sentence = if has_passed(Some(self.started), *max_time, now) {
             format!("time limit of {} reached", humantime::format_duration(max_time.unwrap_or_default()))
         } else if has_passed(Some(self.moved_at), *idle, now) {
             format!("nothing moved for {}", humantime::format_duration(idle.unwrap_or_default()))
-        } else if has_passed(self.silent_half_since(), self.half_close, now) {
-            let limit = humantime::format_duration(self.half_close.unwrap_or_default());
+        } else if has_passed(self.silent_half_since(), *half_close, now) {
+            let limit = humantime::format_duration(half_close.unwrap_or_default());
             format!("one direction has ended, and nothing moved in the other for {limit}")
         } else {
             return None;
@@ -45,19 +45,19 @@ impl Session {
     /// Since when nothing has moved although one direction has ended.
     fn silent_half_since(&self) -> Option<Instant> {
         let half = self.pumps[0].is_over() != self.pumps[1].is_over();
-        self.half_closed_at.filter(|_| half).map(|at| at.max(self.moved_at))
+        self.late().half_closed_at.filter(|_| half).map(|at| at.max(self.moved_at))
     }
 
     /// Says once that all that is waited for is a standard input that has been silent for a while.
     pub(super) fn hint(&mut self, now: Instant) {
-        if self.hint_at.is_none_or(|at| at > now) {
+        if self.late().hint_at.is_none_or(|at| at > now) {
             return;
         }
         if self.moved_at + HINT > now {
-            self.hint_at = Some(self.moved_at + HINT);
+            self.late_mut().hint_at = Some(self.moved_at + HINT);
             return;
         }
-        self.hint_at = None;
+        self.late_mut().hint_at = None;
         let text = "the peer has ended; still reading standard input (-d or --after-peer-eof exit would end here)";
         self.context.observer.observe(&Event::Note { verbosity: 0, text: text.into() });
     }
@@ -80,10 +80,10 @@ impl Session {
             by_rate[1],
             shared[0],
             shared[1],
-            half_closed.and_then(|since| Some(since + self.half_close?)),
-            self.hint_at,
+            after(half_closed, policy.half_close),
+            self.late().hint_at,
             silence,
-            after(self.quiet_since.filter(|_| !self.holds_quitting()), policy.quit_after),
+            after(self.late().quiet_since.filter(|_| !self.holds_quitting()), policy.quit_after),
             self.holding_deadline(),
             self.closing_deadline(now),
             after(Some(self.started), policy.max_time),

@@ -23,14 +23,14 @@ pub enum Side {
     /// Files, pipes and terminals of this machine, with the names that messages use for reading and writing.
     Local {
         /// Say `standard input`.
-        reading: String,
+        reading: Box<str>,
         /// Say `standard output`.
-        writing: String,
+        writing: Box<str>,
     },
     /// A program that haul started, by its name.
-    Program(String),
+    Program(Box<str>),
     /// Another program, over a socket; as printed.
-    Peer(String),
+    Peer(Box<str>),
 }
 
 /// What went wrong in one system call or one layer.
@@ -165,7 +165,7 @@ impl End {
 
     /// The next read is tried, whether an event has told of something to read or not.
     pub(super) fn arm(&self, turn: &mut Turn) {
-        self.transport.arm(turn);
+        self.transport.slots().for_each(|slot| turn.arm(slot));
     }
 
     /// From now on the kernel asks whether the peer is still there.

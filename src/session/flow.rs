@@ -36,7 +36,7 @@ impl Session {
 
     /// A peer that takes nothing any more need not say that it is done: what it sent before is there, or lost.
     pub(super) fn leave_forsaken(&mut self, turn: &Turn) {
-        let Some(index) = self.forsaken else { return };
+        let Some(index) = self.late().forsaken else { return };
         let Some(end) = &mut self.ends[index] else { return };
         let is_dry = end.gives_nothing() || !end.has_layers() && !end.transport().can_read(turn);
         if is_dry && !self.pumps[index].is_carrying() {
@@ -64,7 +64,7 @@ impl Session {
         self.hold_settling(turn, direction);
         let drops = self.drops(direction);
         let tap = self.tap.as_ref().and_then(|tap| tap.on(direction));
-        let Context { policy, pools, .. } = &self.context;
+        let Context { policy, pools, .. } = &*self.context;
         let terms = Terms { pools, splice: policy.splice, block: policy.block, most, tap };
         let [Some(local), Some(peer)] = &mut self.ends else { return false };
         let pump = &mut self.pumps[direction];
@@ -152,7 +152,7 @@ impl Session {
             }
             _ => by_rate,
         };
-        let Policy { max_bytes, stop_at, flow, .. } = &*self.context.policy;
+        let Policy { max_bytes, stop_at, flow, .. } = &self.context.policy;
         match *max_bytes {
             _ if direction == OUTWARD && stop_at.is_some() => {
                 by_rate.min(stop_at.unwrap_or(u64::MAX).saturating_sub(self.taken[OUTWARD]))

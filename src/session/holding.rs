@@ -22,13 +22,13 @@ impl Session {
         let never = direction == OUTWARD && (!policy.shutdown || policy.flow == Flow::ReceiveOnly);
         let holds = self.ends[1 - direction].as_ref().is_some_and(|end| end.holds_close());
         if holds {
-            self.held[1 - direction] = Some(Held { since: now, never, said: None });
+            self.late_mut().held[1 - direction] = Some(Held { since: now, never, said: None });
         }
     }
 
     /// True if the end of standard input is held back: `-q` then is no limit of its own.
     pub(super) fn holds_quitting(&self) -> bool {
-        self.held[1].is_some_and(|held| !held.never)
+        self.late().held[1].is_some_and(|held| !held.never)
     }
 
     /// Says the ends that were held for long enough.
@@ -36,7 +36,8 @@ impl Session {
         let now = turn.now();
         for index in [0, 1] {
             let due = self.held_until(index).is_some_and(|at| at <= now);
-            let (true, Some(end), Some(held)) = (due, &mut self.ends[index], &mut self.held[index]) else { continue };
+            let held = self.late.as_mut().and_then(|late| late.held[index].as_mut());
+            let (true, Some(end), Some(held)) = (due, &mut self.ends[index], held) else { continue };
             let said = *held.said.get_or_insert(now);
             // what fails here is told by reading
             end.close_write_for_good(turn);
@@ -48,7 +49,7 @@ impl Session {
 
     /// Until when the end towards this peer is held, counted from what it said last.
     fn held_until(&self, index: usize) -> Option<Instant> {
-        let Held { since, never, said } = self.held[index]?;
+        let Held { since, never, said } = self.late().held[index]?;
         if said.is_some() {
             return said;
         }
@@ -58,7 +59,7 @@ impl Session {
 
     /// When the next one is to be said, or its answer given up.
     pub(super) fn holding_deadline(&self) -> Option<Instant> {
-        let due = |index: usize| match self.held[index]?.said {
+        let due = |index: usize| match self.late().held[index]?.said {
             Some(said) => Some(said + ANSWER),
             None => self.held_until(index),
         };
@@ -79,7 +80,7 @@ impl Session {
             AfterPeerEof::Auto | AfterPeerEof::Send if !typed => INPUT,
             _ => Duration::ZERO,
         };
-        self.closing_by[direction] = Some(turn.now() + patience);
+        self.late_mut().closing_by[direction] = Some(turn.now() + patience);
         if let Some(end) = self.ends[direction].as_mut().filter(|_| !comes_to_an_end) {
             end.shut();
             // what fails here fails again when it is parted from
@@ -92,7 +93,7 @@ impl Session {
     pub(super) fn leave_closed(&mut self, turn: &Turn) {
         let now = turn.now();
         for index in [0, 1] {
-            let due = self.closing_by[index].is_some_and(|at| at <= now);
+            let due = self.late().closing_by[index].is_some_and(|at| at <= now);
             if !due || self.pumps[1 - index].is_over() || self.parting.is_some() {
                 continue;
             }
@@ -109,7 +110,7 @@ impl Session {
 
     /// When that is looked at.
     pub(super) fn closing_deadline(&self, now: Instant) -> Option<Instant> {
-        self.closing_by.iter().flatten().filter(|at| **at > now).min().copied()
+        self.late().closing_by.iter().flatten().filter(|at| **at > now).min().copied()
     }
 }
 

@@ -16,6 +16,7 @@ pub mod faults;
 mod flow;
 mod holding;
 pub mod hub;
+mod late;
 pub mod limits;
 mod linger;
 mod parting;
@@ -35,7 +36,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::endpoint::process::Child;
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::meter::Meter;
@@ -44,8 +44,8 @@ use crate::reactor::{Park, Turn};
 use carrier::Pools;
 use clock::HINT;
 use end::End;
-use holding::Held;
 pub use holding::SILENCE;
+use late::Late;
 use limits::Bucket;
 use parting::{Manner, Parting};
 use policy::{AfterPeerEof, Flow, Policy};
@@ -54,12 +54,10 @@ use receipts::Verdict;
 use share::Share;
 use tap::Tap;
 
-/// What a session needs besides its ends.
+/// What a session needs besides its ends; many may share one.
 pub struct Context {
-    /// Number of the session, from 1, for events.
-    pub number: u64,
-    /// How it runs and ends; many sessions may share one.
-    pub policy: Rc<Policy>,
+    /// How they run and end.
+    pub policy: Policy,
     /// Where carriers come from.
     pub pools: Rc<Pools>,
     /// Counts what is delivered.
@@ -71,49 +69,38 @@ pub struct Context {
 /// Two ends joined, until both directions are over. There may be thousands, most of them idle: what only some of them
 /// ever need is boxed.
 pub struct Session {
-    context: Context,
+    context: Rc<Context>,
+    /// From 1, for events.
+    number: u64,
     /// Taken out one by one as they are closed.
     ends: [Option<End>; 2],
     pumps: [Pump; 2],
     /// Who looks at what passes.
-    tap: Option<Tap>,
+    tap: Option<Box<Tap>>,
     buckets: Option<Box<[Bucket; 2]>>,
     /// Its part of a rate that all sessions share.
     share: Option<Box<Share>>,
-    /// Longest silence of one direction after the other has ended.
-    half_close: Option<Duration>,
-    /// When the first direction ended.
-    half_closed_at: Option<Instant>,
     /// Bytes taken from each pump's source.
     taken: [u64; 2],
     started: Instant,
     moved_at: Instant,
-    /// When the local side's end of file was passed on (`-q` runs from here).
-    quiet_since: Option<Instant>,
-    /// When to tell that we wait for a silent standard input, once.
-    hint_at: Option<Instant>,
     /// The first failure; it decides the outcome, also when the other direction goes on to its own end.
     failure: Option<Box<Error>>,
     parting: Option<Box<Parting>>,
     /// The program at one end has read all that it wanted: what the other end still sends is dropped.
     enough: [bool; 2],
-    /// The peer that takes nothing any more: what it sent before is read, and then nothing is waited for.
-    forsaken: Option<usize>,
     /// When each direction moved last.
     flowed_at: [Option<Instant>; 2],
-    /// What each end is not told yet, because that would end both directions.
-    held: [Option<Held>; 2],
-    /// Until when what is to be sent to each end may come to its end, after it has ended both directions.
-    closing_by: [Option<Instant>; 2],
+    /// What has to be remembered once a direction has ended.
+    late: Option<Box<Late>>,
     /// What the programs at the ends say of what they were given under receipts.
     verdicts: [Verdict; 2],
-    /// The programs of ends that are closed.
-    children: [Option<Box<Child>>; 2],
 }
 
 impl Session {
     /// Joins a local end and a peer; nothing happens before [`Session::start`].
-    pub fn new(mut local: End, mut peer: End, context: Context, now: Instant) -> Self {
+    pub fn new(mut local: End, mut peer: End, context: impl Into<Rc<Context>>, now: Instant) -> Self {
+        let context = context.into();
         for end in [&mut local, &mut peer] {
             end.borrow_from(context.pools.seams());
         }
@@ -135,29 +122,29 @@ impl Session {
             tap: None,
             buckets,
             share: None,
-            half_close: None,
-            half_closed_at: None,
             taken: [0, 0],
             started: now,
             moved_at: now,
-            quiet_since: None,
-            hint_at: None,
             failure: None,
             parting: None,
             enough: [false, false],
-            forsaken: None,
             flowed_at: [None, None],
-            held: [None, None],
-            closing_by: [None, None],
+            late: None,
             verdicts: [Verdict::Open; 2],
-            children: [None, None],
             context,
+            number: 1,
         }
+    }
+
+    /// Tells it from others, in events.
+    pub fn numbered(mut self, number: u64) -> Self {
+        self.number = number;
+        self
     }
 
     /// Has somebody look at what passes.
     pub fn with_tap(mut self, tap: Option<Tap>) -> Self {
-        self.tap = tap;
+        self.tap = tap.map(Box::new);
         self
     }
 
@@ -170,12 +157,6 @@ impl Session {
     /// Has it take its part of a rate that all sessions share.
     pub fn with_share(mut self, share: Option<Share>) -> Self {
         self.share = share.map(Box::new);
-        self
-    }
-
-    /// Ends it once one direction has ended and nothing has moved in the other for `limit`.
-    pub fn with_half_close(mut self, limit: Option<Duration>) -> Self {
-        self.half_close = limit;
         self
     }
 
@@ -253,7 +234,7 @@ impl Session {
 
     /// True once everything from the local end was delivered and its end passed on.
     pub fn has_delivered_everything(&self) -> bool {
-        self.quiet_since.is_some()
+        self.late().quiet_since.is_some()
     }
 
     /// Everything in this direction was delivered and its end passed on.
@@ -262,7 +243,7 @@ impl Session {
         self.confirm(turn, direction);
         self.hold_close(direction, now);
         self.heed_close(turn, direction);
-        let Context { policy, observer, number, .. } = &self.context;
+        let Context { policy, observer, .. } = &*self.context;
         if direction == OUTWARD && !policy.stdin && policy.flow != Flow::ReceiveOnly {
             // the banner is sent; nothing has ended, since nothing was to be read
             return self.finish_if_over(now);
@@ -270,15 +251,15 @@ impl Session {
         // a sink has nothing to say
         if direction == OUTWARD || !policy.one_way {
             observer.observe(&Event::Eof {
-                session: *number,
+                session: self.number,
                 direction: ["out", "in"][direction],
                 bytes: self.pumps[direction].delivered(),
             });
         }
-        self.half_closed_at = self.half_closed_at.or(Some(now));
         let (flow, after, hint) = (policy.flow, policy.after_peer_eof, policy.hint);
+        self.late_mut().half_closed_at.get_or_insert(now);
         if direction == OUTWARD {
-            self.quiet_since = Some(now);
+            self.late_mut().quiet_since = Some(now);
             if flow == Flow::SendOnly && !self.awaits_verdict() {
                 return self.finish(Ended::Clean, Manner::Orderly, now);
             }
@@ -289,7 +270,7 @@ impl Session {
                 // an end of file would say that the source had ended
                 AfterPeerEof::Exit => return self.conclude(Manner::Reset, now),
                 AfterPeerEof::Auto if terminal => return self.conclude(Manner::Orderly, now),
-                AfterPeerEof::Auto if hint => self.hint_at = Some(now + HINT),
+                AfterPeerEof::Auto if hint => self.late_mut().hint_at = Some(now + HINT),
                 AfterPeerEof::Auto => {}
                 AfterPeerEof::Send => {}
             }
@@ -323,7 +304,7 @@ impl Session {
         let is_word = matches!(fault, end::Fault::Layer(_));
         let says_why = is_word && self.is_verified(direction);
         let error = self.explain(direction, true, fault);
-        if self.forsaken == Some(direction) && is_word {
+        if self.late().forsaken == Some(direction) && is_word {
             self.failure = None; // it says more than that nothing could be written
         }
         self.fail(error);
@@ -357,10 +338,10 @@ impl Session {
         if !self.is_wire(1 - direction) {
             return self.conclude(Manner::Aborted, now);
         }
-        self.forsaken = Some(1 - direction);
+        self.late_mut().forsaken = Some(1 - direction);
         if let Some(peer) = &self.ends[1 - direction] {
             // what came together with the bad news may not have been announced yet: a read will tell
-            peer.transport().slots().for_each(|slot| turn.arm(slot));
+            peer.arm(turn);
         }
         if let Some(source) = &mut self.ends[direction] {
             source.close_read(turn);

@@ -12,6 +12,7 @@ use super::linger::{FIRST_LOOK, Farewell, LOOK_AGAIN, Linger, Lingering, Rest, f
 use super::pump::{Pump, Stop, Terms};
 use super::receipts::Verdict;
 use super::{INWARD, LOCAL, OUTWARD, Session};
+use crate::endpoint::process::Child;
 use crate::error::{Cause, Error, Op};
 use crate::outcome::Ended;
 use crate::plan::Flow;
@@ -41,6 +42,8 @@ pub(super) struct Parting {
     /// How long to the next look at the send queues.
     pause: Duration,
     lingers: [Linger; 2],
+    /// The programs of ends that are closed.
+    pub(super) children: [Option<Child>; 2],
 }
 
 impl Session {
@@ -61,7 +64,8 @@ impl Session {
         let manner = if manner == Manner::Aborted && typed && by_signal { Manner::Orderly } else { manner };
         let lingers = [Linger::new(now); 2];
         let (ended, pause) = (Some(ended), FIRST_LOOK);
-        self.parting = Some(Box::new(Parting { ended, manner, until, progress_at: now, pause, lingers }));
+        self.parting =
+            Some(Box::new(Parting { ended, manner, until, progress_at: now, pause, lingers, children: [None, None] }));
     }
 
     /// Shortens a parting that is under way: whoever sends a signal does not want to wait for a slow peer.
@@ -287,8 +291,8 @@ impl Session {
     fn close(&mut self, turn: &mut Turn, index: usize) {
         self.blame_unconfirmed(index);
         let Some(mut end) = self.ends[index].take() else { return };
-        self.children[index] = end.take_program().map(|program| Box::new(program.into_child(turn)));
-        let Some(parting) = &self.parting else { return };
+        let Some(parting) = &mut self.parting else { return };
+        parting.children[index] = end.take_program().map(|program| program.into_child(turn));
         let reset = parting.manner != Manner::Orderly;
         let (unsent, lost, manner) = (end.unsent(), parting.lingers[index].is_lost(), parting.manner);
         let (name, writing, spared) = (end.name(true), end.name(false), fin(&end));
@@ -361,9 +365,9 @@ impl End {
     /// What messages call it.
     pub fn name(&self, reading: bool) -> String {
         match self.side() {
-            Side::Local { reading: name, .. } if reading => name.clone(),
-            Side::Local { writing, .. } => writing.clone(),
-            Side::Program(name) | Side::Peer(name) => name.clone(),
+            Side::Local { reading: name, .. } if reading => name.to_string(),
+            Side::Local { writing, .. } => writing.to_string(),
+            Side::Program(name) | Side::Peer(name) => name.to_string(),
         }
     }
 }

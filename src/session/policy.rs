@@ -24,6 +24,8 @@ pub struct Policy {
     pub grace: Duration,
     /// Longest time without a byte either way.
     pub idle: Option<Duration>,
+    /// Longest time without a byte once one direction has ended.
+    pub half_close: Option<Duration>,
     /// Longest time in all.
     pub max_time: Option<Duration>,
     /// Received bytes after which the session ends, successfully.

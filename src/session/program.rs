@@ -153,7 +153,7 @@ impl Session {
 
     /// The programs of a session that is over, to be waited for.
     pub fn take_children(&mut self) -> [Option<Child>; 2] {
-        std::mem::take(&mut self.children).map(|child| child.map(|child| *child))
+        self.parting.as_mut().map(|parting| std::mem::take(&mut parting.children)).unwrap_or_default()
     }
 }
 

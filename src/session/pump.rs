@@ -27,9 +27,9 @@ pub struct Pump {
     /// Bytes of our own that go first. Invariant: older than those in `buffer`.
     greeting: Option<Box<Buffer>>,
     /// Bytes in memory. Invariant: older than those in `pipe`.
-    buffer: Option<Lease>,
+    buffer: Option<Box<Lease>>,
     /// Bytes in the kernel.
-    pipe: Option<KernelPipe>,
+    pipe: Option<Box<KernelPipe>>,
     refused: Refused,
     /// The way the last bytes took.
     route: Option<Route>,
@@ -281,7 +281,7 @@ impl Pump {
             }
             let Some(pipe) = self.pipe.as_mut().filter(|pipe| pipe.held() > 0) else { return Step::Eof };
             if self.refused.drain {
-                let buffer = self.buffer.get_or_insert_with(|| terms.pools.buffer());
+                let buffer = self.buffer.get_or_insert_with(|| terms.pools.buffer().into());
                 match pipe.read(buffer.spare(usize::MAX)) {
                     Ok(count) => buffer.fill(count),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -315,7 +315,7 @@ impl Pump {
     fn in_memory(&mut self) -> Option<&mut Buffer> {
         match &mut self.greeting {
             Some(greeting) if !greeting.is_empty() => Some(greeting),
-            _ => self.buffer.as_deref_mut().filter(|buffer| !buffer.is_empty()),
+            _ => self.buffer.as_deref_mut().map(|lease| &mut **lease).filter(|buffer| !buffer.is_empty()),
         }
     }
 

@@ -52,7 +52,7 @@ impl Helper {
         let (Descriptors { reader, writer }, child) = process::start_for_messages(&self.program, &variables)?;
         let mut reaping = Reaping::new(child, DEFAULT_GRACE);
         let watched = reaping.watch(turn).map_err(|error| Error::new(Op::Start, &self.name, error));
-        let from = Transport::Descriptors(Descriptors { reader, writer: None });
+        let from = Transport::from(Descriptors { reader, writer: None });
         let limit = out.line().limit();
         let reads = out.read_from(Messages::writes(from, self.name.clone(), limit), turn);
         if let Err(error) = watched.and(reads) {
@@ -60,7 +60,7 @@ impl Helper {
             return Err(error);
         }
         self.reaping = Some(reaping);
-        let to = Transport::Descriptors(Descriptors { reader: None, writer });
+        let to = Transport::from(Descriptors { reader: None, writer });
         Ok(Near::program(to, self.name.clone()))
     }
 

@@ -15,7 +15,7 @@ use super::super::surroundings::variables_of;
 use super::super::writes;
 use super::peers::Peers;
 use crate::datagram::{LocalIp, Outbox, Peer};
-use crate::endpoint::{Descriptors, Transport, printed, process};
+use crate::endpoint::{Transport, printed, process};
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer, Traffic};
 use crate::plan::address::Program;
@@ -120,7 +120,7 @@ impl Programs {
         let variables = variables_of(place.0, place.1, &printed::peer(peer));
         let (pipes, mut child) = process::start_for_messages(&self.program, &variables)?;
         let name = String::from_utf8_lossy(child.name()).into_owned();
-        let mut pipes = Transport::Descriptors(pipes);
+        let mut pipes = Transport::from(pipes);
         let started = pipes.start(turn).and_then(|()| child.watch(turn));
         if let Err(error) = started {
             child.kill();
@@ -372,7 +372,7 @@ impl Running {
         self.waiting.clear();
         (self.written, self.bytes, self.deaf) = (0, 0, true);
         let closed: io::Result<()> = match &mut self.pipes {
-            Transport::Descriptors(Descriptors { writer: Some(_), .. }) => self.pipes.close_write(turn),
+            Transport::Descriptors(both) if both.writer.is_some() => self.pipes.close_write(turn),
             _ => Ok(()),
         };
         // a pipe has nothing to flush

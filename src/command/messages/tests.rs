@@ -17,7 +17,7 @@ fn with_file<T: 'static>(
     let path = directory.path().join("f");
     std::fs::write(&path, content).unwrap();
     let from: Descriptors = file::open(&path, &Options::default(), true, false).unwrap();
-    let mut messages = Messages::stream(Transport::Descriptors(from), "f".into(), Some(split), 65_507);
+    let mut messages = Messages::stream(Transport::from(from), "f".into(), Some(split), 65_507);
     drive(move |turn| {
         messages.start(turn).unwrap();
         Ok(body(&mut messages, turn))
@@ -92,7 +92,7 @@ fn a_payload_that_comes_in_parts_is_filled_in_one_piece() {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let path = PathBuf::from(format!("/proc/self/fd/{}", reader.as_raw_fd()));
     let from = file::open(&path, &Options::default(), true, false).unwrap();
-    let mut messages = Messages::stream(Transport::Descriptors(from), "p".into(), Some(Split::Size(4)), 65_507);
+    let mut messages = Messages::stream(Transport::from(from), "p".into(), Some(Split::Size(4)), 65_507);
     let mut parts = [&b"bcdefghi"[..], b"a"].into_iter().rev();
     let (mut started, mut all) = (false, Vec::new());
     let all = drive(move |turn| {

@@ -28,10 +28,6 @@ pub(super) struct Passage {
     /// The listener that its client came to.
     pair: usize,
     number: u64,
-    /// What its target is to be sent first.
-    header: Option<Box<[u8]>>,
-    /// When its client was accepted, until it is watched.
-    unwatched: Option<Instant>,
     /// The session's weight on its target.
     weight: Option<Weight>,
     /// Where sessions are written down, who this one is between.
@@ -40,23 +36,34 @@ pub(super) struct Passage {
 
 enum Stage {
     /// Before the first turn.
-    Outside(Box<Opened>),
+    Outside(Box<Opened>, Header),
     /// The client's layers shake hands, until then at the latest.
-    Shaking(Box<Handshake>, Instant),
+    Shaking(Box<Handshake>, Instant, Header),
     /// The client waits, and is not read, until its target is there.
-    Reaching(Box<(Contact, Reach)>),
+    Reaching(Box<Approach>),
     /// Bytes move.
-    Moving(Box<Link>),
+    Moving(Link),
     /// Nothing is left to do.
     Over,
 }
 
+/// What a target is to be sent first.
+type Header = Option<Box<[u8]>>;
+
+/// A client on its way to a target.
+struct Approach {
+    client: Contact,
+    reach: Reach,
+    /// When the client was accepted, until it is watched.
+    unwatched: Option<Instant>,
+}
+
 impl Passage {
     /// A client that came to the listener of this pair, and what its target is to be sent first.
-    pub(super) fn new(client: Opened, floor: Rc<Floor>, pair: usize, number: u64, header: Option<Box<[u8]>>) -> Self {
-        let stage = Stage::Outside(Box::new(client));
+    pub(super) fn new(client: Opened, floor: Rc<Floor>, pair: usize, number: u64, header: Header) -> Self {
+        let stage = Stage::Outside(Box::new(client), header);
         let leaving = Leaving::new(Rc::clone(&floor.closing));
-        Passage { stage, floor, leaving, pair, number, header, unwatched: None, weight: None, parties: None }
+        Passage { stage, floor, leaving, pair, number, weight: None, parties: None }
     }
 
     /// The same for a client whose handshake is over.
@@ -65,62 +72,52 @@ impl Passage {
         floor: Rc<Floor>,
         pair: usize,
         number: u64,
-        header: Option<Box<[u8]>>,
+        header: Header,
         now: Instant,
     ) -> Self {
         let leaving = Leaving::new(Rc::clone(&floor.closing));
-        let mut passage = Passage {
-            stage: Stage::Over,
-            floor,
-            leaving,
-            pair,
-            number,
-            header,
-            unwatched: None,
-            weight: None,
-            parties: None,
-        };
-        passage.begin_to_reach(client, now);
+        let stage = Stage::Over;
+        let mut passage = Passage { stage, floor, leaving, pair, number, weight: None, parties: None };
+        passage.begin_to_reach(client, header, now);
         passage
     }
 
     /// The client is ready: now its target is gone to.
-    fn begin_to_reach(&mut self, client: Contact, now: Instant) {
+    fn begin_to_reach(&mut self, client: Contact, header: Header, now: Instant) {
         let named = |_: &_| Box::new(Parties { client: client.opened.peer.clone(), ..Parties::default() });
         self.parties = self.floor.journal.as_ref().map(named);
         let mut reach = Reach::new(&self.floor, self.pair, self.number, now);
-        reach.introduce_with(self.header.take());
-        self.unwatched = Some(now);
-        self.stage = Stage::Reaching(Box::new((client, reach)));
+        reach.introduce_with(header);
+        self.stage = Stage::Reaching(Box::new(Approach { client, reach, unwatched: Some(now) }));
     }
 
     /// Goes on with the client's handshake; false if it failed, which is told and is no session.
     fn shake_hands(&mut self, turn: &mut Turn) -> bool {
-        if let Stage::Outside(client) = &mut self.stage
+        if let Stage::Outside(..) = &self.stage
             && let Some(place) = self.floor.place(self.pair)
         {
+            let Stage::Outside(client, header) = std::mem::replace(&mut self.stage, Stage::Over) else { return true };
             if place.layering.is_bare() {
-                let Stage::Outside(client) = std::mem::replace(&mut self.stage, Stage::Over) else { return true };
-                self.begin_to_reach((*client).into(), turn.now());
+                self.begin_to_reach((*client).into(), header, turn.now());
                 return true;
             }
             let name = client.peer.clone();
-            let Stage::Outside(client) = std::mem::replace(&mut self.stage, Stage::Over) else { return true };
             match Handshake::with_client(turn, *client, &place.layering) {
-                Ok(handshake) => self.stage = Stage::Shaking(Box::new(handshake), turn.now() + PATIENCE),
+                Ok(handshake) => self.stage = Stage::Shaking(Box::new(handshake), turn.now() + PATIENCE, header),
                 Err(error) => {
                     self.floor.observer().observe(&refusal(&name, &error));
                     return false;
                 }
             }
         }
-        let Stage::Shaking(handshake, until) = &mut self.stage else { return true };
+        let Stage::Shaking(handshake, until, header) = &mut self.stage else { return true };
         let peer = handshake.peer().to_string();
         let error = match handshake.turn(turn) {
             Ok(Some(contact)) => {
                 let observer = self.floor.observer();
                 observer.observe(&contact.accepted(self.number, &**observer));
-                self.begin_to_reach(contact, turn.now());
+                let header = header.take();
+                self.begin_to_reach(contact, header, turn.now());
                 return true;
             }
             Ok(None) if self.leaving.asked().is_some() => cut_short(),
@@ -136,21 +133,21 @@ impl Passage {
     /// True once a client that has to wait for its target has cut the connection: a target that is not there must not
     /// cost descriptors for clients that are not there any more.
     fn is_left(&mut self, turn: &mut Turn) -> bool {
-        let Stage::Reaching(both) = &mut self.stage else { return false };
-        let client = &mut both.0.opened.transport;
-        if self.unwatched.is_some_and(|accepted| accepted + WATCHED <= turn.now()) {
-            self.unwatched = None;
+        let Stage::Reaching(way) = &mut self.stage else { return false };
+        let client = &mut way.client.opened.transport;
+        if way.unwatched.is_some_and(|accepted| accepted + WATCHED <= turn.now()) {
+            way.unwatched = None;
             // without it the client is only not watched
             let _ = client.start(turn);
         }
-        self.unwatched.is_none() && client.is_odd(turn) && client.take_error().is_some()
+        way.unwatched.is_none() && client.is_odd(turn) && client.take_error().is_some()
     }
 
     /// Goes on with the way to the target; joins the two once it is there.
     fn reach(&mut self, turn: &mut Turn) -> Result<(), Error> {
         let left = self.is_left(turn);
-        let Stage::Reaching(both) = &mut self.stage else { return Ok(()) };
-        let (client, reach) = &mut **both;
+        let Stage::Reaching(way) = &mut self.stage else { return Ok(()) };
+        let Approach { client, reach, .. } = &mut **way;
         let given_up = match self.leaving.asked() {
             Some(Closing::Until(until)) => until <= turn.now(),
             Some(Closing::Now) => true,
@@ -170,8 +167,8 @@ impl Passage {
             Ok(Some(reached)) => Ok(reached),
             Err(error) => Err(error),
         };
-        let Stage::Reaching(both) = std::mem::replace(&mut self.stage, Stage::Over) else { return Ok(()) };
-        let (client, mut reach) = *both;
+        let Stage::Reaching(way) = std::mem::replace(&mut self.stage, Stage::Over) else { return Ok(()) };
+        let Approach { client, mut reach, .. } = *way;
         match found {
             Ok(reached) => self.join(turn, reached, client),
             Err(error) => {
@@ -191,7 +188,7 @@ impl Passage {
         self.weight = weight;
         let (far, tap) = (far_end(client, Vec::new()), self.floor.tap(self.number));
         let link = joint.join_ends(turn, near, far, self.number, tap)?;
-        self.stage = Stage::Moving(Box::new(link));
+        self.stage = Stage::Moving(link);
         Ok(())
     }
 
@@ -239,20 +236,20 @@ impl Task for Passage {
                     (park, _) => park,
                 }
             }
-            Stage::Reaching(both) => {
+            Stage::Reaching(way) => {
                 let until = match self.leaving.asked() {
                     Some(Closing::Until(until)) => Some(until),
                     _ => None,
                 };
-                let watch = self.unwatched.map(|accepted| accepted + WATCHED);
-                turn.deadline(soonest([both.1.deadline(), until, watch]));
+                let watch = way.unwatched.map(|accepted| accepted + WATCHED);
+                turn.deadline(soonest([way.reach.deadline(), until, watch]));
                 Park::Wait
             }
-            Stage::Shaking(handshake, until) => {
+            Stage::Shaking(handshake, until, _) => {
                 turn.deadline(soonest([handshake.deadline(), Some(*until)]));
                 Park::Wait
             }
-            Stage::Outside(_) | Stage::Over => Park::Done(Outcome::nothing_moved(Ended::Clean)),
+            Stage::Outside(..) | Stage::Over => Park::Done(Outcome::nothing_moved(Ended::Clean)),
         }
     }
 }

@@ -4,13 +4,14 @@ use std::fs;
 use std::sync::mpsc::channel;
 
 use super::*;
+use crate::endpoint::Descriptors;
 use crate::endpoint::descriptor::Descriptor;
 use crate::endpoint::testing::drive;
 use crate::endpoint::whole;
 use crate::sys::Access;
 
 fn writing(writer: Descriptor) -> Transport {
-    Transport::Descriptors(Descriptors { reader: None, writer: Some(writer) })
+    Transport::from(Descriptors { reader: None, writer: Some(writer) })
 }
 
 #[test]

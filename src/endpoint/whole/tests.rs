@@ -18,7 +18,7 @@ fn no_unnamed(_: &Place, _: Mode) -> io::Result<OwnedFd> {
 }
 
 fn transport(path: &Path, make: Make) -> Transport {
-    Transport::Descriptors(Descriptors { reader: None, writer: Some(create_by(path, make).unwrap()) })
+    Transport::from(Descriptors { reader: None, writer: Some(create_by(path, make).unwrap()) })
 }
 
 /// Writes a whole file to its end; `before` happens when everything is written and nothing settled.
@@ -78,7 +78,7 @@ fn what_is_given_up_leaves_everything_as_it_was() {
         drive(move |turn| {
             given_up.start(turn).unwrap();
             given_up.write(turn, b"half").unwrap();
-            let given_up = std::mem::replace(&mut given_up, Transport::Descriptors(Descriptors::default()));
+            let given_up = std::mem::replace(&mut given_up, Transport::from(Descriptors::default()));
             given_up.close(turn, true).unwrap();
             Ok(())
         });

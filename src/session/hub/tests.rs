@@ -38,6 +38,7 @@ fn policy() -> Policy {
         linger: Duration::from_secs(30),
         grace: Duration::from_secs(2),
         idle: None,
+        half_close: None,
         max_time: None,
         max_bytes: None,
         stop_at: None,

@@ -103,7 +103,7 @@ impl Pump {
     pub(super) fn fill_buffer(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms, most: usize) -> Filled {
         // another thread may still look at what it held
         self.buffer.take_if(|buffer| buffer.is_empty() && buffer.is_shared());
-        let buffer = self.buffer.get_or_insert_with(|| terms.pools.buffer());
+        let buffer = self.buffer.get_or_insert_with(|| terms.pools.buffer().into());
         let room = buffer.capacity().min(most);
         let step = from.read(turn, buffer, room);
         if let Step::Moved(count) = step {
@@ -125,7 +125,7 @@ impl Pump {
         }
         if self.pipe.is_none() {
             match terms.pools.pipe() {
-                Ok(pipe) => self.pipe = Some(pipe),
+                Ok(pipe) => self.pipe = Some(pipe.into()),
                 // without a descriptor it is memory for this time; a pipe that came out short would do so at every fill
                 Err(error) => {
                     self.refused.kernel = !is_shortage(&error);

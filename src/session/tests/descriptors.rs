@@ -41,8 +41,7 @@ impl Task for Alone {
 /// Runs a session to its end. A hang fails by `--max-time`.
 pub(super) fn run(local: End, peer: End, policy: Policy) -> Outcome {
     let context = Context {
-        number: 1,
-        policy: Policy { max_time: Some(Duration::from_secs(20)), ..policy }.into(),
+        policy: Policy { max_time: Some(Duration::from_secs(20)), ..policy },
         pools: Pools::new(64 * 1024, 256 * 1024),
         meter: Arc::new(Meter::default()),
         observer: Rc::new(Log::default()),
@@ -114,7 +113,7 @@ pub(super) fn descriptor(fd: impl Into<OwnedFd>, access: Access) -> Descriptor {
 
 pub(super) fn local_end(reader: Option<Descriptor>, writer: Option<Descriptor>) -> End {
     let side = Side::Local { reading: "standard input".into(), writing: "standard output".into() };
-    End::new(Transport::Descriptors(Descriptors { reader, writer }), side, None)
+    End::new(Transport::from(Descriptors { reader, writer }), side, None)
 }
 
 pub(super) fn socket_end(fd: OwnedFd, family: Family, stack: Option<Stack>) -> End {

@@ -51,6 +51,7 @@ pub(super) fn plain() -> Policy {
         linger: Duration::from_secs(30),
         grace: Duration::from_millis(500),
         idle: None,
+        half_close: None,
         max_time: None,
         max_bytes: None,
         stop_at: None,
@@ -125,8 +126,7 @@ impl Driver {
         let (peer, seen_peer) = peer.end("b:2");
         let log = Rc::new(Log::default());
         let context = Context {
-            number: 1,
-            policy: policy.into(),
+            policy,
             pools: Pools::new(buffer, 65536),
             meter: Arc::new(Meter::default()),
             observer: Rc::clone(&log) as Rc<dyn Observer>,

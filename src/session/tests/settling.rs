@@ -87,8 +87,7 @@ impl Task for SlowDisk {
 
 fn context(policy: Policy) -> Context {
     Context {
-        number: 1,
-        policy: policy.into(),
+        policy,
         pools: Pools::new(64 * 1024, 256 * 1024),
         meter: Arc::new(Meter::default()),
         observer: Rc::new(Log::default()),
@@ -265,7 +264,7 @@ fn what_a_program_writes_is_whole_if_the_program_says_so() {
     for (text, content) in [("printf new", "new"), ("printf half; exit 3", "old"), ("printf half; kill -9 $$", "old")] {
         let home = Home::new();
         let (both, child) = process::start(&Program::Shell(text.into()), &[]).unwrap();
-        let program = End::new(Transport::Descriptors(both), Side::Program("sh".into()), None).with_program(child);
+        let program = End::new(Transport::from(both), Side::Program("sh".into()), None).with_program(child);
         let outcome = run(local_end(None, Some(home.writer())), program, receiving());
         assert_eq!(summary(&outcome), ("clean", 0), "{text}"); // the status is judged elsewhere
         assert_eq!(home.content(), content, "{text}");

@@ -56,7 +56,7 @@ fn descriptors(reader: Option<OwnedFd>, writer: Option<OwnedFd>) -> End {
         })
     };
     let both = Descriptors { reader: open(reader, Access::Read), writer: open(writer, Access::Write) };
-    End::new(Transport::Descriptors(both), local_side(), None)
+    End::new(Transport::from(both), local_side(), None)
 }
 
 // Each with its own lines, which come in parts.
@@ -156,7 +156,7 @@ fn run_on_disk(sync: impl FnOnce(&File) -> io::Result<()> + Send + 'static) -> E
         sync(file)
     });
     let both = Descriptors { reader: None, writer: Some(writer) };
-    let local = End::new(Transport::Descriptors(both), local_side(), None);
+    let local = End::new(Transport::from(both), local_side(), None);
     let (context, _) = context(Share::Merge, policy());
     let mut hub = Hub::new(Some(local), context, Instant::now());
     let (client, mut theirs) = pair();

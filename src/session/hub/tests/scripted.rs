@@ -42,7 +42,7 @@ impl Stage {
         let script = Script::new(reads, writes);
         let seen = Rc::clone(&script.seen);
         let number = self.clients.len() as u64 + 1;
-        let end = End::new(Transport::Script(script), Side::Peer(format!("peer {number}")), None);
+        let end = End::new(Transport::Script(script), Side::Peer(format!("peer {number}").into()), None);
         self.hub.add(&mut self.bench.turn(), end, number).unwrap();
         let slot = *self.hub.by_slot.iter().max_by_key(|(_, key)| self.hub.clients[**key].number).unwrap().0;
         self.clients.push((seen, slot));

@@ -33,8 +33,7 @@ fn relayed(
     let (client, target) = (Far::spawn(far, client), Far::spawn(at, target));
     let log = Rc::new(Log::default());
     let context = Context {
-        number: 1,
-        policy: Policy { max_time: Some(Duration::from_secs(20)), ..drop_nothing() }.into(),
+        policy: Policy { max_time: Some(Duration::from_secs(20)), ..drop_nothing() },
         pools: Pools::new(64 * 1024, 256 * 1024),
         meter: Arc::new(Meter::default()),
         observer: log.clone(),

@@ -136,7 +136,7 @@ fn run_with_programs(source: End, sinks: Vec<End>, terms: Terms) -> (Outcome, Ve
 /// A program at one end.
 fn program(text: &str) -> End {
     let (both, child) = process::start(&Program::Shell(text.into()), &[]).unwrap();
-    End::new(Transport::Descriptors(both), Side::Program(text.into()), None).with_program(child)
+    End::new(Transport::from(both), Side::Program(text.into()), None).with_program(child)
 }
 
 fn of_kind(kinds: &[Kind], seed: u64) -> (Vec<End>, Vec<Sink>) {

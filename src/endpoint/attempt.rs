@@ -30,6 +30,8 @@ pub(super) struct Attempt {
     pub(super) candidate: Candidate,
     socket: socket2::Socket,
     multipath: bool,
+    /// Our address, once the peer has answered.
+    local: Option<SockAddr>,
     pub(super) stage: Stage,
 }
 
@@ -80,7 +82,7 @@ impl Attempt {
         }
         options::apply(options, &socket, target, Phase::BeforeConnect)?;
         let stage = connect(turn, &socket, &candidate, Duration::ZERO)?;
-        Ok(Attempt { candidate, socket, multipath, stage })
+        Ok(Attempt { candidate, socket, multipath, local: None, stage })
     }
 
     /// Tries a full backlog again, if it is time.
@@ -93,7 +95,7 @@ impl Attempt {
     }
 
     /// mio's steps: after an event, SO_ERROR, then the peer's name.
-    pub(super) fn verdict(&self, turn: &mut Turn) -> Verdict {
+    pub(super) fn verdict(&mut self, turn: &mut Turn) -> Verdict {
         let Stage::Pending(slot) = self.stage else { return Verdict::NotYet };
         let latch = turn.latch(slot);
         if !latch.write && !latch.read {
@@ -123,13 +125,14 @@ impl Attempt {
 
     /// A connect to a free port of this machine may be given that very port as its own, and then meets itself by TCP's
     /// simultaneous open (RFC 9293, 3.5). Nobody listens there.
-    fn is_connected_to_itself(&self, peer: &SockAddr) -> bool {
-        self.candidate.kind == Family::Tcp && self.socket.local_addr().is_ok_and(|local| local == *peer)
+    fn is_connected_to_itself(&mut self, peer: &SockAddr) -> bool {
+        self.local = self.socket.local_addr().ok();
+        self.candidate.kind == Family::Tcp && self.local.as_ref() == Some(peer)
     }
 
     pub(super) fn finish(self, cut: Option<io::Error>) -> Connected {
-        let local =
-            self.socket.local_addr().map_or_else(|_| String::from("unnamed"), |address| printed::name(&address));
+        let local = self.local.or_else(|| self.socket.local_addr().ok());
+        let local = local.map_or_else(|| String::from("unnamed"), |address| printed::name(&address));
         // a peer that is gone has no name any more
         let peer = printed::name(&self.candidate.address);
         let protocol = match (self.candidate.kind, self.multipath) {

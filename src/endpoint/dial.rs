@@ -261,7 +261,7 @@ impl Race {
     /// Looks at the attempts that had an event; the first one that is up wins.
     fn check(&mut self, turn: &mut Turn) -> Option<Connected> {
         let mut index = 0;
-        while let Some(attempt) = self.attempts.get(index) {
+        while let Some(attempt) = self.attempts.get_mut(index) {
             match attempt.verdict(turn) {
                 Verdict::NotYet => index += 1,
                 Verdict::Up(cut) => return Some(self.attempts.remove(index).finish(cut)),

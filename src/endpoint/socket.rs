@@ -342,8 +342,11 @@ impl Socket {
 
     /// Takes it out of the poll and closes it; with `reset` the peer is told that this was no orderly end.
     pub fn close(mut self, turn: &mut Turn, reset: bool) {
-        if let Some(slot) = self.slot.take() {
-            turn.deregister(&mut SourceFd(&self.fd.as_raw_fd()), slot);
+        match self.slot.take() {
+            // nobody else holds it: the kernel takes it out of the poll by itself
+            Some(slot) if self.private => turn.release(slot),
+            Some(slot) => turn.deregister(&mut SourceFd(&self.fd.as_raw_fd()), slot),
+            None => {}
         }
         if !self.private {
             // others may hold it open, with options that are theirs: the peer still learns that haul is done

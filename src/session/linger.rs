@@ -15,6 +15,8 @@ pub(super) struct Linger {
     /// The smallest send queue seen; `None` before the first look.
     unsent: Option<usize>,
     progress_at: Instant,
+    /// The last look found everything acknowledged, and the end of our bytes told.
+    settled: bool,
     /// The peer answered a reset while our bytes were on their way.
     lost: bool,
 }
@@ -59,11 +61,12 @@ pub(super) enum Rest {
 impl Linger {
     /// Nothing was looked at yet.
     pub(super) fn new(now: Instant) -> Self {
-        Linger { unsent: None, progress_at: now, lost: false }
+        Linger { unsent: None, progress_at: now, settled: false, lost: false }
     }
 
     /// Looks at the send queue, and drops what came meanwhile.
     pub(super) fn look(&mut self, end: &mut End, turn: &mut Turn, farewell: &Farewell) -> Lingering {
+        self.settled = false;
         let (mut closed, mut busy) = (true, false);
         for _ in 0..ROUNDS {
             busy = !farewell.resets && !end.is_read_ended() && {
@@ -116,7 +119,8 @@ impl Linger {
         if self.unsent.is_none_or(|before| unsent < before) {
             (self.unsent, self.progress_at) = (Some(unsent), turn.now());
         }
-        match unsent == 0 && closed {
+        self.settled = unsent == 0 && closed;
+        match self.settled {
             true => Lingering::Over,
             false if busy => Lingering::Busy,
             false => Lingering::Waiting,
@@ -126,6 +130,11 @@ impl Linger {
     /// When something was acknowledged last.
     pub(super) fn progress_at(&self) -> Instant {
         self.progress_at
+    }
+
+    /// True if nothing was left to be acknowledged: the kernel need not be asked again.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled
     }
 
     /// True if the peer's reset threw away what we had sent.

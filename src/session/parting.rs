@@ -294,7 +294,9 @@ impl Session {
         let Some(parting) = &mut self.parting else { return };
         parting.children[index] = end.take_program().map(|program| program.into_child(turn));
         let reset = parting.manner != Manner::Orderly;
-        let (unsent, lost, manner) = (end.unsent(), parting.lingers[index].is_lost(), parting.manner);
+        let linger = &parting.lingers[index];
+        let unsent = if linger.is_settled() { 0 } else { end.unsent() };
+        let (lost, manner) = (linger.is_lost(), parting.manner);
         let (name, writing, spared) = (end.name(true), end.name(false), fin(&end));
         if end.is_peer() && manner != Manner::Aborted {
             if lost {

@@ -88,8 +88,8 @@ pub(super) fn possible(each: u64) -> u64 {
     ((limit - RESERVED.min(limit / 4)) / each).max(1)
 }
 
-/// Standard streams, the loop, files.
-const RESERVED: u64 = 32;
+/// Standard streams, the loop, listeners, kernel pipes, connections that are being made.
+const RESERVED: u64 = 128;
 
 #[cfg(test)]
 mod tests {

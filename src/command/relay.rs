@@ -461,8 +461,8 @@ impl Task for Forwarder {
     }
 }
 
-/// A session between two sockets, with one to spare while it is made.
-const WITH_SOCKET: u64 = 3;
+/// A session between two sockets. What a race for an address needs beside them is taken from the reserve, or waited for.
+const WITH_SOCKET: u64 = 2;
 
 /// A session with a program: its socket, two pipes, the pidfd, and one to spare.
 const WITH_PROGRAM: u64 = 5;

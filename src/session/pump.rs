@@ -33,7 +33,7 @@ pub struct Pump {
     refused: Refused,
     /// The way the last bytes took.
     route: Option<Route>,
-    /// Large reads in a row: after a few, copying is worth avoiding.
+    /// Large reads in a row: after a few, copying is worth avoiding, until there are a few small fills in a row.
     streak: u8,
     /// The source's end is the end of this direction only.
     keep_open: bool,

@@ -48,7 +48,7 @@ impl Pump {
     /// Takes bytes from the source by the best way that this pair allows.
     pub(super) fn fill(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, most: usize) -> Filled {
         if self.route.is_none() && from.transport().reads_long_file() {
-            self.streak = STREAK; // what a few large reads would show is known beforehand
+            self.streak = SPLICING; // what a few large reads would show is known beforehand
         }
         let route = self.choose(from, to, terms);
         let filled = match route {
@@ -81,7 +81,7 @@ impl Pump {
             (Some(source), Some(sink)) if source.is_file && sink.is_file && !self.refused.copy => Route::Copied,
             (Some(_), Some(_)) if !self.refused.kernel && !self.refused.drain => {
                 let at_once = to.transport().drops_everything();
-                match at_once || self.streak >= STREAK {
+                match at_once || self.streak > STREAK {
                     true => Route::Kernel,
                     false => Route::Buffer,
                 }
@@ -110,7 +110,11 @@ impl Pump {
             if let Some(tap) = terms.tap {
                 tap.taken(buffer.portion(buffer.len() - count..buffer.len()));
             }
-            self.streak = if count >= LARGE { (self.streak + 1).min(STREAK) } else { 0 };
+            self.streak = match self.streak + 1 {
+                _ if count < LARGE => 0,
+                STREAK.. => SPLICING,
+                fewer => fewer,
+            };
         }
         step.into()
     }
@@ -135,9 +139,11 @@ impl Pump {
         match pipe.fill(source.fd, most.min(pipe.size())) {
             Ok(0) => self.fill_buffer(turn, from, terms, most), // see `splice_straight`
             Ok(count) => {
-                if count < SMALL {
-                    self.streak = 0; // messages again: two plain calls are quicker for those
-                }
+                self.streak = match self.streak.saturating_sub(1) {
+                    _ if count >= SMALL => SPLICING,
+                    ..=STREAK => 0, // messages again: two plain calls are quicker for those
+                    fewer => fewer,
+                };
                 Filled::Taken(count)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.source_would_block(turn, from, terms, most),
@@ -306,6 +312,10 @@ const RACES: u8 = 8;
 
 /// Large reads in a row after which a direction goes over to splice; small messages stay at a read and a write each.
 const STREAK: u8 = 4;
+
+/// From here a direction that splices counts down with each small fill, so that a few in a row end it. A bulk transfer
+/// has single ones wherever its writer's blocks end in the middle of a segment.
+const SPLICING: u8 = 2 * STREAK;
 
 /// What counts as a large read. A fast peer's bytes seldom come by full buffers, so that would be too much to ask.
 const LARGE: usize = 32 * 1024;

@@ -51,6 +51,7 @@ mod readme;
 mod relay;
 mod relay_faults;
 mod relay_names;
+mod relay_redis;
 mod relay_soak;
 mod relay_targets;
 mod relay_udp;

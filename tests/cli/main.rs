@@ -49,6 +49,7 @@ mod proxies_tls;
 mod proxy_protocol;
 mod readme;
 mod relay;
+mod relay_chain;
 mod relay_faults;
 mod relay_names;
 mod relay_redis;

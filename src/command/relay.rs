@@ -36,7 +36,7 @@ use crate::layer::proxy_header::Parties;
 use crate::outcome::{Ended, Outcome};
 use crate::plan::address::Address;
 use crate::plan::policy;
-use crate::plan::relay::{LogSink, Relay, Target};
+use crate::plan::relay::{LogSink, Pair, Relay, Target};
 use crate::reactor::{Park, Task, Turn};
 use crate::report::{Console, Outlet, Summary};
 use crate::session::limits::soonest;
@@ -119,9 +119,11 @@ fn most(plan: &Relay) -> u64 {
     plan.serving.most.unwrap_or(u64::MAX).min(possible(each))
 }
 
-/// Flows of datagrams at once: each has a socket towards its target.
+/// Flows of datagrams at once: each has a socket towards its target, or a program.
 fn most_flows(plan: &Relay) -> u64 {
-    let each = if plan.copies.is_some() { 3 } else { 1 };
+    let mut targets = plan.pairs.iter().filter(|pair| pair.is_datagram()).flat_map(|pair| &pair.targets);
+    let each = if targets.any(Target::is_program) { FLOW_WITH_PROGRAM } else { 1 };
+    let each = if plan.copies.is_some() { each + 2 } else { each };
     plan.serving.most.unwrap_or(u64::MAX).min(possible(each))
 }
 
@@ -159,9 +161,11 @@ impl Forwarder {
 
     /// Binds a pair's listener for datagrams: a socket a thread, where the kernel shares clients out among them.
     fn bind_datagrams(&self, pair: usize) -> Result<Vec<Berth>, Error> {
-        let at = &self.plan.pairs[pair].at;
+        let Pair { at, targets } = &self.plan.pairs[pair];
         let listed = !(self.plan.serving.allow.is_empty() && self.plan.serving.deny.is_empty());
         let first = udp::bind(at)?;
+        let ip = first.local.map(|local| local.ip());
+        policy::programs_and_the_bound(at, ip, targets.iter().any(Target::is_program), &self.plan.checked())?;
         if listed && first.local.is_none() {
             let why = "who sends there has no address, and --allow and --deny would mean nothing";
             return Err(Error::said(Op::Listen, at.to_string(), why));
@@ -466,6 +470,9 @@ const WITH_SOCKET: u64 = 2;
 
 /// A session with a program: its socket, two pipes, the pidfd, and one to spare.
 const WITH_PROGRAM: u64 = 5;
+
+/// A flow with a program: two pipes, the pidfd, and one to spare while it is made.
+const FLOW_WITH_PROGRAM: u64 = WITH_PROGRAM - 1;
 
 /// Connections taken from one listener in one turn before others are served.
 const ACCEPTS: usize = 64;

@@ -456,7 +456,7 @@ mod tests {
             ("unix,dgram:/s", "unix:/t"),
             ("udp:53", "udp:a:0"),
             ("127.0.0.1:1", "unix,dgram:/s"),
-            ("udp:127.0.0.1:53", "exec:cat"),
+            ("udp:127.0.0.1:53", "tls:a:1"),
             ("udp:127.0.0.1:53", "file:x"),
             ("udp:53", "udp,source-port=9:a:1"),
             ("1", "-"),

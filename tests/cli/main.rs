@@ -58,6 +58,7 @@ mod relay_targets;
 mod relay_udp;
 mod relay_udp_once;
 mod relay_udp_peers;
+mod relay_udp_programs;
 mod screen;
 mod scripts;
 mod send_udp;

@@ -295,9 +295,10 @@ impl Server {
         self.run_errand(turn);
         let mut again = self.receive(turn)? == Step::Again;
         again |= self.answer(turn)? == Step::Again;
+        // before the programs have their turn: those of whoever is forgotten are to end
+        self.expire(turn);
         again |= self.run_programs(turn, signals) == Step::Again;
         self.flush(turn);
-        self.expire(turn);
         if self.ending.is_none()
             && let Some(ended) = self.ended(turn.now())
         {

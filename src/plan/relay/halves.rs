@@ -1,7 +1,7 @@
 //! What may stand on either half of a pair: endpoints that accept, and endpoints that each session can have one of.
 
 use super::super::ProxyVersion;
-use super::super::address::{Address, Host, Kind, UnixSocket};
+use super::super::address::{Address, Host, Kind, UnixName, UnixSocket};
 use super::super::advice::{clash, family};
 use super::super::datagram::{is_datagram, is_group};
 use super::super::role::{in_this_version, refusal};
@@ -93,18 +93,21 @@ pub(in crate::plan) fn is_introduced(to: &Address, version: Option<ProxyVersion>
 pub(super) fn is_itself(at: &Address, to: &Address) -> bool {
     match (&at.kind, &to.kind) {
         (Kind::Tcp(at), Kind::Tcp(to)) | (Kind::Udp(at), Kind::Udp(to)) if at.port == to.port && at.port != 0 => {
-            // a name that means this machine has an address of either family
-            let here = to.host == Host::Unspecified || to.host.is_loopback();
+            // no host, and a name that means this machine, have an address of either family
+            let either = to.host == Host::Unspecified || matches!(to.host, Host::Name(_)) && to.host.is_loopback();
+            let here = either || to.host.is_loopback();
             let reached = match &at.host {
                 Host::Unspecified => here,
                 Host::V4(ip) if ip.is_unspecified() => here && !matches!(to.host, Host::V6(..)),
                 Host::V6(ip, _) if ip.is_unspecified() => here && !matches!(to.host, Host::V4(_)),
-                host => to.host == Host::Unspecified && host.is_loopback(),
+                host => either && host.is_loopback(),
             };
             at.host == to.host || reached
         }
         (Kind::Unix(at, _), Kind::Unix(to, _)) => at == to,
         (Kind::Path(at), Kind::Path(to)) => at == to,
+        (Kind::Unix(UnixName::Path(one), _), Kind::Path(other))
+        | (Kind::Path(other), Kind::Unix(UnixName::Path(one), _)) => one == other,
         _ => false,
     }
 }
@@ -125,10 +128,14 @@ mod tests {
             ("0.0.0.0:9000", "127.0.0.1:9000"),
             ("::/9000", "::1/9000"),
             ("127.0.0.1:9000", "127.0.0.1:9000"),
+            ("127.0.0.1:9000", "localhost:9000"),
+            ("::1/9000", "localhost:9000"),
             ("localhost:9000", "9000"),
             ("unix:/s", "unix:/s"),
             ("@s", "@s"),
             ("/s", "/s"),
+            ("/s", "unix:/s"),
+            ("unix:/s", "/s"),
             ("udp:9000", "udp:127.0.0.1:9000"),
             ("unix,dgram:/s", "unix,dgram:/s"),
         ] {

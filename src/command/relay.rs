@@ -380,6 +380,7 @@ impl Task for Forwarder {
     fn turn(&mut self, turn: &mut Turn) -> Park {
         self.obey(turn);
         if self.farewell(turn) {
+            self.watch_log();
             // descriptors are free again: nobody has to wait for the end of a pause
             let doors = self.doors.iter_mut().map(|(_, door)| door);
             doors.filter(|door| door.is_starved()).for_each(Acceptor::resume);

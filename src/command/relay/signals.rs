@@ -8,10 +8,11 @@ use super::Forwarder;
 use super::lobby::Lobby;
 use crate::command::late;
 use crate::command::reporting::appended_to;
+use crate::error::{Error, Op};
 use crate::event::Event;
 use crate::plan::relay::LogSink;
 use crate::reactor::Turn;
-use crate::report::Summary;
+use crate::report::{Outlet, Summary};
 
 impl Forwarder {
     /// Does what signals have asked for since the last turn.
@@ -47,6 +48,14 @@ impl Forwarder {
         match appended_to(path) {
             Ok(file) => log.continue_at(file),
             Err(error) => self.observer.observe(&Event::Error { session: None, reason: error.line() }),
+        }
+    }
+
+    /// Tells that the log cannot be written, when it is found out: nobody may look at haul's end for a long time.
+    pub(super) fn watch_log(&self) {
+        if let Some(error) = self.log.as_ref().and_then(Outlet::trouble) {
+            let reason = Error::new(Op::Write, "the log", error).line();
+            self.observer.observe(&Event::Error { session: None, reason });
         }
     }
 

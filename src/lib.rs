@@ -47,6 +47,7 @@
 //!   ready for payload yet. **Contact**: one whose layers are. **Vestibule**: accepted clients that are at it.
 //! - **Run**: datagrams of one length between the same two, which the kernel handles as one. **Flow**: one peer of a
 //!   datagram socket. **Ferry**: a datagram listener of a relay, and its flows. **Stamp**: what `--seq` puts before a payload.
+//! - **Programs**: those that serve the peers of a datagram socket. **Audience**: who sends what they answer.
 //! - **Flow**, in `bench`: one stream in one direction. **Tally**: what it counts. **Band**: the flows of one test, and
 //!   **Crew**: the threads that run them. **Cookie**: what names a test. **Trip**: a request and its answer.
 //! - **Task**: something with turns. **Turn**: its view of the reactor. **Latch**: readiness, remembered.

@@ -31,6 +31,11 @@ use flags::{Clients, Proxying, Records, Sessions, Targets};
 /// has a socket of its own towards the target until it has been silent for --flow-idle, and counts for -m, --max-per-ip
 /// and --log like a session. -L and --limit-total drop what is beyond them. A target that refuses datagrams ends no flow;
 /// where there is another, the next one goes there.
+///
+/// A program behind such a listener is started for each client: each datagram is written to it, and each of its writes is
+/// a datagram back. It ends with its flow. Datagrams and streams are joined by a program as well, which has to say how,
+/// because a stream does not keep them apart: behind udp:9000, sh:'haul connect db:5432' makes a datagram of what is read
+/// at once, and behind 9000, sh:'haul connect --split len16 udp:db:53' expects a length in front of each.
 #[derive(Debug, clap::Parser)]
 #[command(
     name = "relay",
@@ -118,6 +123,7 @@ Examples:
   haul relay 9000 file:page --log -       a file for each, and a line about it
   haul relay 9000 db:5432 -o dumps --hex  what passes, for people to read
   haul relay udp:53 udp:192.0.2.1:53      datagrams, with a flow for each client
+  haul relay udp:127.0.0.1:7 -- cat       a program for each client's datagrams
 
 See also: haul help endpoints, exit, eof, tls, units.";
 

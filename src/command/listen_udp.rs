@@ -9,7 +9,6 @@ mod answers;
 mod ending;
 mod output;
 mod peers;
-mod programs;
 mod reception;
 
 use std::io::ErrorKind;
@@ -23,6 +22,7 @@ use super::announce::announce;
 use super::errand::Errand;
 use super::gate::possible;
 use super::messages::Messages;
+use super::programs::Programs;
 use super::progress::Ticker;
 use super::reporting::Reporting;
 use super::writes;
@@ -45,7 +45,6 @@ use crate::report::{Console, ProgressView};
 use account::Strangers;
 use output::Output;
 use peers::Peers;
-use programs::Programs;
 
 /// Gives the task that binds and serves.
 ///
@@ -57,7 +56,7 @@ pub(super) fn listen(plan: &ListenUdp, reporting: &Reporting) -> Result<Box<dyn 
     let (joined, input) = match &plan.local {
         Local::Program(program) => {
             process::check(program)?;
-            let programs = Programs::new(program, serving.grace, MOST_OVER_V4, Rc::clone(&observer));
+            let programs = Programs::new(serving.grace, MOST_OVER_V4, Rc::clone(&observer));
             (Joined::Programs(Box::new(programs)), None)
         }
         Local::Stdio => {
@@ -296,9 +295,10 @@ impl Server {
         self.run_errand(turn);
         let mut again = self.receive(turn)? == Step::Again;
         again |= self.answer(turn)? == Step::Again;
+        // before the programs have their turn: those of whoever is forgotten are to end
+        self.expire(turn);
         again |= self.run_programs(turn, signals) == Step::Again;
         self.flush(turn);
-        self.expire(turn);
         if self.ending.is_none()
             && let Some(ended) = self.ended(turn.now())
         {

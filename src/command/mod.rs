@@ -32,6 +32,7 @@ mod patience;
 mod pipe;
 mod printer;
 mod probe;
+mod programs;
 mod progress;
 mod proxy;
 mod reaping;

@@ -15,6 +15,7 @@ mod names;
 mod passage;
 mod reach;
 mod scales;
+mod signals;
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -23,9 +24,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::client::Closing;
 use super::gate::{Gate, possible};
-use super::late;
 use super::proxy::{header, parties};
-use super::reporting::{Reporting, appended, appended_to};
+use super::reporting::{Reporting, appended};
 use super::vestibule::{Passed, Vestibule};
 use crate::endpoint::accept::{Accepted, Acceptor};
 use crate::endpoint::access::Access;
@@ -36,7 +36,7 @@ use crate::layer::proxy_header::Parties;
 use crate::outcome::{Ended, Outcome};
 use crate::plan::address::Address;
 use crate::plan::policy;
-use crate::plan::relay::{LogSink, Relay, Target};
+use crate::plan::relay::{LogSink, Pair, Relay, Target};
 use crate::reactor::{Park, Task, Turn};
 use crate::report::{Console, Outlet, Summary};
 use crate::session::limits::soonest;
@@ -119,9 +119,11 @@ fn most(plan: &Relay) -> u64 {
     plan.serving.most.unwrap_or(u64::MAX).min(possible(each))
 }
 
-/// Flows of datagrams at once: each has a socket towards its target.
+/// Flows of datagrams at once: each has a socket towards its target, or a program.
 fn most_flows(plan: &Relay) -> u64 {
-    let each = if plan.copies.is_some() { 3 } else { 1 };
+    let mut targets = plan.pairs.iter().filter(|pair| pair.is_datagram()).flat_map(|pair| &pair.targets);
+    let each = if targets.any(Target::is_program) { FLOW_WITH_PROGRAM } else { 1 };
+    let each = if plan.copies.is_some() { each + 2 } else { each };
     plan.serving.most.unwrap_or(u64::MAX).min(possible(each))
 }
 
@@ -159,9 +161,11 @@ impl Forwarder {
 
     /// Binds a pair's listener for datagrams: a socket a thread, where the kernel shares clients out among them.
     fn bind_datagrams(&self, pair: usize) -> Result<Vec<Berth>, Error> {
-        let at = &self.plan.pairs[pair].at;
+        let Pair { at, targets } = &self.plan.pairs[pair];
         let listed = !(self.plan.serving.allow.is_empty() && self.plan.serving.deny.is_empty());
         let first = udp::bind(at)?;
+        let ip = first.local.map(|local| local.ip());
+        policy::programs_and_the_bound(at, ip, targets.iter().any(Target::is_program), &self.plan.checked())?;
         if listed && first.local.is_none() {
             let why = "who sends there has no address, and --allow and --deny would mean nothing";
             return Err(Error::said(Op::Listen, at.to_string(), why));
@@ -351,60 +355,6 @@ impl Forwarder {
         }
     }
 
-    fn obey(&mut self, turn: &mut Turn) {
-        let signals = turn.signals();
-        if signals & 1 << SIGUSR1 != 0 {
-            for event in self.totals(turn.now()) {
-                self.console.tell(&event);
-            }
-        }
-        if signals & 1 << SIGHUP != 0 {
-            let lists = [self.gate.reload(), self.lobby.as_mut().map_or(Ok(()), Lobby::reload)];
-            let certificates = (0..self.plan.pairs.len()).map(|pair| self.blueprint.layering(pair).reload());
-            for error in lists.into_iter().chain(certificates).filter_map(Result::err) {
-                self.observer.observe(&Event::Error { session: None, reason: error.line() });
-            }
-            if let Some(crew) = &mut self.crew {
-                crew.reload(turn);
-            }
-            self.reopen_log();
-        }
-        if signals & (1 << SIGINT | 1 << SIGTERM) != 0 {
-            self.wind_up(turn);
-        }
-    }
-
-    /// Goes on with the log where its name leads now: somebody may have moved it away, to be kept.
-    fn reopen_log(&self) {
-        let (Some(LogSink::File(path)), Some(log)) = (&self.plan.log, &self.log) else { return };
-        if late::is_fifo(path) {
-            return; // whoever reads it has it already
-        }
-        match appended_to(path) {
-            Ok(file) => log.continue_at(file),
-            Err(error) => self.observer.observe(&Event::Error { session: None, reason: error.line() }),
-        }
-    }
-
-    fn summary(&self, now: Instant) -> Summary {
-        let [bytes_out, bytes_in] = self.blueprint.moved();
-        Summary { bytes_in, bytes_out, elapsed: now.saturating_duration_since(self.started), reason: None }
-    }
-
-    /// What moved: of streams, and of datagrams, as far as there are listeners for them.
-    fn totals(&self, now: Instant) -> Vec<Event> {
-        let Summary { bytes_in, bytes_out, elapsed, .. } = self.summary(now);
-        let (datagrams, streams): (Vec<_>, Vec<_>) = self.plan.pairs.iter().partition(|pair| pair.is_datagram());
-        let mut totals = Vec::new();
-        if !streams.is_empty() {
-            totals.push(Event::Stats { bytes_in, bytes_out, elapsed });
-        }
-        if !datagrams.is_empty() {
-            totals.push(Event::Datagrams { traffic: self.blueprint.hall.traffic(), elapsed });
-        }
-        totals
-    }
-
     fn finish(&mut self, turn: &Turn) -> Outcome {
         let Summary { bytes_in, bytes_out, elapsed, .. } = self.summary(turn.now());
         for event in self.totals(turn.now()) {
@@ -430,6 +380,7 @@ impl Task for Forwarder {
     fn turn(&mut self, turn: &mut Turn) -> Park {
         self.obey(turn);
         if self.farewell(turn) {
+            self.watch_log();
             // descriptors are free again: nobody has to wait for the end of a pause
             let doors = self.doors.iter_mut().map(|(_, door)| door);
             doors.filter(|door| door.is_starved()).for_each(Acceptor::resume);
@@ -466,6 +417,9 @@ const WITH_SOCKET: u64 = 2;
 
 /// A session with a program: its socket, two pipes, the pidfd, and one to spare.
 const WITH_PROGRAM: u64 = 5;
+
+/// A flow with a program: two pipes, the pidfd, and one to spare while it is made.
+const FLOW_WITH_PROGRAM: u64 = WITH_PROGRAM - 1;
 
 /// Connections taken from one listener in one turn before others are served.
 const ACCEPTS: usize = 64;

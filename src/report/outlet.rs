@@ -57,6 +57,8 @@ struct Queue {
     /// Lines dropped since the last one that got through.
     dropped: u64,
     loss: Loss,
+    /// The failure was told to whoever asked for it.
+    told: bool,
 }
 
 impl Outlet {
@@ -123,10 +125,19 @@ impl Outlet {
     pub fn continue_at(&self, out: impl Write + Send + 'static) {
         let mut queue = self.shared.lock();
         if !queue.closed {
-            queue.loss.failure = None;
+            (queue.loss.failure, queue.told) = (None, false);
             queue.push(Piece::Elsewhere(Box::new(out)));
             self.shared.wake(queue);
         }
+    }
+
+    /// The error that ended the writing, once: lines are lost from then on, until they [go elsewhere](Outlet::continue_at).
+    pub fn trouble(&self) -> Option<io::Error> {
+        let mut queue = self.shared.lock();
+        let failure = queue.loss.failure.as_ref().filter(|_| !queue.told)?;
+        let copy = failure.raw_os_error().map_or_else(|| failure.kind().into(), io::Error::from_raw_os_error);
+        queue.told = true;
+        Some(copy)
     }
 
     /// Waits until everything queued so far is written, at most `wait`; true if it was.

@@ -221,6 +221,15 @@ fn a_program_that_ignores_the_end_of_its_input_is_signalled_after_the_grace() {
     let (running, at) = start(program(&["-v", "--flow-idle", "100ms", "--grace", "100ms"], &["sleep", "1000"]));
     peer(at).send(b"x").unwrap();
     running.stderr_line("haul: session 1: sleep exited with status 129");
+
+    // also where nobody is told of anything, and nothing else happens
+    let (_running, at) =
+        start(program(&["--flow-idle", "100ms", "--grace", "100ms"], &["sh", "-c", "echo $$; exec sleep 1000"]));
+    let socket = peer(at);
+    socket.send(b"x").unwrap();
+    let pid = String::from_utf8(receive(&socket)).unwrap();
+    let there = std::path::Path::new("/proc").join(pid.trim_end());
+    poll_until("the program to end", || (!there.exists()).then_some(()));
 }
 
 #[test]

@@ -114,7 +114,7 @@ impl Names {
             let listens = if line.contains(" -u ") && line.contains("/tmp/app.sock") {
                 // 0002 is a socket for datagrams
                 listening_at("/proc/net/unix", &|row| row.contains(" 0002 ") && row.ends_with(&self.socket()))
-            } else if line.contains(" -u ") || line.contains(" udp:9000 ") {
+            } else if line.contains(" -u ") || line.contains("relay") && line.contains(" udp:") {
                 // local address, remote address, and state 07 is that of every UDP socket that is not connected
                 let wanted = |row: &str| row.contains(&port) && row.contains(":0000 07 ");
                 listening_at("/proc/net/udp", &wanted) || listening_at("/proc/net/udp6", &wanted)

@@ -119,6 +119,23 @@ fn script(seed: u64) -> (Vec<u8>, Vec<u8>, Exit) {
     (up, down, if seed.is_multiple_of(5) { Exit::Reset } else { Exit::Finish })
 }
 
+/// So many sessions at once between there and the target, each of which has to come to the end that its number says.
+#[track_caller]
+pub fn sessions(address: SocketAddr, target: std::net::TcpListener, count: u64) {
+    let serving = thread::spawn(move || {
+        let accept = |_| {
+            thread::spawn({
+                let socket = target.accept().unwrap().0;
+                move || server(socket)
+            })
+        };
+        (0..count).map(accept).collect::<Vec<_>>().into_iter().for_each(|session| session.join().unwrap());
+    });
+    let clients: Vec<_> = (1..=count).map(|seed| thread::spawn(move || client(address, seed))).collect();
+    clients.into_iter().for_each(|session| session.join().unwrap());
+    serving.join().unwrap();
+}
+
 // Three hundred at once, each in pieces of its own with pauses of its own, half-closed or reset: every byte arrives
 // before the end that its sender chose, and that end does.
 #[test]
@@ -127,19 +144,7 @@ fn chaos_stays_within_its_sessions() {
         let target = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let relay = relay_to(&target.local_addr().unwrap().to_string(), flags);
         let before = proc::open_descriptors(relay.pid());
-        let serving = thread::spawn(move || {
-            let accept = |_| {
-                thread::spawn({
-                    let socket = target.accept().unwrap().0;
-                    move || server(socket)
-                })
-            };
-            (0..300).map(accept).collect::<Vec<_>>().into_iter().for_each(|session| session.join().unwrap());
-        });
-        let address = relay.address();
-        let clients: Vec<_> = (1..=300).map(|seed| thread::spawn(move || client(address, seed))).collect();
-        clients.into_iter().for_each(|session| session.join().unwrap());
-        serving.join().unwrap();
+        sessions(relay.address(), target, 300);
         // up to 16 kernel pipes of each size are kept by each thread
         poll_until("the descriptors to be closed", || {
             (proc::open_descriptors(relay.pid()) <= before + 2 * 2 * 32).then_some(())

@@ -1,5 +1,9 @@
 //! `relay`: what stands at the target's side, what is written down about sessions, and the threads that run them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+
 use rustix::process::Signal;
 
 use crate::data;
@@ -120,6 +124,28 @@ fn a_log_that_was_rotated_is_opened_anew() {
         std::fs::remove_dir(&log).unwrap();
         stop(relay);
     }
+}
+
+// A log on a full disk: told while the relay goes on, and the status at the end.
+#[test]
+fn a_log_that_cannot_be_written_is_told_at_once() {
+    let target = Listener::tcp();
+    let relay = relay_to(&target.endpoint(), &["--log", "/dev/full"]);
+    let why = "haul: cannot write the log: no space left on device";
+    let (address, over) = (relay.address(), Arc::new(AtomicBool::new(false)));
+    let ends = Arc::clone(&over);
+    // the lines are written beside the sessions: which of them finds it out is not known
+    let sessions = thread::spawn(move || {
+        while !ends.load(Relaxed) {
+            let (mut client, mut server) = (Peer::connect(address), target.accept());
+            echoes(&mut client, &mut server);
+        }
+    });
+    relay.stderr_line(why);
+    over.store(true, Relaxed);
+    sessions.join().unwrap();
+    relay.signal(Signal::TERM);
+    assert_eq!(relay.wait().code(5).stderr.matches(why).count(), 2);
 }
 
 #[test]

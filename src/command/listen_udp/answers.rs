@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::SIGCHLD;
 
-use super::programs::Surroundings;
+use super::peers::Peers;
 use super::{INTERVAL, Joined, ROUNDS, Server, Step};
 use crate::command::messages::Next;
-use crate::datagram::{Peer, Stop};
+use crate::command::programs::{Audience, Talk};
+use crate::datagram::{Outbox, Peer, Stop};
 use crate::endpoint::printed;
 use crate::error::sentence;
-use crate::event::Event;
+use crate::event::{Event, Traffic};
 use crate::outcome::Ended;
 use crate::reactor::Turn;
 
@@ -125,6 +126,41 @@ impl Server {
             let reason = format!("cannot answer a peer: {}", sentence(error));
             self.observer.observe(&Event::Error { session: None, reason });
         }
+    }
+}
+
+/// What the programs may use in one turn.
+struct Surroundings<'a> {
+    peers: &'a mut Peers,
+    outbox: &'a mut Outbox,
+    traffic: &'a mut Traffic,
+}
+
+impl Audience for Surroundings<'_> {
+    fn room(&mut self, least: usize) -> Option<&mut [u8]> {
+        self.outbox.space(least)
+    }
+
+    fn answer(&mut self, turn: &mut Turn, talk: &Talk, count: usize, limit: usize) {
+        let Talk { number, peer, local } = talk;
+        if *peer == Peer::Unnamed {
+            // a Unix socket without a name cannot be sent to
+            self.traffic.unsent += 1;
+            return;
+        }
+        // it may write to another address of ours than at first; or be forgotten
+        let local = self.peers.find(peer).and_then(|visit| visit.local).or(*local);
+        if self.outbox.commit_from(local, Some(peer), count, limit) {
+            self.peers.answered(turn.now(), peer, *number, count as u64);
+        }
+    }
+
+    fn unread(&mut self, count: u64) {
+        self.traffic.unread += count;
+    }
+
+    fn over(&mut self, turn: &mut Turn, talk: &Talk, reason: &str) {
+        self.peers.end(turn.now(), &talk.peer, talk.number, reason);
     }
 }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::arrival;
+use super::super::programs::Talk;
 use super::account::{Books, Read};
 use super::{INTERVAL, Joined, Server, Ticker};
 use crate::event::{Event, Traffic};
 use crate::outcome::Ended;
-use crate::plan::Progress;
+use crate::plan::{Local, Progress};
 use crate::reactor::Turn;
 
 impl Server {
@@ -19,7 +20,7 @@ impl Server {
         let at = if self.plan.stamped { self.nanos(Instant::now()) } else { 0 };
         let (received, bytes) = (self.traffic.received, self.traffic.bytes_in);
         let mut left = self.left();
-        let Server { inbox, peers, traffic, joined, line, observer, drops, unfit, strangers, .. } = self;
+        let Server { plan, inbox, peers, traffic, joined, line, observer, drops, unfit, strangers, .. } = self;
         for run in inbox.runs() {
             if left == 0 {
                 break;
@@ -31,11 +32,17 @@ impl Server {
                 traffic.dropped = traffic.dropped.max(u64::from(run.drops));
             }
             let Some(admitted) = peers.admit(now, &run, traffic) else { continue };
-            if let (Joined::Programs(programs), true, Some(line)) = (&mut *joined, admitted.is_new, &*line) {
-                programs.start(turn, run.from, admitted.number, (line.protocol, &peers.local(run.to), run.to));
+            if let (Joined::Programs(programs), Local::Program(program)) = (&mut *joined, &plan.local)
+                && let (true, Some(line)) = (admitted.is_new, &*line)
+            {
+                let talk = Talk { number: admitted.number, peer: *run.from, local: run.to };
+                // a failure is told; what the peer sends is then dropped until it is forgotten
+                if let Err(error) = programs.start(turn, program, talk, (line.protocol, &peers.local(run.to))) {
+                    observer.observe(&Event::Error { session: Some(admitted.number), reason: error.line() });
+                }
             }
             let Some(visit) = peers.visit(admitted.id) else { continue };
-            if let (Joined::Output(output), false, false) = (&mut *joined, self.plan.stamped, run.truncated)
+            if let (Joined::Output(output), false, false) = (&mut *joined, plan.stamped, run.truncated)
                 && output.joins()
             {
                 let (count, length) = run.first(left);
@@ -49,7 +56,7 @@ impl Server {
                 visit.bytes[0] += length as u64;
                 continue;
             }
-            let mut books = self.plan.stamped.then(|| {
+            let mut books = plan.stamped.then(|| {
                 let books = visit.books.get_or_insert_with(|| Box::new(Books::new(before)));
                 if run.drops != 0 {
                     books.drops(run.drops);

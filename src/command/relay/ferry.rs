@@ -1,5 +1,5 @@
 //! Datagrams from one listener to its targets and back: a flow for each client, with a socket of its own towards the
-//! target, so that answers find their way.
+//! target, or a program of its own, so that answers find their way.
 //!
 //! Nothing is kept for who is slow: what a socket has no room for is lost and counted, as in any network; only what
 //! waits for the clients' socket stays in the kernel's buffers. A refusal (ICMP, or a Unix socket without a receiver)
@@ -10,6 +10,7 @@ mod down;
 mod flight;
 mod gate;
 mod late;
+mod servants;
 mod target;
 mod up;
 
@@ -20,8 +21,9 @@ use std::time::{Duration, Instant};
 
 use super::floor::{Floor, Place};
 use crate::command::client::Closing;
+use crate::command::programs::Programs;
 use crate::datagram::flows::{FlowId, Flows, Limits};
-use crate::datagram::{DatagramSocket, Inbox, Outbox, Peer};
+use crate::datagram::{DatagramSocket, Inbox, LocalIp, Outbox, Peer};
 use crate::endpoint::access::Access;
 use crate::endpoint::printed;
 use crate::endpoint::udp::Bound;
@@ -33,7 +35,7 @@ use crate::plan::datagram::MOST_OVER_V6;
 use crate::reactor::{Park, Slot, Task, Turn};
 use crate::session::limits::soonest;
 pub(super) use flight::Terms;
-use flight::{Flight, Key};
+use flight::{Flight, Key, Lead};
 use late::Late;
 
 /// A bound listener on its way to the thread that serves it.
@@ -78,6 +80,10 @@ pub(super) struct Ferry {
     /// The most bytes of an answer.
     longest: usize,
     flows: Flows<Key, Flight>,
+    /// The programs of flows, where a target is one; `None` while they have their turn.
+    programs: Option<Box<Programs>>,
+    /// What a program writes, until it is on its way.
+    draft: Vec<u8>,
     by_slot: HashMap<Slot, FlowId>,
     /// Flows that may have answers.
     ready: VecDeque<FlowId>,
@@ -94,9 +100,18 @@ pub(super) struct Ferry {
     /// Since when haul is asked to end, and whether what was received until then was passed on.
     closing_since: Option<Instant>,
     drained: bool,
+    /// Programs were ended at once.
+    killed: bool,
     /// With `--once`: how the one flow has ended.
     once: Option<Outcome>,
     started: Option<Instant>,
+}
+
+impl Door {
+    /// Our side of a talk with whoever wrote to this address of ours, as printed.
+    fn local(&self, to: Option<LocalIp>) -> String {
+        to.map_or_else(|| self.printed.clone(), |to| printed::inet(&to.with_port(self.port)))
+    }
 }
 
 impl Ferry {
@@ -107,6 +122,7 @@ impl Ferry {
         let most = if terms.strict { None } else { Some(SPARE) };
         let unix = bound.local.is_none();
         let unix_target = floor.place(pair).is_some_and(Place::has_unix);
+        let programs = servants::of(&floor, pair, bound.local);
         let room = |unix: bool| if unix { UNIX } else { MOST_OVER_V6 };
         Ferry {
             reloads: floor.reloads.get(),
@@ -119,6 +135,8 @@ impl Ferry {
             down: Outbox::with_room_for(room(unix), !unix),
             longest: room(unix),
             flows: Flows::new(Limits { idle: Some(terms.silence), most: usize::MAX, spare: most }),
+            programs: programs.map(Box::new),
+            draft: Vec::new(),
             berth: Some(bound),
             door: None,
             access,
@@ -132,6 +150,7 @@ impl Ferry {
             traffic: Traffic::default(),
             closing_since: None,
             drained: false,
+            killed: false,
             once: None,
             started: None,
             floor,
@@ -161,10 +180,11 @@ impl Ferry {
     fn see_off(&mut self, turn: &mut Turn, key: &Key, mut flight: Flight, reason: &str) {
         let far = flight.far.take();
         let target = far.as_ref().map_or_else(String::new, |far| far.peer.clone());
-        if let Some(far) = far {
-            self.leave_target(turn, far);
+        let ip = key.client.ip().map(|address| address.ip());
+        match far {
+            Some(far) => self.vacate(turn, far, flight.number, ip),
+            None => self.floor.hall.leave(ip),
         }
-        self.floor.hall.leave(key.client.ip().map(|address| address.ip()));
         let elapsed = turn.now().saturating_duration_since(flight.began);
         let [bytes_out, bytes_in] = flight.bytes;
         let (session, told) = (flight.number, reason.to_string());
@@ -177,12 +197,31 @@ impl Ferry {
         }
     }
 
-    /// Closes a flow's socket.
-    fn leave_target(&mut self, turn: &mut Turn, far: flight::Far) {
-        if let Some(slot) = far.socket.slot() {
-            self.by_slot.remove(&slot);
+    /// Closes a flow's socket, or dismisses its program; false if that is not gone yet.
+    fn leave_target(&mut self, turn: &mut Turn, far: flight::Far, number: u64) -> bool {
+        match far.lead {
+            Lead::Socket(socket) => {
+                if let Some(slot) = socket.slot() {
+                    self.by_slot.remove(&slot);
+                }
+                socket.close(turn);
+                true
+            }
+            Lead::Program => {
+                if let Some(programs) = &mut self.programs {
+                    programs.dismiss(turn, number);
+                }
+                false
+            }
         }
-        far.socket.close(turn);
+    }
+
+    /// The same for a flow that is over. Its place is free once nothing of it is left: programs that take their time to
+    /// end are not to become more than there may be.
+    fn vacate(&mut self, turn: &mut Turn, far: flight::Far, number: u64, ip: Option<IpAddr>) {
+        if self.leave_target(turn, far, number) {
+            self.floor.hall.leave(ip);
+        }
     }
 
     /// Ends a flow at once.
@@ -251,7 +290,8 @@ impl Ferry {
             door.socket.close(turn);
         }
         let elapsed = self.started.map_or(Duration::ZERO, |at| turn.now().saturating_duration_since(at));
-        Park::Done(self.once.take().unwrap_or(Outcome { ended: Ended::Clean, bytes: [0, 0], elapsed }))
+        let nothing = Outcome { ended: Ended::Clean, bytes: [0, 0], elapsed };
+        Park::Done(self.once.take().map_or(nothing, |once| Outcome { ended: self.ended_alone(), ..once }))
     }
 }
 
@@ -281,6 +321,7 @@ impl Task for Ferry {
         }
         again |= self.hear_targets(turn);
         again |= self.run_late(turn);
+        self.run_programs(turn);
         let stuck = self.flush_down(turn);
         // what had no room a moment ago may have some now, and then no event tells
         again |= !stuck && !self.ready.is_empty();
@@ -291,12 +332,17 @@ impl Task for Ferry {
         let drains = matches!(closing, Some(Closing::Until(_))) && in_time && again && !self.drained;
         let until = if drains { None } else { self.wind_up(turn) };
         self.add_up();
-        let over = self.drained && self.flows.is_empty() && (!stuck || until.is_none_or(|until| until <= turn.now()));
-        if over || self.once.is_some() && self.flows.is_empty() {
+        self.press_programs(turn, until);
+        again |= !stuck && self.programs.as_ref().is_some_and(|programs| programs.are_waiting());
+        let empty = self.flows.is_empty() && self.is_alone();
+        let over = self.drained && empty && (!stuck || until.is_none_or(|until| until <= turn.now()));
+        if over || self.once.is_some() && empty {
             return self.finish(turn);
         }
         let late = self.late.peek().map(|late| late.at);
-        turn.deadline(soonest([self.flows.next_expiry(), late, self.retry_at, until]));
+        let programs = self.programs.as_ref().and_then(|programs| programs.deadline());
+        let until = until.filter(|until| *until > turn.now());
+        turn.deadline(soonest([self.flows.next_expiry(), late, self.retry_at, until, programs]));
         if again { Park::Again } else { Park::Wait }
     }
 }

@@ -138,29 +138,18 @@ impl Hall {
 
     /// What all of them have seen.
     pub(super) fn traffic(&self) -> Traffic {
-        let [received, bytes_in, sent, bytes_out, dropped, refused, beyond, truncated, limited, unsent] =
+        let [received, bytes_in, sent, bytes_out, dropped, refused, beyond, unread, truncated, limited, unsent] =
             std::array::from_fn(|index| self.counts[index].load(Relaxed));
-        Traffic { received, bytes_in, sent, bytes_out, dropped, refused, beyond, unread: 0, truncated, limited, unsent }
+        Traffic { received, bytes_in, sent, bytes_out, dropped, refused, beyond, unread, truncated, limited, unsent }
     }
 }
 
-const COUNTS: usize = 10;
+const COUNTS: usize = 11;
 
 fn fields(traffic: &Traffic) -> [u64; COUNTS] {
-    let Traffic {
-        received,
-        bytes_in,
-        sent,
-        bytes_out,
-        dropped,
-        refused,
-        beyond,
-        unread: _,
-        truncated,
-        limited,
-        unsent,
-    } = *traffic;
-    [received, bytes_in, sent, bytes_out, dropped, refused, beyond, truncated, limited, unsent]
+    let Traffic { received, bytes_in, sent, bytes_out, dropped, refused, beyond, unread, truncated, limited, unsent } =
+        *traffic;
+    [received, bytes_in, sent, bytes_out, dropped, refused, beyond, unread, truncated, limited, unsent]
 }
 
 /// A panic elsewhere leaves numbers behind that are still numbers.

@@ -1,8 +1,10 @@
 //! `--log`: a line for each session that is over.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use crate::command::reporting::log_gap;
+use crate::escape::Escaped;
 use crate::outcome::Outcome;
 use crate::report::Outlet;
 use crate::report::hexdump::utc;
@@ -46,9 +48,18 @@ impl Journal {
 }
 
 fn line(time: &str, [client, target]: [&str; 2], [down, up]: [u64; 2], elapsed: Duration, ended: &str) -> String {
-    let target = if target.is_empty() { "-" } else { target };
+    let (client, target) = (word(client), if target.is_empty() { "-".into() } else { word(target) });
     let secs = elapsed.as_secs_f64();
     format!("{time} {client} {target} {up} {down} {secs:.3} {ended}\n")
+}
+
+/// A name as one word of a line: the text of a command has spaces and ends of lines, and a client may choose the name of
+/// its Unix socket.
+fn word(name: &str) -> Cow<'_, str> {
+    match name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => name.into(),
+        false => Escaped(name.as_bytes()).to_string().replace(' ', "\\x20").into(),
+    }
 }
 
 #[cfg(test)]
@@ -62,5 +73,13 @@ mod tests {
         assert_eq!(words, "T 127.0.0.1:5 /run/a 9 7 1.500 clean\n");
         let nowhere = line("T", ["127.0.0.1:5", ""], [7, 9], after, "the program exited with status 3");
         assert_eq!(nowhere, "T 127.0.0.1:5 - 9 7 1.500 the program exited with status 3\n");
+    }
+
+    #[test]
+    fn a_name_is_one_word_whatever_is_in_it() {
+        let (client, target) = ("/tmp/a 10.0.0.1:1 9 9", "read x\necho \u{202e}b\tc");
+        let words = line("T", [client, target], [0, 0], Duration::ZERO, "clean");
+        let target = "read\\x20x\\necho\\x20\\u{202e}b\\tc";
+        assert_eq!(words, format!("T /tmp/a\\x2010.0.0.1:1\\x209\\x209 {target} 0 0 0.000 clean\n"));
     }
 }

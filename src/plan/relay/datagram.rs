@@ -52,19 +52,19 @@ pub(super) fn settle(plan: &Relay) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses to put datagrams into a stream, which would lose their bounds, and the other way round.
+/// Refuses to put datagrams into a stream, which would lose their bounds, and the other way round. A program keeps them:
+/// each is a write to it, and each of its writes is one.
 fn halves(at: &Address, target: &Target) -> Result<(), Error> {
     let no = |cause: &str, advice: String| Err(refusal(Op::Listen, at, cause, advice));
     match (is_datagram(at), target) {
-        (true, target) if target.is_program() => {
-            no("a program for each client of a datagram socket is another command", "haul listen -u -e CMD".into())
-        }
-        (true, Target::Address(to)) if !is_datagram(to) && to.layers.is_empty() => {
+        (true, target) if target.is_program() => Ok(()),
+        (true, Target::Address(to)) if !is_datagram(to) => {
+            let bare = |kind| Address { kind, layers: Vec::new(), ..to.as_ref().clone() };
+            let or = |kind| format!("{}, or where bounds do not matter sh:'haul connect {to}'", bare(kind));
             let remedy = match &to.kind {
-                Kind::Tcp(place) => Address { kind: Kind::Udp(place.clone()), ..to.as_ref().clone() }.to_string(),
-                Kind::Unix(name, _) => {
-                    Address { kind: Kind::Unix(name.clone(), UnixSocket::Datagram), ..to.as_ref().clone() }.to_string()
-                }
+                Kind::Tcp(place) => or(Kind::Udp(place.clone())),
+                Kind::Unix(name, _) => or(Kind::Unix(name.clone(), UnixSocket::Datagram)),
+                Kind::File(_) => "sh:'cat >> FILE'".into(),
                 _ => "udp:HOST:PORT".into(),
             };
             no(&format!("in {to} the bounds of datagrams would be lost"), remedy)
@@ -72,7 +72,7 @@ fn halves(at: &Address, target: &Target) -> Result<(), Error> {
         (false, Target::Address(to)) if is_datagram(to) => {
             let how = if matches!(to.kind, Kind::Udp(_)) { "udp:PORT" } else { "unix,dgram:PATH" };
             let cause = format!("{to} takes datagrams, and a stream has no bounds to make them of");
-            no(&cause, format!("{how}, to listen for datagrams"))
+            no(&cause, format!("{how}, to listen for datagrams, or sh:'haul connect --split len16 {to}'"))
         }
         _ => Ok(()),
     }

@@ -13,6 +13,12 @@ use crate::units::Span;
 
 fn explain_target(target: &Target, datagrams: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match target {
+        target if datagrams && target.is_program() => {
+            writeln!(
+                f,
+                "run {target} for each client: each datagram is written to it, and each of its writes is an answer"
+            )
+        }
         target if datagrams => {
             writeln!(f, "pass each client's on to {target} from a socket of its own, and answers back")
         }

@@ -3,10 +3,9 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use super::flight::{DOWN, Flight};
+use super::flight::{DOWN, Far, Flight, Key};
 use super::{Ferry, ROUNDS, UNIX};
 use crate::datagram::flows::FlowId;
-use crate::datagram::inbox::Run;
 use crate::datagram::{Inbox, Peer, Stop};
 use crate::error::sentence;
 use crate::event::Event;
@@ -41,11 +40,12 @@ impl Ferry {
             if self.down.space(self.longest).is_none() && self.flush_down(turn) {
                 return Heard::Stuck;
             }
-            let Some(far) = self.flows.get(id).and_then(|(_, flight)| flight.far.as_ref()) else { return Heard::All };
-            let kind = usize::from(far.socket.is_unix());
+            let far = self.flows.get(id).and_then(|(_, flight)| flight.far.as_ref());
+            let Some(socket) = far.and_then(Far::socket) else { return Heard::All };
+            let kind = usize::from(socket.is_unix());
             let make = || Box::new(if kind == 1 { Inbox::unix(UNIX) } else { Inbox::new() });
             let mut mail = self.mail[kind].take().unwrap_or_else(make);
-            let received = far.socket.receive(turn, &mut mail);
+            let received = socket.receive(turn, &mut mail);
             let heard = match received {
                 Ok(_) => {
                     self.carry(turn, id, &mail);
@@ -68,23 +68,29 @@ impl Ferry {
     /// Passes on what the last receive from a target gave.
     fn carry(&mut self, turn: &mut Turn, id: FlowId, mail: &Inbox) {
         let Some(key) = self.flows.get(id).map(|(key, _)| *key) else { return };
-        self.flows.answered(turn.now(), &key);
-        let Some(flight) = self.flows.get_mut(id) else { return };
-        (flight.was_answered, flight.owes) = (true, false);
+        let Some(flight) = self.answered(turn, &key) else { return };
         let plain = flight.police.is_none() && flight.lines.is_none() && flight.tap.is_none();
         let plain = plain && !self.floor.hall.has_limit();
         for run in mail.runs() {
             match (run.truncated, plain) {
                 (true, _) => self.traffic.truncated += 1,
                 (false, true) => self.push_down(turn, id, run.bytes, run.segment),
-                (false, false) => self.carry_one_by_one(turn, id, run),
+                (false, false) => self.pass_down(turn, id, run.datagrams().map(|datagram| datagram.payload)),
             }
         }
     }
 
-    fn carry_one_by_one(&mut self, turn: &mut Turn, id: FlowId, run: Run<'_>) {
-        for datagram in run.datagrams() {
-            let payload = datagram.payload;
+    /// A target has answered this client: its flow.
+    pub(super) fn answered(&mut self, turn: &Turn, key: &Key) -> Option<&mut Flight> {
+        let id = self.flows.answered(turn.now(), key)?;
+        let flight = self.flows.get_mut(id)?;
+        (flight.was_answered, flight.owes) = (true, false);
+        Some(flight)
+    }
+
+    /// Passes on what a target has answered, as far as the limits let it and with the faults that were asked for.
+    pub(super) fn pass_down<'a>(&mut self, turn: &mut Turn, id: FlowId, payloads: impl Iterator<Item = &'a [u8]>) {
+        for payload in payloads {
             let Some(flight) = self.flows.get_mut(id) else { return };
             let passes = Flight::passes(flight, DOWN, turn.now(), payload.len());
             if !passes || !self.floor.hall.admits(DOWN, turn.now(), payload.len()) {

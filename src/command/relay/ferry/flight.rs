@@ -28,9 +28,16 @@ pub(super) struct Key {
     pub(super) local: Option<LocalIp>,
 }
 
+/// What leads to a flow's target.
+pub(super) enum Lead {
+    Socket(DatagramSocket),
+    /// A program: see [`crate::command::programs`], by the number of the flow's session.
+    Program,
+}
+
 /// The target's side of a flow.
 pub(super) struct Far {
-    pub(super) socket: DatagramSocket,
+    pub(super) lead: Lead,
     /// Where each datagram goes, if the socket is not connected.
     pub(super) to: Option<Peer>,
     /// The address that it was pointed at, if it has one.
@@ -120,6 +127,16 @@ impl Terms {
             Some(Held { line, armed: None, overflowed: 0 })
         };
         self.mischief.iter().any(Option::is_some).then(|| Box::new([held(DOWN), held(UP)]))
+    }
+}
+
+impl Far {
+    /// Its socket; `None` for a program.
+    pub(super) fn socket(&self) -> Option<&DatagramSocket> {
+        match &self.lead {
+            Lead::Socket(socket) => Some(socket),
+            Lead::Program => None,
+        }
     }
 }
 

@@ -57,18 +57,17 @@ impl Ferry {
                 }
             }
         }
-        let begun = self.begin(turn, key, count);
-        if begun.is_none() {
-            self.floor.hall.leave(ip);
-        }
-        begun
+        self.begin(turn, key, count)
     }
 
-    /// A flow for a client that was let in; `None` if no target can be had.
+    /// A flow for a client that was let in; `None` if no target can be had, and then its place is free again.
     fn begin(&mut self, turn: &mut Turn, key: Key, count: u64) -> Option<FlowId> {
-        let far = match self.open(turn) {
+        let ip = key.client.ip().map(|address| address.ip());
+        let number = self.floor.hall.number();
+        let far = match self.open(turn, &key, number) {
             Ok(far) => far,
             Err(error) => {
+                self.floor.hall.leave(ip);
                 self.traffic.unsent += count;
                 self.tell_seldom(turn.now(), || Event::Error { session: None, reason: error.line() });
                 return None;
@@ -77,18 +76,16 @@ impl Ferry {
         if far.address.is_some() && far.address == key.client.ip().map(printed::unmapped) {
             self.traffic.refused += count;
             self.note(turn, &key.client, "that is its target");
-            far.socket.close(turn);
+            self.vacate(turn, far, number, ip);
             return None;
         }
         if !self.floor.hall.comes_first() {
             self.turn_away(turn, &key.client, count, Full::Once);
-            far.socket.close(turn);
+            self.vacate(turn, far, number, ip);
             return None;
         }
-        let number = self.floor.hall.number();
         let door = self.door.as_ref()?;
-        let local = key.local.map_or_else(|| door.printed.clone(), |to| printed::inet(&to.with_port(door.port)));
-        let (protocol, peer) = (door.protocol, printed::peer(&key.client));
+        let (protocol, peer, local) = (door.protocol, printed::peer(&key.client), door.local(key.local));
         let observer = self.floor.observer();
         observer.observe(&Event::Accepted { session: number, protocol, peer, local, secured: None });
         let tap = self.floor.tap(number);

@@ -5,13 +5,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Ferry;
-use super::flight::Far;
+use super::flight::{Far, Key, Lead};
+use crate::command::programs::Talk;
+use crate::command::relay::floor::{Goal, Place};
 use crate::datagram::flows::FlowId;
 use crate::datagram::{DatagramSocket, Peer};
+use crate::endpoint::process;
 use crate::endpoint::udp::{in_order, known_addresses, point_at};
 use crate::error::{Error, Op, sentence};
+use crate::escape::Escaped;
 use crate::event::Event;
-use crate::plan::address::Kind;
+use crate::plan::address::{Kind, Program};
 use crate::reactor::Turn;
 
 impl Ferry {
@@ -27,11 +31,11 @@ impl Ferry {
         known
     }
 
-    /// A socket towards the target whose turn it is, or another if that cannot be had.
+    /// A socket towards the target whose turn it is, or its program; or another target if that cannot be had.
     ///
     /// # Errors
     /// None can be had.
-    pub(super) fn open(&mut self, turn: &mut Turn) -> Result<Far, Error> {
+    pub(super) fn open(&mut self, turn: &mut Turn, key: &Key, number: u64) -> Result<Far, Error> {
         let now = turn.now();
         self.shunned.retain(|(_, at)| *at + SHUNNED > now);
         let floor = std::rc::Rc::clone(&self.floor);
@@ -39,7 +43,11 @@ impl Ferry {
         let place = floor.place(self.pair).ok_or_else(none)?;
         let mut found: Vec<(usize, Option<SocketAddr>)> = Vec::new();
         for target in place.scales.order(now) {
-            let Some((address, name)) = place.goals.get(target).and_then(|(goal, _)| goal.way()) else { continue };
+            let Some((goal, _)) = place.goals.get(target) else { continue };
+            let Some((address, name)) = goal.way() else {
+                found.push((target, None));
+                continue;
+            };
             let addresses = match name {
                 Some(name) => in_order(floor.names.known(name)),
                 None => known_addresses(address)?,
@@ -58,23 +66,16 @@ impl Ferry {
         found.sort_by_key(|(_, address)| address.is_some_and(|address| self.is_shunned(address)));
         let mut failure = None;
         for (target, address) in found {
-            let Some((to, _)) = place.goals.get(target).and_then(|(goal, _)| goal.way()) else { continue };
-            match point_at(to, address)? {
-                Ok(pointed) => {
-                    let mut socket = match address {
-                        Some(_) => DatagramSocket::ip(pointed.fd),
-                        None => DatagramSocket::unix(pointed.fd),
-                    };
-                    socket.prepare(false);
-                    socket.start(turn).map_err(|error| Error::new(Op::Open, "the event loop", error))?;
-                    let (to, file) = (pointed.to.map(Peer::Ip), pointed.file);
-                    let (peer, local) = (pointed.peer, pointed.local);
-                    let weight = place.scales.put(target);
-                    return Ok(Far { socket, to, address, target, peer, local, _file: file, _weight: weight });
-                }
+            let Some((goal, _)) = place.goals.get(target) else { continue };
+            let opened = match goal {
+                Goal::Run(program) => self.run(turn, program, key, number, place, target),
+                Goal::Open(_) => point(turn, place, target, address)?,
+            };
+            match opened {
+                Ok(far) => return Ok(far),
                 Err(error) => {
                     place.scales.failed(target, now);
-                    failure.get_or_insert_with(|| Error::new(Op::Connect, place.goals[target].0.object(), error));
+                    failure.get_or_insert(error);
                 }
             }
         }
@@ -82,11 +83,33 @@ impl Ferry {
         Err(failure.unwrap_or_else(|| Error::said(Op::Connect, object(), "its name was not found")))
     }
 
+    /// A program for a client.
+    fn run(
+        &mut self,
+        turn: &mut Turn,
+        program: &Program,
+        key: &Key,
+        number: u64,
+        place: &Place,
+        target: usize,
+    ) -> Result<Far, Error> {
+        let name = process::name(program);
+        let (Some(programs), Some(door)) = (&mut self.programs, &self.door) else {
+            return Err(Error::said(Op::Start, name, "there is no place for programs"));
+        };
+        let talk = Talk { number, peer: key.client, local: key.local };
+        programs.start(turn, program, talk, (door.protocol, &door.local(key.local)))?;
+        let peer = Escaped(&name).to_string();
+        let (lead, to, address, local) = (Lead::Program, None, None, String::new());
+        Ok(Far { lead, to, address, target, peer, local, _file: None, _weight: place.scales.put(target) })
+    }
+
     /// Makes a flow's new socket known, and tells of it.
     pub(super) fn introduce(&mut self, id: FlowId) {
         let Some((_, flight)) = self.flows.get(id) else { return };
         let Some(far) = &flight.far else { return };
-        if let Some(slot) = far.socket.slot() {
+        let Some(socket) = far.socket() else { return };
+        if let Some(slot) = socket.slot() {
             self.by_slot.insert(slot, id);
         }
         let protocol = if far.address.is_some() { "udp" } else { "unix-dgram" };
@@ -128,7 +151,7 @@ impl Ferry {
         }
         let another = place.goals.len() > 1 || self.has_another_address(target);
         if another && let Some(far) = self.flows.get_mut(id).and_then(|flight| flight.far.take()) {
-            self.leave_target(turn, far);
+            self.leave_target(turn, far, number);
         }
     }
 
@@ -140,6 +163,7 @@ impl Ferry {
         if std::mem::replace(&mut flight.generation, generation) == generation || flight.was_answered {
             return;
         }
+        let number = flight.number;
         let Some(far) = &flight.far else { return };
         let floor = std::rc::Rc::clone(&self.floor);
         let goal = floor.place(self.pair).and_then(|place| place.goals.get(far.target));
@@ -148,7 +172,7 @@ impl Ferry {
         if !floor.names.known(name).contains(&address)
             && let Some(far) = flight.far.take()
         {
-            self.leave_target(turn, far);
+            self.leave_target(turn, far, number);
         }
     }
 
@@ -166,6 +190,34 @@ impl Ferry {
         };
         addresses.into_iter().any(|address| !self.is_shunned(address))
     }
+}
+
+/// A socket towards a target, at this address if it has one. What is wrong with the target alone is the inner error.
+///
+/// # Errors
+/// The target makes no sense, or epoll refuses.
+fn point(
+    turn: &mut Turn,
+    place: &Place,
+    target: usize,
+    address: Option<SocketAddr>,
+) -> Result<Result<Far, Error>, Error> {
+    let none = || Error::said(Op::Connect, "a target", "there is none");
+    let (goal, _) = place.goals.get(target).ok_or_else(none)?;
+    let (to, _) = goal.way().ok_or_else(none)?;
+    let pointed = match point_at(to, address)? {
+        Ok(pointed) => pointed,
+        Err(error) => return Ok(Err(Error::new(Op::Connect, goal.object(), error))),
+    };
+    let mut socket = match address {
+        Some(_) => DatagramSocket::ip(pointed.fd),
+        None => DatagramSocket::unix(pointed.fd),
+    };
+    socket.prepare(false);
+    socket.start(turn).map_err(|error| Error::new(Op::Open, "the event loop", error))?;
+    let (lead, to, file) = (Lead::Socket(socket), pointed.to.map(Peer::Ip), pointed.file);
+    let (peer, local) = (pointed.peer, pointed.local);
+    Ok(Ok(Far { lead, to, address, target, peer, local, _file: file, _weight: place.scales.put(target) }))
 }
 
 /// What says that nobody is there, or on the way.

@@ -96,8 +96,11 @@ impl Ferry {
             if self.flows.get(id).is_some_and(|(_, flight)| flight.far.is_none()) {
                 self.reopen(turn, id);
             }
-            let to = self.flows.get(id).and_then(|(_, flight)| flight.far.as_ref()).map(|far| far.to);
-            let Some(to) = to else { break };
+            let far = self.flows.get(id).and_then(|(_, flight)| flight.far.as_ref());
+            let Some((to, socket)) = far.map(|far| (far.to, far.socket().is_some())) else { break };
+            if !socket {
+                return self.hand_over(turn, id, bytes, segment);
+            }
             if let Some(space) = self.up.space(bytes.len()) {
                 space[..bytes.len()].copy_from_slice(bytes);
                 if self.up.commit(to.as_ref(), bytes.len(), segment) {
@@ -109,9 +112,22 @@ impl Ferry {
         Ferry::lose(&mut self.traffic, bytes.len().div_ceil(segment.max(1)).max(1) as u64);
     }
 
+    /// Gives datagrams to a flow's program.
+    fn hand_over(&mut self, turn: &mut Turn, id: FlowId, bytes: &[u8], segment: usize) {
+        let (Some(flight), Some(programs)) = (self.flows.get_mut(id), &mut self.programs) else { return };
+        for payload in bytes.chunks(segment.max(1)) {
+            match programs.deliver(turn, flight.number, payload) {
+                true => flight.bytes[UP] += payload.len() as u64,
+                false => self.traffic.unread += 1,
+            }
+        }
+    }
+
     /// Another target in place of one that has refused.
     fn reopen(&mut self, turn: &mut Turn, id: FlowId) {
-        match self.open(turn) {
+        let Some((key, flight)) = self.flows.get(id) else { return };
+        let (key, number) = (*key, flight.number);
+        match self.open(turn, &key, number) {
             Ok(far) => {
                 if let Some(flight) = self.flows.get_mut(id) {
                     flight.far = Some(far);
@@ -133,7 +149,8 @@ impl Ferry {
                 }
                 continue;
             };
-            let flushed = self.up.flush(far.socket.fd());
+            let Some(socket) = far.socket() else { break };
+            let flushed = self.up.flush(socket.fd());
             flight.bytes[UP] += flushed.bytes;
             match flushed.stop {
                 Stop::Empty => return,

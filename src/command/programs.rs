@@ -10,21 +10,19 @@ use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::super::reaping::Reaping;
-use super::super::surroundings::variables_of;
-use super::super::writes;
-use super::peers::Peers;
-use crate::datagram::{LocalIp, Outbox, Peer};
+use super::reaping::Reaping;
+use super::surroundings::variables_of;
+use super::writes;
+use crate::datagram::{LocalIp, Peer};
 use crate::endpoint::{Transport, printed, process};
 use crate::error::{Error, Op};
-use crate::event::{Event, Observer, Traffic};
+use crate::event::{Event, Observer};
 use crate::plan::address::Program;
 use crate::reactor::{Slot, Turn};
 use crate::session::limits::soonest;
 
 /// The programs of all peers.
 pub(super) struct Programs {
-    program: Program,
     grace: Duration,
     /// Most bytes of an answer.
     limit: usize,
@@ -41,9 +39,7 @@ pub(super) struct Programs {
 }
 
 struct Running {
-    peer: Peer,
-    /// The address of ours that it wrote to first: what the program was told.
-    local: Option<LocalIp>,
+    talk: Talk,
     name: String,
     pipes: Transport,
     slots: Vec<Slot>,
@@ -78,21 +74,35 @@ enum Step {
     Over,
 }
 
-/// Our side of a talk: the protocol, where it was written to as printed, and which address of ours that is, if known.
-type Place<'a> = (&'static str, &'a str, Option<LocalIp>);
+/// Whom a program talks with.
+#[derive(Clone, Copy)]
+pub(super) struct Talk {
+    /// The number of the session.
+    pub(super) number: u64,
+    pub(super) peer: Peer,
+    /// The address of ours that it wrote to first, if known.
+    pub(super) local: Option<LocalIp>,
+}
 
-/// What the programs may use in one turn.
-pub(super) struct Surroundings<'a> {
-    pub(super) peers: &'a mut Peers,
-    pub(super) outbox: &'a mut Outbox,
-    pub(super) traffic: &'a mut Traffic,
+/// Who sends what programs answer, and hears of their end.
+pub(super) trait Audience {
+    /// At least `least` bytes to read an answer into; `None` until what waits has been sent.
+    fn room(&mut self, least: usize) -> Option<&mut [u8]>;
+
+    /// The first `count` bytes of the room are an answer: datagrams of at most `limit` bytes.
+    fn answer(&mut self, turn: &mut Turn, talk: &Talk, count: usize, limit: usize);
+
+    /// So many datagrams were not read by their program.
+    fn unread(&mut self, count: u64);
+
+    /// A program has ended, and so has its session if that is still there.
+    fn over(&mut self, turn: &mut Turn, talk: &Talk, reason: &str);
 }
 
 impl Programs {
     /// None yet. `limit`: the most bytes of an answer.
-    pub(super) fn new(program: &Program, grace: Duration, limit: usize, observer: Rc<dyn Observer>) -> Self {
+    pub(super) fn new(grace: Duration, limit: usize, observer: Rc<dyn Observer>) -> Self {
         Programs {
-            program: program.clone(),
             grace,
             limit,
             running: HashMap::new(),
@@ -109,16 +119,19 @@ impl Programs {
         self.limit = limit;
     }
 
-    /// Starts one for a new peer. A failure is told; what the peer sends is then dropped until it is forgotten.
-    pub(super) fn start(&mut self, turn: &mut Turn, peer: &Peer, number: u64, place: Place<'_>) {
-        if let Err(error) = self.try_start(turn, peer, number, place) {
-            self.observer.observe(&Event::Error { session: Some(number), reason: error.line() });
-        }
-    }
-
-    fn try_start(&mut self, turn: &mut Turn, peer: &Peer, number: u64, place: Place<'_>) -> Result<(), Error> {
-        let variables = variables_of(place.0, place.1, &printed::peer(peer));
-        let (pipes, mut child) = process::start_for_messages(&self.program, &variables)?;
+    /// Starts one for a new session, which came over `protocol` to `local`, an address as printed.
+    ///
+    /// # Errors
+    /// What pipe(2), fork(2) and execve(2) say.
+    pub(super) fn start(
+        &mut self,
+        turn: &mut Turn,
+        program: &Program,
+        talk: Talk,
+        (protocol, local): (&str, &str),
+    ) -> Result<(), Error> {
+        let variables = variables_of(protocol, local, &printed::peer(&talk.peer));
+        let (pipes, mut child) = process::start_for_messages(program, &variables)?;
         let name = String::from_utf8_lossy(child.name()).into_owned();
         let mut pipes = Transport::from(pipes);
         let started = pipes.start(turn).and_then(|()| child.watch(turn));
@@ -127,10 +140,9 @@ impl Programs {
             return Err(Error::new(Op::Start, &name, error));
         }
         let slots: Vec<Slot> = pipes.slots().chain(child.slot()).collect();
-        self.by_slot.extend(slots.iter().map(|slot| (*slot, number)));
+        self.by_slot.extend(slots.iter().map(|slot| (*slot, talk.number)));
         let running = Running {
-            peer: *peer,
-            local: place.2,
+            talk,
             name,
             pipes,
             slots,
@@ -146,7 +158,7 @@ impl Programs {
             hurried: false,
             queued: false,
         };
-        self.running.insert(number, running);
+        self.running.insert(talk.number, running);
         Ok(())
     }
 
@@ -192,15 +204,15 @@ impl Programs {
     }
 
     /// Gives those their turn that have something to do; true if there is more to do at once. `Ok(None)` while the
-    /// outbox has to be sent first.
-    pub(super) fn turn(&mut self, turn: &mut Turn, around: &mut Surroundings<'_>) -> Option<bool> {
+    /// audience has no room.
+    pub(super) fn turn(&mut self, turn: &mut Turn, audience: &mut impl Audience) -> Option<bool> {
         let now = turn.now();
         self.look_at_the_clock(now);
         for _ in 0..self.ready.len() {
             let Some(number) = self.ready.pop_front() else { break };
             let Some(running) = self.running.get_mut(&number) else { continue };
             running.queued = false;
-            match running.turn(turn, number, self.limit, around) {
+            match running.turn(turn, self.limit, audience) {
                 Step::Wait => {
                     if running.status.is_some() && !self.timed.contains(&number) {
                         self.timed.push(number);
@@ -212,7 +224,7 @@ impl Programs {
                     self.ready.push_front(number);
                     return None;
                 }
-                Step::Over => self.finish(turn, number, around.peers),
+                Step::Over => self.finish(turn, number, audience),
             }
         }
         Some(!self.ready.is_empty())
@@ -229,7 +241,7 @@ impl Programs {
     }
 
     /// A program has ended, and so has its session.
-    fn finish(&mut self, turn: &mut Turn, number: u64, peers: &mut Peers) {
+    fn finish(&mut self, turn: &mut Turn, number: u64, audience: &mut impl Audience) {
         let Some(running) = self.running.remove(&number) else { return };
         for slot in &running.slots {
             self.by_slot.remove(slot);
@@ -242,7 +254,7 @@ impl Programs {
             0 => "clean".to_string(),
             status => format!("the program exited with status {status}"),
         };
-        peers.end(turn.now(), &running.peer, number, &reason);
+        audience.over(turn, &running.talk, &reason);
         // pipes: there is nothing to tell the other side
         let _ = running.pipes.close(turn, false);
     }
@@ -263,9 +275,22 @@ impl Programs {
         all.into_iter().for_each(|number| self.dismiss(turn, number));
     }
 
+    /// Begins to signal all of them, as far as that was not begun.
+    pub(super) fn hurry_all(&mut self, turn: &mut Turn) {
+        self.dismiss_all(turn);
+        for running in self.running.values_mut() {
+            running.leaving = running.leaving.min(Some(turn.now()));
+        }
+    }
+
     /// Ends all of them at once.
     pub(super) fn kill_all(&mut self, now: Instant) {
         self.running.values_mut().for_each(|running| running.reaping.kill(now));
+    }
+
+    /// True if one of them may have something to do at once: after [`Programs::dismiss`], or where there was no room.
+    pub(super) fn are_waiting(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     /// True if none is there.
@@ -283,7 +308,7 @@ impl Programs {
 }
 
 impl Running {
-    fn turn(&mut self, turn: &mut Turn, number: u64, limit: usize, around: &mut Surroundings<'_>) -> Step {
+    fn turn(&mut self, turn: &mut Turn, limit: usize, audience: &mut impl Audience) -> Step {
         let now = turn.now();
         if self.status.is_none() {
             self.status = self.reaping.turn(turn);
@@ -295,8 +320,8 @@ impl Running {
             self.hurried = true;
             self.reaping.hurry(now);
         }
-        self.write(turn, around.traffic);
-        let step = self.read(turn, number, limit, around);
+        self.write(turn, audience);
+        let step = self.read(turn, limit, audience);
         if step != Step::Wait {
             return step;
         }
@@ -307,7 +332,7 @@ impl Running {
     }
 
     /// Writes what waits.
-    fn write(&mut self, turn: &mut Turn, traffic: &mut Traffic) {
+    fn write(&mut self, turn: &mut Turn, audience: &mut impl Audience) {
         while let Some(first) = self.waiting.front() {
             match self.pipes.write(turn, &first[self.written..]) {
                 Ok(count) if self.written + count < first.len() => self.written += count,
@@ -318,7 +343,7 @@ impl Running {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(_) => {
-                    traffic.unread += self.waiting.len() as u64;
+                    audience.unread(self.waiting.len() as u64);
                     self.deafen(turn);
                 }
             }
@@ -328,30 +353,21 @@ impl Running {
         }
     }
 
-    /// Reads answers straight into the outbox.
-    fn read(&mut self, turn: &mut Turn, number: u64, limit: usize, around: &mut Surroundings<'_>) -> Step {
+    /// Reads answers straight into the room of the audience.
+    fn read(&mut self, turn: &mut Turn, limit: usize, audience: &mut impl Audience) -> Step {
         for _ in 0..READS {
             if self.ended {
                 return Step::Wait;
             }
-            let Some(space) = around.outbox.space(limit + writes::ROOM) else { return Step::Full };
-            match writes::one_write(&mut self.pipes, turn, space, limit) {
+            let Some(room) = audience.room(limit + writes::ROOM) else { return Step::Full };
+            match writes::one_write(&mut self.pipes, turn, room, limit) {
                 Ok(0) => {
                     self.ended = true;
                     self.pipes.close_read(turn);
                 }
                 Ok(count) => {
                     self.moved_at = turn.now();
-                    if self.peer == Peer::Unnamed {
-                        // a Unix socket without a name cannot be sent to
-                        around.traffic.unsent += 1;
-                        continue;
-                    }
-                    // it may write to another address of ours than at first; or be forgotten
-                    let local = around.peers.find(&self.peer).and_then(|visit| visit.local).or(self.local);
-                    if around.outbox.commit_from(local, Some(&self.peer), count, limit) {
-                        around.peers.answered(turn.now(), &self.peer, number, count as u64);
-                    }
+                    audience.answer(turn, &self.talk, count, limit);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Step::Wait,
                 Err(_) => self.ended = true,

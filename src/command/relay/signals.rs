@@ -1,0 +1,80 @@
+//! What signals ask of a relay: lists, certificates and the log anew, totals, and the end.
+
+use std::time::Instant;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+
+use super::Forwarder;
+use super::lobby::Lobby;
+use crate::command::late;
+use crate::command::reporting::appended_to;
+use crate::error::{Error, Op};
+use crate::event::Event;
+use crate::plan::relay::LogSink;
+use crate::reactor::Turn;
+use crate::report::{Outlet, Summary};
+
+impl Forwarder {
+    /// Does what signals have asked for since the last turn.
+    pub(super) fn obey(&mut self, turn: &mut Turn) {
+        let signals = turn.signals();
+        if signals & 1 << SIGUSR1 != 0 {
+            for event in self.totals(turn.now()) {
+                self.console.tell(&event);
+            }
+        }
+        if signals & 1 << SIGHUP != 0 {
+            let lists = [self.gate.reload(), self.lobby.as_mut().map_or(Ok(()), Lobby::reload)];
+            let certificates = (0..self.plan.pairs.len()).map(|pair| self.blueprint.layering(pair).reload());
+            for error in lists.into_iter().chain(certificates).filter_map(Result::err) {
+                self.observer.observe(&Event::Error { session: None, reason: error.line() });
+            }
+            if let Some(crew) = &mut self.crew {
+                crew.reload(turn);
+            }
+            self.reopen_log();
+        }
+        if signals & (1 << SIGINT | 1 << SIGTERM) != 0 {
+            self.wind_up(turn);
+        }
+    }
+
+    /// Goes on with the log where its name leads now: somebody may have moved it away, to be kept.
+    fn reopen_log(&self) {
+        let (Some(LogSink::File(path)), Some(log)) = (&self.plan.log, &self.log) else { return };
+        if late::is_fifo(path) {
+            return; // whoever reads it has it already
+        }
+        match appended_to(path) {
+            Ok(file) => log.continue_at(file),
+            Err(error) => self.observer.observe(&Event::Error { session: None, reason: error.line() }),
+        }
+    }
+
+    /// Tells that the log cannot be written, when it is found out: nobody may look at haul's end for a long time.
+    pub(super) fn watch_log(&self) {
+        if let Some(error) = self.log.as_ref().and_then(Outlet::trouble) {
+            let reason = Error::new(Op::Write, "the log", error).line();
+            self.observer.observe(&Event::Error { session: None, reason });
+        }
+    }
+
+    pub(super) fn summary(&self, now: Instant) -> Summary {
+        let [bytes_out, bytes_in] = self.blueprint.moved();
+        Summary { bytes_in, bytes_out, elapsed: now.saturating_duration_since(self.started), reason: None }
+    }
+
+    /// What moved: of streams, and of datagrams, as far as there are listeners for them.
+    pub(super) fn totals(&self, now: Instant) -> Vec<Event> {
+        let Summary { bytes_in, bytes_out, elapsed, .. } = self.summary(now);
+        let (datagrams, streams): (Vec<_>, Vec<_>) = self.plan.pairs.iter().partition(|pair| pair.is_datagram());
+        let mut totals = Vec::new();
+        if !streams.is_empty() {
+            totals.push(Event::Stats { bytes_in, bytes_out, elapsed });
+        }
+        if !datagrams.is_empty() {
+            totals.push(Event::Datagrams { traffic: self.blueprint.hall.traffic(), elapsed });
+        }
+        totals
+    }
+}

@@ -68,6 +68,7 @@ mod tap;
 mod terminal;
 mod then;
 mod tls;
+mod tls_messages;
 mod tls_peers;
 mod tls_refusals;
 mod tls_relay;

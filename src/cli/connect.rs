@@ -84,7 +84,9 @@ pub(super) struct Args {
     #[arg(short = 'w', value_name = "T", value_parser = value::limit(), help_heading = "Limits")]
     wait: Option<Duration>,
 
-    /// End with status 3 when looking up the name and connecting have taken T [default: the system's limit]
+    /// End with status 3 when looking up the name, connecting and handshakes have taken T [default: the system's limit]
+    ///
+    /// Handshakes are those with proxies, of TLS and of WebSocket; without a limit they have 60 s.
     #[arg(long, value_name = "T", value_parser = value::limit(), help_heading = "Limits")]
     connect_timeout: Option<Duration>,
 

@@ -73,6 +73,7 @@ mod tls_peers;
 mod tls_refusals;
 mod tls_relay;
 mod tls_server;
+mod tls_terminators;
 mod transfer;
 mod unix_paths;
 mod verify;

@@ -89,7 +89,7 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -l key -d 'The private
 complete -c haul -n "__fish_haul_using_subcommand listen" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand listen" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand listen" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
-complete -c haul -n "__fish_haul_using_subcommand listen" -l alpn -d 'Offer these application protocols, or accept only these, say h2,http/1.1 [default: none]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
 1.3\t''"
@@ -149,7 +149,7 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l proxy-send -d 'Beg
 v2\t'binary, also for Unix sockets'"
 complete -c haul -n "__fish_haul_using_subcommand connect" -l timeout -d 'End with status 3 when an --expect has waited for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s w -d 'Both --connect-timeout and --idle; where those are given too, they win [default: no limit]' -r
-complete -c haul -n "__fish_haul_using_subcommand connect" -l connect-timeout -d 'End with status 3 when looking up the name and connecting have taken T [default: the system\'s limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l connect-timeout -d 'End with status 3 when looking up the name, connecting and handshakes have taken T [default: the system\'s limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l split -d 'With -u, take standard input apart: read, line, nul, len16, none, or a SIZE [default: read; line from a terminal]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s W -d 'With -u, end with status 0 when N datagrams have been received [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l send -d 'Send TEXT, C escapes understood; with --expect, standard input is left alone' -r
@@ -182,7 +182,7 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l key -d 'The privat
 complete -c haul -n "__fish_haul_using_subcommand connect" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand connect" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand connect" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
-complete -c haul -n "__fish_haul_using_subcommand connect" -l alpn -d 'Offer these application protocols, or accept only these, say h2,http/1.1 [default: none]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
 1.3\t''"
@@ -260,7 +260,7 @@ complete -c haul -n "__fish_haul_using_subcommand pipe" -l key -d 'The private k
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
-complete -c haul -n "__fish_haul_using_subcommand pipe" -l alpn -d 'Offer these application protocols, or accept only these, say h2,http/1.1 [default: none]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
 1.3\t''"
@@ -375,7 +375,7 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -l key -d 'The private 
 complete -c haul -n "__fish_haul_using_subcommand relay" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand relay" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand relay" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
-complete -c haul -n "__fish_haul_using_subcommand relay" -l alpn -d 'Offer these application protocols, or accept only these, say h2,http/1.1 [default: none]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
 1.3\t''"

@@ -93,6 +93,8 @@ pub struct Error {
     advice: Option<String>,
     status: Option<ExitStatus>,
     passing: bool,
+    /// The headline stands for one that names the peer.
+    lacks_peer: bool,
 }
 
 impl Error {
@@ -100,7 +102,17 @@ impl Error {
     pub fn new(op: Op, object: impl AsRef<[u8]>, cause: impl Into<Cause>) -> Self {
         let object = Escaped(object.as_ref()).to_string();
         let (cause, facts) = (cause.into(), Vec::new());
-        Error { op, object, cause, headline: None, facts, advice: None, status: None, passing: false }
+        Error {
+            op,
+            object,
+            cause,
+            headline: None,
+            facts,
+            advice: None,
+            status: None,
+            passing: false,
+            lacks_peer: false,
+        }
     }
 
     /// A failure of a transfer that had begun: `HEADLINE: CAUSE`, say `transfer stopped after 1.2 GiB: …`.
@@ -111,6 +123,20 @@ impl Error {
     /// Says what failed in the words of somebody who knows more of it: `TLS with db:5432 failed`.
     pub fn with_headline(mut self, headline: impl Into<String>) -> Self {
         self.headline = Some(headline.into());
+        self
+    }
+
+    /// Marks what is said by a part that knows neither the peer nor how much was moved; [`Error::at_peer`] adds both.
+    pub fn without_peer(mut self) -> Self {
+        self.lacks_peer = true;
+        self
+    }
+
+    /// Adds who the peer is and how far the transfer came (`headline`), if whoever failed did not know that.
+    pub fn at_peer(mut self, headline: &str, peer: &str) -> Self {
+        if std::mem::take(&mut self.lacks_peer) {
+            self.headline = Some(format!("{headline} ({peer})"));
+        }
         self
     }
 

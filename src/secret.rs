@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use data_encoding::BASE64;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Who logs in, and with which password. Only the user is ever shown; both are wiped when dropped.
@@ -33,6 +34,24 @@ impl Login {
     /// The password; empty where there is none.
     pub fn password(&self) -> &[u8] {
         self.password.as_ref().map_or(&[], |password| password.as_slice())
+    }
+
+    /// `USER:PASSWORD` in base64: what HTTP's Basic login shows (RFC 7617, 2).
+    pub fn basic(&self) -> Zeroizing<Vec<u8>> {
+        let plain = Zeroizing::new([self.user(), b":", self.password()].concat());
+        // as long as it will be, so that no copy stays behind where it grew
+        let mut text = Zeroizing::new(vec![0; BASE64.encode_len(plain.len())]);
+        BASE64.encode_mut(&plain, &mut text);
+        text
+    }
+
+    /// True if these words give the password away, plainly or as [`Login::basic`] has it.
+    pub fn is_told_by(&self, words: &[u8]) -> bool {
+        let told = |secret: &[u8]| !secret.is_empty() && words.windows(secret.len()).any(|part| part == secret);
+        // the padding may be left out
+        let basic = self.basic();
+        let bare = basic.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
+        self.has_password() && (told(self.password()) || told(&basic[..bare]))
     }
 
     /// True if a password was given, be it an empty one.
@@ -108,6 +127,23 @@ mod tests {
         assert_eq!((login.user(), login.password()), (&b"me"[..], &b"pass:word"[..]));
         assert_eq!(format!("{login:?}"), "Login(***)");
         assert!(!Login::parse(b"me").has_password() && Login::parse(b"me:").has_password());
+    }
+
+    #[test]
+    fn a_password_is_recognised_in_what_others_say() {
+        let login = Login::parse(b"me:s3cr3t");
+        assert_eq!(&login.basic()[..], b"bWU6czNjcjN0");
+        assert_eq!(&Login::parse(b"").basic()[..], b"Og==");
+        for (words, told) in [
+            ("no s3cr3t here", true),
+            ("Basic bWU6czNjcjN0 is wrong", true),
+            ("Bad Request", false),
+            ("me", false),
+            ("", false),
+        ] {
+            assert_eq!(login.is_told_by(words.as_bytes()), told, "{words}");
+        }
+        assert!(Login::parse(b"me:pass").is_told_by(b"bWU6cGFzcw") && !Login::parse(b"me:").is_told_by(b"me"));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-use haul::endpoint::credentials::{ClientTls, ServerTls};
+use haul::endpoint::credentials::{ClientTls, ServerTls, Trust};
 use haul::layer::stack::Stack;
 use haul::plan::address::TlsOptions;
 use libfuzzer_sys::fuzz_target;
@@ -16,7 +16,8 @@ fuzz_target!(|input: &[u8]| {
     static CREDENTIALS: OnceLock<(ClientTls, ServerTls)> = OnceLock::new();
     let (client, server) = CREDENTIALS.get_or_init(|| {
         let client = TlsOptions { insecure: true, ..TlsOptions::default() };
-        (ClientTls::load(&client, "a.example").unwrap(), ServerTls::load(&TlsOptions::default()).unwrap())
+        let client = ClientTls::load(&client, "a.example", &mut Trust::default()).unwrap();
+        (client, ServerTls::load(&TlsOptions::default()).unwrap())
     });
     let Some((&how, rest)) = input.split_first() else { return };
     let [client, server] = [client.layer().unwrap(), server.layer().unwrap()].map(|one| Stack::new(vec![one], 0));

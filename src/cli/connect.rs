@@ -84,7 +84,9 @@ pub(super) struct Args {
     #[arg(short = 'w', value_name = "T", value_parser = value::limit(), help_heading = "Limits")]
     wait: Option<Duration>,
 
-    /// End with status 3 when looking up the name and connecting have taken T [default: the system's limit]
+    /// End with status 3 when looking up the name, connecting and handshakes have taken T [default: the system's limit]
+    ///
+    /// Handshakes are those with proxies, of TLS and of WebSocket; without a limit they have 60 s.
     #[arg(long, value_name = "T", value_parser = value::limit(), help_heading = "Limits")]
     connect_timeout: Option<Duration>,
 
@@ -172,6 +174,9 @@ impl Args {
             let cause = "one endpoint, or a host and a port, is all that goes here";
             return Err(Error::said(Op::Parse, quoted(word), cause).with_advice("haul help connect"));
         }
+        if self.unix.is_none() {
+            self.proxies.check_host(self.first.as_deref())?;
+        }
         let (url, first) = (endpoint::url(self.first.as_deref()), self.first.clone());
         let whole = self.second.is_none() && self.unix.is_none();
         let to = address(self.first.take(), self.second.take(), self.unix.take())?;
@@ -238,6 +243,7 @@ impl Args {
         }
         let mut flags = Options { source: self.source, source_port: self.port, ..Options::default() };
         let words: Vec<_> = self.first.into_iter().chain(self.second).chain(self.more).collect();
+        words.iter().try_for_each(|word| self.proxies.check_host(Some(word)))?;
         let mut targets = check::targets(self.unix, &words, self.testing.udp)?;
         self.route.add_to(&mut flags)?;
         self.tuning.add_to(&mut flags);

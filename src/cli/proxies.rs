@@ -10,7 +10,8 @@ use clap::ValueHint;
 
 use super::value::{Choice, Value};
 use crate::error::{Error, Op};
-use crate::plan::address::{Address, BadAddress, Proxy, ProxyDns, TlsOptions, Way};
+use crate::outcome::ExitStatus;
+use crate::plan::address::{Address, BadAddress, Proxy, ProxyDns, Speaks, TlsOptions, Way};
 use crate::plan::advice;
 use crate::secret::Login;
 
@@ -63,6 +64,26 @@ impl Proxies {
         !self.outlets.is_empty()
     }
 
+    /// Refuses a host that no SOCKS proxy can be told of, whatever else is wrong with it: its length is one byte (RFC 1928,
+    /// 5). What proxies refuse has the status of a refusal.
+    ///
+    /// # Errors
+    /// One of them is a SOCKS proxy, and the host in this word, an endpoint or a host, is longer.
+    pub(super) fn check_host(&self, word: Option<&OsStr>) -> Result<(), Error> {
+        let word = word.unwrap_or_default();
+        let host = word.as_bytes().split(|byte| b":/".contains(byte)).max_by_key(|part| part.len()).unwrap_or_default();
+        let is_socks = |outlet: &Outlet| match outlet {
+            Outlet::Proxy(proxy) => !matches!(proxy.speaks, Speaks::Http | Speaks::Https),
+            Outlet::Environment => false,
+        };
+        if host.len() <= LONGEST_HOST || !self.outlets.iter().any(is_socks) {
+            return Ok(());
+        }
+        let said = format!("SOCKS has no room for the name of a host of more than {LONGEST_HOST} bytes");
+        let shown = [&host[..SHOWN], b"..."].concat();
+        Err(Error::said(Op::Connect, shown, said).with_status(ExitStatus::Authentication))
+    }
+
     /// The way that was given.
     ///
     /// # Errors
@@ -104,6 +125,12 @@ impl Proxies {
         Ok(Some(Arc::new(Way { proxies, names: proxy_dns, logins: proxy_auth, tls })))
     }
 }
+
+/// What one byte can tell the length of.
+const LONGEST_HOST: usize = 255;
+
+/// Bytes of a host that is too long that are told.
+const SHOWN: usize = 40;
 
 /// The proxy of the environment. Without one nothing goes out: whoever says `-x` does not want to be seen directly.
 fn all_proxy(value: Option<std::ffi::OsString>) -> Result<Proxy, Error> {

@@ -43,7 +43,10 @@ pub(super) struct Tls {
     #[arg(long, value_name = "NAME", value_parser = Value(|v| value::setting("sni", v, |o| o.tls.sni)))]
     sni: Option<String>,
 
-    /// Offer these application protocols, or accept only these, say h2,http/1.1 [default: none]
+    /// Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]
+    ///
+    /// It is the client that offers (RFC 7301): a listener refuses one that offers others, and serves one that offers
+    /// nothing. A server that knows nothing of such offers is taken as it is.
     #[arg(long, value_name = "NAME,…", value_parser = Value(|v| value::setting("alpn", v, |o| Some(Names(o.tls.alpn)))))]
     alpn: Option<Names>,
 

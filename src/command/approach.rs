@@ -36,7 +36,7 @@ enum Stage {
     /// A try is under way, until then at the latest.
     Trying(Box<Opening>, Limit),
     /// It is connected, and the same time is for its handshake.
-    Shaking(Box<Handshake>, Limit),
+    Shaking(Box<Handshake>),
     /// The next one begins then.
     Pausing(Instant),
 }
@@ -111,13 +111,11 @@ impl Approach {
                 (Err(error), _) => self.failed(turn, error)?,
             }
         }
-        let Stage::Shaking(handshake, limit) = &mut self.stage else { return Ok(None) };
-        let failure = match (handshake.turn(turn), passed(limit)) {
-            (Ok(None), Some(over)) => handshake.timed_out(over),
-            (Ok(found), _) => return Ok(found.map(|contact| contact.beyond(&self.address, &*self.observer))),
-            (Err(error), _) => error,
-        };
-        self.failed(turn, failure).map(|()| None)
+        let Stage::Shaking(handshake) = &mut self.stage else { return Ok(None) };
+        match handshake.turn(turn) {
+            Ok(found) => Ok(found.map(|contact| contact.beyond(&self.address, &*self.observer))),
+            Err(error) => self.failed(turn, error).map(|()| None),
+        }
     }
 
     /// Goes on with what was opened.
@@ -126,7 +124,7 @@ impl Approach {
         let object = printed::goal(&self.address, "localhost");
         match Handshake::with_server(turn, opened, &self.layering, header, object) {
             Ok(handshake) => {
-                self.stage = Stage::Shaking(Box::new(handshake), limit);
+                self.stage = Stage::Shaking(Box::new(handshake.within(limit, turn.now())));
                 Ok(())
             }
             Err(error) => self.failed(turn, error),
@@ -137,7 +135,7 @@ impl Approach {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.stage {
             Stage::Trying(opening, limit) => soonest([opening.deadline(), limit.map(|(at, _)| at)]),
-            Stage::Shaking(handshake, limit) => soonest([handshake.deadline(), limit.map(|(at, _)| at)]),
+            Stage::Shaking(handshake) => handshake.deadline(),
             Stage::Pausing(at) => Some(*at),
         }
     }
@@ -146,7 +144,7 @@ impl Approach {
     pub(super) fn unopened(&self, cause: impl Into<Cause>) -> Error {
         match &self.stage {
             Stage::Trying(opening, _) => opening.timed_out(Duration::ZERO).with_cause(cause),
-            Stage::Shaking(handshake, _) => handshake.timed_out(Duration::ZERO).with_cause(cause),
+            Stage::Shaking(handshake) => handshake.timed_out(Duration::ZERO).with_cause(cause),
             Stage::Pausing(_) => Error::new(Op::Connect, printed::goal(&self.address, "localhost"), cause),
         }
     }
@@ -155,7 +153,7 @@ impl Approach {
     pub(super) fn abandon(&mut self, turn: &mut Turn) {
         match &mut self.stage {
             Stage::Trying(opening, _) => opening.abandon(turn),
-            Stage::Shaking(handshake, _) => handshake.abandon(turn),
+            Stage::Shaking(handshake) => handshake.abandon(turn),
             Stage::Pausing(_) => {}
         }
     }

@@ -13,6 +13,7 @@ use super::patience::{Patience, cause, is_hopeless};
 use super::printer::Printer;
 use super::probe::{Answer, Limit, Naming, Probe, goal, name, unanswered, unnamed};
 use super::reporting::Reporting;
+use crate::endpoint::credentials::Trust;
 use crate::endpoint::resolve::Lookup;
 use crate::error::{Cause, Error};
 use crate::escape::Escaped;
@@ -28,10 +29,12 @@ use crate::sys;
 /// # Errors
 /// Standard output cannot be used for the report.
 pub(super) fn check(plan: &Check, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
+    // a thousand ports behind one proxy need its roots once
+    let mut trust = Trust::default();
     let target = |address: &Address| {
         Ok(Target {
             name: name(address),
-            layering: Layering::client(address)?,
+            layering: Layering::client_with(address, &mut trust)?,
             address: address.clone(),
             patience: Patience::new(plan.wait, plan.timeout),
             limit: None,

@@ -67,6 +67,11 @@ impl Door {
         }
     }
 
+    /// What it is called with the layers of its connections: `tcp`, `tls`, `wss`.
+    pub(super) fn protocol(&self) -> &'static str {
+        self.layering.protocol(self.acceptor.protocol())
+    }
+
     /// When the next turn is due at the latest.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.acceptor.deadline()

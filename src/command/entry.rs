@@ -193,8 +193,8 @@ impl Entry {
         match &self.stage {
             // the address that was bound says more than the port 0 that was typed
             Stage::Accepting(door) => {
-                let acceptor = door.acceptor();
-                Some(Error::new(Op::Accept, format!("{} {}", acceptor.protocol(), acceptor.address()), cause))
+                let object = format!("{} {}", door.protocol(), door.acceptor().address());
+                Some(Error::new(Op::Accept, object, cause))
             }
             Stage::Opening(approach) => Some(approach.unopened(cause)),
             Stage::Idle | Stage::Open(_) => None,

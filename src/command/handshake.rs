@@ -18,6 +18,7 @@ use crate::error::{Cause, Error, Op, sentence};
 use crate::layer::stack::Stack;
 use crate::outcome::ExitStatus;
 use crate::reactor::Turn;
+use crate::session::limits::soonest;
 
 /// It, until it is over.
 pub(super) struct Handshake {
@@ -34,7 +35,12 @@ pub(super) struct Handshake {
     object: Vec<u8>,
     /// Writing has failed; what the peer said before is still read.
     mute: Option<io::Error>,
+    /// When it is given up, unless its owner sees to that.
+    limit: Limit,
 }
+
+/// When something is over, and how long that is.
+type Limit = Option<(Instant, Duration)>;
 
 /// Why it failed.
 enum Flaw {
@@ -67,6 +73,13 @@ impl Handshake {
         Handshake::begin(turn, opened, layering, None, (Op::Accept, object))
     }
 
+    /// The same, which gives itself up when `limit` is over; with none, a peer that says nothing has [`PATIENCE`]. What
+    /// waits for a name or a connection has no such limit of ours: there the system has one.
+    pub(super) fn within(mut self, limit: Limit, now: Instant) -> Self {
+        self.limit = limit.or(Some((now + PATIENCE, PATIENCE)));
+        self
+    }
+
     fn begin(
         turn: &mut Turn,
         mut opened: Opened,
@@ -93,7 +106,16 @@ impl Handshake {
         match started {
             Ok(stack) => {
                 let (protocol, led) = (layering.protocol(opened.protocol), layering.is_led());
-                Ok(Handshake { under_way: Some((opened, stack)), guide, led, protocol, op, object, mute: None })
+                Ok(Handshake {
+                    under_way: Some((opened, stack)),
+                    guide,
+                    led,
+                    protocol,
+                    op,
+                    object,
+                    mute: None,
+                    limit: None,
+                })
             }
             Err(error) => {
                 let _ = opened.transport.close(turn, true);
@@ -108,7 +130,14 @@ impl Handshake {
     /// It failed, and the connection is closed; what layers had to say about that was said.
     pub(super) fn turn(&mut self, turn: &mut Turn) -> Result<Option<Contact>, Error> {
         let flaw = match self.drive(turn) {
-            Ok(false) => return Ok(None),
+            Ok(false) => match self.limit.filter(|(at, _)| *at <= turn.now()) {
+                None => return Ok(None),
+                Some((_, limit)) => {
+                    let error = self.timed_out(limit);
+                    self.abandon(turn);
+                    return Err(error);
+                }
+            },
             Ok(true) => return Ok(self.take()),
             Err(flaw) => flaw,
         };
@@ -133,9 +162,10 @@ impl Handshake {
         self.under_way.as_ref().map_or("", |(opened, _)| &opened.peer)
     }
 
-    /// When a layer wants a turn at the latest.
+    /// When it wants a turn at the latest.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.under_way.as_ref().and_then(|(_, stack)| stack.as_ref()?.deadline())
+        let layers = self.under_way.as_ref().and_then(|(_, stack)| stack.as_ref()?.deadline());
+        soonest([layers, self.limit.map(|(at, _)| at)])
     }
 
     /// What to say when the owner's time limit passed.
@@ -231,6 +261,10 @@ fn say(turn: &mut Turn, opened: &mut Opened, stack: &mut Stack, mute: &mut Optio
         }
     }
 }
+
+/// How long a peer, and the proxies that lead to it, may take for their handshakes where the user has set no limit:
+/// what common proxies allow a connection that they make.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::hop::{self, Hop};
 use super::web::Web;
 use crate::endpoint::accept::Acceptor;
-use crate::endpoint::credentials::{ClientTls, ServerTls};
+use crate::endpoint::credentials::{ClientTls, ServerTls, Trust, check_key_log};
 use crate::endpoint::printed;
 use crate::error::Error;
 use crate::escape::Escaped;
@@ -85,14 +85,23 @@ impl Layering {
     /// # Errors
     /// A file is missing, or of no use.
     pub(super) fn client(address: &Address) -> Result<Self, Error> {
+        Layering::client_with(address, &mut Trust::default())
+    }
+
+    /// The same, where roots may have been read for another endpoint.
+    ///
+    /// # Errors
+    /// As [`Layering::client`].
+    pub(super) fn client_with(address: &Address, trust: &mut Trust) -> Result<Self, Error> {
         let over = address.layers.iter().map(|layer| match layer {
             Layer::Tls => {
                 let host = tls::host(address).unwrap_or_default();
-                ClientTls::load(&address.options.tls, &host).map(Sort::ClientTls)
+                ClientTls::load(&address.options.tls, &host, trust).map(Sort::ClientTls)
             }
             Layer::WebSocket => Web::client(address).map(|web| Sort::Web(Box::new(web))),
         });
-        Ok(Layering::of(address, over.collect::<Result<_, _>>()?, under(address)?))
+        let over = over.collect::<Result<_, _>>()?;
+        Ok(Layering::of(address, over, under(address, trust)?))
     }
 
     /// For connections that come to `address`.
@@ -227,11 +236,11 @@ impl Layering {
 }
 
 /// The proxies that lead to `address`, the farthest first, each with what it is reached by.
-fn under(address: &Address) -> Result<Vec<Sort>, Error> {
+fn under(address: &Address, trust: &mut Trust) -> Result<Vec<Sort>, Error> {
     let mut sorts = Vec::new();
     for (proxy, hop) in hop::all(address) {
         if let Some((host, options)) = hop::tls(address, proxy) {
-            sorts.push(Sort::ClientTls(ClientTls::load(options, &host)?));
+            sorts.push(Sort::ClientTls(ClientTls::load(options, &host, trust)?));
         }
         sorts.push(Sort::Proxy(Box::new(hop)));
     }
@@ -239,13 +248,21 @@ fn under(address: &Address) -> Result<Vec<Sort>, Error> {
     Ok(sorts)
 }
 
-/// Reminds of peers that are gone to without knowing who they are.
+/// Tells of these endpoints, before anything is done, what is not as secret as TLS is meant to be: peers that are gone to
+/// without knowing who they are; and that keys which were to be logged will not be.
 pub(super) fn remind<'a>(addresses: impl IntoIterator<Item = &'a Address>, observer: &dyn Observer) {
-    let tls = |address: &&Address| address.layers.contains(&Layer::Tls) && !address.options.listen;
-    for address in addresses.into_iter().filter(tls).filter(|address| address.options.tls.insecure) {
-        let name = printed::object(address, "localhost");
-        let text = format!("{} is not verified, whoever it is (--insecure)", Escaped(&name));
-        observer.observe(&Event::Note { verbosity: 0, text });
+    let tell = |text| observer.observe(&Event::Note { verbosity: 0, text });
+    let mut logs = false;
+    for address in addresses {
+        let is_encrypted = address.layers.contains(&Layer::Tls);
+        logs |= is_encrypted || hop::all(address).iter().any(|(proxy, _)| hop::tls(address, proxy).is_some());
+        if is_encrypted && address.options.tls.insecure && !address.options.listen {
+            let name = printed::object(address, "localhost");
+            tell(format!("{} is not verified, whoever it is (--insecure)", Escaped(&name)));
+        }
+    }
+    if logs && let Err(error) = check_key_log() {
+        tell(format!("{}, so that no keys are logged (SSLKEYLOGFILE)", error.line()));
     }
 }
 

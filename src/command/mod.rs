@@ -74,6 +74,7 @@ pub fn run(mut plan: Plan) -> anyhow::Result<Outcome> {
             let reporting = reporting.with_copy(&plan.transfer, plan.serving.is_many())?;
             let written = plan.local == Local::Stdio && plan.serving.share != Share::Broker;
             let reporting = reporting.with_payload(&plan.report, written && plan.transfer.flow != Flow::SendOnly);
+            remind([&plan.at], &*reporting.observers());
             let task = match plan.serving.is_many() {
                 true => serve::listen(&plan, &reporting),
                 false => stream::listen(&plan, &reporting),
@@ -131,8 +132,8 @@ pub fn run(mut plan: Plan) -> anyhow::Result<Outcome> {
         Plan::Relay(plan) => {
             let free_port = plan.pairs.iter().any(|pair| pair.at.asks_for_free_port());
             let reporting = Reporting::open(&plan.report, free_port)?.with_log(relay::open_log(&plan)?);
-            let targets = plan.pairs.iter().flat_map(|pair| &pair.targets);
-            remind(targets.filter_map(Target::address), &*reporting.observers());
+            let targets = plan.pairs.iter().flat_map(|pair| &pair.targets).filter_map(Target::address);
+            remind(plan.pairs.iter().map(|pair| &pair.at).chain(targets), &*reporting.observers());
             drive(relay::relay(*plan, &reporting), reporting)
         }
     }

@@ -92,7 +92,7 @@ impl Probe {
     /// It is connected: that is the answer, or the first half of it.
     fn connected(&mut self, turn: &mut Turn, opened: Opened) -> Result<(), Error> {
         let handshake = Handshake::with_server(turn, opened, &self.layering, None, self.name.clone())?;
-        self.question = Question::Handshake(Box::new(handshake));
+        self.question = Question::Handshake(Box::new(handshake.within(self.limit, turn.now())));
         Ok(())
     }
 }
@@ -132,13 +132,10 @@ impl Task for Probe {
                     contact.part(turn);
                     Ok(true)
                 }
-                Ok(None) => match self.limit {
-                    Some((at, limit)) if at <= turn.now() => Err(handshake.timed_out(limit)),
-                    limit => {
-                        turn.deadline(soonest([handshake.deadline(), limit.map(|(at, _)| at)]));
-                        Ok(false)
-                    }
-                },
+                Ok(None) => {
+                    turn.deadline(handshake.deadline());
+                    Ok(false)
+                }
                 Err(error) => Err(error),
             },
             Question::Datagram(datagram) => datagram.turn(turn),

@@ -281,7 +281,7 @@ impl Server {
     fn lose_patience(&mut self, turn: &mut Turn) {
         let (Some(at), Some(limit)) = (self.opened_by, self.plan.accept_timeout) else { return };
         if let Some(acceptor) = self.acceptor.as_ref().filter(|_| at <= turn.now()) {
-            let object = format!("{} {}", acceptor.protocol(), acceptor.address());
+            let object = format!("{} {}", self.layering.protocol(acceptor.protocol()), acceptor.address());
             self.hub = None;
             self.wind_up(turn);
             self.ended = Some(Ended::Failed(Error::new(Op::Accept, object, Cause::TimedOut(limit))));

@@ -200,7 +200,7 @@ impl Bridge {
         {
             // the address that was bound says more than the port 0 that was typed
             let object = match &self.stage {
-                Stage::Accepting(door) => format!("{} {}", door.acceptor().protocol(), door.acceptor().address()),
+                Stage::Accepting(door) => format!("{} {}", door.protocol(), door.acceptor().address()),
                 _ => self.object.clone(),
             };
             let error = Error::new(Op::Accept, object, Cause::TimedOut(limit));

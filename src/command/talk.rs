@@ -23,6 +23,7 @@ use crate::session::end::{self, End, Fault};
 use crate::session::limits::soonest;
 use crate::session::pump::{Pump, Stop, Terms};
 use crate::session::tap::Tap;
+use crate::units::Size;
 
 /// One step.
 #[derive(Debug)]
@@ -227,7 +228,9 @@ impl Talk {
             Stop::SourceFailed(Fault::Io(error)) => return Err(Error::new(Op::Read, "standard input", error)),
             // what it said before is searched: it may have been enough
             Stop::SinkFailed(Fault::Io(_)) => true,
-            Stop::SourceFailed(Fault::Layer(error)) | Stop::SinkFailed(Fault::Layer(error)) => return Err(error),
+            Stop::SourceFailed(Fault::Layer(error)) | Stop::SinkFailed(Fault::Layer(error)) => {
+                return Err(self.placed(error));
+            }
         };
         if over {
             self.feed = None;
@@ -293,7 +296,7 @@ impl Talk {
                     }
                     end::Step::Blocked => false,
                     end::Step::Eof => return Err(self.broken(turn, ErrorKind::BrokenPipe.into())),
-                    end::Step::Failed(Fault::Layer(error)) => return Err(error),
+                    end::Step::Failed(Fault::Layer(error)) => return Err(self.placed(error)),
                     end::Step::Failed(Fault::Io(error)) => return Err(self.broken(turn, error)),
                 },
                 Some(Act::Send { .. }) => true,
@@ -357,7 +360,7 @@ impl Talk {
     /// Reading failed while a match was waited for.
     fn lost(&mut self) -> Error {
         match std::mem::replace(&mut self.peer, Peer::Ended) {
-            Peer::Failed(Fault::Layer(error)) => error,
+            Peer::Failed(Fault::Layer(error)) => self.placed(error),
             Peer::Failed(Fault::Io(error)) if !self.end.is_peer() => Error::new(Op::Read, &self.name, error),
             Peer::Failed(Fault::Io(error)) => self.missed(format!("{} before", cut(&self.name, &error))),
             Peer::There | Peer::Ended => self.missed(format!("{} failed before", self.name)),
@@ -376,6 +379,12 @@ impl Talk {
         }
         let headline = format!("{} before everything was sent", cut(&self.name, &error));
         Error::begun(headline, Cause::Said(format!("got {}", self.window.told())))
+    }
+
+    /// A layer's error with the peer in it, and how far the dialogue came.
+    fn placed(&self, error: Error) -> Error {
+        let [sent, received] = self.bytes.map(|bytes| Size(bytes).human());
+        error.at_peer(&format!("dialogue stopped after {sent} sent and {received} received"), &self.name)
     }
 
     /// `BEGIN "PATTERN": got "…"`.

@@ -8,26 +8,30 @@ mod provider;
 #[cfg(test)]
 mod tests;
 mod throwaway;
+mod trust;
 
+use std::ffi::OsString;
+use std::fs::OpenOptions;
 use std::net::IpAddr;
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::pki_types::ServerName;
+use rustls::server::WebPkiClientVerifier;
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, KeyLog, KeyLogFile, NoKeyLog, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, KeyLog, KeyLogFile, NoKeyLog, ServerConfig, SupportedProtocolVersion};
 
 use crate::error::{Error, Op};
 use crate::layer::Layer;
 use crate::layer::tls::Tls;
 use crate::layer::tls::verifier::Verifier;
-use crate::outcome::ExitStatus;
 use crate::plan::address::{TlsOptions, TlsVersion};
 use identity::{Identities, Identity};
+pub use trust::Trust;
+use trust::{store, unusable_store};
 
 /// What the client's side of TLS needs for one endpoint.
 pub struct ClientTls {
@@ -38,18 +42,21 @@ pub struct ClientTls {
 impl ClientTls {
     /// Reads the files that the options name, or the system's roots if the peer has to be verified by those.
     ///
+    /// What is read is kept in `trust`, for other endpoints of the same command.
+    ///
     /// `host` is the name or the address that is dialled, whom the certificate has to be for unless the options say
     /// otherwise; empty if there is none (a Unix socket).
     ///
     /// # Errors
-    /// [`ExitStatus::Usage`] for a file that cannot be read or is not what it should be, and for a host that no
-    /// certificate can be for; [`ExitStatus::Authentication`] where there are no roots.
-    pub fn load(options: &TlsOptions, host: &str) -> Result<Self, Error> {
+    /// [`crate::ExitStatus::Usage`] for a file that cannot be read or is not what it should be, and for a host that no
+    /// certificate can be for; [`crate::ExitStatus::Authentication`] where there are no roots.
+    pub fn load(options: &TlsOptions, host: &str, trust: &mut Trust) -> Result<Self, Error> {
         let provider = provider::get();
         let pinned_only = !options.pin.is_empty() && options.ca.is_none();
         let is_checked = !options.insecure && !pinned_only;
         let name = server_name(options.sni.as_deref().unwrap_or(host), is_checked)?;
-        let (chain, believed) = if is_checked { roots(options.ca.as_deref(), &provider)? } else { (None, Vec::new()) };
+        let (chain, believed) =
+            if is_checked { trust.roots(options.ca.as_deref(), &provider)? } else { (None, Vec::new()) };
         let verifier = Verifier {
             chain,
             believed,
@@ -98,7 +105,7 @@ impl ServerTls {
     /// Reads the files that the options name; without a certificate makes one that is forgotten with this.
     ///
     /// # Errors
-    /// [`ExitStatus::Usage`] for a file that cannot be read or is not what it should be.
+    /// [`crate::ExitStatus::Usage`] for a file that cannot be read or is not what it should be.
     pub fn load(options: &TlsOptions) -> Result<Self, Error> {
         ServerTls::with_tickets(options, TICKETS)
     }
@@ -211,45 +218,6 @@ fn server_name(host: &str, is_checked: bool) -> Result<ServerName<'static>, Erro
     }
 }
 
-/// Whom to believe: a file's certificates, or those of the system.
-type Roots = (Option<Arc<WebPkiServerVerifier>>, Vec<CertificateDer<'static>>);
-
-fn roots(ca: Option<&Path>, provider: &Arc<CryptoProvider>) -> Result<Roots, Error> {
-    let (store, believed) = match ca {
-        Some(file) => {
-            let believed = pem::certificates(file)?;
-            (store(file, believed.clone())?, believed)
-        }
-        None => (system_roots()?, Vec::new()),
-    };
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider)).build();
-    let verifier = verifier.map_err(|error| unusable_store(ca.unwrap_or(Path::new("the system's roots")), &error))?;
-    Ok((Some(verifier), believed))
-}
-
-fn store(file: &Path, certificates: Vec<CertificateDer<'static>>) -> Result<RootCertStore, Error> {
-    let mut store = RootCertStore::empty();
-    for certificate in certificates {
-        store.add(certificate).map_err(|_| pem::wrong(file, "a certificate in it cannot be read"))?;
-    }
-    Ok(store)
-}
-
-/// Those that the system trusts, or of SSL_CERT_FILE and SSL_CERT_DIR.
-fn system_roots() -> Result<RootCertStore, Error> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut store = RootCertStore::empty();
-    let (added, _) = store.add_parsable_certificates(found.certs);
-    if added == 0 {
-        let facts = found.errors.iter().map(|error| crate::escape::Escaped(error.to_string().as_bytes()).to_string());
-        return Err(Error::said(Op::Use, "the system's roots", "there are none, so nobody can be verified")
-            .with_facts(facts.take(3).collect())
-            .with_status(ExitStatus::Authentication)
-            .with_advice("--ca FILE, or --pin sha256/… of the server's key"));
-    }
-    Ok(store)
-}
-
 fn versions(options: &TlsOptions) -> &'static [&'static SupportedProtocolVersion] {
     match options.min {
         Some(TlsVersion::V13) => ONLY_13,
@@ -257,13 +225,31 @@ fn versions(options: &TlsOptions) -> &'static [&'static SupportedProtocolVersion
     }
 }
 
+/// Looks whether keys can be logged where SSLKEYLOGFILE wants them, if it does; the file is there then, and a new one is
+/// its owner's alone.
+///
+/// # Errors
+/// It cannot be created or appended to: connections go on, and no keys are logged.
+pub fn check_key_log() -> Result<(), Error> {
+    let Some(file) = key_log_file() else { return Ok(()) };
+    let opened = OpenOptions::new().append(true).create(true).mode(OWNER_ONLY).open(&file);
+    opened.map(drop).map_err(|error| Error::new(Op::Write, file.as_encoded_bytes(), error))
+}
+
 /// SSLKEYLOGFILE, for those who look at packets.
 fn key_log() -> Arc<dyn KeyLog> {
-    match std::env::var_os("SSLKEYLOGFILE") {
-        Some(name) if !name.is_empty() => Arc::new(KeyLogFile::new()),
-        _ => Arc::new(NoKeyLog),
+    match key_log_file() {
+        Some(_) => Arc::new(KeyLogFile::new()),
+        None => Arc::new(NoKeyLog),
     }
 }
+
+fn key_log_file() -> Option<OsString> {
+    std::env::var_os("SSLKEYLOGFILE").filter(|name| !name.is_empty())
+}
+
+/// Whoever reads the keys reads what they protect.
+const OWNER_ONLY: u32 = 0o600;
 
 /// A pin may be written without the padding of its base64.
 fn with_padding(pin: &str) -> String {
@@ -272,10 +258,6 @@ fn with_padding(pin: &str) -> String {
 
 fn unusable(error: &rustls::Error) -> Error {
     Error::said(Op::Use, "tls", crate::escape::Escaped(error.to_string().as_bytes()).to_string())
-}
-
-fn unusable_store(file: &Path, error: &VerifierBuilderError) -> Error {
-    pem::wrong(file, &crate::escape::Escaped(error.to_string().as_bytes()).to_string())
 }
 
 /// Tickets that a client gets, each for one connection (RFC 8446, C.4).

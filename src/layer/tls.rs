@@ -13,6 +13,7 @@
 pub mod certificate;
 mod connection;
 mod refusal;
+mod sentence;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -194,9 +195,8 @@ impl Tls {
         if self.is_handshaking() {
             return Err(refusal::hung_up(matches!(self.connection, Connection::Client(_))));
         }
-        let cut =
-            io::Error::new(io::ErrorKind::UnexpectedEof, "the TLS stream was cut: no close_notify came before its end");
-        Err(Error::begun("transfer stopped", cut))
+        let cut = "the TLS stream was cut: no close_notify came before its end";
+        Err(Error::begun("transfer stopped", io::Error::new(io::ErrorKind::UnexpectedEof, cut)))
     }
 
     /// What the peer and the connection are, once the handshake is over.
@@ -340,7 +340,8 @@ fn fitting(plain: usize, room: usize) -> usize {
 
 /// A failure of the protocol.
 fn failure(said: impl Into<String>) -> Error {
-    Error::begun("the TLS connection failed", Cause::Said(said.into())).with_status(ExitStatus::Authentication)
+    let failed = Error::begun("the TLS connection failed", Cause::Said(said.into()));
+    failed.with_status(ExitStatus::Authentication).without_peer()
 }
 
 /// The longest plaintext of a record.

@@ -324,7 +324,7 @@ impl Session {
         let index = if at_source { direction } else { 1 - direction };
         let name = self.ends[index].as_ref().map(|end| end.name(at_source)).unwrap_or_default();
         match fault {
-            Fault::Layer(error) => error,
+            Fault::Layer(error) => error.at_peer(&self.headline(), &name),
             Fault::Io(error) if !self.is_wire(index) => {
                 Error::new(if at_source { Op::Read } else { Op::Write }, name, error)
             }

@@ -111,6 +111,23 @@ fn accept_timeout_is_status_3() {
     let line = ended.one_error();
     assert!(line.contains("timed out after 200ms"), "{line}");
 
+    // a listener is called what it was announced as
+    for (endpoint, called) in [("tls:127.0.0.1:0", "tls"), ("ws:127.0.0.1:0", "ws"), ("tls+unix:@", "tls+unix")] {
+        for flags in [&[][..], &["-k"]] {
+            let at = if endpoint.ends_with('@') {
+                format!("{endpoint}haul-{}", std::process::id())
+            } else {
+                endpoint.into()
+            };
+            let ended = haul([&["listen", "-v", "--accept-timeout", "10ms"], flags, &[&at]].concat()).run();
+            ended.code(3).no_stdout();
+            let announced = ended.stderr.lines().find_map(|line| line.strip_prefix("haul: listening on ")).unwrap();
+            assert!(announced.starts_with(&format!("{called} ")), "{announced}");
+            let line = format!("haul: cannot accept on {announced}: timed out after 10ms\n");
+            assert!(ended.stderr.ends_with(&line), "{line}: {}", ended.stderr);
+        }
+    }
+
     let home = scratch();
     let path = home.path().join("s");
     let ended = haul(["listen".as_ref(), "--accept-timeout".as_ref(), "200ms".as_ref(), path.as_os_str()]).run();

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::data::{assert_same, bytes};
-use crate::harness::{Ending, Input, Peer, Program, Running, file_with, haul, poll_until, proc, require, scratch};
+use crate::harness::{
+    Ending, Input, Listener, Peer, Program, Running, file_with, haul, poll_until, proc, require, scratch,
+};
 
 /// `listen -k` with these flags and a command of the shell for each connection.
 #[track_caller]
@@ -306,8 +308,8 @@ fn stale_variables_of_another_connection_are_not_passed_on() {
     let home = scratch();
     let path = home.path().join("s");
     let words = ["listen", "-U", path.to_str().unwrap(), "-v", "-c", "env | grep -c 6.6.6.6"];
-    let haul =
-        haul(words).by(&["env", "TCPREMOTEIP=6.6.6.6", "TCPREMOTEHOST=6.6.6.6", "HAUL_PEER_PORT=6.6.6.6"]).spawn();
+    let stale = ["TCPREMOTEIP=6.6.6.6", "TCPREMOTEHOST=6.6.6.6", "HAUL_PEER_PORT=6.6.6.6"];
+    let haul = haul(words).by(&[&["env"], &stale[..]].concat()).spawn();
     haul.stderr_line("haul: listening on unix");
     let mut peer = Peer::connect_unix(&path);
     assert_eq!(peer.receive_all().0, b"0\n");
@@ -343,4 +345,28 @@ fn an_ignored_sigchld_loses_no_status() {
     let ended =
         haul(["connect", "sh:exit 6"]).stdin(Input::Null).by(&["sh", "-c", "trap '' CHLD; exec \"$@\"", "sh"]).run();
     ended.code(6);
+}
+
+// haul's logins are its own: no program gets them, in whatever way it is started.
+#[test]
+fn logins_of_the_environment_are_not_passed_on() {
+    let logins = ["env", "HAUL_PROXY_AUTH=me:s3cr3t", "HAUL_WS_AUTH=me:s3cr3t"];
+    for program in [&["-e", "env"][..], &["-c", "env"], &["--", "env"]] {
+        let (flags, rest) = if program[0] == "--" { (&[][..], program) } else { (program, &[][..]) };
+        let server = haul([&["listen"], flags, &["127.0.0.1:0"], rest].concat()).by(&logins).spawn();
+        let mut peer = Peer::connect(server.address());
+        let told = text(peer.receive_all().0);
+        assert!(told.contains("HAUL_PEER_ADDR=127.0.0.1") && !told.contains("s3cr3t"), "{program:?}: {told}");
+        server.wait().code(0);
+
+        let listener = Listener::tcp();
+        let endpoint = listener.endpoint();
+        let words = [&["connect"], flags, &[&endpoint], rest].concat();
+        let client = haul(words).by(&logins).spawn();
+        let mut peer = listener.accept();
+        peer.finish();
+        let told = text(peer.receive_all().0);
+        assert!(told.contains("HAUL_PEER_ADDR=127.0.0.1") && !told.contains("s3cr3t"), "{program:?}: {told}");
+        client.wait().code(0);
+    }
 }

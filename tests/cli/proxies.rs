@@ -260,6 +260,23 @@ fn a_login_is_never_shown() {
             told(ended);
         }
     }
+    // a proxy may repeat what it was told, in whatever it answers
+    for answer in [
+        format!("HTTP/1.1 400 Bad Request: Proxy-Authorization: Basic {IN_BASE64}\r\n\r\n"),
+        format!("HTTP/1.1 400 {LOGIN}\r\n\r\n"),
+        format!("HTTP/1.1 400 {}{IN_BASE64}\r\n\r\n", "x".repeat(99)),
+        format!("HTTP/1.1 407 {IN_BASE64}\r\nProxy-Authenticate: {}\r\n\r\n", IN_BASE64.trim_end_matches('=')),
+        format!("CONNECT db:5432 HTTP/1.1\r\nProxy-Authorization: Basic {IN_BASE64}\r\n\r\n"),
+    ] {
+        let running = through(&in_url, &all).spawn();
+        let mut peer = proxy.accept();
+        request(&mut peer);
+        peer.send(answer.as_bytes());
+        peer.receive_all();
+        let ended = running.wait();
+        ended.code(6);
+        told(ended);
+    }
     told(with_login(through(&plain, &["--explain"])).run());
     for line in [
         &["connect", "--explain", "-x", &in_url, "db", "5432"][..],
@@ -268,6 +285,15 @@ fn a_login_is_never_shown() {
         &["connect", "-x", &format!("{LOGIN}@host:1080"), "db", "5432"],
         &["connect", "-x", &format!("http://{LOGIN}%@host"), "db", "5432"],
         &["connect", "-x", &format!("socks4://{LOGIN}@host"), "db", "5432"],
+        // the host is forgotten
+        &["connect", "-x", &format!("socks5://{LOGIN}"), "db", "5432"],
+        &["connect", "-x", &format!("http://{LOGIN}/"), "db", "5432"],
+        &["connect", "-x", &format!("sock5://{LOGIN}"), "db", "5432"],
+        &["connect", "-x", &format!("socks5+unix://{LOGIN}"), "db", "5432"],
+        &["connect", "-x", LOGIN, "db", "5432"],
+        &["connect", "-x", &format!("{LOGIN}://host"), "db", "5432"],
+        &["relay", "-x", &format!("socks5://{LOGIN}"), "9000", "db:5432"],
+        &["connect", &format!("socks5://{LOGIN}")],
         &["connect", "-x", &in_url, "unix:/s"],
         &["connect", &in_url],
         &["connect", "db", "5432", &in_url],
@@ -341,11 +367,9 @@ fn a_proxy_may_be_a_unix_socket_or_come_from_the_environment() {
 fn what_no_proxy_can_do_is_a_mistake_of_usage() {
     let proxy = Listener::tcp();
     let url = url("socks5", &proxy);
-    let long = "a".repeat(300);
     let old = format!("socks4a://{}", proxy.address());
     for line in [
-        &["connect", "-x", &url, &long, "80"][..],
-        &["connect", "-x", &url, "unix:/s"],
+        &["connect", "-x", &url, "unix:/s"][..],
         &["connect", "-x", &url, "-u", "db", "5432"],
         &["connect", "-z", "-x", &url, "-u", "db", "5432"],
         &["connect", "-x", &old, "::1/80"],
@@ -506,4 +530,25 @@ fn a_dialogue_goes_through_the_proxy() {
     let ended = running.wait();
     ended.ok();
     assert_eq!(ended.stdout, b"PONG\n");
+}
+
+// SOCKS tells the length of a name in one byte; more is status 6, with the limit.
+#[test]
+fn a_name_that_socks_has_no_room_for_is_refused_with_the_limit() {
+    let (long, dotted) = ("a".repeat(300), "abc.".repeat(75));
+    for words in [
+        &[&long, "80"][..],
+        &[&format!("{long}:80")],
+        &[&dotted, "80"],
+        &["-z", &long, "80"],
+        &["-z", &format!("{long}:80")],
+    ] {
+        for scheme in ["socks5", "socks4a"] {
+            let ended = haul([&["connect", "-x", &format!("{scheme}://127.0.0.1:1")], words].concat()).run();
+            let line = ended.code(6).no_stdout().one_error();
+            assert!(line.ends_with("SOCKS has no room for the name of a host of more than 255 bytes"), "{line}");
+        }
+    }
+    // without one it is no host at all
+    haul(["connect", &long, "80"]).run().code(2).one_error();
 }

@@ -110,6 +110,38 @@ fn the_roots_of_the_environment_are_believed() {
     assert_eq!(server.wait().code(0).stdout, SECRET);
 }
 
+// Roots that were named have to be there: the line names the file or the directory, and nobody is gone to.
+#[test]
+fn roots_of_the_environment_that_are_not_there_are_status_2() {
+    let zoo = Zoo::new();
+    let empty = file_with(zoo.home(), "empty.pem", b"nothing here\n").display().to_string();
+    let none = zoo.home().join("none");
+    fs::create_dir(&none).unwrap();
+    for (variable, path) in [
+        ("SSL_CERT_FILE", "/nonexistent"),
+        ("SSL_CERT_FILE", &empty),
+        ("SSL_CERT_DIR", "/nonexistent"),
+        ("SSL_CERT_DIR", none.to_str().unwrap()),
+    ] {
+        let set = format!("{variable}={path}");
+        for words in [&["connect", "--tls", "127.0.0.1:1"][..], &["connect", "-z", "-x", "https://127.0.0.1:1", "a:1"]]
+        {
+            let ended = haul(words).by(&["env", "-u", "SSL_CERT_FILE", "-u", "SSL_CERT_DIR", &set]).run();
+            ended.code(2).no_stdout();
+            assert!(ended.one_error().contains(path), "{set}: {}", ended.stderr);
+        }
+    }
+    let pair = zoo.good();
+    let server = haul(["listen", "--tls", "--cert", pair.cert(), "--key", pair.key(), "127.0.0.1:0"]).spawn();
+    let roots = zoo.home().join("roots");
+    fs::create_dir(&roots).unwrap();
+    fs::copy(zoo.ca(), roots.join("one.pem")).unwrap();
+    let set = format!("SSL_CERT_DIR={}", roots.display());
+    let client = haul(["connect", "--tls", &server.address().to_string()]);
+    client.by(&["env", "-u", "SSL_CERT_FILE", &set]).stdin(Input::Null).run().ok();
+    server.wait().ok();
+}
+
 // --wait goes on while a port is not ready for TLS yet, and stops at what will not mend.
 #[test]
 fn waiting_goes_on_while_the_server_is_not_up() {

@@ -123,3 +123,24 @@ fn a_failure_names_what_was_typed_and_says_how_it_failed() {
     assert_eq!(error.status(), ExitStatus::TimeLimit);
     assert_eq!(error.facts(), ["192.0.2.1:1 is connected, but its handshake is not over"]);
 }
+
+/// A proxy or a server that never answers would hold a command without limits for ever; the user's limit is the other's.
+#[test]
+fn a_peer_that_says_nothing_is_given_up() {
+    let mut bench = Bench::new();
+    let since = bench.now;
+    for (limit, over) in [(None, 60), (Some((since + Duration::from_secs(300), Duration::from_secs(300))), 300)] {
+        for layering in [Layering::chaos(1, 0), Layering::chaos(0, 1)] {
+            bench.now = since;
+            let silent = opened(vec![Read::Block], vec![]);
+            let mut handshake = begin(&mut bench, silent, &layering, None).within(limit, since);
+            assert_eq!(handshake.deadline(), Some(since + Duration::from_secs(over)));
+            bench.now = since + Duration::from_secs(over - 1);
+            assert!(handshake.turn(&mut bench.turn()).unwrap().is_none());
+            bench.now = since + Duration::from_secs(over);
+            let error = handshake.turn(&mut bench.turn()).err().unwrap();
+            assert_eq!(error.status(), ExitStatus::TimeLimit);
+            assert!(error.line().starts_with("cannot connect to tls:host:443: timed out after "), "{error}");
+        }
+    }
+}

@@ -18,6 +18,7 @@ use crate::command::joint::Joint;
 use crate::command::layering::{Again, Layering};
 use crate::command::reporting::{Everybody, Reporting};
 use crate::dice::any_seed;
+use crate::endpoint::credentials::Trust;
 use crate::endpoint::{open, printed, process};
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
@@ -135,6 +136,7 @@ impl Blueprint {
                 return Err(Error::said(Op::Open, name, "it is not a directory").with_advice(advice));
             }
         }
+        let mut trust = Trust::default();
         Ok(Blueprint {
             plan: Arc::new(plan.clone()),
             // the one session goes to whoever gets through first, which is found out in this thread
@@ -143,7 +145,7 @@ impl Blueprint {
             meter: Arc::new(Meter::default()),
             total: plan.limit_total.map(|rate| Common::new(rate, now)),
             scales: plan.pairs.iter().map(|pair| Scales::new(plan.balance, pair.targets.len(), now)).collect(),
-            layerings: plan.pairs.iter().map(Layerings::of).collect::<Result<_, _>>()?,
+            layerings: plan.pairs.iter().map(|pair| Layerings::of(pair, &mut trust)).collect::<Result<_, _>>()?,
             hall: Arc::new(Hall::new(most, plan.serving.most_per_ip, plan.once).with_total(plan.limit_total, now)),
             log: reporting.log(),
             seed: seed(plan, reporting),
@@ -238,10 +240,10 @@ impl Place {
 }
 
 impl Layerings {
-    fn of(pair: &Pair) -> Result<Self, Error> {
+    fn of(pair: &Pair, trust: &mut Trust) -> Result<Self, Error> {
         let target = |target: &Target| match target {
             Target::Program(_) => Ok(Layering::default()),
-            Target::Address(address) => Layering::client(address),
+            Target::Address(address) => Layering::client_with(address, trust),
         };
         let targets = pair.targets.iter().map(target).collect::<Result<_, _>>()?;
         Ok(Layerings { client: Layering::server(&pair.at, Again::Likely)?, targets })

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::layer::stack::Stack;
 use crate::layer::tls::Summary;
+use crate::outcome::ExitStatus;
 
 /// Certificates in files.
 struct Zoo {
@@ -64,6 +65,10 @@ impl Zoo {
     }
 }
 
+fn believing(options: &TlsOptions, host: &str) -> Result<ClientTls, Error> {
+    ClientTls::load(options, host, &mut Trust::default())
+}
+
 fn pem(label: &str, der: &[u8]) -> String {
     let mut text = format!("-----BEGIN {label}-----\n");
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -110,7 +115,7 @@ fn shake(client: &ClientTls, server: &ServerTls) -> [Result<Summary, Error>; 2] 
 }
 
 fn refusal(client: &TlsOptions, host: &str, server: &TlsOptions) -> Error {
-    let [client, _] = shake(&ClientTls::load(client, host).unwrap(), &ServerTls::load(server).unwrap());
+    let [client, _] = shake(&believing(client, host).unwrap(), &ServerTls::load(server).unwrap());
     client.unwrap_err()
 }
 
@@ -120,11 +125,11 @@ fn a_chain_is_believed_for_its_names_and_addresses_only() {
     let server =
         ServerTls::load(&serving(&[&zoo.add("a", &["a.example", "*.b.example", "127.0.0.1", "::1"], |_| ())])).unwrap();
     for host in ["a.example", "A.EXAMPLE", "x.b.example", "127.0.0.1", "::1"] {
-        let [client, _] = shake(&ClientTls::load(&zoo.client(), host).unwrap(), &server);
+        let [client, _] = shake(&believing(&zoo.client(), host).unwrap(), &server);
         assert_eq!(client.unwrap().certificate.unwrap().issuer, "CN=zoo between", "{host}");
     }
     for host in ["b.example", "x.y.b.example", "127.0.0.2"] {
-        let [client, other] = shake(&ClientTls::load(&zoo.client(), host).unwrap(), &server);
+        let [client, other] = shake(&believing(&zoo.client(), host).unwrap(), &server);
         let error = client.unwrap_err();
         let said = format!("its certificate is for a.example, *.b.example, 127.0.0.1, ::1, not for {host}");
         assert_eq!((error.cause().to_string(), error.status()), (said, ExitStatus::Authentication));
@@ -158,10 +163,10 @@ fn an_unknown_issuer_is_refused_with_the_pin_that_would_be_believed() {
     }
     let pinned = TlsOptions { pin: vec![server.pin().trim_end_matches('=').into()], ..TlsOptions::default() };
     // another name, and nobody to vouch for it: the key is enough
-    let [client, _] = shake(&ClientTls::load(&pinned, "").unwrap(), &server);
+    let [client, _] = shake(&believing(&pinned, "").unwrap(), &server);
     assert_eq!(client.unwrap().certificate.unwrap().pin, server.pin());
     let made = ServerTls::load(&TlsOptions::default()).unwrap();
-    let [client, _] = shake(&ClientTls::load(&pinned, "").unwrap(), &made);
+    let [client, _] = shake(&believing(&pinned, "").unwrap(), &made);
     let error = client.unwrap_err().to_string();
     assert!(error.contains(&made.pin()) && error.contains("not the pin given"), "{error}");
     // a pin and an authority: both have to hold
@@ -182,7 +187,7 @@ fn a_thrown_together_certificate_of_openssl_is_believed_when_it_is_given() {
         .unwrap();
     let client = TlsOptions { ca: Some(file.clone()), ..TlsOptions::default() };
     let server = ServerTls::load(&serving(&[&file])).unwrap();
-    let [fine, _] = shake(&ClientTls::load(&client, "a.example").unwrap(), &server);
+    let [fine, _] = shake(&believing(&client, "a.example").unwrap(), &server);
     assert!(fine.is_ok());
     assert!(refusal(&client, "b.example", &serving(&[&file])).to_string().contains("not for b.example"));
     assert!(refusal(&zoo.client(), "a.example", &serving(&[&file])).to_string().contains("signed by itself"));
@@ -194,14 +199,14 @@ fn a_client_without_a_certificate_gets_no_further_than_the_handshake() {
     let mut options = serving(&[&zoo.add("server", &["a.example"], |_| ())]);
     options.client_ca = Some(zoo.path("ca.pem"));
     let server = ServerTls::load(&options).unwrap();
-    let [_, judged] = shake(&ClientTls::load(&zoo.client(), "a.example").unwrap(), &server);
+    let [_, judged] = shake(&believing(&zoo.client(), "a.example").unwrap(), &server);
     assert_eq!(judged.unwrap_err().cause().to_string(), "the peer showed no certificate");
     let own = TlsOptions { cert: vec![zoo.add("client", &["someone"], |_| ())], ..zoo.client() };
-    let [_, judged] = shake(&ClientTls::load(&own, "a.example").unwrap(), &server);
+    let [_, judged] = shake(&believing(&own, "a.example").unwrap(), &server);
     assert_eq!(judged.unwrap().certificate.unwrap().names, ["someone"]);
     let stranger = Zoo::of("another");
     let other = TlsOptions { cert: vec![stranger.add("client", &["someone"], |_| ())], ..zoo.client() };
-    let [_, judged] = shake(&ClientTls::load(&other, "a.example").unwrap(), &server);
+    let [_, judged] = shake(&believing(&other, "a.example").unwrap(), &server);
     assert!(judged.unwrap_err().to_string().contains("unknown issuer"));
 }
 
@@ -212,7 +217,7 @@ fn each_name_gets_its_certificate_and_new_files_are_read_again() {
     let server = ServerTls::load(&serving(&[&a, &b])).unwrap();
     let names = |host: &str| {
         let client = TlsOptions { insecure: true, ..TlsOptions::default() };
-        let [client, _] = shake(&ClientTls::load(&client, host).unwrap(), &server);
+        let [client, _] = shake(&believing(&client, host).unwrap(), &server);
         client.unwrap().certificate.unwrap().names.remove(0)
     };
     for (host, name) in
@@ -233,7 +238,7 @@ fn each_name_gets_its_certificate_and_new_files_are_read_again() {
 fn versions_and_protocols_without_anything_in_common_are_named() {
     let server = TlsOptions { alpn: vec!["h2".into()], min: Some(TlsVersion::V13), ..TlsOptions::default() };
     let client = TlsOptions { alpn: vec!["h2".into()], insecure: true, ..TlsOptions::default() };
-    let [fine, _] = shake(&ClientTls::load(&client, "h").unwrap(), &ServerTls::load(&server).unwrap());
+    let [fine, _] = shake(&believing(&client, "h").unwrap(), &ServerTls::load(&server).unwrap());
     assert_eq!(fine.unwrap().alpn.as_deref(), Some("h2"));
     let other = TlsOptions { alpn: vec!["imap".into()], ..client };
     assert!(refusal(&other, "h", &server).to_string().contains("no protocol of --alpn in common"));
@@ -267,7 +272,7 @@ fn a_file_that_is_not_what_it_should_be_is_status_2() {
         assert_eq!((error.cause().to_string().as_str(), error.status()), (said, ExitStatus::Usage));
     }
     let missing = TlsOptions { ca: Some(zoo.path("nowhere")), ..TlsOptions::default() };
-    assert_eq!(ClientTls::load(&missing, "a").err().unwrap().status(), ExitStatus::Usage);
+    assert_eq!(believing(&missing, "a").err().unwrap().status(), ExitStatus::Usage);
 }
 
 #[test]
@@ -279,5 +284,5 @@ fn a_made_certificate_is_new_each_time_and_believed_by_its_pin_alone() {
     one.reload().unwrap();
     assert_eq!(one.pin(), pin);
     let client = TlsOptions { pin: vec![two.pin(), pin], ..TlsOptions::default() };
-    assert!(shake(&ClientTls::load(&client, "127.0.0.1").unwrap(), &one)[0].is_ok());
+    assert!(shake(&believing(&client, "127.0.0.1").unwrap(), &one)[0].is_ok());
 }

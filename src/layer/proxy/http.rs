@@ -14,27 +14,25 @@ pub(super) struct Http {
     line: usize,
     /// Bytes of all headers before this one: a proxy that says 100 again and again is heard out only so long.
     before: usize,
-    /// It was told who asks.
-    logged_in: bool,
+    /// What it was told of who asks.
+    login: Option<Login>,
 }
 
 impl Http {
     /// The request for a way to `destination`, and the wait for its answer.
     pub(super) fn new(destination: &Destination, login: Option<Login>) -> Result<(Self, Vec<u8>), String> {
         let at = destination.authority();
-        let logged_in = login.is_some();
         let length = login.as_ref().map_or(0, |login| login.user().len() + login.password().len() + 1);
         // all of it at once, so that no copy of the login stays behind where it grew
         let mut words = Vec::with_capacity(2 * at.len() + length.div_ceil(3) * 4 + FIXED);
         words.extend_from_slice(format!("CONNECT {at} HTTP/1.1\r\nHost: {at}\r\n").as_bytes());
         if let Some(login) = &login {
             words.extend_from_slice(b"Proxy-Authorization: Basic ");
-            let colon = std::iter::once(&b':');
-            base64(login.user().iter().chain(colon).chain(login.password()).copied(), &mut words);
+            words.extend_from_slice(&login.basic());
             words.extend_from_slice(b"\r\n");
         }
         words.extend_from_slice(b"\r\n");
-        Ok((Http { logged_in, ..Http::default() }, words))
+        Ok((Http { login, ..Http::default() }, words))
     }
 
     /// Takes headers up to the one that decides, and not a byte behind it.
@@ -105,19 +103,19 @@ impl Http {
     }
 
     fn refusal(&self, code: u16, answer: &httparse::Response) -> Refusal {
-        let reason: String = answer.reason.unwrap_or_default().trim().chars().take(LONGEST_REASON).collect();
-        let told = format!("{code} {}", Escaped(reason.as_bytes()));
+        let reason = self.shown(answer.reason.unwrap_or_default().trim().as_bytes());
+        let told = format!("{code} {reason}");
         let told = told.trim_end();
+        let logged_in = self.login.is_some();
         // 401 is what tinyproxy says of a wrong login
-        if !(code == 407 || code == 401 && self.logged_in) {
+        if !(code == 407 || code == 401 && logged_in) {
             // it could not connect, by one code or another
             let passing = matches!(code, 500 | 502..=504);
             return Refusal { passing, ..Refusal::said(format!("answered {told}")) };
         }
         let fields = || answer.headers.iter().filter(|field| field.name.eq_ignore_ascii_case("proxy-authenticate"));
         let way = |value: &[u8]| -> String {
-            let word = value.split(|byte| b" ,".contains(byte)).next().unwrap_or_default();
-            Escaped(&word[..word.len().min(LONGEST_REASON)]).to_string()
+            self.shown(value.split(|byte| b" ,".contains(byte)).next().unwrap_or_default())
         };
         let ways: Vec<_> = fields().map(|field| way(field.value)).filter(|way| !way.is_empty()).collect();
         // several may stand in one line
@@ -129,24 +127,18 @@ impl Http {
             let ways = ways.join(" or ");
             return Refusal::said(format!("wants a login by {ways}, and haul knows only Basic ({told})"));
         }
-        let said = if self.logged_in { "does not accept the login" } else { "wants a login" };
-        Refusal::login(format!("{said} ({told})"), self.logged_in)
+        let said = if logged_in { "does not accept the login" } else { "wants a login" };
+        Refusal::login(format!("{said} ({told})"), logged_in)
     }
-}
 
-/// RFC 4648, 4.
-fn base64(bytes: impl Iterator<Item = u8>, into: &mut Vec<u8>) {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut bytes = bytes.peekable();
-    while bytes.peek().is_some() {
-        let (mut group, mut count) = (0u32, 0);
-        for byte in bytes.by_ref().take(3) {
-            (group, count) = (group | u32::from(byte) << (16 - 8 * count), count + 1);
+    /// The beginning of the proxy's words, for a person; three stars where they repeat a password that it was told.
+    fn shown(&self, words: &[u8]) -> String {
+        if self.login.as_ref().is_some_and(|login| login.is_told_by(words)) {
+            return "***".into();
         }
-        for digit in 0..4 {
-            let value = (group >> (18 - 6 * digit) & 63) as usize;
-            into.push(if digit <= count { DIGITS[value] } else { b'=' });
-        }
+        let text = String::from_utf8_lossy(words);
+        let beginning: String = text.chars().take(LONGEST_REASON).collect();
+        Escaped(beginning.as_bytes()).to_string()
     }
 }
 
@@ -159,7 +151,7 @@ const LONGEST: usize = 64 * 1024;
 /// Fields of one header.
 const MOST_FIELDS: usize = 128;
 
-/// Characters of a reason that are told.
+/// Characters of the proxy's words that are told.
 const LONGEST_REASON: usize = 100;
 
 /// What a request has besides the destination and the login, rounded up.
@@ -168,23 +160,6 @@ const FIXED: usize = 128;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("fooba", "Zm9vYmE="),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            let mut told = Vec::new();
-            base64(bytes.bytes(), &mut told);
-            assert_eq!(told, text.as_bytes());
-        }
-    }
 
     #[test]
     fn a_request_never_outgrows_its_memory() {

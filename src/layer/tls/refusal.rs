@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::{AlertDescription, CertificateError, InvalidMessage, OtherError};
+use rustls::{CertificateError, InvalidMessage, OtherError};
 
 use super::certificate::moment;
 use super::failure;
+use super::sentence::{alert_text, chain, malformed, misbehaved, uncommon, words};
 use crate::error::Error;
 use crate::escape::Escaped;
 
@@ -41,9 +42,10 @@ pub(super) fn of(error: &rustls::Error, handshaking: bool) -> Error {
                 let failed = failure(sentence.clone());
                 advice.iter().fold(failed, |failed, advice| failed.with_advice(advice.clone()))
             }
-            None => failure(format!("its certificate is no good: {}", escaped(other))),
+            None => failure(chain(&format!("{other:?}"))),
         },
         Tls::InvalidCertificate(error) => failure(certificate(error)),
+        Tls::InvalidCertRevocationList(_) => failure("a list of revoked certificates cannot be used"),
         Tls::InvalidMessage(
             InvalidMessage::InvalidContentType
             | InvalidMessage::UnknownProtocolVersion
@@ -54,14 +56,21 @@ pub(super) fn of(error: &rustls::Error, handshaking: bool) -> Error {
         Tls::NoCertificatesPresented => failure("the peer showed no certificate"),
         Tls::NoApplicationProtocol => failure("the peer speaks none of the protocols of --alpn"),
         Tls::DecryptError => failure("what came does not decrypt: it was changed on its way"),
-        Tls::PeerIncompatible(why) => failure(format!("nothing in common with the peer: {}", words(why))),
-        Tls::PeerMisbehaved(why) => failure(format!("the peer broke the protocol of TLS: {}", words(why))),
-        Tls::InvalidMessage(why) => failure(format!("the peer broke the protocol of TLS: {}", words(why))),
-        Tls::InappropriateMessage { .. } | Tls::InappropriateHandshakeMessage { .. } => {
-            failure("the peer broke the protocol of TLS: a message out of turn")
-        }
+        Tls::PeerSentOversizedRecord => broke("a record is too long"),
+        Tls::PeerIncompatible(why) => failure(format!("nothing in common with the peer: {}", uncommon(why))),
+        Tls::PeerMisbehaved(why) => broke(&misbehaved(why)),
+        Tls::InvalidMessage(why) => broke(&malformed(why)),
+        Tls::InappropriateMessage { .. } | Tls::InappropriateHandshakeMessage { .. } => broke("a message out of turn"),
+        Tls::UnsupportedNameType => failure("no certificate can be for this host"),
+        Tls::EncryptError => failure("what was to be sent could not be encrypted"),
+        Tls::FailedToGetCurrentTime => failure("the system does not tell the time"),
+        Tls::FailedToGetRandomBytes => failure("the system has no random numbers"),
         other => failure(escaped(other)),
     }
+}
+
+fn broke(how: &str) -> Error {
+    failure(format!("the peer broke the protocol of TLS: {how}"))
 }
 
 /// The peer went away before there was a connection.
@@ -74,7 +83,7 @@ pub(super) fn hung_up(is_client: bool) -> Error {
 
 /// A message that no buffer of ours can hold.
 pub(super) fn oversized() -> Error {
-    failure("the peer broke the protocol of TLS: a message without end")
+    broke("a message without end")
 }
 
 /// Something is to be sent where all is over.
@@ -98,12 +107,27 @@ fn certificate(error: &CertificateError) -> String {
             }
         }
         CertificateError::BadEncoding => "its certificate cannot be read".into(),
+        CertificateError::Expired => "its certificate expired".into(),
+        CertificateError::NotValidYet => "its certificate is not valid yet".into(),
+        CertificateError::NotValidForName => "its certificate is for another host".into(),
+        CertificateError::Revoked => "its certificate was revoked".into(),
+        CertificateError::UnknownRevocationStatus => "nobody knows whether its certificate was revoked".into(),
+        CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
+            "the list of revoked certificates is out of date".into()
+        }
+        CertificateError::UnhandledCriticalExtension => "its certificate demands what haul does not know".into(),
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "its certificate is signed in a way that TLS here does not use".into()
+        }
+        CertificateError::InvalidOcspResponse => "its proof that it was not revoked is no good".into(),
+        CertificateError::ApplicationVerificationFailure => "its certificate was refused".into(),
         CertificateError::BadSignature => "a signature in its certificate is wrong".into(),
         CertificateError::UnknownIssuer => "its certificate is of an unknown issuer".into(),
         CertificateError::InvalidPurposeContext { .. } | CertificateError::InvalidPurpose => {
             "its certificate is for another purpose".into()
         }
-        other => format!("its certificate is no good: {}", escaped(other)),
+        other => format!("its certificate is no good: {}", words(other)),
     }
 }
 
@@ -114,33 +138,6 @@ pub(super) fn listed(names: &[String]) -> String {
         0 => names.join(", "),
         more => format!("{} and {more} more", names[..SHOWN].join(", ")),
     }
-}
-
-/// RFC 8446, 6.2, as words.
-fn alert_text(alert: AlertDescription) -> String {
-    match alert {
-        AlertDescription::CertificateRequired => "it wants a certificate of ours".into(),
-        AlertDescription::UnknownCA => "it does not know who issued our certificate".into(),
-        AlertDescription::ProtocolVersion => "no version of TLS in common".into(),
-        AlertDescription::HandshakeFailure => "no parameters in common".into(),
-        AlertDescription::NoApplicationProtocol => "no protocol of --alpn in common".into(),
-        AlertDescription::UnrecognisedName => "it has no such name".into(),
-        AlertDescription::Unknown(number) => format!("alert {number}"),
-        other => words(&other),
-    }
-}
-
-/// `BadCertificateStatusResponse` as words.
-fn words(name: &impl fmt::Debug) -> String {
-    let name = format!("{name:?}");
-    let mut text = String::new();
-    for c in name.chars() {
-        if c.is_uppercase() && text.ends_with(|last: char| last.is_lowercase() || last.is_ascii_digit()) {
-            text.push(' ');
-        }
-        text.extend(c.to_lowercase());
-    }
-    Escaped(text.as_bytes()).to_string()
 }
 
 fn escaped(error: &impl fmt::Display) -> String {

@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
+use super::host::{is_digits, v6};
 use super::values::percent_decoded;
 use super::{BadAddress, Host, HostPort, UnixName, parse, quoted, spelling, url};
 use crate::escape::Escaped;
@@ -66,6 +67,9 @@ impl Proxy {
             return over_unix(speaks, path);
         }
         let Some((scheme, rest)) = split_once(word, b"://") else { return Err(no_scheme(word)) };
+        if scheme.contains(&b':') {
+            return Err(no_scheme(word));
+        }
         match Speaks::parse(scheme) {
             Some(speaks) => over_tcp(speaks, scheme, rest),
             None => Err(unknown(scheme, rest)),
@@ -143,7 +147,8 @@ pub(super) fn is_proxy(word: &[u8]) -> bool {
         .any(|mark| split_once(word, mark).is_some_and(|(scheme, _)| Speaks::parse(scheme).is_some()))
 }
 
-/// A word as it may be quoted: what stands between the user and the `@` of a URL is three stars.
+/// A word as it may be quoted: what stands between the user and the `@` of a URL is three stars. So is what stands behind
+/// the colon in the URL of a proxy without an `@`, unless it can be a port: the host may have been forgotten.
 pub fn redacted(word: &[u8]) -> Vec<u8> {
     let Some((scheme, rest)) = split_once(word, b"://") else { return word.to_vec() };
     // a password may hold what would end the authority of other URLs
@@ -151,23 +156,48 @@ pub fn redacted(word: &[u8]) -> Vec<u8> {
         true => rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len()),
         false => rest.len(),
     };
-    let Some(at) = rest[..end].iter().rposition(|byte| *byte == b'@') else { return word.to_vec() };
-    match rest[..at].iter().position(|byte| *byte == b':') {
-        Some(colon) => [scheme, b"://", &rest[..colon], b":***", &rest[at..]].concat(),
+    let at = rest[..end].iter().rposition(|byte| *byte == b'@');
+    let hidden = match at {
+        Some(at) => rest[..at].iter().position(|byte| *byte == b':').map(|colon| (colon, at)),
+        None if OTHERS.contains(&scheme) => None,
+        None => login_alone(rest).map(|colon| (colon, rest.len())),
+    };
+    match hidden {
+        Some((colon, at)) => [scheme, b"://", &rest[..colon], b":***", &rest[at..]].concat(),
         None => word.to_vec(),
     }
 }
 
 /// The same for a word that was meant for a proxy, whatever it is: one without a scheme may begin with a login.
 pub fn redacted_proxy(word: &[u8]) -> Vec<u8> {
-    let at = word.iter().rposition(|byte| *byte == b'@');
-    match (split_once(word, b"://"), at.map(|at| (&word[..at], &word[at..]))) {
-        (None, Some((login, host))) if login.contains(&b':') => {
-            let user = login.split(|byte| *byte == b':').next().unwrap_or_default();
-            [user, b":***", host].concat()
-        }
-        _ => redacted(word),
+    if split_once(word, b"://").is_some_and(|(scheme, _)| !scheme.contains(&b':')) {
+        return redacted(word);
     }
+    let at = word.iter().rposition(|byte| *byte == b'@');
+    let hidden = match at {
+        Some(at) => word[..at].iter().position(|byte| *byte == b':').map(|colon| (colon, at)),
+        None => login_alone(word).map(|colon| (colon, word.len())),
+    };
+    match hidden {
+        Some((colon, at)) => [&word[..colon], b":***", &word[at..]].concat(),
+        None => word.to_vec(),
+    }
+}
+
+/// Where the colon is of what can only be `USER:PASSWORD`, with a slash behind it or not: behind it is no port, and the
+/// whole is no IPv6 address.
+fn login_alone(text: &[u8]) -> Option<usize> {
+    let colon = text.iter().position(|byte| *byte == b':')?;
+    let behind = &text[colon + 1..];
+    let port = behind.strip_suffix(b"/").unwrap_or(behind);
+    let is_address = |text: &str| {
+        let address = text.rsplit_once([':', '/']).filter(|(_, port)| is_digits(port)).map_or(text, |(ip, _)| ip);
+        v6(text).is_some() || v6(address).is_some()
+    };
+    let known = text.first() == Some(&b'[')
+        || port.iter().all(u8::is_ascii_digit)
+        || std::str::from_utf8(text).is_ok_and(|text| is_address(text.trim_end_matches('/')));
+    (!known).then_some(colon)
 }
 
 /// Schemes that are followed by no login.
@@ -177,6 +207,10 @@ fn over_unix(speaks: Speaks, path: &[u8]) -> Result<Proxy, BadAddress> {
     if speaks == Speaks::Https {
         let error = BadAddress::new("a Unix socket has no name that a certificate could be for");
         return Err(error.with_hint([b"http+unix:", path].concat()));
+    }
+    if path.starts_with(b"//") && !path.starts_with(b"///") {
+        let error = BadAddress::new("a proxy at a Unix socket has neither a login nor a host");
+        return Err(error.with_hint([speaks.scheme().as_bytes(), b"+unix:/PATH"].concat()));
     }
     Ok(Proxy { speaks, at: Place::Unix(parse::unix_name(path)?), login: None })
 }
@@ -194,6 +228,10 @@ fn over_tcp(speaks: Speaks, scheme: &[u8], rest: &[u8]) -> Result<Proxy, BadAddr
     let prefix = [scheme, b"://", &shown].concat();
     if authority.is_empty() {
         return Err(BadAddress::new("the URL of the proxy has no host"));
+    }
+    if login.is_none() && login_alone(rest).is_some() {
+        let error = BadAddress::new("the port is not a number, or the host behind a login is missing");
+        return Err(error.with_hint([scheme, b"://USER:PASSWORD@HOST:PORT"].concat()));
     }
     let at = url::host_port(authority, Some(speaks.port())).map_err(|error| error.within(&prefix, b""))?;
     if !matches!(path, b"" | b"/") {
@@ -323,6 +361,13 @@ mod tests {
             ("http://me:s3cr3t@", None),
             ("socks5://host:0", None),
             ("socks4://me:s3cr3t@host", None),
+            ("socks5://me:s3cr3t", Some("socks5://USER:PASSWORD@HOST:PORT")),
+            ("http://me:s3cr3t/", Some("http://USER:PASSWORD@HOST:PORT")),
+            ("http://me:s3/cr3t", Some("http://USER:PASSWORD@HOST:PORT")),
+            ("me:s3cr3t", Some("socks5://HOST:PORT, or http://HOST:PORT")),
+            ("me:s3cr3t://host", Some("socks5://HOST:PORT, or http://HOST:PORT")),
+            ("sock5://me:s3cr3t", Some("socks5://me:***")),
+            ("socks5+unix://me:s3cr3t", Some("socks5+unix:/PATH")),
             ("https+unix:/p", Some("http+unix:/p")),
             ("http+unix:", None),
             ("", None),
@@ -344,10 +389,22 @@ mod tests {
             ("ws://host:80/a@b", "ws://host:80/a@b"),
             ("tls://me:pass@host:1", "tls://me:***@host:1"),
             ("host:80", "host:80"),
+            ("socks5://me:pass", "socks5://me:***"),
+            ("socks5://me:pass/", "socks5://me:***"),
+            ("socks5://me:9pass", "socks5://me:***"),
+            ("socks5://host:1080/", "socks5://host:1080/"),
+            ("http://[::1]:80", "http://[::1]:80"),
+            ("http://::1:80", "http://::1:80"),
+            ("http://fe80::1%eth0/80", "http://fe80::1%eth0/80"),
+            ("ws://host:port", "ws://host:port"),
         ] {
             assert_eq!(String::from_utf8(redacted(word.as_bytes())).unwrap(), shown);
         }
         assert_eq!(redacted_proxy(b"me:pass@host:80"), b"me:***@host:80");
+        assert_eq!(redacted_proxy(b"me:pass"), b"me:***");
+        assert_eq!(redacted_proxy(b"me:pass://host"), b"me:***");
+        assert_eq!(redacted_proxy(b"sock5://me:pass"), b"sock5://me:***");
+        assert_eq!(redacted_proxy(b"::1/1080"), b"::1/1080");
         assert_eq!(redacted_proxy(b"http://me:pass@host:80"), b"http://me:***@host:80");
     }
 }

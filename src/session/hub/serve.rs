@@ -284,7 +284,7 @@ impl Hub {
         let client = &mut self.clients[key];
         let error = match fault {
             Fault::Io(error) => peer_failed(headline(client.bytes), &client.end.name(true), error),
-            Fault::Layer(error) => error,
+            Fault::Layer(error) => error.at_peer(&headline(client.bytes), &client.end.name(true)),
         };
         client.failure.get_or_insert(Box::new(error));
     }

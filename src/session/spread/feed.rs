@@ -106,7 +106,7 @@ impl Spread {
         let Some(source) = &self.source else { return };
         let name = source.name(true);
         let error = match fault {
-            Fault::Layer(error) => error,
+            Fault::Layer(error) => error.at_peer(&headline([self.taken, 0]), &name),
             Fault::Io(error) if source.is_peer() => source.as_cut(peer_failed(headline([self.taken, 0]), &name, error)),
             Fault::Io(error) => Error::new(Op::Read, name, error),
         };

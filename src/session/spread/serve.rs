@@ -216,7 +216,7 @@ impl Spread {
         let (sink, headline) = (&self.sinks[index], self.how_far(index));
         let is_peer = sink.end.as_ref().is_some_and(End::is_peer);
         match (fault, self.sinks.len()) {
-            (Fault::Layer(error), 1) => error,
+            (Fault::Layer(error), 1) => error.at_peer(&headline, &sink.name()),
             // how far it came is told once, and by its own count
             (Fault::Layer(error), _) => {
                 Error::begun(headline, Cause::Said(error.cause().to_string())).with_status(error.status())

@@ -59,13 +59,35 @@ impl Zoo {
 
     /// For these hosts, until the beginning of that year.
     pub fn issue(&self, file: &str, hosts: &[&str], until: i32) -> Pair {
+        self.sign(file, hosts, until, &KeyPair::generate().unwrap(), |_| {})
+    }
+
+    /// The certificate of an authority below this one, which names hosts as if it were theirs.
+    pub fn authority(&self, file: &str, hosts: &[&str]) -> Pair {
         let key = KeyPair::generate().unwrap();
+        self.sign(file, hosts, 2099, &key, |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained))
+    }
+
+    /// For localhost and 127.0.0.1, with a key in PKCS #8 that others have made.
+    pub fn adopt(&self, file: &str, key: &[u8]) -> Pair {
+        self.sign(file, &["localhost", "127.0.0.1"], 2099, &KeyPair::try_from(key).unwrap(), |_| {})
+    }
+
+    fn sign(
+        &self,
+        file: &str,
+        hosts: &[&str],
+        until: i32,
+        key: &KeyPair,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Pair {
         let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(hosts).unwrap();
         params.distinguished_name = named(file);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(until, 1, 1));
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        change(&mut params);
+        let certificate = params.signed_by(key, &self.issuer).unwrap();
         let cert = file_with(self.home(), &format!("{file}.pem"), &pem("CERTIFICATE", certificate.der()));
         let key = file_with(self.home(), &format!("{file}.key"), &pem("PRIVATE KEY", &key.serialize_der()));
         Pair { cert, key }

@@ -5,8 +5,9 @@ mod explain;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::address::{Address, Kind, UnixSocket};
+use super::address::{Address, Kind, Message, UnixSocket};
 use super::advice::{clash, family, lonely, same_descriptor, unused};
+use super::role::in_this_version;
 use super::{Announce, Report};
 use crate::error::{Error, Op};
 use crate::units::{Chance, Rate};
@@ -204,15 +205,15 @@ impl Client {
 pub(super) fn settle(plan: &mut Bench, flags: &super::address::Options) -> Result<(), Error> {
     let address = match &plan.role {
         Role::Server(server) => {
-            carries(&server.at)?;
+            carries(Op::Listen, &server.at)?;
             same_descriptor(server.announce.ready_fd, plan.report.events.as_ref())?;
             &server.at
         }
         Role::Client(client) => {
             let address = client.address();
-            carries(address)?;
+            carries(Op::Connect, address)?;
             if let Some(via) = &client.via {
-                carries(via)?;
+                carries(Op::Connect, via)?;
                 family(via)?;
             }
             piped(client)?;
@@ -227,7 +228,7 @@ pub(super) fn settle(plan: &mut Bench, flags: &super::address::Options) -> Resul
 }
 
 /// Refuses endpoints over which no test can be.
-fn carries(address: &Address) -> Result<(), Error> {
+fn carries(op: Op, address: &Address) -> Result<(), Error> {
     let fine = matches!(address.kind, Kind::Tcp(_) | Kind::Unix(_, UnixSocket::Stream) | Kind::Path(_));
     if !fine || address.options.listen {
         let why = "a measurement needs a TCP port or a Unix stream socket";
@@ -235,15 +236,29 @@ fn carries(address: &Address) -> Result<(), Error> {
         let udp = matches!(address.kind, Kind::Udp(_));
         return Err(if udp { error.with_advice("-u, with a TCP port for what the two ends agree on") } else { error });
     }
-    match address.layers.as_slice() {
-        [] => Ok(()),
-        _ => Err(Error::said(Op::Use, address.to_string(), "haul bench measures no layers yet")),
+    let web = &address.options.web;
+    if web.message == Some(Message::Text) {
+        let why = "a measurement sends bytes, which are no text";
+        return Err(Error::said(Op::Use, address.to_string(), why).with_advice("it without --text"));
     }
+    if web.ping.is_some() {
+        let why = "a measurement has limits of its own for a peer that is gone";
+        return Err(Error::said(Op::Use, address.to_string(), why).with_advice("it without --ping"));
+    }
+    in_this_version(op, address)
 }
 
 fn load(load: &Load, address: &Address) -> Result<(), Error> {
     if load.udp && !matches!(address.kind, Kind::Tcp(_)) {
         return Err(clash("-u", &address.to_string(), "datagrams need an IP address", "a host and a port"));
+    }
+    if load.udp && !address.layers.is_empty() {
+        let why = "datagrams have no layers, which go over a stream";
+        return Err(clash("-u", &address.to_string(), why, "it without -u"));
+    }
+    if load.zerocopy && !address.layers.is_empty() {
+        let why = "what the kernel reads goes out as it is";
+        return Err(clash("-Z", &address.to_string(), why, "it without -Z"));
     }
     if load.udp && load.zerocopy {
         return Err(clash("-Z", "-u", "the kernel reads a file only into a stream", "one of them"));

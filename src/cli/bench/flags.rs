@@ -33,7 +33,7 @@ pub(super) struct Ends {
     #[arg(short = '1')]
     pub(super) once: bool,
 
-    /// Serve here too: what this machine can do over tcp, unix or pipe [default: tcp]
+    /// Serve here too: what this machine can do over tcp, unix, pipe, tls, ws or wss [default: tcp]
     #[arg(long, value_name = "SCHEME", num_args = 0..=1, default_missing_value = "tcp")]
     local: Option<OsString>,
 

@@ -71,7 +71,8 @@ pub(super) struct Between<'a> {
     pub(super) host: String,
     pub(super) port: Option<u16>,
     pub(super) is_server: bool,
-    pub(super) is_tcp: bool,
+    /// What carries the streams.
+    pub(super) over: Protocol,
     pub(super) cookie: &'a Cookie,
     /// As exactly as this end knows.
     pub(super) until: Option<Until>,
@@ -93,11 +94,7 @@ pub(super) fn setup(between: Between<'_>, asked: &Parameters, connections: Vec<C
         host: between.host,
         port: between.port,
         is_server: between.is_server,
-        protocol: match (asked.udp, between.is_tcp) {
-            (true, _) => Protocol::Udp,
-            (false, true) => Protocol::Tcp,
-            (false, false) => Protocol::Other("unix"),
-        },
+        protocol: if asked.udp { Protocol::Udp } else { between.over },
         direction: match (asked.bidirectional, asked.reverse) {
             (true, _) => result::Direction::Both,
             (false, true) => result::Direction::Reverse,
@@ -140,6 +137,15 @@ pub(super) fn split(printed: &str) -> (String, u16) {
     match printed.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
         Some((host, Ok(port))) => (host.trim_matches(['[', ']']).to_owned(), port),
         _ => (printed.to_owned(), 0),
+    }
+}
+
+/// What carries streams to an endpoint.
+pub(super) fn protocol(address: &Address) -> Protocol {
+    match address.protocol() {
+        "tcp" => Protocol::Tcp,
+        "path" => Protocol::Other("unix"),
+        name => Protocol::Other(name),
     }
 }
 

@@ -73,8 +73,15 @@ pub(super) fn begin(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
         Some((host, port)) => (host.trim_matches(['[', ']']).to_owned(), port.parse().ok()),
         None => (visit.peer.clone(), None),
     };
-    let between =
-        Between { host, port, is_server: true, is_tcp: visit.is_tcp, cookie: &visit.cookie, until: None, omit: None };
+    let between = Between {
+        host,
+        port,
+        is_server: true,
+        over: visit.terms.over.clone(),
+        cookie: &visit.cookie,
+        until: None,
+        omit: None,
+    };
     let connections = lanes.iter().map(|lane| lane.connection.clone()).collect();
     let setup = setup::setup(between, &visit.asked, connections);
     let now = turn.now();

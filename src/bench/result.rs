@@ -320,6 +320,12 @@ impl Exchange {
     pub fn rate(&self) -> f64 {
         per_second(self.transactions as f64, self.elapsed)
     }
+
+    /// The share of the requests that have no answer, in percent.
+    pub fn lost_percent(&self) -> f64 {
+        let asked = self.transactions.saturating_add(self.unanswered);
+        if asked == 0 { 0.0 } else { self.unanswered as f64 * 100.0 / asked as f64 }
+    }
 }
 
 /// The sum, `None` if one is; what the other end says of itself may be anything, and must not overflow.

@@ -272,20 +272,29 @@ fn load(load: &Load, address: &Address) -> Result<(), Error> {
     }
     let Some(Trip { connects, .. }) = load.trip else { return Ok(()) };
     let flag = if connects { "--crr" } else { "--rr" };
+    if load.udp && connects {
+        return Err(clash("--crr", "-u", "datagrams have no connection", "-u --rr"));
+    }
     let told = [
-        (load.udp, "-u"),
         (load.direction != Direction::Up, "-R or --bidir"),
         (load.zerocopy, "-Z"),
         (load.check, "--check"),
         (matches!(load.until, Until::Bytes(_) | Until::Blocks(_)), "-n or -k"),
         (load.block.is_some(), "-l"),
     ];
+    if let Some(Trip { size, .. }) = load.trip.filter(|trip| load.udp && !DATAGRAM.contains(&trip.size)) {
+        let why = format!("a request in a datagram has {} to {} bytes", DATAGRAM.start(), DATAGRAM.end());
+        return Err(Error::said(Op::Use, format!("-u with --rr={size}"), why).with_advice("-u --rr=64"));
+    }
     match told.iter().find(|(given, _)| *given) {
         Some((_, "-l")) => Err(clash(flag, "-l", "the size stands behind it", &format!("{flag}=SIZE"))),
         Some((_, other)) => Err(clash(flag, other, "requests and responses are measured by themselves", "one of them")),
         None => Ok(()),
     }
 }
+
+/// Bytes of a request in a datagram: its number, to what UDP can carry.
+const DATAGRAM: std::ops::RangeInclusive<usize> = 8..=65_507;
 
 /// What pipes cannot do.
 fn piped(client: &Client) -> Result<(), Error> {

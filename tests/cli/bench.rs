@@ -59,6 +59,7 @@ fn every_way_of_measuring_ends_well() {
         (&["-t", "0.3", "--rr"], "Requests: "),
         (&["-t", "0.3", "--rr=2K", "-P", "3", "--percentiles"], "standard deviation"),
         (&["-t", "0.3", "--crr"], "Connections: "),
+        (&["-t", "0.3", "-u", "--rr=200", "-P", "2", "--max-loss", "99%"], ", lost "),
         (&["-t", "0.3", "--threads", "3", "-P", "3"], "[SUM]"),
         (&["-t", "0.3", "--get-server-output"], "Server output:"),
         (&["-n", "1M", "--repeat", "2"], "Over 2 runs:"),

@@ -78,6 +78,20 @@ fn a_number_of_datagrams_ends_though_some_are_lost() {
     assert_eq!(received["lost_packets"].as_u64(), Some(10), "{told}");
 }
 
+// A request that is lost, or its answer, is counted as that, and the next one is asked.
+#[test]
+fn requests_in_datagrams_that_are_lost_are_counted() {
+    let mut count = 0;
+    let told = over_datagrams(&["--rr=200", "-t", "3"], move |_| {
+        count += 1;
+        count % 50 != 49
+    });
+    let figures = &told["haul"]["figures"];
+    assert!(figures["lost_percent"].as_f64().unwrap() > 0.0, "{told}");
+    assert!(figures["transactions_per_second"].as_f64().unwrap() > 0.0, "{told}");
+    assert!(told["haul"]["unanswered"].as_u64().unwrap() > 0, "{told}");
+}
+
 // A bit that is flipped in a number makes it one that the sender has never come to.
 #[test]
 fn a_number_beyond_what_was_sent_is_no_loss() {

@@ -201,9 +201,10 @@ fn exchange(results: &Results) -> Vec<String> {
     let Some(exchange) = &results.exchange else { return Vec::new() };
     let (count, seconds) = (exchange.transactions, exchange.elapsed.as_secs_f64());
     let what = if results.setup.kind == Kind::Connections { "Connections" } else { "Requests" };
-    let unanswered = match exchange.unanswered {
-        0 => String::new(),
-        count => format!(", {count} unanswered"),
+    let unanswered = match (&results.setup.protocol, exchange.unanswered) {
+        (Protocol::Udp, lost) => format!(", lost {lost} ({})", Percent(exchange.lost_percent())),
+        (_, 0) => String::new(),
+        (_, count) => format!(", {count} unanswered"),
     };
     let rate = PerSecond(exchange.rate());
     let mut lines = vec![format!("{what}: {count} answered in {seconds:.2} sec, {rate}{unanswered}")];
@@ -216,6 +217,9 @@ fn exchange(results: &Results) -> Vec<String> {
 
 /// What became of datagrams, where more is known than iperf3's columns hold.
 fn datagrams(results: &Results) -> Vec<String> {
+    if results.exchange.is_some() {
+        return Vec::new(); // requests tell what was lost of them
+    }
     let told = |is_sender: bool| {
         let received = results.sum_received(is_sender).and_then(|side| side.datagrams)?;
         let sender = results.sum_sent(is_sender).and_then(|side| side.datagrams);

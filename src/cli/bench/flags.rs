@@ -214,6 +214,8 @@ impl Work {
 #[command(next_help_heading = "Round trips and more")]
 pub(super) struct Trips {
     /// Send requests of SIZE bytes and wait for each answer, on each stream; the server must be haul [default: 64]
+    ///
+    /// With -u each is a datagram of 8 bytes or more, and one without an answer for a second counts as lost.
     #[arg(long, value_name = "SIZE", num_args = 0..=1, require_equals = true, value_parser = Value(size))]
     rr: Option<Option<u64>>,
 

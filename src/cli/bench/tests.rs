@@ -124,7 +124,8 @@ fn what_makes_no_sense_together_is_refused() {
         ("host -R --bidir", "cannot use -R with --bidir: --bidir sends both ways"),
         ("host -t 1 -n 5", "cannot use -t with -n or -k: one thing ends it"),
         ("host -u -Z", "cannot use -Z with -u: the kernel reads a file only into a stream"),
-        ("host --rr -u", "cannot use --rr with -u: requests and responses are measured by themselves"),
+        ("host --crr -u", "cannot use --crr with -u: datagrams have no connection"),
+        ("host --rr=7 -u", "cannot use -u with --rr=7: a request in a datagram has 8 to 65507 bytes"),
         ("host --rr --crr", "cannot use --rr with --crr: one of them is measured"),
         ("host --max-loss 1%", "cannot use --max-loss without -u: a stream loses nothing"),
         (

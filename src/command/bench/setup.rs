@@ -35,7 +35,7 @@ pub(super) fn parameters(client: &Client, segment: Option<u32>) -> Parameters {
         reverse: direction == Direction::Down,
         bidirectional: direction == Direction::Both,
         length: block.unwrap_or(if udp { fit } else { crate::bench::traffic::BLOCK }),
-        rate: rate.unwrap_or(if udp { UDP_RATE } else { 0 }),
+        rate: rate.unwrap_or(if udp && trip.is_none() { UDP_RATE } else { 0 }),
         mss: options.mss.unwrap_or(0),
         nodelay: options.nodelay,
         window: options.rcvbuf.or(options.sndbuf).unwrap_or(0),

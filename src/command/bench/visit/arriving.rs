@@ -1,9 +1,11 @@
 //! The part of a test before its beginning: what the client asks for, and the streams that come.
 
+use std::io;
+
 use super::super::setup;
 use super::answer::Answer;
 use super::{FOREVER, PATIENCE, Step, Visit, doorway, serving};
-use crate::bench::protocol::{Parameters, Refusal, stream_id};
+use crate::bench::protocol::{Parameters, Refusal, Trip, stream_id};
 use crate::bench::traffic::trips::Trips;
 use crate::bench::traffic::{Bell, Conversation, Layered, Line};
 use crate::command::bench::ledger::Lane;
@@ -101,7 +103,7 @@ impl Visit {
             }
             self.opened.push((lane, Some(Line::Stream(over))));
         }
-        serving::begin(self, turn)
+        self.begin(turn)
     }
 
     /// Takes the connection for round trips beside the streams, which comes before them; true if there is none to wait for.
@@ -118,17 +120,34 @@ impl Visit {
 
     /// Has a thread answer what comes over this connection.
     fn answer(&mut self, turn: &mut Turn, over: Layered, size: usize) -> Result<(), String> {
-        let over = Conversation::new(turn, over).map_err(|error| crate::error::sentence(&error))?;
+        let over = Conversation::new(turn, over);
         self.converse(turn, over, size)
     }
 
-    /// The same over what calls may wait in.
-    pub(super) fn converse(&mut self, turn: &mut Turn, over: Conversation, size: usize) -> Result<(), String> {
-        let failed = |error: std::io::Error| crate::error::sentence(&error);
-        // the test has limits of its own
-        let bell = Bell::of(turn).map_err(failed)?;
-        self.trips.push(Trips::answer(over, size, FOREVER, bell).map_err(failed)?);
+    /// The same where each request is a datagram.
+    fn answer_datagrams(&mut self, turn: &mut Turn, trip: Trip) -> Result<(), String> {
+        for index in 0..self.opened.len() {
+            if let Some(Line::Datagrams(socket, _)) = self.opened[index].1.take() {
+                self.converse(turn, Conversation::datagrams(socket), trip.size)?;
+            }
+        }
         Ok(())
+    }
+
+    /// The same over what calls may wait in.
+    fn converse(&mut self, turn: &mut Turn, over: io::Result<Conversation>, size: usize) -> Result<(), String> {
+        // the test has limits of its own
+        let answering = Bell::of(turn).and_then(|bell| Trips::answer(over?, size, FOREVER, bell));
+        self.trips.push(answering.map_err(|error| crate::error::sentence(&error))?);
+        Ok(())
+    }
+
+    /// Everybody is here: it begins.
+    pub(super) fn begin(&mut self, turn: &mut Turn) -> Result<(), String> {
+        if let Some(trip) = self.asked.extra.and_then(|extra| extra.trip) {
+            self.answer_datagrams(turn, trip)?;
+        }
+        serving::begin(self, turn)
     }
 
     /// Answers those who come with a request of their own.

@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use super::super::control::Control;
 use super::super::ledger::Lane;
 use super::super::setup;
-use super::{Visit, serving};
+use super::Visit;
 use crate::bench::protocol::{Refusal, UDP_ANSWER, UDP_HELLO, UDP_OLD_ANSWER, UDP_OLD_HELLO, stream_id};
 use crate::bench::reception::Counters;
-use crate::bench::traffic::{Conversation, Line};
+use crate::bench::traffic::Line;
 use crate::datagram::{DatagramSocket, Outbox, Stop};
 use crate::endpoint::socket::Name;
 use crate::endpoint::udp::Door;
@@ -37,7 +37,7 @@ pub(super) fn turn(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(_) => continue,
         };
-        if let Err(why) = admit(visit, turn, peer, answer) {
+        if let Err(why) = admit(visit, peer, answer) {
             visit.talk.refuse(Refusal::Accept);
             return Err(why);
         }
@@ -45,13 +45,13 @@ pub(super) fn turn(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
     match is_probed {
         true => {
             visit.close_door(turn);
-            serving::begin(visit, turn)
+            visit.begin(turn)
         }
         false => Ok(()),
     }
 }
 
-fn admit(visit: &mut Visit, turn: &mut Turn, peer: SocketAddr, answer: [u8; 4]) -> Result<(), String> {
+fn admit(visit: &mut Visit, peer: SocketAddr, answer: [u8; 4]) -> Result<(), String> {
     let Some(door) = &visit.door else { return Ok(()) };
     let admitted = door.admit(peer, &setup::options(&visit.asked)).map_err(|error| crate::error::sentence(&error))?;
     let socket = DatagramSocket::ip(admitted.map_err(|error| error.line())?);
@@ -64,11 +64,6 @@ fn admit(visit: &mut Visit, turn: &mut Turn, peer: SocketAddr, answer: [u8; 4]) 
     let _ = outbox.push(None, &answer);
     if let Stop::Failed(error) | Stop::Refused(error) = outbox.flush(socket.fd()).stop {
         return Err(crate::error::sentence(&error));
-    }
-    if let Some(trip) = visit.asked.extra.and_then(|extra| extra.trip) {
-        let over = Conversation::datagrams(socket).map_err(|error| crate::error::sentence(&error))?;
-        visit.opened.push((lane, None));
-        return visit.converse(turn, over, trip.size);
     }
     let counters = if visit.asked.wide { Counters::Long } else { Counters::Short };
     visit.opened.push((lane, Some(Line::Datagrams(socket, counters))));

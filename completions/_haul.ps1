@@ -416,7 +416,7 @@ Register-ArgumentCompleter -Native -CommandName 'haul' -ScriptBlock {
             [CompletionResult]::new('-k', '-k', [CompletionResultType]::ParameterName, 'Send N blocks in all, instead of for a time')
             [CompletionResult]::new('-O', '-O ', [CompletionResultType]::ParameterName, 'Leave out the first T of the results')
             [CompletionResult]::new('-P', '-P ', [CompletionResultType]::ParameterName, 'Use N streams in each direction, 1 to 128 [default: 1]')
-            [CompletionResult]::new('-b', '-b', [CompletionResultType]::ParameterName, 'Hold each stream to RATE bits a second, 0 for no limit [default: no limit, with -u 1M]')
+            [CompletionResult]::new('-b', '-b', [CompletionResultType]::ParameterName, 'Hold each stream to RATE bits a second, 0 for no limit; with /N send N blocks together [default: no limit, with -u 1M]')
             [CompletionResult]::new('-l', '-l', [CompletionResultType]::ParameterName, 'Bytes of one write or datagram [default: 128K; with -u what fits a segment]')
             [CompletionResult]::new('-i', '-i', [CompletionResultType]::ParameterName, 'Print what happened every T, 0 for never [default: 1s; with -s never]')
             [CompletionResult]::new('--rr', '--rr', [CompletionResultType]::ParameterName, 'Send requests of SIZE bytes and wait for each answer, on each stream; the server must be haul [default: 64]')

@@ -442,7 +442,7 @@ complete -c haul -n "__fish_haul_using_subcommand bench" -s n -d 'Send SIZE byte
 complete -c haul -n "__fish_haul_using_subcommand bench" -s k -d 'Send N blocks in all, instead of for a time' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s O -d 'Leave out the first T of the results' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s P -d 'Use N streams in each direction, 1 to 128 [default: 1]' -r
-complete -c haul -n "__fish_haul_using_subcommand bench" -s b -d 'Hold each stream to RATE bits a second, 0 for no limit [default: no limit, with -u 1M]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -s b -d 'Hold each stream to RATE bits a second, 0 for no limit; with /N send N blocks together [default: no limit, with -u 1M]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s l -d 'Bytes of one write or datagram [default: 128K; with -u what fits a segment]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s i -d 'Print what happened every T, 0 for never [default: 1s; with -s never]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l rr -d 'Send requests of SIZE bytes and wait for each answer, on each stream; the server must be haul [default: 64]' -r

@@ -119,6 +119,8 @@ pub struct Load {
     pub block: Option<usize>,
     /// `-b`: bits a second of each stream; 0 for as many as can be.
     pub rate: Option<u64>,
+    /// `-b RATE/BURST`: blocks or datagrams that go together, at least 1.
+    pub burst: u16,
     /// `-Z`.
     pub zerocopy: bool,
     /// `--check`.
@@ -272,6 +274,10 @@ fn load(load: &Load, address: &Address) -> Result<(), Error> {
     }
     let Some(Trip { connects, .. }) = load.trip else { return Ok(()) };
     let flag = if connects { "--crr" } else { "--rr" };
+    if load.burst > 1 {
+        let why = "one request is on its way at a time";
+        return Err(clash(flag, "-b RATE/BURST", why, "-b RATE"));
+    }
     if load.udp && connects {
         return Err(clash("--crr", "-u", "datagrams have no connection", "-u --rr"));
     }

@@ -50,6 +50,7 @@ fn every_way_of_measuring_ends_well() {
         (&["-t", "0.3", "-Z", "-w", "256K", "-M", "1000", "-N", "-C", "reno", "-S", "0x10"], "reno (sender)"),
         (&["-t", "0.3", "-O", "0.2", "-i", "0.1"], "(omitted)"),
         (&["-t", "0.3", "-b", "8M", "-l", "1K"], "Bitrate"),
+        (&["-t", "0.3", "-b", "8M/3", "-l", "1K"], "Bitrate"),
         (&["-t", "0.3", "-u", "-b", "10M"], "Datagrams: offered"),
         (&["-t", "0.3", "-u", "-b", "10M", "-R", "--udp-counters-64bit"], "Jitter"),
         (&["-t", "0.3", "-u", "-b", "10M", "--bidir", "-P", "2"], "[SUM][TX-C] Datagrams"),
@@ -259,6 +260,7 @@ fn a_server_holds_its_clients_to_its_limits() {
         let refused = measure(&server, &["-t", "0.5", trips]);
         refused.code(1);
         assert!(refused.one_error().ends_with(": it does not allow that rate"), "{trips}");
+        assert!(refused.stderr.contains("  try: a server without --max-rate"), "{trips}: {}", refused.stderr);
     }
     for way in [&["-R"][..], &[]] {
         let ended = measure(&server, &[&["-t", "1", "-J"], way].concat());
@@ -277,6 +279,28 @@ fn a_server_for_one_test_ends_with_it() {
     let ended = server.wait();
     ended.ok();
     assert!(text(&ended).contains("Accepted connection from 127.0.0.1"), "{}", text(&ended));
+}
+
+// A burst goes whole, and the next one only when it has been paid for: eight of them in a second.
+#[test]
+fn bursts_are_whole_and_the_rate_is_kept() {
+    let server = server(&[]);
+    for way in [&[][..], &["-R"]] {
+        // 10 datagrams of 1000 bytes are 80,000 bits
+        let flags = ["-u", "-l", "1000", "-b", "80K/10", "-k", "30", "-J"];
+        let ended = measure(&server, &[&flags, way].concat());
+        ended.ok();
+        let told = json(&ended);
+        assert_eq!(told["end"]["sum_received"]["bytes"].as_u64(), Some(30_000), "{way:?}: {told}");
+        // the third burst is due after two seconds
+        let rate = told["end"]["sum_sent"]["bits_per_second"].as_f64().unwrap();
+        assert!(rate < 130e3, "{way:?}: {rate}: {told}");
+    }
+    let ended = measure(&server, &["-n", "100K", "-l", "1K", "-b", "800K/50", "-J"]);
+    ended.ok();
+    let rate = json(&ended)["end"]["sum_sent"]["bits_per_second"].as_f64().unwrap();
+    assert!(rate < 1.7e6, "{rate}");
+    stop(server);
 }
 
 // A client that promises more than it says is told by iperf3's numbers, and costs no memory.

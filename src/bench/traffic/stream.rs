@@ -11,8 +11,8 @@ use std::time::Instant;
 use super::medium::Medium;
 use super::pattern::Pattern;
 use super::tally::{Bell, Budget, Phase, Stage, Tally};
+use crate::bench::pacer::Pacer;
 use crate::buffer::Buffer;
-use crate::datagram::pace::{Limits, Pace, Ready};
 use crate::error::Error;
 use crate::outcome::{Ended, Outcome};
 use crate::reactor::{Park, Task, Turn};
@@ -36,6 +36,8 @@ pub struct Flow {
     pub block: usize,
     /// Bytes a second, if there is a bound.
     pub rate: Option<u64>,
+    /// Blocks that go together once the first of them may; 0 is 1.
+    pub burst: u64,
     /// What all senders may send together, or all receivers are to receive.
     pub budget: Option<Arc<Budget>>,
     /// The payload is a pattern, and is looked at.
@@ -52,6 +54,13 @@ pub struct Flow {
     pub bell: Bell,
 }
 
+impl Flow {
+    /// The pace of one that begins now, if there is a bound.
+    pub(super) fn pacer(&self, now: Instant) -> Option<Pacer> {
+        self.rate.map(|rate| Pacer::new(now, Some(rate.saturating_mul(8)), self.burst))
+    }
+}
+
 /// The task of a flow.
 pub struct Stream {
     flow: Flow,
@@ -63,7 +72,9 @@ pub struct Stream {
     /// Where it is read to.
     buffer: Buffer,
     file: Option<OwnedFd>,
-    pace: Option<Pace>,
+    pacer: Option<Pacer>,
+    /// Bytes that may go without asking again: the rest of a burst.
+    granted: usize,
     /// The system cannot drop what came: it is read.
     reads: bool,
 }
@@ -93,16 +104,20 @@ impl Stream {
         };
         // it has no memory before it is used
         let buffer = Buffer::new(READ);
-        Stream { flow, medium: Some(medium), pattern, block, buffer, file, pace: None, reads }
+        Stream { flow, medium: Some(medium), pattern, block, buffer, file, pacer: None, granted: 0, reads }
     }
 
     fn send(&mut self, turn: &mut Turn) -> Tried {
         let Some(medium) = &mut self.medium else { return Tried::Finished };
         let mut most = self.flow.block;
-        if let Some(pace) = &mut self.pace
-            && let Ready::At(at) = pace.ready(turn.now(), most)
-        {
-            return Tried::Paused(at);
+        if let Some(pacer) = &mut self.pacer {
+            if self.granted == 0 {
+                match pacer.ready(turn.now(), most) {
+                    Err(at) => return Tried::Paused(at),
+                    Ok(_) => self.granted = self.flow.burst.max(1) as usize * most,
+                }
+            }
+            most = most.min(self.granted);
         }
         if !medium.can_write(turn) {
             return Tried::Blocked;
@@ -130,8 +145,9 @@ impl Stream {
         match result {
             Ok(sent) => {
                 self.flow.tally.add(sent);
-                if let Some(pace) = &mut self.pace {
-                    pace.sent(1, sent as u64);
+                self.granted = self.granted.saturating_sub(sent);
+                if let Some(pacer) = &mut self.pacer {
+                    pacer.sent(sent as u64);
                 }
                 Tried::Moved
             }
@@ -147,13 +163,13 @@ impl Stream {
     fn receive(&mut self, turn: &mut Turn, counts: bool) -> Tried {
         let Some(medium) = &mut self.medium else { return Tried::Finished };
         if counts
-            && let Some(pace) = &mut self.pace
-            && let Ready::At(at) = pace.ready(turn.now(), self.flow.block)
+            && let Some(pacer) = &mut self.pacer
+            && let Err(at) = pacer.ready(turn.now(), self.flow.block)
         {
             return Tried::Paused(at);
         }
         // one that is held to a rate takes no more at once than it was allowed
-        let most = if self.pace.is_some() && counts { self.flow.block } else { usize::MAX };
+        let most = if self.pacer.is_some() && counts { self.flow.block } else { usize::MAX };
         let result = match self.reads {
             true => {
                 self.buffer.clear();
@@ -170,8 +186,8 @@ impl Stream {
                     {
                         self.flow.tally.spoil(1);
                     }
-                    if let Some(pace) = &mut self.pace {
-                        pace.sent(1, count as u64);
+                    if let Some(pacer) = &mut self.pacer {
+                        pacer.sent(count as u64);
                     }
                     self.flow.tally.add(count);
                     if let Some(budget) = &self.flow.budget
@@ -265,9 +281,8 @@ impl Task for Stream {
         if phase == Phase::Waiting {
             return Park::Wait;
         }
-        if self.pace.is_none() && phase == Phase::Running {
-            let paced = |rate| Pace::new(turn.now(), Limits { rate: Some(rate), ..Limits::default() });
-            self.pace = self.flow.rate.map(paced);
+        if self.pacer.is_none() && phase == Phase::Running {
+            self.pacer = self.flow.pacer(turn.now());
         }
         self.pump(turn, phase)
     }

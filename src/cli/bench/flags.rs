@@ -82,6 +82,9 @@ impl Ends {
 /// Bytes of a socket's buffer.
 const MOST_WINDOW: u64 = 512 << 20;
 
+/// iperf3's bound for a burst.
+const MOST_BURST: u16 = 1000;
+
 /// Bytes of a request where nothing says so.
 const DEFAULT_TRIP: u64 = 64;
 
@@ -121,9 +124,9 @@ pub(super) struct Work {
     #[arg(short = 'u')]
     udp: bool,
 
-    /// Hold each stream to RATE bits a second, 0 for no limit [default: no limit, with -u 1M]
-    #[arg(short = 'b', value_name = "RATE", value_parser = Value(rate))]
-    rate: Option<u64>,
+    /// Hold each stream to RATE bits a second, 0 for no limit; with /N send N blocks together [default: no limit, with -u 1M]
+    #[arg(short = 'b', value_name = "RATE[/N]", value_parser = Value(pace))]
+    rate: Option<Pace>,
 
     /// Bytes of one write or datagram [default: 128K; with -u what fits a segment]
     #[arg(short = 'l', value_name = "SIZE", value_parser = Value(size))]
@@ -199,7 +202,8 @@ impl Work {
             until,
             omit: self.omit.unwrap_or_default(),
             block: self.block.map(|bytes| bytes as usize),
-            rate: self.rate,
+            rate: self.rate.map(|pace| pace.bits),
+            burst: self.rate.map_or(1, |pace| pace.burst),
             zerocopy: self.zerocopy,
             check: trips.check,
             wide: trips.udp_counters_64bit,
@@ -207,6 +211,15 @@ impl Work {
             trip: trips.trip()?,
         })
     }
+}
+
+/// What is behind `-b`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pace {
+    /// A second.
+    bits: u64,
+    /// Blocks that go together.
+    burst: u16,
 }
 
 /// What only two hauls can do, and the rest of the load.
@@ -443,14 +456,16 @@ fn window(value: &OsStr) -> Result<u64, BadAddress> {
     }
 }
 
-/// Bits a second in iperf3's units: k, m, g and t are powers of 1000.
-fn rate(value: &OsStr) -> Result<u64, BadAddress> {
-    match value.to_str().and_then(|text| text.split_once('/')) {
-        Some((bits, _)) if scaled(OsStr::new(bits), 1000).is_ok() => {
-            let cause = "there are no bursts: each block is sent when it is due";
-            Err(BadAddress { hint: Some(bits.to_owned()), ..fault(cause) })
-        }
-        _ => scaled(value, 1000),
+/// Bits a second in iperf3's units, k, m, g and t being powers of 1000; behind a slash the blocks of a burst.
+fn pace(value: &OsStr) -> Result<Pace, BadAddress> {
+    let Some((rate, burst)) = value.to_str().and_then(|text| text.split_once('/')) else {
+        return Ok(Pace { bits: scaled(value, 1000)?, burst: 1 });
+    };
+    let bits = scaled(OsStr::new(rate), 1000)?;
+    let burst = number(OsStr::new(burst)).filter(|count| (1..=MOST_BURST).contains(count));
+    match burst.ok_or_else(|| fault("a burst has 1 to 1000 blocks"))? {
+        burst if bits > 0 => Ok(Pace { bits, burst }),
+        _ => Err(fault("a burst needs a rate, which says when the next one is due")),
     }
 }
 

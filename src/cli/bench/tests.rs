@@ -79,7 +79,6 @@ fn what_cannot_be_done_is_refused() {
         "host --rr=10M",
         "host --rr=100G",
         "host --crr=0",
-        "host -b 10M/5",
         "host -n 0",
         "host -k 0",
         "host -w 100T",
@@ -94,8 +93,6 @@ fn what_cannot_be_done_is_refused() {
     ] {
         refused(line);
     }
-    let bursts = parsed("host -b 10M/5").unwrap_err();
-    assert_eq!(bursts.advice(), Some("-b 10M"));
     assert_eq!(parsed("::1:5715").unwrap_err().advice(), Some("::1/5715"));
     assert_eq!(client("--local -6").address().to_string(), "tcp,6:::1/0");
     assert_eq!(client("::1:571").address().to_string(), "tcp:::1:571/5201");
@@ -104,6 +101,9 @@ fn what_cannot_be_done_is_refused() {
 
 #[test]
 fn what_haul_adds_reaches_the_plan() {
+    let load = |line: &str| client(line).load;
+    assert_eq!((load("host -b 10M/5").rate, load("host -b 10M/5").burst), (Some(10_000_000), 5));
+    assert_eq!((load("host -b 10M").burst, load("host").burst), (1, 1));
     assert_eq!(client("host --rr").load.trip, Some(Trip { size: 64, connects: false }));
     assert_eq!(client("host --crr=1K").load.trip, Some(Trip { size: 1024, connects: true }));
     assert!(client("host --check --bidir").load.check);
@@ -141,6 +141,9 @@ fn what_makes_no_sense_together_is_refused() {
         ("host -u -l 4", "cannot use -l: a datagram has 12 to 65507 bytes"),
     ] {
         assert_eq!(refused(line), expected, "bench {line}");
+    }
+    for line in ["host -b 1M/0", "host -b 1M/1001", "host -b 1M/x", "host -b /5", "host -b 0/5", "host --rr -b 1M/5"] {
+        refused(line);
     }
     for line in ["host -P 0", "host -P 129", "host -S 3", "host -b x", "host -M 10"] {
         refused(line);

@@ -15,7 +15,7 @@ use super::ledger::{Lane, Ledger};
 use super::opening::{Opened, Opening};
 use super::server;
 use super::setup::{self, Between};
-use crate::bench::protocol::{Breach, Client as Talk, ClientStep, stream_id};
+use crate::bench::protocol::{Breach, Client as Talk, ClientStep, Refusal, stream_id};
 use crate::bench::result::baseline::Baseline;
 use crate::bench::result::{Results, json};
 use crate::bench::traffic::{Crew, Hatch, Layered};
@@ -105,6 +105,9 @@ impl Measuring {
         let error = Error::said(Op::Transfer, self.peer(), breach.sentence());
         match breach {
             Breach::Foreign(_) => error.with_advice("haul bench -s or iperf3 -s there, and its port with -p"),
+            Breach::Refused(code) if *code == Refusal::Rate as i32 && self.wanted.load.trip.is_some() => {
+                error.with_advice("a server without --max-rate, which holds no requests")
+            }
             Breach::Busy => error.with_advice("again later, or a server of haul, which takes many clients"),
             _ => error,
         }

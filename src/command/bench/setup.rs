@@ -15,7 +15,7 @@ const UDP_BLOCK: usize = 1460;
 
 /// What a client asks for; `segment` is what one segment of the control connection holds.
 pub(super) fn parameters(client: &Client, segment: Option<u32>) -> Parameters {
-    let Load { udp, direction, streams, until, omit, block, rate, zerocopy, check, wide, server_output, trip } =
+    let Load { udp, direction, streams, until, omit, block, rate, burst, zerocopy, check, wide, server_output, trip } =
         client.load;
     let options = &client.address().options;
     let (time, bytes, blocks) = match until {
@@ -36,6 +36,7 @@ pub(super) fn parameters(client: &Client, segment: Option<u32>) -> Parameters {
         bidirectional: direction == Direction::Both,
         length: block.unwrap_or(if udp { fit } else { crate::bench::traffic::BLOCK }),
         rate: rate.unwrap_or(if udp && trip.is_none() { UDP_RATE } else { 0 }),
+        burst: if burst > 1 { burst.into() } else { 0 },
         mss: options.mss.unwrap_or(0),
         nodelay: options.nodelay,
         window: options.rcvbuf.or(options.sndbuf).unwrap_or(0),

@@ -121,6 +121,20 @@ pub enum Kind {
     Connections,
 }
 
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 3] = [Kind::Throughput, Kind::Requests, Kind::Connections];
+
+    /// Its name in JSON, and in a sentence.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Throughput => "throughput",
+            Kind::Requests => "requests",
+            Kind::Connections => "connections",
+        }
+    }
+}
+
 /// What ends a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {

@@ -144,6 +144,15 @@ fn a_run_is_compared_with_an_earlier_one() {
     better["haul"]["figures"]["bits_per_second"] = 1e18.into();
     std::fs::write(&path, better.to_string()).unwrap();
     measure(&server, &["-t", "0.3", "--compare", name, "--tolerance", "5%"]).code(8);
+    for (flags, promise) in [
+        (&["-R"][..], "it is of data to the server, not from the server (-R)"),
+        (&["--rr"], "it is of throughput, not of requests"),
+        (&["-u"], "it is of TCP, not of UDP"),
+    ] {
+        let refused = measure(&server, &[&["-t", "0.3", "--compare", name], flags].concat());
+        refused.code(2);
+        assert!(refused.one_error().ends_with(promise), "{}", refused.stderr);
+    }
     std::fs::write(&path, "{}").unwrap();
     let refused = measure(&server, &["-t", "0.3", "--compare", name]);
     refused.code(2);

@@ -34,7 +34,7 @@ use run::{Run, Step};
 
 /// Gives the task that measures.
 pub(super) fn client(plan: &Bench, wanted: &Wanted, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
-    let before = wanted.compare.as_deref().map(|path| judging::baseline(path, &wanted.load)).transpose()?;
+    let before = wanted.compare.as_deref().map(|path| judging::baseline(path, wanted)).transpose()?;
     let printer = Printer::open()?;
     let hatch = match wanted.peer {
         Peer::Here { pipes: true, .. } => Some(Hatch::default()),

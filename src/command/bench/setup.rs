@@ -141,6 +141,15 @@ pub(super) fn split(printed: &str) -> (String, u16) {
     }
 }
 
+/// Which way it goes, as it is reported.
+pub(super) fn direction(wanted: Direction) -> result::Direction {
+    match wanted {
+        Direction::Up => result::Direction::Forward,
+        Direction::Down => result::Direction::Reverse,
+        Direction::Both => result::Direction::Both,
+    }
+}
+
 /// What carries streams to an endpoint.
 pub(super) fn protocol(address: &Address) -> Protocol {
     match address.protocol() {

@@ -262,6 +262,11 @@ fn load(load: &Load, address: &Address) -> Result<(), Error> {
         let why = "what the kernel reads goes out as it is";
         return Err(clash("-Z", &address.to_string(), why, "it without -Z"));
     }
+    let options = &address.options;
+    let stream = [(options.mss.is_some(), "-M"), (options.congestion.is_some(), "-C"), (options.nodelay, "-N")];
+    if let Some((_, flag)) = stream.iter().find(|(given, _)| load.udp && *given) {
+        return Err(clash(flag, "-u", "it is about TCP", "one of them"));
+    }
     if load.udp && load.zerocopy {
         return Err(clash("-Z", "-u", "the kernel reads a file only into a stream", "one of them"));
     }

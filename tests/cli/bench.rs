@@ -160,6 +160,62 @@ fn a_run_is_compared_with_an_earlier_one() {
     stop(server);
 }
 
+// With --repeat -J prints one object: each run as it would be by itself, and what they come to; it can be compared with.
+#[test]
+fn several_runs_are_one_object() {
+    let (server, home) = (server(&[]), scratch());
+    let ended = measure(&server, &["-n", "1M", "--repeat", "3", "-J", "-R"]);
+    let told = json(ended.ok());
+    let runs = told["runs"].as_array().unwrap();
+    assert_eq!((runs.len(), told["haul"]["count"].as_u64()), (3, Some(3)), "{told}");
+    for run in runs {
+        assert_eq!(run["end"]["sum_received"]["bytes"].as_u64(), Some(1 << 20), "{run}");
+        assert_eq!(run["start"]["test_start"]["reverse"].as_u64(), Some(1), "{run}");
+    }
+    assert!(told["haul"]["spread"]["bits_per_second"]["standard_deviation"].is_number(), "{told}");
+    let path = file_with(home.path(), "before.json", &ended.stdout);
+    let name = path.to_str().unwrap();
+    measure(&server, &["-n", "1M", "-R", "--compare", name, "--tolerance", "99.9%"]).ok();
+    measure(&server, &["-n", "1M", "--compare", name]).code(2);
+    stop(server);
+}
+
+// Whoever reads a JSON object a line learns that there will be no more of them, and why.
+#[test]
+fn a_stream_of_json_says_that_it_was_cut() {
+    let server = server(&[]);
+    let running = client(&server, &["-t", "30", "-i", "0.1", "--json-stream"]);
+    running.stdout_reaches(2000);
+    running.signal(Signal::INT);
+    let ended = running.wait();
+    ended.killed_by(Signal::INT);
+    let events: Vec<serde_json::Value> = text(&ended).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [.., end, error] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!(
+        (&end["event"], &error["event"], &error["data"]),
+        (&"end".into(), &"error".into(), &"interrupted".into())
+    );
+    stop(server);
+}
+
+// Short intervals have columns that tell them apart.
+#[test]
+fn short_intervals_are_told_apart() {
+    let ended = haul(["bench", "--local", "-t", "0.05", "-i", "0.002", "-b", "80M"]).run();
+    ended.ok();
+    let all = text(&ended);
+    let columns: Vec<&str> = all
+        .lines()
+        .filter(|line| line.ends_with("us") || line.ends_with("ms"))
+        .filter_map(|line| line.split_whitespace().find(|word| word.contains('-') && word.contains('.')))
+        .collect();
+    assert!(columns.len() > 3, "{all}");
+    for column in columns {
+        let (start, end) = column.split_once('-').unwrap();
+        assert_ne!(start, end, "{all}");
+    }
+}
+
 // Both ends in one command, over each kind of stream.
 #[test]
 fn one_command_can_be_both_ends() {

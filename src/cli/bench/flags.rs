@@ -305,6 +305,8 @@ pub(super) struct Judging {
     pub(super) tolerance: Option<Chance>,
 
     /// Measure N times, and tell the mean and the deviation.
+    ///
+    /// With -J that is one object: each run under `runs`, as it would be by itself, and what they come to under `haul`.
     #[arg(long, value_name = "N", value_parser = Value(times))]
     pub(super) repeat: Option<u32>,
 }
@@ -407,6 +409,10 @@ impl Sockets {
         options.family = family(self.ipv4, self.ipv6)?;
         options.source = self.bind;
         options.iface = self.iface;
+        if self.window.is_some() && (options.rcvbuf.is_some() || options.sndbuf.is_some()) {
+            let why = "they set the same buffers";
+            return Err(advice::clash("-w", "--rcvbuf or --sndbuf", why, "one of them"));
+        }
         options.rcvbuf = options.rcvbuf.or(self.window);
         options.sndbuf = options.sndbuf.or(self.window);
         options.mss = self.mss;

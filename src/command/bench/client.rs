@@ -415,6 +415,9 @@ impl Task for Measuring {
                 if let Some(mut run) = self.run.take() {
                     run.interrupt(self, turn, "interrupted".into());
                 }
+                if self.plan.print.json_stream {
+                    self.printer.line(json::error("interrupted").as_bytes());
+                }
                 self.ended = Some(Ended::Signal(signal));
             }
         }

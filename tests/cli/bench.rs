@@ -256,7 +256,7 @@ fn streams_go_through_a_relay() {
 }
 
 /// The beginning of a conversation: a cookie of iperf3's kind, and parameters.
-fn parameters(json: &str) -> Vec<u8> {
+pub fn parameters(json: &str) -> Vec<u8> {
     let length = u32::try_from(json.len()).unwrap().to_be_bytes();
     [b"i4a2snxgmrqgqlei56codfbnjex2bfkzjze4\0", &length[..], json.as_bytes()].concat()
 }

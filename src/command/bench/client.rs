@@ -204,7 +204,12 @@ impl Measuring {
                 }
                 ClientStep::Start => {}
                 // the word may come before the last stream was seen to be open
-                ClientStep::Run if run.ledger.is_none() => run.is_called = true,
+                ClientStep::Run if run.ledger.is_none() => {
+                    run.is_called = true;
+                    if let Step::Opening(opening) = &mut run.step {
+                        opening.called();
+                    }
+                }
                 ClientStep::Run => running::begin(self, turn, run)?,
                 ClientStep::Tell => {
                     if let Some(ledger) = &run.ledger {

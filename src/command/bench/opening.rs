@@ -33,6 +33,10 @@ pub(super) struct Opening {
     hatch: Option<Hatch>,
     cookie: Cookie,
     counters: Option<Counters>,
+    /// How long an answer to a datagram may take before it is sent again.
+    knock_every: Duration,
+    /// The server has said that all streams are there.
+    is_called: bool,
     /// For each stream whether this end sends.
     wanted: Vec<bool>,
     opened: Vec<Opened>,
@@ -60,6 +64,7 @@ struct Knock {
     local: String,
     peer: String,
     inbox: Inbox,
+    every: Duration,
     again: Instant,
 }
 
@@ -73,6 +78,9 @@ impl Opening {
             idle: None,
             cookie: *cookie,
             counters: asked.udp.then_some(if asked.wide { Counters::Long } else { Counters::Short }),
+            // iperf3 takes a second one for data
+            knock_every: if asked.extra.is_some() { KNOCK_EVERY } else { KNOCK_RARELY },
+            is_called: false,
             wanted,
             opened: Vec::new(),
             kept: None,
@@ -83,6 +91,11 @@ impl Opening {
     /// The same through pipes.
     pub(super) fn through(self, hatch: Option<Hatch>) -> Self {
         Opening { hatch, ..self }
+    }
+
+    /// The server has said so: what it should have answered before that was lost.
+    pub(super) fn called(&mut self) {
+        self.is_called = true;
     }
 
     /// Does everything possible now; true once all are open.
@@ -100,12 +113,13 @@ impl Opening {
             };
             let index = self.opened.len();
             let (id, is_sender) = (stream_id(index), self.wanted[index]);
+            let is_called = self.is_called && index + 1 == self.wanted.len();
             let opened = match &mut next {
                 Next::Call(caller) => caller.turn(turn, &self.cookie)?.map(|over| {
                     let lane = Lane::new(id, is_sender, over.socket());
                     Opened { lane, line: Some(self.kept.take().map_or(Line::Stream(over), Line::Pipe)) }
                 }),
-                Next::Knock(knock) => knock.turn(turn)?.then(|| {
+                Next::Knock(knock) => (is_called || knock.turn(turn)?).then(|| {
                     let lane = Lane::named(id, is_sender, split(&knock.local), split(&knock.peer));
                     Opened { lane, line: None }
                 }),
@@ -187,7 +201,8 @@ impl Opening {
         let Pointed { fd, peer, local, .. } = Course::new(&to)?.open_next()?;
         let mut socket = DatagramSocket::ip(fd);
         socket.start(turn).map_err(|error| Error::new(Op::Connect, &peer, error))?;
-        Ok(Next::Knock(Box::new(Knock { socket, local, peer, inbox: Inbox::unix(64), again: turn.now() })))
+        let (inbox, every) = (Inbox::unix(64), self.knock_every);
+        Ok(Next::Knock(Box::new(Knock { socket, local, peer, inbox, every, again: turn.now() })))
     }
 
     /// What is open.
@@ -240,7 +255,7 @@ impl Knock {
             if let Stop::Failed(error) | Stop::Refused(error) = outbox.flush(self.socket.fd()).stop {
                 return Err(Error::new(Op::Connect, format!("udp {}", self.peer), error));
             }
-            self.again = turn.now() + KNOCK_EVERY;
+            self.again = turn.now() + self.every;
         }
         Ok(false)
     }
@@ -252,5 +267,6 @@ pub(super) const PROBE: usize = 64;
 /// How long round trips are measured before anything else is sent.
 const IDLE: Duration = Duration::from_millis(50);
 
-/// How long an answer to a datagram may take before it is sent again.
-const KNOCK_EVERY: Duration = Duration::from_secs(2);
+/// How long an answer to a datagram may take before it is sent again: of haul, and of iperf3.
+const KNOCK_EVERY: Duration = Duration::from_millis(250);
+const KNOCK_RARELY: Duration = Duration::from_secs(2);

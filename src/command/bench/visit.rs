@@ -267,6 +267,7 @@ impl Visit {
         let soon = match &self.step {
             Step::Running(course) => course.deadline(),
             Step::Draining { .. } => Some(now + LOOK_AGAIN),
+            Step::Opening if self.asked.udp => Some(now + KNOCK_AGAIN),
             _ => None,
         };
         let control = self.control.as_ref().and_then(Control::deadline);
@@ -319,6 +320,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the last words may wait for room.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How often is looked whether somebody who was let in has to be answered again.
+const KNOCK_AGAIN: Duration = Duration::from_millis(100);
 
 /// How often is looked whether something more has come.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);

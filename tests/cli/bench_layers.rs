@@ -58,6 +58,9 @@ fn a_server_proves_who_it_is() {
     unknown.code(6);
     assert!(unknown.one_error().contains("its certificate is signed by itself alone"), "{}", unknown.stderr);
     server.stderr_line_where(|line| line.starts_with("haul: refused 127.0.0.1:") && line.contains("certificate"));
+    let unencrypted = haul(["bench", "-n", "1M", "127.0.0.1", &port]).run();
+    unencrypted.code(1);
+    assert!(unencrypted.stderr.ends_with("  try: --tls: that was TLS\n"), "{}", unencrypted.stderr);
     // one that does not speak TLS, one that says nothing, and one that leaves in the middle
     let mut plain = Peer::connect(server.address());
     plain.send(&[b'x'; 37]);

@@ -62,7 +62,7 @@ _haul() {
             return 0
             ;;
         haul__subcmd__bench)
-            opts="-s -c -p -1 -A -t -n -k -O -P -R -u -b -l -i -Z -4 -6 -B -w -M -S -J -v -N -C -h --local --via --connect-timeout --threads --bidir --rr --crr --check --udp-counters-64bit --get-server-output --min --max-p99 --max-loss --compare --tolerance --repeat --max-clients --max-time --max-rate --iface --json-stream --percentiles --ready-fd --port-file --quiet --explain --events --keepalive --user-timeout --rcvbuf --sndbuf --dscp --ttl --mptcp --nodelay --congestion --stats --progress --help"
+            opts="-s -c -p -1 -A -t -n -k -O -P -R -u -b -l -i -Z -4 -6 -B -w -M -S -J -v -N -C -h --local --via --connect-timeout --threads --bidir --rr --crr --check --udp-counters-64bit --get-server-output --min --max-p99 --max-loss --compare --tolerance --repeat --max-clients --max-time --max-rate --iface --tls --cert --key --ca --client-ca --sni --alpn --pin --insecure --tls-min --json-stream --percentiles --ready-fd --port-file --quiet --explain --events --keepalive --user-timeout --rcvbuf --sndbuf --dscp --ttl --mptcp --nodelay --congestion --stats --progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -201,6 +201,82 @@ _haul() {
                     ;;
                 -S)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cert)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --key)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --client-ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --sni)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alpn)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-min)
+                    COMPREPLY=($(compgen -W "1.2 1.3" -- "${cur}"))
                     return 0
                     ;;
                 --ready-fd)

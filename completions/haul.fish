@@ -432,7 +432,7 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -l nodelay -d 'Send sma
 complete -c haul -n "__fish_haul_using_subcommand relay" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c haul -n "__fish_haul_using_subcommand bench" -s c -d 'The server, as iperf3 has it; the same as HOST' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s p -d 'The port of the server [default: 5201]' -r
-complete -c haul -n "__fish_haul_using_subcommand bench" -l local -d 'Serve here too: what this machine can do over tcp, unix or pipe [default: tcp]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l local -d 'Serve here too: what this machine can do over tcp, unix, pipe, tls, ws or wss [default: tcp]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l via -d 'Connect the streams to ENDPOINT, say a relay or a proxy that leads to the server' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l connect-timeout -d 'Give up when a step of setting up has taken T [default: 10s]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l threads -d 'Move bytes on N threads [default: one a stream, at most one a CPU]' -r
@@ -442,7 +442,7 @@ complete -c haul -n "__fish_haul_using_subcommand bench" -s n -d 'Send SIZE byte
 complete -c haul -n "__fish_haul_using_subcommand bench" -s k -d 'Send N blocks in all, instead of for a time' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s O -d 'Leave out the first T of the results' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s P -d 'Use N streams in each direction, 1 to 128 [default: 1]' -r
-complete -c haul -n "__fish_haul_using_subcommand bench" -s b -d 'Hold each stream to RATE bits a second, 0 for no limit [default: no limit, with -u 1M]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -s b -d 'Hold each stream to RATE bits a second, 0 for no limit; with /N send N blocks together [default: no limit, with -u 1M]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s l -d 'Bytes of one write or datagram [default: 128K; with -u what fits a segment]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s i -d 'Print what happened every T, 0 for never [default: 1s; with -s never]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l rr -d 'Send requests of SIZE bytes and wait for each answer, on each stream; the server must be haul [default: 64]' -r
@@ -461,6 +461,15 @@ complete -c haul -n "__fish_haul_using_subcommand bench" -l iface -d 'Use this n
 complete -c haul -n "__fish_haul_using_subcommand bench" -s w -d 'Size of the kernel\'s buffers in bytes, of both ends [default: the system tunes it]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s M -d 'The largest segment of TCP in bytes, 88 to 32767 [default: what the path allows]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s S -d 'Mark packets with this type of service, 0 to 252; 0x and a leading 0 work as in C [default: 0]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l cert -d 'Show the peer the certificate in this PEM file, with its chain; a listener may have several, one for each name' -r -F
+complete -c haul -n "__fish_haul_using_subcommand bench" -l key -d 'The private key for --cert, in PEM [default: the file of the certificate holds it as well]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand bench" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand bench" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand bench" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l alpn -d 'Offer these application protocols, or accept only these, say h2,http/1.1 [default: none]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
+1.3\t''"
 complete -c haul -n "__fish_haul_using_subcommand bench" -l ready-fd -d 'Once listening, write ADDR:PORT and a newline to this descriptor and close it [default: to none]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l port-file -d 'Once listening, write the port, or the path of a Unix socket, to this file [default: to none]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand bench" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r
@@ -486,6 +495,8 @@ complete -c haul -n "__fish_haul_using_subcommand bench" -l udp-counters-64bit -
 complete -c haul -n "__fish_haul_using_subcommand bench" -l get-server-output -d 'Print what the server prints, too'
 complete -c haul -n "__fish_haul_using_subcommand bench" -s 4 -d 'Use IPv4 only [default: both families]'
 complete -c haul -n "__fish_haul_using_subcommand bench" -s 6 -d 'Use IPv6 only [default: both families]'
+complete -c haul -n "__fish_haul_using_subcommand bench" -l tls -d 'Encrypt the connection with TLS 1.3 or 1.2; the peer has to prove who it is'
+complete -c haul -n "__fish_haul_using_subcommand bench" -l insecure -d 'When connecting, accept any peer, whoever it is'
 complete -c haul -n "__fish_haul_using_subcommand bench" -s J -d 'Print the results as one JSON object, with iperf3\'s names'
 complete -c haul -n "__fish_haul_using_subcommand bench" -l json-stream -d 'Print a JSON object a line: the start, each interval, the end'
 complete -c haul -n "__fish_haul_using_subcommand bench" -l percentiles -d 'Print the whole distribution of the round trips, down to the last one'

@@ -50,6 +50,8 @@
 //! - **Programs**: those that serve the peers of a datagram socket. **Audience**: who sends what they answer.
 //! - **Flow**, in `bench`: one stream in one direction. **Tally**: what it counts. **Band**: the flows of one test, and
 //!   **Crew**: the threads that run them. **Cookie**: what names a test. **Trip**: a request and its answer.
+//! - **Route**, in `bench`: where the connections of a test lead, and what stands on each. **Caller**: one of them, until
+//!   it has said whose it is. **Medium**: what a flow goes through, a bare transport or an end with layers.
 //! - **Task**: something with turns. **Turn**: its view of the reactor. **Latch**: readiness, remembered.
 //! - **Cut**: a connection that ended without an end of file.
 //!

@@ -15,6 +15,7 @@ mod datagrams;
 
 use std::time::{Duration, Instant};
 
+pub(super) use blocking::is_timeout;
 pub use blocking::{Done, Load, Timed, run_crr, run_rr, serve_rr};
 pub use datagrams::{SHORTEST, run_rr_datagrams, serve_rr_datagrams};
 
@@ -129,9 +130,14 @@ impl Requests {
     }
 
     /// The request on its way is not waited for any more.
-    pub fn given_up(&mut self) {
+    pub fn give_up(&mut self) {
         self.given_up += u64::from(self.is_waiting());
         self.outstanding = None;
+    }
+
+    /// How many behind the warm-up were waited for in vain.
+    pub fn given_up(&self) -> u64 {
+        self.given_up
     }
 
     /// How many behind the warm-up have no answer: given up, or still on their way.
@@ -177,7 +183,7 @@ mod tests {
         assert_eq!((requests.transactions(), requests.is_waiting(), requests.interval()), (1, false, 0));
         requests.begun(start + 10 * MILLI);
         assert_eq!(requests.unanswered(), 1);
-        requests.given_up();
+        requests.give_up();
         requests.begun(start + 11 * MILLI);
         assert_eq!((requests.unanswered(), requests.answered(start + 12 * MILLI)), (2, Some(1_000_000)));
         assert_eq!(requests.unanswered(), 1);

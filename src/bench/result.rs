@@ -121,6 +121,20 @@ pub enum Kind {
     Connections,
 }
 
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 3] = [Kind::Throughput, Kind::Requests, Kind::Connections];
+
+    /// Its name in JSON, and in a sentence.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Throughput => "throughput",
+            Kind::Requests => "requests",
+            Kind::Connections => "connections",
+        }
+    }
+}
+
 /// What ends a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
@@ -319,6 +333,12 @@ impl Exchange {
     /// Transactions a second.
     pub fn rate(&self) -> f64 {
         per_second(self.transactions as f64, self.elapsed)
+    }
+
+    /// The share of the requests that have no answer, in percent.
+    pub fn lost_percent(&self) -> f64 {
+        let asked = self.transactions.saturating_add(self.unanswered);
+        if asked == 0 { 0.0 } else { self.unanswered as f64 * 100.0 / asked as f64 }
     }
 }
 

@@ -4,8 +4,11 @@
 //! leads the test reads when it wants to. All flows of a test look at one [`Phase`]; whoever changes it nudges the
 //! [`Crew`], the threads that run them.
 
+pub mod conversation;
 pub mod crew;
 pub mod datagrams;
+pub mod layered;
+pub mod medium;
 pub mod pattern;
 pub mod stream;
 pub mod tally;
@@ -18,20 +21,22 @@ use std::sync::{Arc, Mutex};
 use crate::bench::reception::Counters;
 use crate::datagram::DatagramSocket;
 use crate::endpoint::descriptor::Descriptor;
-use crate::endpoint::socket::Socket;
 use crate::endpoint::{Descriptors, Transport};
 use crate::reactor::Task;
 use crate::sys::{self, Access};
+pub use conversation::Conversation;
 pub use crew::{Band, Crew};
 pub use datagrams::Datagrams;
+pub use layered::Layered;
+use medium::Medium;
 pub use stream::{Flow, Way};
 pub use tally::{Bell, Budget, Phase, Stage, Tally};
 
 /// What a flow goes over, registered with no reactor.
 #[derive(Debug)]
 pub enum Line {
-    /// Bytes, through a socket.
-    Stream(Socket),
+    /// Bytes, through a socket and what stands on it.
+    Stream(Layered),
     /// Bytes, through the half of a pipe.
     Pipe(Descriptors),
     /// Datagrams, with counters of this length.
@@ -42,8 +47,8 @@ impl Line {
     /// The task that moves `flow` over it.
     pub fn task(self, flow: Flow) -> Box<dyn Task> {
         match self {
-            Line::Stream(socket) => Box::new(stream::Stream::new(flow, Transport::Socket(socket))),
-            Line::Pipe(half) => Box::new(stream::Stream::new(flow, half.into())),
+            Line::Stream(over) => Box::new(stream::Stream::new(flow, over.medium())),
+            Line::Pipe(half) => Box::new(stream::Stream::new(flow, Medium::Bare(half.into()))),
             Line::Datagrams(socket, counters) => Box::new(Datagrams::new(flow, counters, socket)),
         }
     }

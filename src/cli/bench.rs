@@ -5,10 +5,12 @@ mod flags;
 use std::ffi::{OsStr, OsString};
 
 use super::shared::{Announcing, Output, Tuning};
+use super::tls::Tls;
 use super::{Request, endpoint, request};
 use crate::error::{Error, Op};
-use crate::plan::address::{Address, Family, Host, Kind, Options, UnixName, UnixSocket};
+use crate::plan::address::{Address, Family, Host, Kind, Layer, Options, UnixName, UnixSocket};
 use crate::plan::bench::{Bench, Client, DEFAULT_PATIENCE, DEFAULT_PORT, Peer, Print, Role, Server};
+use crate::plan::tls::{Reach, Side, TlsFlags};
 use crate::plan::{Plan, Progress, advice};
 use crate::units::Chance;
 use flags::{Ends, Judging, Limits, Printing, Sockets, Trips, Work};
@@ -27,7 +29,7 @@ use flags::{Ends, Judging, Limits, Printing, Sockets, Trips, Work};
                       haul bench [OPTIONS] --local [SCHEME]",
     args_override_self = true,
     max_term_width = 100,
-    after_help = "See also: haul help endpoints, exit, units.",
+    after_help = "See also: haul help endpoints, exit, tls, units.",
     after_long_help = EXAMPLES,
     mut_arg("nodelay", |arg| arg.short('N')),
     mut_arg("congestion", |arg| arg.short('C')),
@@ -58,6 +60,9 @@ pub(super) struct Args {
     sockets: Sockets,
 
     #[command(flatten)]
+    tls: Tls,
+
+    #[command(flatten)]
     printing: Printing,
 
     #[command(flatten)]
@@ -77,14 +82,16 @@ Examples:
   haul bench host -u -b 100M              datagrams, and what became of them
   haul bench host --rr --max-p99 2ms      round trips; status 8 if they are slow
   haul bench --local unix -t 2            what this machine can do
+  haul bench -s --tls                     serve haul over TLS; it prints how to reach it
   haul bench host --via proxy:5201        the streams go through the proxy
 
-See also: haul help endpoints, exit, units.";
+See also: haul help endpoints, exit, tls, units.";
 
 impl Args {
     /// Validates everything that was given.
     pub(super) fn into_request(self) -> Result<Request, Error> {
-        let Args { words, ends, work, trips, judging, limits, sockets, printing, announcing, output, tuning } = self;
+        let Args { words, ends, work, trips, judging, limits, sockets, tls, printing, announcing, output, tuning } =
+            self;
         let mut flags = Options::default();
         tuning.add_to(&mut flags);
         sockets.add_to(&mut flags)?;
@@ -95,6 +102,7 @@ impl Args {
         if let Some((_, flag)) = idle.iter().find(|(given, _)| *given) {
             return Err(advice::clash(flag, "haul bench", "the results tell it", "-i T for a line every T"));
         }
+        let tls = tls.flags();
         let (threads, affinity) = (ends.threads, ends.affinity);
         let print = Print { json: printing.json, json_stream: printing.json_stream, percentiles: printing.percentiles };
         if print.json && print.json_stream {
@@ -106,6 +114,7 @@ impl Args {
             }
             let mut at = place(&words, port)?;
             at.overlay(&flags);
+            tls.apply(vec![(&mut at, Side::Server)], Reach::Each)?;
             Role::Server(Box::new(Server {
                 at,
                 once: ends.once,
@@ -121,11 +130,7 @@ impl Args {
             }
             let mut via = ends.via.as_deref().map(|word| endpoint::words(word, None)).transpose()?;
             let mut peer = ends.peer(&words, port, flags.family)?;
-            let (Peer::There(address) | Peer::Here { at: address, .. }) = &mut peer;
-            address.overlay(&flags);
-            if let Some(via) = &mut via {
-                via.overlay(&flags);
-            }
+            overlay(&mut peer, via.as_mut(), &flags, &tls)?;
             Role::Client(Box::new(Client {
                 peer,
                 via,
@@ -141,6 +146,21 @@ impl Args {
         let plan = Bench { role, threads, affinity, print, report };
         request(Plan::Bench(Box::new(plan)), &flags, explain)
     }
+}
+
+/// Puts what was given as flags on the endpoints of a client.
+fn overlay(peer: &mut Peer, via: Option<&mut Address>, flags: &Options, tls: &TlsFlags) -> Result<(), Error> {
+    let (here, address) = match peer {
+        Peer::There(address) => (false, address),
+        Peer::Here { at, .. } => (true, at),
+    };
+    if here && *tls != TlsFlags::default() {
+        let why = "its certificate is made for it, and believed";
+        return Err(advice::clash("--local", "a flag about TLS", why, "--local tls"));
+    }
+    let mut ends: Vec<_> = std::iter::once(address).chain(via).collect();
+    ends.iter_mut().for_each(|address| address.overlay(flags));
+    tls.apply(ends.into_iter().map(|address| (address, Side::Client)).collect(), Reach::Each)
 }
 
 /// Where to listen: `[ADDR] [PORT]`, or an endpoint.
@@ -186,18 +206,25 @@ fn server(words: &[OsString], port: Option<u16>) -> Result<Address, Error> {
 /// Where `--local` serves.
 fn here(scheme: &OsStr, port: Option<u16>, family: Option<Family>) -> Result<Peer, Error> {
     let pipes = scheme == "pipe";
+    let layers = match scheme.to_str() {
+        Some("tls") => vec![Layer::Tls],
+        Some("ws") => vec![Layer::WebSocket],
+        Some("wss") => vec![Layer::WebSocket, Layer::Tls],
+        _ => Vec::new(),
+    };
     match scheme.to_str() {
-        Some("tcp") => {
+        Some("tcp" | "tls" | "ws" | "wss") => {
             let port = OsString::from(port.unwrap_or(0).to_string());
             let loopback = if family == Some(Family::V6) { "::1" } else { "127.0.0.1" };
-            Ok(Peer::Here { at: endpoint::words(OsStr::new(loopback), Some(&port))?, pipes })
+            let at = endpoint::words(OsStr::new(loopback), Some(&port))?;
+            Ok(Peer::Here { at: Address { layers, ..at }, pipes })
         }
         Some("unix" | "pipe") => {
             let name = UnixName::Abstract(format!("haul-bench-{}", std::process::id()).into_bytes());
             Ok(Peer::Here { at: Address::from(Kind::Unix(name, UnixSocket::Stream)), pipes })
         }
         _ => Err(Error::said(Op::Use, [b"--local ", scheme.as_encoded_bytes()].concat(), "there is no such scheme")
-            .with_advice("tcp, unix or pipe")),
+            .with_advice("tcp, unix, pipe, tls, ws or wss")),
     }
 }
 

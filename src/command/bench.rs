@@ -1,5 +1,6 @@
 //! `bench`: one end of a measurement, or both.
 
+mod caller;
 mod client;
 mod control;
 mod ledger;

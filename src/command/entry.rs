@@ -128,7 +128,7 @@ impl Entry {
             let protocol = self.layering.protocol(acceptor.protocol());
             let address = acceptor.address().to_string();
             self.observer.observe(&Event::Listening { protocol, address });
-            self.layering.tell_pin(&acceptor, &*self.observer);
+            self.layering.tell_pin("connect", &acceptor, &*self.observer);
             self.stage = Stage::Accepting(Door::new(acceptor, self.layering.clone(), Rc::clone(&self.observer)));
             return Ok(());
         }

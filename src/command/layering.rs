@@ -147,7 +147,8 @@ impl Layering {
     }
 
     /// Tells how to reach a listener whose certificate was made for this run: nobody could know its pin otherwise.
-    pub(super) fn tell_pin(&self, acceptor: &Acceptor, observer: &dyn Observer) {
+    /// `subcommand` is what reaches it.
+    pub(super) fn tell_pin(&self, subcommand: &str, acceptor: &Acceptor, observer: &dyn Observer) {
         let Some(credentials) = self.credentials().filter(|credentials| credentials.is_throwaway()) else { return };
         let pin = credentials.pin();
         let is_web = self.inner.iter().any(|sorts| sorts.over.iter().any(|sort| matches!(sort, Sort::Web(_))));
@@ -157,9 +158,10 @@ impl Layering {
             _ if is_web => format!("--pin {pin} wss+unix:{}", acceptor.address()),
             (Some(ip), Some(port)) if ip.is_unspecified() => format!("--tls --pin {pin} HOST {port}"),
             (Some(ip), Some(port)) => format!("--tls --pin {pin} {ip} {port}"),
+            _ if subcommand == "bench" => format!("--pin {pin} tls+unix:{}", acceptor.address()),
             _ => format!("--tls --pin {pin} -U {}", acceptor.address()),
         };
-        let text = format!("certificate made for this run: haul connect {how}");
+        let text = format!("certificate made for this run: haul {subcommand} {how}");
         observer.observe(&Event::Note { verbosity: 0, text });
     }
 

@@ -153,7 +153,7 @@ impl Forwarder {
             self.observer.observe(&Event::Listening { protocol, address });
         }
         for (pair, door) in &doors {
-            self.blueprint.layering(*pair).tell_pin(door, &*self.observer);
+            self.blueprint.layering(*pair).tell_pin("connect", door, &*self.observer);
         }
         self.doors = doors;
         Ok(berths)

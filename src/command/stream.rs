@@ -78,7 +78,7 @@ pub(super) fn bind(
     announce(&plan.announce, &acceptor)?;
     let (protocol, address) = (layering.protocol(acceptor.protocol()), acceptor.address().to_string());
     observer.observe(&Event::Listening { protocol, address });
-    layering.tell_pin(&acceptor, observer);
+    layering.tell_pin("connect", &acceptor, observer);
     Ok(acceptor)
 }
 

@@ -149,6 +149,11 @@ impl DatagramSocket {
         self
     }
 
+    /// Its descriptor, for who uses it in another way.
+    pub fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
     /// Takes it out of the poll and closes it; what the kernel took is still sent.
     pub fn close(mut self, turn: &mut Turn) {
         if let Some(slot) = self.slot.take() {

@@ -8,6 +8,8 @@
 //! A layer that finishes (a proxy's handshake) leaves: what it did not take becomes the next layer's input, and when
 //! the last one has left and the buffers are empty the transport is bare again.
 
+mod packed;
+
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -15,6 +17,7 @@ use super::tls::Summary;
 use super::{HalfClose, Layer, LayerState, Note, Receipts};
 use crate::buffer::{Buffer, Pool, Portion};
 use crate::error::Error;
+pub use packed::Packed;
 
 /// Layers, outermost (nearest to the application) first.
 pub struct Stack {
@@ -75,13 +78,18 @@ impl Stage {
     fn has_ended(&self) -> bool {
         self.plain.is_empty() && (self.told_wire_end || self.layer.state() == LayerState::PlainEof)
     }
-}
 
-impl Drop for Stage {
-    fn drop(&mut self) {
+    /// It goes, and what must not stay in memory with it.
+    fn wipe(&mut self) {
         if self.layer.has_secrets() {
             self.wire.wipe();
         }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        self.stages.iter_mut().for_each(Stage::wipe);
     }
 }
 
@@ -215,7 +223,7 @@ impl Stack {
             if self.stages.len() == 1 {
                 self.leftover = std::mem::replace(&mut self.received, Buffer::new(0));
             }
-            self.stages.remove(i);
+            self.stages.remove(i).wipe();
         }
     }
 

@@ -5,8 +5,9 @@ mod explain;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::address::{Address, Kind, UnixSocket};
+use super::address::{Address, Kind, Message, UnixSocket};
 use super::advice::{clash, family, lonely, same_descriptor, unused};
+use super::role::in_this_version;
 use super::{Announce, Report};
 use crate::error::{Error, Op};
 use crate::units::{Chance, Rate};
@@ -118,6 +119,8 @@ pub struct Load {
     pub block: Option<usize>,
     /// `-b`: bits a second of each stream; 0 for as many as can be.
     pub rate: Option<u64>,
+    /// `-b RATE/BURST`: blocks or datagrams that go together, at least 1.
+    pub burst: u16,
     /// `-Z`.
     pub zerocopy: bool,
     /// `--check`.
@@ -204,15 +207,15 @@ impl Client {
 pub(super) fn settle(plan: &mut Bench, flags: &super::address::Options) -> Result<(), Error> {
     let address = match &plan.role {
         Role::Server(server) => {
-            carries(&server.at)?;
+            carries(Op::Listen, &server.at)?;
             same_descriptor(server.announce.ready_fd, plan.report.events.as_ref())?;
             &server.at
         }
         Role::Client(client) => {
             let address = client.address();
-            carries(address)?;
+            carries(Op::Connect, address)?;
             if let Some(via) = &client.via {
-                carries(via)?;
+                carries(Op::Connect, via)?;
                 family(via)?;
             }
             piped(client)?;
@@ -227,7 +230,7 @@ pub(super) fn settle(plan: &mut Bench, flags: &super::address::Options) -> Resul
 }
 
 /// Refuses endpoints over which no test can be.
-fn carries(address: &Address) -> Result<(), Error> {
+fn carries(op: Op, address: &Address) -> Result<(), Error> {
     let fine = matches!(address.kind, Kind::Tcp(_) | Kind::Unix(_, UnixSocket::Stream) | Kind::Path(_));
     if !fine || address.options.listen {
         let why = "a measurement needs a TCP port or a Unix stream socket";
@@ -235,15 +238,34 @@ fn carries(address: &Address) -> Result<(), Error> {
         let udp = matches!(address.kind, Kind::Udp(_));
         return Err(if udp { error.with_advice("-u, with a TCP port for what the two ends agree on") } else { error });
     }
-    match address.layers.as_slice() {
-        [] => Ok(()),
-        _ => Err(Error::said(Op::Use, address.to_string(), "haul bench measures no layers yet")),
+    let web = &address.options.web;
+    if web.message == Some(Message::Text) {
+        let why = "a measurement sends bytes, which are no text";
+        return Err(Error::said(Op::Use, address.to_string(), why).with_advice("it without --text"));
     }
+    if web.ping.is_some() {
+        let why = "a measurement has limits of its own for a peer that is gone";
+        return Err(Error::said(Op::Use, address.to_string(), why).with_advice("it without --ping"));
+    }
+    in_this_version(op, address)
 }
 
 fn load(load: &Load, address: &Address) -> Result<(), Error> {
     if load.udp && !matches!(address.kind, Kind::Tcp(_)) {
         return Err(clash("-u", &address.to_string(), "datagrams need an IP address", "a host and a port"));
+    }
+    if load.udp && !address.layers.is_empty() {
+        let why = "datagrams have no layers, which go over a stream";
+        return Err(clash("-u", &address.to_string(), why, "it without -u"));
+    }
+    if load.zerocopy && !address.layers.is_empty() {
+        let why = "what the kernel reads goes out as it is";
+        return Err(clash("-Z", &address.to_string(), why, "it without -Z"));
+    }
+    let options = &address.options;
+    let stream = [(options.mss.is_some(), "-M"), (options.congestion.is_some(), "-C"), (options.nodelay, "-N")];
+    if let Some((_, flag)) = stream.iter().find(|(given, _)| load.udp && *given) {
+        return Err(clash(flag, "-u", "it is about TCP", "one of them"));
     }
     if load.udp && load.zerocopy {
         return Err(clash("-Z", "-u", "the kernel reads a file only into a stream", "one of them"));
@@ -257,20 +279,33 @@ fn load(load: &Load, address: &Address) -> Result<(), Error> {
     }
     let Some(Trip { connects, .. }) = load.trip else { return Ok(()) };
     let flag = if connects { "--crr" } else { "--rr" };
+    if load.burst > 1 {
+        let why = "one request is on its way at a time";
+        return Err(clash(flag, "-b RATE/BURST", why, "-b RATE"));
+    }
+    if load.udp && connects {
+        return Err(clash("--crr", "-u", "datagrams have no connection", "-u --rr"));
+    }
     let told = [
-        (load.udp, "-u"),
         (load.direction != Direction::Up, "-R or --bidir"),
         (load.zerocopy, "-Z"),
         (load.check, "--check"),
         (matches!(load.until, Until::Bytes(_) | Until::Blocks(_)), "-n or -k"),
         (load.block.is_some(), "-l"),
     ];
+    if let Some(Trip { size, .. }) = load.trip.filter(|trip| load.udp && !DATAGRAM.contains(&trip.size)) {
+        let why = format!("a request in a datagram has {} to {} bytes", DATAGRAM.start(), DATAGRAM.end());
+        return Err(Error::said(Op::Use, format!("-u with --rr={size}"), why).with_advice("-u --rr=64"));
+    }
     match told.iter().find(|(given, _)| *given) {
         Some((_, "-l")) => Err(clash(flag, "-l", "the size stands behind it", &format!("{flag}=SIZE"))),
         Some((_, other)) => Err(clash(flag, other, "requests and responses are measured by themselves", "one of them")),
         None => Ok(()),
     }
 }
+
+/// Bytes of a request in a datagram: its number, to what UDP can carry.
+const DATAGRAM: std::ops::RangeInclusive<usize> = 8..=65_507;
 
 /// What pipes cannot do.
 fn piped(client: &Client) -> Result<(), Error> {

@@ -128,6 +128,11 @@ impl End {
         }
     }
 
+    /// Takes it apart for whoever drives it in another way: the transport as it stands, and the layers on it.
+    pub fn into_parts(self) -> (Transport, Option<Box<Stack>>) {
+        (self.transport, self.stack)
+    }
+
     /// The same, with the program whose input and output the transport is.
     pub fn with_program(mut self, child: Child) -> Self {
         self.program = Some(Box::new(Program::new(child)));
@@ -444,8 +449,12 @@ impl End {
 
     /// Bytes that our side accepted and the peer's kernel has not acknowledged.
     pub fn unsent(&self) -> usize {
-        let held = self.stack.as_ref().map_or(0, |stack| stack.unflushed());
-        if self.cut { 0 } else { held + self.transport.unsent() }
+        if self.cut { 0 } else { self.unflushed() + self.transport.unsent() }
+    }
+
+    /// Bytes that its layers have made and the transport has not taken.
+    pub fn unflushed(&self) -> usize {
+        self.stack.as_ref().map_or(0, |stack| stack.unflushed())
     }
 
     /// True once a layer has failed and what was decoded before that was read: no event brings more.

@@ -50,6 +50,7 @@ fn every_way_of_measuring_ends_well() {
         (&["-t", "0.3", "-Z", "-w", "256K", "-M", "1000", "-N", "-C", "reno", "-S", "0x10"], "reno (sender)"),
         (&["-t", "0.3", "-O", "0.2", "-i", "0.1"], "(omitted)"),
         (&["-t", "0.3", "-b", "8M", "-l", "1K"], "Bitrate"),
+        (&["-t", "0.3", "-b", "8M/3", "-l", "1K"], "Bitrate"),
         (&["-t", "0.3", "-u", "-b", "10M"], "Datagrams: offered"),
         (&["-t", "0.3", "-u", "-b", "10M", "-R", "--udp-counters-64bit"], "Jitter"),
         (&["-t", "0.3", "-u", "-b", "10M", "--bidir", "-P", "2"], "[SUM][TX-C] Datagrams"),
@@ -59,6 +60,7 @@ fn every_way_of_measuring_ends_well() {
         (&["-t", "0.3", "--rr"], "Requests: "),
         (&["-t", "0.3", "--rr=2K", "-P", "3", "--percentiles"], "standard deviation"),
         (&["-t", "0.3", "--crr"], "Connections: "),
+        (&["-t", "0.3", "-u", "--rr=200", "-P", "2", "--max-loss", "99%"], ", lost "),
         (&["-t", "0.3", "--threads", "3", "-P", "3"], "[SUM]"),
         (&["-t", "0.3", "--get-server-output"], "Server output:"),
         (&["-n", "1M", "--repeat", "2"], "Over 2 runs:"),
@@ -142,11 +144,76 @@ fn a_run_is_compared_with_an_earlier_one() {
     better["haul"]["figures"]["bits_per_second"] = 1e18.into();
     std::fs::write(&path, better.to_string()).unwrap();
     measure(&server, &["-t", "0.3", "--compare", name, "--tolerance", "5%"]).code(8);
+    for (flags, promise) in [
+        (&["-R"][..], "it is of data to the server, not from the server (-R)"),
+        (&["--rr"], "it is of throughput, not of requests"),
+        (&["-u"], "it is of TCP, not of UDP"),
+    ] {
+        let refused = measure(&server, &[&["-t", "0.3", "--compare", name], flags].concat());
+        refused.code(2);
+        assert!(refused.one_error().ends_with(promise), "{}", refused.stderr);
+    }
     std::fs::write(&path, "{}").unwrap();
     let refused = measure(&server, &["-t", "0.3", "--compare", name]);
     refused.code(2);
     assert!(refused.one_error().starts_with("haul: cannot use --compare "));
     stop(server);
+}
+
+// With --repeat -J prints one object: each run as it would be by itself, and what they come to; it can be compared with.
+#[test]
+fn several_runs_are_one_object() {
+    let (server, home) = (server(&[]), scratch());
+    let ended = measure(&server, &["-n", "1M", "--repeat", "3", "-J", "-R"]);
+    let told = json(ended.ok());
+    let runs = told["runs"].as_array().unwrap();
+    assert_eq!((runs.len(), told["haul"]["count"].as_u64()), (3, Some(3)), "{told}");
+    for run in runs {
+        assert_eq!(run["end"]["sum_received"]["bytes"].as_u64(), Some(1 << 20), "{run}");
+        assert_eq!(run["start"]["test_start"]["reverse"].as_u64(), Some(1), "{run}");
+    }
+    assert!(told["haul"]["spread"]["bits_per_second"]["standard_deviation"].is_number(), "{told}");
+    let path = file_with(home.path(), "before.json", &ended.stdout);
+    let name = path.to_str().unwrap();
+    measure(&server, &["-n", "1M", "-R", "--compare", name, "--tolerance", "99.9%"]).ok();
+    measure(&server, &["-n", "1M", "--compare", name]).code(2);
+    stop(server);
+}
+
+// Whoever reads a JSON object a line learns that there will be no more of them, and why.
+#[test]
+fn a_stream_of_json_says_that_it_was_cut() {
+    let server = server(&[]);
+    let running = client(&server, &["-t", "30", "-i", "0.1", "--json-stream"]);
+    running.stdout_reaches(2000);
+    running.signal(Signal::INT);
+    let ended = running.wait();
+    ended.killed_by(Signal::INT);
+    let events: Vec<serde_json::Value> = text(&ended).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [.., end, error] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!(
+        (&end["event"], &error["event"], &error["data"]),
+        (&"end".into(), &"error".into(), &"interrupted".into())
+    );
+    stop(server);
+}
+
+// Short intervals have columns that tell them apart.
+#[test]
+fn short_intervals_are_told_apart() {
+    let ended = haul(["bench", "--local", "-t", "0.05", "-i", "0.002", "-b", "80M"]).run();
+    ended.ok();
+    let all = text(&ended);
+    let columns: Vec<&str> = all
+        .lines()
+        .filter(|line| line.ends_with("us") || line.ends_with("ms"))
+        .filter_map(|line| line.split_whitespace().find(|word| word.contains('-') && word.contains('.')))
+        .collect();
+    assert!(columns.len() > 3, "{all}");
+    for column in columns {
+        let (start, end) = column.split_once('-').unwrap();
+        assert_ne!(start, end, "{all}");
+    }
 }
 
 // Both ends in one command, over each kind of stream.
@@ -189,7 +256,7 @@ fn streams_go_through_a_relay() {
 }
 
 /// The beginning of a conversation: a cookie of iperf3's kind, and parameters.
-fn parameters(json: &str) -> Vec<u8> {
+pub fn parameters(json: &str) -> Vec<u8> {
     let length = u32::try_from(json.len()).unwrap().to_be_bytes();
     [b"i4a2snxgmrqgqlei56codfbnjex2bfkzjze4\0", &length[..], json.as_bytes()].concat()
 }
@@ -258,6 +325,7 @@ fn a_server_holds_its_clients_to_its_limits() {
         let refused = measure(&server, &["-t", "0.5", trips]);
         refused.code(1);
         assert!(refused.one_error().ends_with(": it does not allow that rate"), "{trips}");
+        assert!(refused.stderr.contains("  try: a server without --max-rate"), "{trips}: {}", refused.stderr);
     }
     for way in [&["-R"][..], &[]] {
         let ended = measure(&server, &[&["-t", "1", "-J"], way].concat());
@@ -276,6 +344,28 @@ fn a_server_for_one_test_ends_with_it() {
     let ended = server.wait();
     ended.ok();
     assert!(text(&ended).contains("Accepted connection from 127.0.0.1"), "{}", text(&ended));
+}
+
+// A burst goes whole, and the next one only when it has been paid for: eight of them in a second.
+#[test]
+fn bursts_are_whole_and_the_rate_is_kept() {
+    let server = server(&[]);
+    for way in [&[][..], &["-R"]] {
+        // 10 datagrams of 1000 bytes are 80,000 bits
+        let flags = ["-u", "-l", "1000", "-b", "80K/10", "-k", "30", "-J"];
+        let ended = measure(&server, &[&flags, way].concat());
+        ended.ok();
+        let told = json(&ended);
+        assert_eq!(told["end"]["sum_received"]["bytes"].as_u64(), Some(30_000), "{way:?}: {told}");
+        // the third burst is due after two seconds
+        let rate = told["end"]["sum_sent"]["bits_per_second"].as_f64().unwrap();
+        assert!(rate < 130e3, "{way:?}: {rate}: {told}");
+    }
+    let ended = measure(&server, &["-n", "100K", "-l", "1K", "-b", "800K/50", "-J"]);
+    ended.ok();
+    let rate = json(&ended)["end"]["sum_sent"]["bits_per_second"].as_f64().unwrap();
+    assert!(rate < 1.7e6, "{rate}");
+    stop(server);
 }
 
 // A client that promises more than it says is told by iperf3's numbers, and costs no memory.

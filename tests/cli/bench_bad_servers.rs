@@ -47,6 +47,9 @@ fn complaint(script: Vec<(usize, Vec<u8>)>, code: i32) -> String {
 fn a_server_that_speaks_something_else_is_named() {
     let said = complaint(vec![(37, b"SSH-2.0-x\x1b[2J\r\n".to_vec())], 1);
     assert_eq!(said, "it does not speak iperf3's protocol, it said \"SSH-2.0-x\\x1b[2J\\r\\n\"");
+    // its first byte is what haul says first
+    let said = complaint(vec![(37, b"HTTP/1.1 400 Bad Request\r\n".to_vec())], 1);
+    assert_eq!(said, "it does not speak iperf3's protocol, it said \"HTTP/1.1 400 Bad Request\\r\\n\"");
     assert_eq!(complaint(vec![(37, vec![])], 1), "it does not speak iperf3's protocol");
 }
 

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::bench::{json, measure, server, stop};
-use crate::harness::haul;
+use crate::bench::{json, measure, parameters, server, stop};
+use crate::harness::{Peer, haul};
 
-/// Takes datagrams at an address, and has `pass` look at each that is long before it goes on; both ways.
+/// Takes datagrams at an address, and has `pass` look at each of some lengths before it goes on; both ways.
 fn datagrams(
     at: SocketAddr,
     to: SocketAddr,
+    is_looked_at: fn(usize) -> bool,
     pass: impl FnMut(&mut [u8]) -> bool + Send + 'static,
 ) -> (Arc<AtomicBool>, Vec<thread::JoinHandle<()>>) {
     let over = Arc::new(AtomicBool::new(false));
@@ -33,7 +34,7 @@ fn datagrams(
             while !over.load(Relaxed) {
                 let Ok((length, peer)) = from.recv_from(&mut buffer) else { continue };
                 let datagram = &mut buffer[..length];
-                if length > 100 && !pass.lock().unwrap()(datagram) {
+                if is_looked_at(length) && !pass.lock().unwrap()(datagram) {
                     continue;
                 }
                 if is_up {
@@ -51,10 +52,19 @@ fn datagrams(
 /// Measures over such a path.
 #[track_caller]
 fn over_datagrams(flags: &[&str], pass: impl FnMut(&mut [u8]) -> bool + Send + 'static) -> serde_json::Value {
+    over_some_datagrams(flags, |length| length > 100, pass)
+}
+
+#[track_caller]
+fn over_some_datagrams(
+    flags: &[&str],
+    is_looked_at: fn(usize) -> bool,
+    pass: impl FnMut(&mut [u8]) -> bool + Send + 'static,
+) -> serde_json::Value {
     let server = server(&[]);
     let relay = haul(["relay", "127.0.0.1:0", &server.address().to_string()]).spawn();
     let via = relay.address();
-    let (over, threads) = datagrams(via, server.address(), pass);
+    let (over, threads) = datagrams(via, server.address(), is_looked_at, pass);
     let ended = measure(&server, &[&["-u", "-J", "--via", &via.to_string()], flags].concat());
     over.store(true, Relaxed);
     threads.into_iter().for_each(|thread| thread.join().unwrap());
@@ -76,6 +86,69 @@ fn a_number_of_datagrams_ends_though_some_are_lost() {
     let received = &told["end"]["sum_received"];
     assert_eq!(received["bytes"].as_u64(), Some(90_000), "{told}");
     assert_eq!(received["lost_packets"].as_u64(), Some(10), "{told}");
+}
+
+// The datagram that asks for a stream is lost, and then the answer to the second one: it is measured all the same.
+#[test]
+fn a_lost_hello_and_a_lost_answer_cost_a_moment() {
+    for flags in [&["-R"][..], &[], &["--rr"]] {
+        let mut count = 0;
+        let told = over_some_datagrams(
+            &[&["-t", "0.5"], flags].concat(),
+            |length| length == 4,
+            move |_| {
+                count += 1;
+                count == 2 || count > 3
+            },
+        );
+        assert!(told["error"].is_null() && told["end"]["sum"]["packets"].as_u64().is_some(), "{flags:?}: {told}");
+    }
+}
+
+// Who was let in and has not heard of it knocks again, and is answered again and not let in twice.
+#[test]
+fn a_second_hello_is_answered_and_is_no_second_stream() {
+    let server = server(&[]);
+    let mut control = Peer::connect(server.address());
+    control.send(&parameters(r#"{"udp":true,"time":5,"parallel":2,"len":1000}"#));
+    assert_eq!(control.receive(2), [9, 10]);
+    let (hello, answer) = (0x3637_3839_u32.to_ne_bytes(), 0x3938_3736_u32.to_ne_bytes());
+    let streams = [(); 2].map(|()| {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        socket.connect(server.address()).unwrap();
+        socket
+    });
+    let mut said = [0; 16];
+    for (stream, times) in streams.iter().zip([3, 1]) {
+        // the first two together, so that both may come before it is let in
+        for together in [2.min(times), times - 2.min(times)] {
+            for _ in 0..together {
+                stream.send(&hello).unwrap();
+            }
+            for _ in 0..together {
+                let length = stream.recv(&mut said).unwrap();
+                assert_eq!(said[..length], answer);
+            }
+        }
+    }
+    assert_eq!(control.receive(2), [1, 2]);
+    drop(control);
+    stop(server);
+}
+
+// A request that is lost, or its answer, is counted as that, and the next one is asked.
+#[test]
+fn requests_in_datagrams_that_are_lost_are_counted() {
+    let mut count = 0;
+    let told = over_datagrams(&["--rr=200", "-t", "3"], move |_| {
+        count += 1;
+        count % 50 != 49
+    });
+    let figures = &told["haul"]["figures"];
+    assert!(figures["lost_percent"].as_f64().unwrap() > 0.0, "{told}");
+    assert!(figures["transactions_per_second"].as_f64().unwrap() > 0.0, "{told}");
+    assert!(told["haul"]["unanswered"].as_u64().unwrap() > 0, "{told}");
 }
 
 // A bit that is flipped in a number makes it one that the sender has never come to.

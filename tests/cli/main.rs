@@ -14,6 +14,7 @@ mod banner;
 mod bench;
 mod bench_bad_servers;
 mod bench_iperf3;
+mod bench_layers;
 mod bench_paths;
 mod checks;
 mod closing;

@@ -231,7 +231,7 @@ impl<S: Timed> Turn<'_, S> {
 }
 
 /// Linux says WouldBlock where a timeout of a socket passes, other systems say TimedOut.
-pub(super) fn is_timeout(error: &io::Error) -> bool {
+pub(in crate::bench) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 

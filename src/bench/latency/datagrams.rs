@@ -39,31 +39,44 @@ pub fn run_rr_datagrams(
         // one that could not be sent is waited for as well, or this would spin where nobody is there
         lossy(socket.send(&request))?;
         let deadline = begun + load.patience;
-        if received(socket, &request, &mut answer, deadline, load)? {
-            let now = Instant::now();
-            if let Some(nanos) = requests.answered(now) {
-                note(now, nanos);
+        match received(socket, &request, &mut answer, deadline, load)? {
+            Heard::Answer => {
+                let now = Instant::now();
+                if let Some(nanos) = requests.answered(now) {
+                    note(now, nanos);
+                }
             }
-        } else {
-            requests.given_up();
+            Heard::Nothing => requests.give_up(),
+            // it might still have come
+            Heard::Stop => break,
         }
     }
     Ok(())
 }
 
-/// Waits for the answer to a request; false if it has not come by the deadline.
+/// What ended the wait for an answer.
+enum Heard {
+    Answer,
+    /// It has not come by the deadline.
+    Nothing,
+    /// The word to stop came first.
+    Stop,
+}
+
+/// Waits for the answer to a request.
 fn received(
     socket: &UdpSocket,
     request: &[u8],
     answer: &mut [u8],
     deadline: Instant,
     load: &Load<'_>,
-) -> io::Result<bool> {
+) -> io::Result<Heard> {
     loop {
         match lossy(socket.recv(answer))? {
-            Some(length) if answer[..length].starts_with(&request[..SHORTEST]) => return Ok(true),
+            Some(length) if answer[..length].starts_with(&request[..SHORTEST]) => return Ok(Heard::Answer),
             // an older one; many of those must not keep it here either
-            Some(_) | None if Instant::now() >= deadline || load.stop.load(Relaxed) => return Ok(false),
+            Some(_) | None if Instant::now() >= deadline => return Ok(Heard::Nothing),
+            Some(_) | None if load.stop.load(Relaxed) => return Ok(Heard::Stop),
             _ => {}
         }
     }
@@ -80,6 +93,8 @@ pub fn serve_rr_datagrams(socket: &UdpSocket, load: &Load<'_>) -> io::Result<u64
     let (mut answered, mut seen, mut heard) = (0, 0, Instant::now());
     loop {
         match lossy(socket.recv(&mut datagram))? {
+            // a client that never pauses must not keep it from the word to stop
+            Some(_) if load.stop.load(Relaxed) => return Ok(answered),
             Some(length) => answered += u64::from(lossy(socket.send(&datagram[..length]))?.is_some()),
             None => {
                 let now = Instant::now();

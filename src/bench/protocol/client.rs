@@ -108,7 +108,7 @@ impl Client {
                     continue;
                 }
                 Piece::State(Ok(state)) => state,
-                Piece::State(Err(_)) if self.stage == Stage::Greeting => return Err(Breach::Foreign(first)),
+                Piece::State(Err(_)) if self.stage == Stage::Greeting => return Err(self.foreign(first)),
                 Piece::State(Err(byte)) => return Err(Breach::OutOfStep(byte)),
             };
             if let Some(step) = self.heard(state, first)? {
@@ -140,11 +140,17 @@ impl Client {
             (Stage::Showing, State::DisplayResults) => {
                 (Stage::Showing, ClientStep::Show(self.theirs.take().unwrap_or_default()))
             }
-            (Stage::Greeting, _) => return Err(Breach::Foreign(said)),
+            (Stage::Greeting, _) => return Err(self.foreign(said)),
             (_, state) => return Err(Breach::OutOfStep(state.byte())),
         };
         self.stage = stage;
         Ok(Some(step))
+    }
+
+    /// What was said from the first byte on: one of them may have looked like haul's.
+    fn foreign(&self, said: Vec<u8>) -> Breach {
+        let looked: &[u8] = if self.haul { &[HELLO] } else { &[] };
+        Breach::Foreign([looked, &said].concat())
     }
 
     /// The test is over, as the client sees it.

@@ -28,6 +28,8 @@ pub struct Parameters {
     pub length: usize,
     /// Bits a second of each stream; 0 for as many as can be.
     pub rate: u64,
+    /// Blocks that are sent together when the rate allows it; 0 for one.
+    pub burst: u64,
     /// TCP_MAXSEG; 0 for the system's.
     pub mss: u32,
     /// TCP_NODELAY.
@@ -81,6 +83,7 @@ impl Default for Parameters {
             bidirectional: false,
             length: 128 << 10,
             rate: 0,
+            burst: 0,
             mss: 0,
             nodelay: false,
             window: 0,
@@ -133,6 +136,7 @@ impl Parameters {
             ("MSS", u64::from(self.mss)),
             ("window", self.window),
             ("bandwidth", self.rate),
+            ("burst", self.burst),
             ("TOS", u64::from(self.tos)),
             ("udp_counters_64bit", u64::from(self.wide)),
             ("zerocopy", u64::from(self.zerocopy)),
@@ -195,6 +199,7 @@ impl Parameters {
             bidirectional: flag(&all, "bidirectional"),
             length: length as usize,
             rate: unsigned(&all, "bandwidth"),
+            burst: unsigned(&all, "burst").min(MOST_BURST),
             mss: u32::try_from(unsigned(&all, "MSS")).unwrap_or(0),
             nodelay: flag(&all, "nodelay"),
             window: unsigned(&all, "window"),
@@ -220,6 +225,9 @@ impl Extra {
 
 /// iperf3's own bound for a block of TCP.
 pub const MOST_BLOCK: u64 = 1 << 20;
+
+/// iperf3's own bound for a burst.
+const MOST_BURST: u64 = 1000;
 
 /// The largest request.
 pub const MOST_TRIP: usize = 1 << 20;

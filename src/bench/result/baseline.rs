@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::verdict::{Figures, figures_compared};
-use super::{Kind, Protocol};
+use super::{Direction, Kind, Protocol};
 
 /// What an earlier run measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,12 +12,17 @@ pub struct Baseline {
     pub figures: Figures,
     /// What carried it, as its file says.
     protocol: Option<String>,
+    /// What was measured, as haul's own files say.
+    kind: Option<String>,
+    direction: Option<Direction>,
 }
 
 /// Only what is looked at; both programs may add what they like.
 #[derive(Deserialize)]
 struct File {
     start: Option<Start>,
+    /// With `--repeat`.
+    runs: Option<Vec<Run>>,
     end: Option<End>,
     haul: Option<Own>,
     error: Option<serde::de::IgnoredAny>,
@@ -28,9 +33,30 @@ struct Start {
     test_start: Option<TestStart>,
 }
 
+/// Of several runs, which are like each other.
 #[derive(Deserialize)]
+struct Run {
+    start: Option<Start>,
+    haul: Option<Own>,
+}
+
+#[derive(Default, Deserialize)]
 struct TestStart {
     protocol: Option<String>,
+    reverse: Option<u8>,
+    bidir: Option<u8>,
+}
+
+impl TestStart {
+    /// Which way it went; releases of iperf3 that knew one way only do not say.
+    fn direction(&self) -> Option<Direction> {
+        match (self.reverse, self.bidir) {
+            (None, None) => None,
+            (_, Some(1..)) => Some(Direction::Both),
+            (Some(1..), _) => Some(Direction::Reverse),
+            _ => Some(Direction::Forward),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -51,6 +77,7 @@ struct Sum {
 #[derive(Deserialize)]
 struct Own {
     protocol: Option<String>,
+    kind: Option<String>,
     figures: Option<OwnFigures>,
 }
 
@@ -80,8 +107,11 @@ impl Baseline {
         if file.error.is_some() {
             return Err("it is of a run that failed".into());
         }
-        let started = file.start.and_then(|start| start.test_start).and_then(|test| test.protocol);
-        let (named, own) = file.haul.map_or((None, None), |own| (own.protocol, own.figures));
+        let first = file.runs.and_then(|runs| runs.into_iter().next());
+        let (first, kind) = first.map_or((None, None), |run| (run.start, run.haul.and_then(|own| own.kind)));
+        let test = file.start.or(first).and_then(|start| start.test_start).unwrap_or_default();
+        let direction = test.direction();
+        let (named, own_kind, own) = file.haul.map_or((None, None, None), |own| (own.protocol, own.kind, own.figures));
         let figures = match (own, file.end) {
             (Some(own), _) => Figures::from(own),
             (None, Some(end)) => Figures::from(end),
@@ -91,18 +121,25 @@ impl Baseline {
         if figures == Figures::default() {
             return Err("it holds no figures".into());
         }
-        Ok(Baseline { figures, protocol: named.or(started) })
+        Ok(Baseline { figures, protocol: named.or(test.protocol), kind: own_kind.or(kind), direction })
     }
 
     /// Can a run of this kind be compared with it?
     ///
     /// # Errors
-    /// A sentence if it was of another protocol or kind.
-    pub fn check(&self, kind: Kind, protocol: &Protocol) -> Result<(), String> {
+    /// A sentence if it was of another protocol, kind or direction.
+    pub fn check(&self, kind: Kind, protocol: &Protocol, direction: Direction) -> Result<(), String> {
         let same = |name: &String| name.eq_ignore_ascii_case(protocol.name());
         if let Some(other) = self.protocol.as_ref().filter(|name| !same(name)) {
-            let known = ["TCP", "UDP"].into_iter().find(|known| other.eq_ignore_ascii_case(known));
+            let known = PROTOCOLS.into_iter().find(|known| other.eq_ignore_ascii_case(known));
             return Err(format!("it is of {}, not of {}", known.unwrap_or("another protocol"), protocol.name()));
+        }
+        if let Some(other) = self.kind.as_ref().filter(|name| *name != kind.name()) {
+            let known = Kind::ALL.into_iter().map(Kind::name).find(|known| other == known);
+            return Err(format!("it is of {}, not of {}", known.unwrap_or("something else"), kind.name()));
+        }
+        if let Some(other) = self.direction.filter(|other| *other != direction) {
+            return Err(format!("it is of data {}, not {}", way(other), way(direction)));
         }
         match figures_compared(kind).iter().any(|figure| self.figures.of(*figure).is_some()) {
             true if kind == Kind::Throughput && self.figures.transactions_per_second.is_some() => {
@@ -113,6 +150,18 @@ impl Baseline {
         }
     }
 }
+
+/// Which way the data of a file went.
+fn way(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Forward => "to the server",
+        Direction::Reverse => "from the server (-R)",
+        Direction::Both => "both ways (--bidir)",
+    }
+}
+
+/// Names that a file may have for what carried its data.
+const PROTOCOLS: [&str; 9] = ["TCP", "UDP", "unix", "tls", "ws", "wss", "tls+unix", "ws+unix", "wss+unix"];
 
 impl Figures {
     /// Without what no run can have measured.
@@ -169,13 +218,41 @@ mod tests {
             "sum_sent":{"bits_per_second":6.8e9},"sum_received":{"bits_per_second":6.7e9}}}"#;
         let tcp = Baseline::parse(tcp).unwrap();
         assert_eq!(tcp.figures, Figures { bits_per_second: Some(6.7e9), ..Figures::default() });
-        assert_eq!(tcp.check(Kind::Throughput, &Protocol::Tcp), Ok(()));
-        assert_eq!(tcp.check(Kind::Throughput, &Protocol::Udp), Err("it is of TCP, not of UDP".into()));
-        assert_eq!(tcp.check(Kind::Requests, &Protocol::Tcp), Err("it has no figure of such a run".into()));
+        let check = |kind, protocol| tcp.check(kind, &protocol, Direction::Forward);
+        assert_eq!(check(Kind::Throughput, Protocol::Tcp), Ok(()));
+        assert_eq!(check(Kind::Throughput, Protocol::Udp), Err("it is of TCP, not of UDP".into()));
+        assert_eq!(check(Kind::Requests, Protocol::Tcp), Err("it has no figure of such a run".into()));
         let udp = br#"{"start":{"test_start":{"protocol":"UDP"}},
             "end":{"sum":{"bits_per_second":1e7,"lost_percent":2.5}}}"#;
         let udp = Baseline::parse(udp).unwrap();
         assert_eq!((udp.figures.bits_per_second, udp.figures.lost_percent), (Some(1e7), Some(2.5)));
+    }
+
+    // Figures of another kind, or of the other way, would be held against each other without a word.
+    #[test]
+    fn only_a_run_of_the_same_kind_and_way_is_compared() {
+        let of = |reverse: u8, bidir: u8, kind: &str| {
+            let text = format!(
+                r#"{{"start":{{"test_start":{{"protocol":"TCP","reverse":{reverse},"bidir":{bidir}}}}},
+                "haul":{{"protocol":"TCP","kind":"{kind}","figures":
+                {{"bits_per_second":1e9,"transactions_per_second":9.0,"p50_ns":5.0}}}}}}"#
+            );
+            Baseline::parse(text.as_bytes()).unwrap()
+        };
+        let refused = |file: Baseline, kind, direction| file.check(kind, &Protocol::Tcp, direction).unwrap_err();
+        let (up, down) = (Direction::Forward, Direction::Reverse);
+        assert_eq!(
+            refused(of(1, 0, "throughput"), Kind::Throughput, up),
+            "it is of data from the server (-R), not to the server"
+        );
+        assert_eq!(
+            refused(of(0, 1, "throughput"), Kind::Throughput, down),
+            "it is of data both ways (--bidir), not from the server (-R)"
+        );
+        assert_eq!(refused(of(0, 0, "requests"), Kind::Connections, up), "it is of requests, not of connections");
+        assert_eq!(refused(of(0, 0, "connections"), Kind::Requests, up), "it is of connections, not of requests");
+        assert_eq!(refused(of(0, 0, "x"), Kind::Throughput, up), "it is of something else, not of throughput");
+        assert_eq!(of(0, 0, "requests").check(Kind::Requests, &Protocol::Tcp, up), Ok(()));
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub fn repeated(runs: &[Results], series: &Series, verdicts: &[Verdict]) -> Stri
         haul: RepeatedHaul {
             version: VERSION,
             protocol: runs.first().map_or("", |run| run.setup.protocol.name()),
+            kind: runs.first().map_or("", |run| run.setup.kind.name()),
             count: runs.len(),
             spread: Named(figures.into_iter().filter_map(|(key, spread)| Some((key, spread?))).collect()),
             figures: FiguresView::from(series.mean()),
@@ -147,7 +148,7 @@ impl Haul {
         Haul {
             version: VERSION,
             protocol: results.setup.protocol.name(),
-            kind: view::kind(results.setup.kind),
+            kind: results.setup.kind.name(),
             transactions: exchange.map(|exchange| exchange.transactions),
             unanswered: exchange.map(|exchange| exchange.unanswered),
             latency: view(exchange.map(|exchange| &exchange.latency)),
@@ -173,6 +174,7 @@ struct Repeated<'a> {
 struct RepeatedHaul {
     version: &'static str,
     protocol: &'static str,
+    kind: &'static str,
     count: usize,
     spread: Named,
     figures: FiguresView,

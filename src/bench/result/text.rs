@@ -89,9 +89,9 @@ fn brackets(setup: &Setup, id: Option<u32>, is_sender: bool) -> String {
 
 fn line(setup: &Setup, slice: &Slice, is_sum: bool) -> String {
     let brackets = brackets(setup, (!is_sum).then_some(slice.id), slice.is_sender);
-    let (start, end) = (slice.start.as_secs_f64(), slice.end.as_secs_f64());
+    let span = span(slice);
     let (moved, rate) = (Transfer(slice.bytes), Bitrate(slice.bits_per_second()));
-    let mut line = format!("{brackets} {start:6.2}-{end:<6.2} sec  {moved}  {rate}");
+    let mut line = format!("{brackets} {span} sec  {moved}  {rate}");
     match (&slice.tcp, &slice.datagrams) {
         (Some(tcp), _) if is_sum => {
             let _ = write!(line, "  {:3}", tcp.retransmits);
@@ -109,6 +109,16 @@ fn line(setup: &Setup, slice: &Slice, is_sum: bool) -> String {
     line
 }
 
+/// `  0.00-1.00  `, with as many decimals as tell the two apart.
+fn span(slice: &Slice) -> String {
+    let (start, end) = (slice.start.as_secs_f64(), slice.end.as_secs_f64());
+    match slice.end.saturating_sub(slice.start).as_micros() {
+        20_000.. => format!("{start:6.2}-{end:<6.2}"),
+        2_000.. => format!("{start:6.3}-{end:<6.3}"),
+        _ => format!("{start:6.4}-{end:<6.4}"),
+    }
+}
+
 /// `  0.008 ms  0/77 (0%)`.
 fn lossy(datagrams: &Datagrams) -> String {
     let (jitter, share) = (datagrams.jitter.as_secs_f64() * 1e3, Percent(datagrams.loss_percent()));
@@ -123,8 +133,8 @@ fn requests(setup: &Setup, interval: &Interval) -> Option<String> {
     let id = if interval.slices.len() > 1 { None } else { Some(sum.id) };
     let brackets = brackets(setup, id, true);
     let [p50, p99, max] = [latency.p50, latency.p99, latency.max].map(|nanos| Late(nanos as f64).to_string());
-    let (start, end) = (sum.start.as_secs_f64(), sum.end.as_secs_f64());
-    Some(format!("{brackets} {start:6.2}-{end:<6.2} sec  {:<11}  {rate:<12}  {p50:<8}  {p99:<8}  {max}", latency.count))
+    let span = span(&sum);
+    Some(format!("{brackets} {span} sec  {:<11}  {rate:<12}  {p50:<8}  {p99:<8}  {max}", latency.count))
 }
 
 /// All that is known at the end: the final table, and below it what iperf3 does not have.
@@ -201,9 +211,10 @@ fn exchange(results: &Results) -> Vec<String> {
     let Some(exchange) = &results.exchange else { return Vec::new() };
     let (count, seconds) = (exchange.transactions, exchange.elapsed.as_secs_f64());
     let what = if results.setup.kind == Kind::Connections { "Connections" } else { "Requests" };
-    let unanswered = match exchange.unanswered {
-        0 => String::new(),
-        count => format!(", {count} unanswered"),
+    let unanswered = match (&results.setup.protocol, exchange.unanswered) {
+        (Protocol::Udp, lost) => format!(", lost {lost} ({})", Percent(exchange.lost_percent())),
+        (_, 0) => String::new(),
+        (_, count) => format!(", {count} unanswered"),
     };
     let rate = PerSecond(exchange.rate());
     let mut lines = vec![format!("{what}: {count} answered in {seconds:.2} sec, {rate}{unanswered}")];
@@ -216,6 +227,9 @@ fn exchange(results: &Results) -> Vec<String> {
 
 /// What became of datagrams, where more is known than iperf3's columns hold.
 fn datagrams(results: &Results) -> Vec<String> {
+    if results.exchange.is_some() {
+        return Vec::new(); // requests tell what was lost of them
+    }
     let told = |is_sender: bool| {
         let received = results.sum_received(is_sender).and_then(|side| side.datagrams)?;
         let sender = results.sum_sent(is_sender).and_then(|side| side.datagrams);

@@ -12,7 +12,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::figure::{Bitrate, Latency, PerSecond, Percent};
-use super::{Kind, Results, Side, per_second};
+use super::{Kind, Protocol, Results, Side, per_second};
 use crate::error::{Cause, Error};
 use crate::outcome::ExitStatus;
 use crate::units::{Chance, Rate};
@@ -117,6 +117,7 @@ impl Results {
                 transactions_per_second: Some(exchange.rate()),
                 p50_ns: some(50.0),
                 p99_ns: some(99.0),
+                lost_percent: (self.setup.protocol == Protocol::Udp).then(|| exchange.lost_percent()),
                 ..Figures::default()
             };
         }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::pattern::Pattern;
 use super::stream::{Flow, Way};
 use super::tally::Phase;
+use crate::bench::pacer::Pacer;
 use crate::bench::reception::{Counters, Header, Reception};
-use crate::datagram::pace::{Limits, Pace, Ready};
 use crate::datagram::{DatagramSocket, Inbox, Outbox, Stop};
 use crate::error::Error;
 use crate::outcome::{Ended, Outcome};
@@ -29,7 +29,7 @@ enum Side {
 
 struct Sender {
     outbox: Outbox,
-    pace: Option<Pace>,
+    pacer: Option<Pacer>,
     next: u64,
     payload: Option<Pattern>,
 }
@@ -57,7 +57,7 @@ impl Datagrams {
         let side = match flow.way {
             Way::Sends => {
                 let outbox = Outbox::with_room_for(flow.block, true);
-                Side::Sender(Box::new(Sender { outbox, pace: None, next: 1, payload }))
+                Side::Sender(Box::new(Sender { outbox, pacer: None, next: 1, payload }))
             }
             Way::Receives => {
                 let reception = Reception::new(counters);
@@ -92,10 +92,10 @@ impl Datagrams {
 impl Sender {
     fn send(&mut self, turn: &mut Turn, flow: &Flow, counters: Counters, socket: &DatagramSocket) -> Tried {
         if self.outbox.is_empty() {
-            let most = match self.pace.as_mut().map(|pace| pace.ready(turn.now(), flow.block)) {
-                Some(Ready::At(at)) => return Tried::Paused(at),
-                Some(Ready::Now(most)) => most,
-                Some(Ready::Over) | None => u64::MAX,
+            let most = match self.pacer.as_mut().map(|pacer| pacer.ready(turn.now(), flow.block)) {
+                Some(Err(at)) => return Tried::Paused(at),
+                Some(Ok(most)) => most,
+                None => u64::MAX,
             };
             let most = match &flow.budget {
                 // whole datagrams; the last may carry the total beyond what was asked for, as iperf3's does
@@ -116,8 +116,8 @@ impl Sender {
             }
         }
         let flushed = socket.flush(turn, &mut self.outbox);
-        if let Some(pace) = &mut self.pace {
-            pace.sent(flushed.datagrams, flushed.bytes);
+        if let Some(pacer) = &mut self.pacer {
+            pacer.sent(flushed.bytes);
         }
         flow.tally.add(flushed.bytes as usize);
         flow.tally.add_sent(flushed.datagrams);
@@ -213,10 +213,10 @@ impl Task for Datagrams {
         if phase == Phase::Waiting {
             return Park::Wait;
         }
-        if let (Side::Sender(sender), Some(rate)) = (&mut self.side, self.flow.rate)
-            && sender.pace.is_none()
+        if let Side::Sender(sender) = &mut self.side
+            && sender.pacer.is_none()
         {
-            sender.pace = Some(Pace::new(turn.now(), Limits { rate: Some(rate), ..Limits::default() }));
+            sender.pacer = self.flow.pacer(turn.now());
         }
         let park = self.pump(turn, phase);
         if let Side::Receiver(receiver) = &self.side {

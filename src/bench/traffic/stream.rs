@@ -8,10 +8,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::medium::Medium;
 use super::pattern::Pattern;
 use super::tally::{Bell, Budget, Phase, Stage, Tally};
-use crate::datagram::pace::{Limits, Pace, Ready};
-use crate::endpoint::Transport;
+use crate::bench::pacer::Pacer;
+use crate::buffer::Buffer;
 use crate::error::Error;
 use crate::outcome::{Ended, Outcome};
 use crate::reactor::{Park, Task, Turn};
@@ -35,6 +36,8 @@ pub struct Flow {
     pub block: usize,
     /// Bytes a second, if there is a bound.
     pub rate: Option<u64>,
+    /// Blocks that go together once the first of them may; 0 is 1.
+    pub burst: u64,
     /// What all senders may send together, or all receivers are to receive.
     pub budget: Option<Arc<Budget>>,
     /// The payload is a pattern, and is looked at.
@@ -51,15 +54,27 @@ pub struct Flow {
     pub bell: Bell,
 }
 
+impl Flow {
+    /// The pace of one that begins now, if there is a bound.
+    pub(super) fn pacer(&self, now: Instant) -> Option<Pacer> {
+        self.rate.map(|rate| Pacer::new(now, Some(rate.saturating_mul(8)), self.burst))
+    }
+}
+
 /// The task of a flow.
 pub struct Stream {
     flow: Flow,
     /// `None` once it is closed.
-    transport: Option<Transport>,
+    medium: Option<Medium>,
     pattern: Option<Pattern>,
-    buffer: Box<[u8]>,
+    /// What is sent again and again.
+    block: Box<[u8]>,
+    /// Where it is read to.
+    buffer: Buffer,
     file: Option<OwnedFd>,
-    pace: Option<Pace>,
+    pacer: Option<Pacer>,
+    /// Bytes that may go without asking again: the rest of a burst.
+    granted: usize,
     /// The system cannot drop what came: it is read.
     reads: bool,
 }
@@ -74,32 +89,37 @@ enum Tried {
 }
 
 impl Stream {
-    /// The task that moves bytes through `transport`, which is registered with no reactor.
-    pub fn new(flow: Flow, transport: Transport) -> Self {
-        let reads = flow.check || !matches!(transport, Transport::Socket(_));
+    /// The task that moves bytes through `medium`, which is registered with no reactor.
+    pub fn new(flow: Flow, medium: Medium) -> Self {
+        let reads = flow.check || medium.has_to_read();
         let pattern = flow.check.then(|| Pattern::new(flow.block));
-        let (buffer, file) = match flow.way {
+        let (block, file) = match flow.way {
             Way::Sends => {
-                let buffer = vec![0x5a; flow.block].into_boxed_slice();
+                let block = vec![0x5a; flow.block].into_boxed_slice();
                 // where there is no such thing it is sent as usual
-                let file = if flow.zerocopy && !flow.check { sys::memory_file(&buffer).ok() } else { None };
-                (buffer, file)
+                let file = if flow.zerocopy && !flow.check { sys::memory_file(&block).ok() } else { None };
+                (block, file)
             }
-            Way::Receives if reads => (vec![0; READ].into_boxed_slice(), None),
             Way::Receives => (Box::default(), None),
         };
-        Stream { flow, transport: Some(transport), pattern, buffer, file, pace: None, reads }
+        // it has no memory before it is used
+        let buffer = Buffer::new(READ);
+        Stream { flow, medium: Some(medium), pattern, block, buffer, file, pacer: None, granted: 0, reads }
     }
 
     fn send(&mut self, turn: &mut Turn) -> Tried {
-        let Some(transport) = &mut self.transport else { return Tried::Finished };
+        let Some(medium) = &mut self.medium else { return Tried::Finished };
         let mut most = self.flow.block;
-        if let Some(pace) = &mut self.pace
-            && let Ready::At(at) = pace.ready(turn.now(), most)
-        {
-            return Tried::Paused(at);
+        if let Some(pacer) = &mut self.pacer {
+            if self.granted == 0 {
+                match pacer.ready(turn.now(), most) {
+                    Err(at) => return Tried::Paused(at),
+                    Ok(_) => self.granted = self.flow.burst.max(1) as usize * most,
+                }
+            }
+            most = most.min(self.granted);
         }
-        if !transport.can_write(turn) {
+        if !medium.can_write(turn) {
             return Tried::Blocked;
         }
         if let Some(budget) = &self.flow.budget {
@@ -110,11 +130,11 @@ impl Stream {
         }
         let bytes = match &self.pattern {
             Some(pattern) => pattern.at(self.flow.tally.bytes(), most),
-            None => &self.buffer[..most],
+            None => &self.block[..most],
         };
-        let result = match (&self.file, &mut *transport) {
-            (Some(file), Transport::Socket(socket)) => socket.send_file(turn, file.as_fd(), 0, most),
-            _ => transport.write(turn, bytes),
+        let result = match &self.file {
+            Some(file) => medium.send_file(turn, file.as_fd(), most),
+            None => medium.write(turn, bytes),
         };
         let sent = *result.as_ref().unwrap_or(&0);
         if let Some(budget) = &self.flow.budget
@@ -125,8 +145,9 @@ impl Stream {
         match result {
             Ok(sent) => {
                 self.flow.tally.add(sent);
-                if let Some(pace) = &mut self.pace {
-                    pace.sent(1, sent as u64);
+                self.granted = self.granted.saturating_sub(sent);
+                if let Some(pacer) = &mut self.pacer {
+                    pacer.sent(sent as u64);
                 }
                 Tried::Moved
             }
@@ -140,33 +161,33 @@ impl Stream {
     }
 
     fn receive(&mut self, turn: &mut Turn, counts: bool) -> Tried {
-        let Some(transport) = &mut self.transport else { return Tried::Finished };
+        let Some(medium) = &mut self.medium else { return Tried::Finished };
         if counts
-            && let Some(pace) = &mut self.pace
-            && let Ready::At(at) = pace.ready(turn.now(), self.flow.block)
+            && let Some(pacer) = &mut self.pacer
+            && let Err(at) = pacer.ready(turn.now(), self.flow.block)
         {
             return Tried::Paused(at);
         }
         // one that is held to a rate takes no more at once than it was allowed
-        let most = if self.pace.is_some() && counts { self.flow.block } else { usize::MAX };
+        let most = if self.pacer.is_some() && counts { self.flow.block } else { usize::MAX };
         let result = match self.reads {
             true => {
-                let most = most.min(self.buffer.len());
-                transport.read(turn, &mut self.buffer[..most])
+                self.buffer.clear();
+                medium.read(turn, &mut self.buffer, most)
             }
-            false => transport.discard(turn, most.min(DISCARD)),
+            false => medium.discard(turn, most.min(DISCARD)),
         };
         match result {
             Ok(0) => Tried::Finished,
             Ok(count) => {
                 if counts {
                     if let Some(pattern) = &self.pattern
-                        && !pattern.agrees(self.flow.tally.bytes(), &self.buffer[..count])
+                        && !pattern.agrees(self.flow.tally.bytes(), self.buffer.filled())
                     {
                         self.flow.tally.spoil(1);
                     }
-                    if let Some(pace) = &mut self.pace {
-                        pace.sent(1, count as u64);
+                    if let Some(pacer) = &mut self.pacer {
+                        pacer.sent(count as u64);
                     }
                     self.flow.tally.add(count);
                     if let Some(budget) = &self.flow.budget
@@ -181,7 +202,6 @@ impl Stream {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Tried::Blocked,
             Err(error) if !self.reads && is_refused(&error) => {
                 self.reads = true;
-                self.buffer = vec![0; READ].into_boxed_slice();
                 Tried::Moved
             }
             Err(error) => Tried::Failed(error),
@@ -207,7 +227,7 @@ impl Stream {
                 Tried::Finished if self.flow.way == Way::Sends => {
                     // all was sent that was to be; the stream stays until the test is over
                     if !self.flow.tally.is_ended() {
-                        self.finish();
+                        self.finish(turn);
                     }
                     return Park::Wait;
                 }
@@ -218,11 +238,14 @@ impl Stream {
         Park::Again
     }
 
-    /// A sender has sent everything.
-    fn finish(&mut self) {
-        if let (true, Some(Transport::Socket(socket))) = (self.flow.finishes, &self.transport) {
-            // a peer that is gone learns nothing from it, and the other one of the two connections tells
-            let _ = socket.shut_write();
+    /// A sender has sent everything, once nothing of it waits in a layer.
+    fn finish(&mut self, turn: &mut Turn) {
+        let Some(medium) = &mut self.medium else { return };
+        if !medium.flush(turn) {
+            return;
+        }
+        if self.flow.finishes {
+            medium.finish(turn);
         }
         self.flow.tally.end(None);
         self.flow.bell.ring();
@@ -231,9 +254,8 @@ impl Stream {
     fn close(&mut self, turn: &mut Turn, error: Option<io::Error>) -> Park {
         self.flow.tally.end(error);
         self.flow.bell.ring();
-        if let Some(transport) = self.transport.take() {
-            // a socket has nothing to tell at its end that anybody waits for
-            let _ = transport.close(turn, false);
+        if let Some(medium) = self.medium.take() {
+            medium.close(turn);
         }
         Park::Done(Outcome::nothing_moved(Ended::Clean))
     }
@@ -241,26 +263,26 @@ impl Stream {
 
 impl Task for Stream {
     fn start(&mut self, turn: &mut Turn) -> Result<(), Error> {
-        if let Some(transport) = &mut self.transport
-            && let Err(error) = transport.start(turn)
+        if let Some(medium) = &mut self.medium
+            && let Err(error) = medium.start(turn)
         {
             self.flow.tally.end(Some(error));
-            self.transport = None;
+            self.medium = None;
         }
         Ok(())
     }
 
     fn turn(&mut self, turn: &mut Turn) -> Park {
         let phase = self.flow.stage.phase();
-        if self.transport.is_none() || phase == Phase::Gone {
+        let Some(medium) = self.medium.as_mut().filter(|_| phase != Phase::Gone) else {
             return self.close(turn, None);
-        }
+        };
+        medium.flush(turn);
         if phase == Phase::Waiting {
             return Park::Wait;
         }
-        if self.pace.is_none() && phase == Phase::Running {
-            let paced = |rate| Pace::new(turn.now(), Limits { rate: Some(rate), ..Limits::default() });
-            self.pace = self.flow.rate.map(paced);
+        if self.pacer.is_none() && phase == Phase::Running {
+            self.pacer = self.flow.pacer(turn.now());
         }
         self.pump(turn, phase)
     }

@@ -2,70 +2,20 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::conversation::{Blocking, Conversation, Talking};
+use super::medium::said;
 use super::tally::Bell;
 use crate::bench::histogram::Histogram;
-use crate::bench::latency::{Done, Load, Requests, Timed, run_rr, serve_rr};
+use crate::bench::latency::{Done, Load, Requests, Timed, run_rr, run_rr_datagrams, serve_rr, serve_rr_datagrams};
 use crate::bench::protocol::COOKIE;
+use crate::error::Error;
+use crate::layer::stack::Stack;
 use crate::sys;
-
-/// A connection that calls may wait in.
-#[derive(Debug)]
-pub enum Conversation {
-    /// TCP.
-    Tcp(TcpStream),
-    /// A Unix socket.
-    Unix(UnixStream),
-}
-
-impl Conversation {
-    /// Over this socket, which is registered with no reactor.
-    ///
-    /// # Errors
-    /// What fcntl(2) and setsockopt(2) say.
-    pub fn new(fd: OwnedFd, is_unix: bool) -> io::Result<Self> {
-        use std::os::fd::AsFd;
-        sys::set_blocking(fd.as_fd(), Duration::from_millis(100))?;
-        Ok(if is_unix { Conversation::Unix(fd.into()) } else { Conversation::Tcp(fd.into()) })
-    }
-}
-
-impl Read for Conversation {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Conversation::Tcp(stream) => stream.read(buffer),
-            Conversation::Unix(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Conversation {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Conversation::Tcp(stream) => stream.write(bytes),
-            Conversation::Unix(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Timed for Conversation {
-    fn limit_waits(&self, limit: Duration) -> io::Result<()> {
-        match self {
-            Conversation::Tcp(stream) => stream.limit_waits(limit),
-            Conversation::Unix(stream) => stream.limit_waits(limit),
-        }
-    }
-}
 
 /// What a thread has noted.
 #[derive(Debug, Default)]
@@ -142,24 +92,36 @@ impl Trips {
     ///
     /// # Errors
     /// No thread can be had.
-    pub fn ask(mut over: Conversation, course: Course, bell: Bell) -> io::Result<Self> {
+    pub fn ask(over: Conversation, course: Course, bell: Bell) -> io::Result<Self> {
         Trips::start(bell, move |stop, notes| {
             let Course { size, until, patience, .. } = course;
             let mut requests = course.requests();
             let load = Load { size, until, patience, stop };
-            let done = run_rr(&mut over, &load, &mut requests, |_, nanos| {
+            let note = |_, nanos| {
                 let mut notes = lock(notes);
                 notes.latency.record(nanos);
                 notes.fresh.record(nanos);
-            });
-            let mut notes = lock(notes);
-            notes.unanswered = u64::from(requests.is_waiting());
+            };
+            let (over, done) = match over {
+                Conversation::Stream(socket, layers) => {
+                    let mut talking = Talking::of(socket, layers);
+                    let done = run_rr(&mut talking, &load, &mut requests, note);
+                    lock(notes).unanswered = u64::from(requests.is_waiting());
+                    (talking.pause(), done)
+                }
+                Conversation::Datagrams(socket) => {
+                    let load = Load { patience: LOST.min(patience), ..load };
+                    let done = run_rr_datagrams(&socket, &load, &mut requests, note);
+                    lock(notes).unanswered = requests.given_up();
+                    (Conversation::Datagrams(socket), done.map(|()| Done::Complete))
+                }
+            };
             match done {
                 Ok(Done::Complete) => return Some(over),
                 Ok(Done::Unanswered) => {}
                 // once it is over the other side may close as it likes
                 Err(_) if stop.load(Relaxed) => {}
-                Err(error) => notes.error = Some(error),
+                Err(error) => lock(notes).error = Some(error),
             }
             None
         })
@@ -169,7 +131,13 @@ impl Trips {
     ///
     /// # Errors
     /// No thread can be had.
-    pub fn connect(place: Place, cookie: [u8; COOKIE], course: Course, bell: Bell) -> io::Result<Self> {
+    pub fn connect(
+        place: Place,
+        layers: impl Fn() -> Result<Option<Box<Stack>>, Error> + Send + 'static,
+        cookie: [u8; COOKIE],
+        course: Course,
+        bell: Bell,
+    ) -> io::Result<Self> {
         Trips::start(bell, move |stop, notes| {
             let mut requests = course.requests();
             let mut greeting = cookie.to_vec();
@@ -183,7 +151,9 @@ impl Trips {
                     }
                 }
                 requests.begun(Instant::now());
-                match once(&place, &greeting, course, &requests, notes) {
+                let done = connected(&place, &layers, course)
+                    .and_then(|mut over| once(&mut over, &greeting, course, &requests, notes));
+                match done {
                     Ok(()) => {
                         if let Some(nanos) = requests.answered(Instant::now()) {
                             let mut notes = lock(notes);
@@ -208,11 +178,15 @@ impl Trips {
     ///
     /// # Errors
     /// No thread can be had.
-    pub fn answer(mut over: Conversation, size: usize, patience: Duration, bell: Bell) -> io::Result<Self> {
+    pub fn answer(over: Conversation, size: usize, patience: Duration, bell: Bell) -> io::Result<Self> {
         Trips::start(bell, move |stop, _| {
             let until = Instant::now() + Duration::from_secs(30 * 86_400);
+            let load = Load { size, until, patience, stop };
             // a client that breaks off is told by its other connection
-            let _ = serve_rr(&mut over, &Load { size, until, patience, stop });
+            let _ = match over {
+                Conversation::Stream(socket, layers) => serve_rr(&mut Talking::of(socket, layers), &load),
+                Conversation::Datagrams(socket) => serve_rr_datagrams(&socket, &load),
+            };
             None
         })
     }
@@ -256,13 +230,30 @@ impl Drop for Trips {
     }
 }
 
-/// One connection, one request, its answer, and the end that the server makes.
-fn once(place: &Place, greeting: &[u8], course: Course, requests: &Requests, notes: &Mutex<Notes>) -> io::Result<()> {
-    let mut over = match place {
-        Place::Inet(address) => Conversation::Tcp(TcpStream::connect_timeout(address, course.patience)?),
-        Place::Unix(name) => Conversation::Unix(sys::connect_unix(name)?),
+/// A connection that is ready for a request, within the patience of the course.
+fn connected(
+    place: &Place,
+    layers: impl Fn() -> Result<Option<Box<Stack>>, Error>,
+    course: Course,
+) -> io::Result<Talking> {
+    let socket = match place {
+        Place::Inet(address) => Blocking::Tcp(TcpStream::connect_timeout(address, course.patience)?),
+        Place::Unix(name) => Blocking::Unix(sys::connect_unix(name)?),
     };
-    over.limit_waits(course.patience)?;
+    socket.limit_waits(course.patience)?;
+    let mut over = Talking::new(socket, layers().map_err(said)?);
+    over.shake_hands()?;
+    Ok(over)
+}
+
+/// One request over a connection, its answer, and the end that the server makes.
+fn once(
+    over: &mut Talking,
+    greeting: &[u8],
+    course: Course,
+    requests: &Requests,
+    notes: &Mutex<Notes>,
+) -> io::Result<()> {
     if let Some(nanos) = requests.connected(Instant::now()) {
         lock(notes).connecting.record(nanos);
     }
@@ -280,6 +271,9 @@ fn once(place: &Place, greeting: &[u8], course: Course, requests: &Requests, not
         }
     }
 }
+
+/// A datagram without an answer for so long is lost, or its answer is.
+const LOST: Duration = Duration::from_secs(1);
 
 fn lock(notes: &Mutex<Notes>) -> MutexGuard<'_, Notes> {
     notes.lock().unwrap_or_else(PoisonError::into_inner)

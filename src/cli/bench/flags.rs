@@ -33,7 +33,7 @@ pub(super) struct Ends {
     #[arg(short = '1')]
     pub(super) once: bool,
 
-    /// Serve here too: what this machine can do over tcp, unix or pipe [default: tcp]
+    /// Serve here too: what this machine can do over tcp, unix, pipe, tls, ws or wss [default: tcp]
     #[arg(long, value_name = "SCHEME", num_args = 0..=1, default_missing_value = "tcp")]
     local: Option<OsString>,
 
@@ -82,6 +82,9 @@ impl Ends {
 /// Bytes of a socket's buffer.
 const MOST_WINDOW: u64 = 512 << 20;
 
+/// iperf3's bound for a burst.
+const MOST_BURST: u16 = 1000;
+
 /// Bytes of a request where nothing says so.
 const DEFAULT_TRIP: u64 = 64;
 
@@ -121,9 +124,9 @@ pub(super) struct Work {
     #[arg(short = 'u')]
     udp: bool,
 
-    /// Hold each stream to RATE bits a second, 0 for no limit [default: no limit, with -u 1M]
-    #[arg(short = 'b', value_name = "RATE", value_parser = Value(rate))]
-    rate: Option<u64>,
+    /// Hold each stream to RATE bits a second, 0 for no limit; with /N send N blocks together [default: no limit, with -u 1M]
+    #[arg(short = 'b', value_name = "RATE[/N]", value_parser = Value(pace))]
+    rate: Option<Pace>,
 
     /// Bytes of one write or datagram [default: 128K; with -u what fits a segment]
     #[arg(short = 'l', value_name = "SIZE", value_parser = Value(size))]
@@ -199,7 +202,8 @@ impl Work {
             until,
             omit: self.omit.unwrap_or_default(),
             block: self.block.map(|bytes| bytes as usize),
-            rate: self.rate,
+            rate: self.rate.map(|pace| pace.bits),
+            burst: self.rate.map_or(1, |pace| pace.burst),
             zerocopy: self.zerocopy,
             check: trips.check,
             wide: trips.udp_counters_64bit,
@@ -209,11 +213,22 @@ impl Work {
     }
 }
 
+/// What is behind `-b`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pace {
+    /// A second.
+    bits: u64,
+    /// Blocks that go together.
+    burst: u16,
+}
+
 /// What only two hauls can do, and the rest of the load.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Round trips and more")]
 pub(super) struct Trips {
     /// Send requests of SIZE bytes and wait for each answer, on each stream; the server must be haul [default: 64]
+    ///
+    /// With -u each is a datagram of 8 bytes or more, and one without an answer for a second counts as lost.
     #[arg(long, value_name = "SIZE", num_args = 0..=1, require_equals = true, value_parser = Value(size))]
     rr: Option<Option<u64>>,
 
@@ -290,6 +305,8 @@ pub(super) struct Judging {
     pub(super) tolerance: Option<Chance>,
 
     /// Measure N times, and tell the mean and the deviation.
+    ///
+    /// With -J that is one object: each run under `runs`, as it would be by itself, and what they come to under `haul`.
     #[arg(long, value_name = "N", value_parser = Value(times))]
     pub(super) repeat: Option<u32>,
 }
@@ -392,6 +409,10 @@ impl Sockets {
         options.family = family(self.ipv4, self.ipv6)?;
         options.source = self.bind;
         options.iface = self.iface;
+        if self.window.is_some() && (options.rcvbuf.is_some() || options.sndbuf.is_some()) {
+            let why = "they set the same buffers";
+            return Err(advice::clash("-w", "--rcvbuf or --sndbuf", why, "one of them"));
+        }
         options.rcvbuf = options.rcvbuf.or(self.window);
         options.sndbuf = options.sndbuf.or(self.window);
         options.mss = self.mss;
@@ -441,14 +462,16 @@ fn window(value: &OsStr) -> Result<u64, BadAddress> {
     }
 }
 
-/// Bits a second in iperf3's units: k, m, g and t are powers of 1000.
-fn rate(value: &OsStr) -> Result<u64, BadAddress> {
-    match value.to_str().and_then(|text| text.split_once('/')) {
-        Some((bits, _)) if scaled(OsStr::new(bits), 1000).is_ok() => {
-            let cause = "there are no bursts: each block is sent when it is due";
-            Err(BadAddress { hint: Some(bits.to_owned()), ..fault(cause) })
-        }
-        _ => scaled(value, 1000),
+/// Bits a second in iperf3's units, k, m, g and t being powers of 1000; behind a slash the blocks of a burst.
+fn pace(value: &OsStr) -> Result<Pace, BadAddress> {
+    let Some((rate, burst)) = value.to_str().and_then(|text| text.split_once('/')) else {
+        return Ok(Pace { bits: scaled(value, 1000)?, burst: 1 });
+    };
+    let bits = scaled(OsStr::new(rate), 1000)?;
+    let burst = number(OsStr::new(burst)).filter(|count| (1..=MOST_BURST).contains(count));
+    match burst.ok_or_else(|| fault("a burst has 1 to 1000 blocks"))? {
+        burst if bits > 0 => Ok(Pace { bits, burst }),
+        _ => Err(fault("a burst needs a rate, which says when the next one is due")),
     }
 }
 

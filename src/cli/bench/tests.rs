@@ -79,7 +79,6 @@ fn what_cannot_be_done_is_refused() {
         "host --rr=10M",
         "host --rr=100G",
         "host --crr=0",
-        "host -b 10M/5",
         "host -n 0",
         "host -k 0",
         "host -w 100T",
@@ -94,8 +93,6 @@ fn what_cannot_be_done_is_refused() {
     ] {
         refused(line);
     }
-    let bursts = parsed("host -b 10M/5").unwrap_err();
-    assert_eq!(bursts.advice(), Some("-b 10M"));
     assert_eq!(parsed("::1:5715").unwrap_err().advice(), Some("::1/5715"));
     assert_eq!(client("--local -6").address().to_string(), "tcp,6:::1/0");
     assert_eq!(client("::1:571").address().to_string(), "tcp:::1:571/5201");
@@ -104,6 +101,9 @@ fn what_cannot_be_done_is_refused() {
 
 #[test]
 fn what_haul_adds_reaches_the_plan() {
+    let load = |line: &str| client(line).load;
+    assert_eq!((load("host -b 10M/5").rate, load("host -b 10M/5").burst), (Some(10_000_000), 5));
+    assert_eq!((load("host -b 10M").burst, load("host").burst), (1, 1));
     assert_eq!(client("host --rr").load.trip, Some(Trip { size: 64, connects: false }));
     assert_eq!(client("host --crr=1K").load.trip, Some(Trip { size: 1024, connects: true }));
     assert!(client("host --check --bidir").load.check);
@@ -124,7 +124,13 @@ fn what_makes_no_sense_together_is_refused() {
         ("host -R --bidir", "cannot use -R with --bidir: --bidir sends both ways"),
         ("host -t 1 -n 5", "cannot use -t with -n or -k: one thing ends it"),
         ("host -u -Z", "cannot use -Z with -u: the kernel reads a file only into a stream"),
-        ("host --rr -u", "cannot use --rr with -u: requests and responses are measured by themselves"),
+        ("host -u -M 1000", "cannot use -M with -u: it is about TCP"),
+        ("host -u -C reno", "cannot use -C with -u: it is about TCP"),
+        ("host -u -N", "cannot use -N with -u: it is about TCP"),
+        ("host -w 1M --rcvbuf 1M", "cannot use -w with --rcvbuf or --sndbuf: they set the same buffers"),
+        ("-s -w 1M --sndbuf 1M", "cannot use -w with --rcvbuf or --sndbuf: they set the same buffers"),
+        ("host --crr -u", "cannot use --crr with -u: datagrams have no connection"),
+        ("host --rr=7 -u", "cannot use -u with --rr=7: a request in a datagram has 8 to 65507 bytes"),
         ("host --rr --crr", "cannot use --rr with --crr: one of them is measured"),
         ("host --max-loss 1%", "cannot use --max-loss without -u: a stream loses nothing"),
         (
@@ -140,6 +146,9 @@ fn what_makes_no_sense_together_is_refused() {
         ("host -u -l 4", "cannot use -l: a datagram has 12 to 65507 bytes"),
     ] {
         assert_eq!(refused(line), expected, "bench {line}");
+    }
+    for line in ["host -b 1M/0", "host -b 1M/1001", "host -b 1M/x", "host -b /5", "host -b 0/5", "host --rr -b 1M/5"] {
+        refused(line);
     }
     for line in ["host -P 0", "host -P 129", "host -S 3", "host -b x", "host -M 10"] {
         refused(line);

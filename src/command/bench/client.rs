@@ -5,25 +5,25 @@ mod run;
 mod running;
 mod trips;
 
-use std::rc::Rc;
 use std::time::Instant;
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
+use super::caller::{self, Route};
 use super::control::Control;
 use super::ledger::{Lane, Ledger};
 use super::opening::{Opened, Opening};
 use super::server;
 use super::setup::{self, Between};
-use crate::bench::protocol::{Breach, Client as Talk, ClientStep, stream_id};
+use crate::bench::protocol::{Breach, Client as Talk, ClientStep, Refusal, stream_id};
 use crate::bench::result::baseline::Baseline;
 use crate::bench::result::{Results, json};
-use crate::bench::traffic::{Crew, Hatch};
+use crate::bench::traffic::{Crew, Hatch, Layered};
+use crate::command::layering::{self, Layering};
 use crate::command::printer::Printer;
 use crate::command::reporting::Reporting;
-use crate::endpoint::socket::{Name, Socket};
+use crate::endpoint::socket::Name;
 use crate::error::{Cause, Error, Op};
-use crate::event::{Event, Observer};
 use crate::outcome::{Ended, Outcome};
 use crate::plan::address::{Address, Host, HostPort, Kind};
 use crate::plan::bench::{Bench, Client as Wanted, Peer, Until};
@@ -34,7 +34,7 @@ use run::{Run, Step};
 
 /// Gives the task that measures.
 pub(super) fn client(plan: &Bench, wanted: &Wanted, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
-    let before = wanted.compare.as_deref().map(|path| judging::baseline(path, &wanted.load)).transpose()?;
+    let before = wanted.compare.as_deref().map(|path| judging::baseline(path, wanted)).transpose()?;
     let printer = Printer::open()?;
     let hatch = match wanted.peer {
         Peer::Here { pipes: true, .. } => Some(Hatch::default()),
@@ -44,10 +44,20 @@ pub(super) fn client(plan: &Bench, wanted: &Wanted, reporting: &Reporting) -> Re
         Peer::There(address) => address.clone(),
         Peer::Here { at, .. } => server::here(plan, at, hatch.clone())?,
     };
+    let observer = reporting.observers();
+    if let Peer::There(address) = &wanted.peer {
+        layering::remind(std::iter::once(address).chain(&wanted.via), &*observer);
+    }
+    let route = Route { layering: Layering::client(&to)?, to, patience: wanted.patience, observer };
+    let streams = match &wanted.via {
+        Some(via) => Route { layering: Layering::client(via)?, to: via.clone(), ..route.clone() },
+        None => route.clone(),
+    };
     Ok(Box::new(Measuring {
         plan: plan.clone(),
         wanted: wanted.clone(),
-        to,
+        route,
+        streams,
         hatch,
         before,
         run: None,
@@ -55,7 +65,6 @@ pub(super) fn client(plan: &Bench, wanted: &Wanted, reporting: &Reporting) -> Re
         missing: None,
         printer,
         ended: None,
-        observer: reporting.observers(),
         console: reporting.console(),
         started: Instant::now(),
     }))
@@ -66,7 +75,9 @@ struct Measuring {
     plan: Bench,
     wanted: Wanted,
     /// Where the server is.
-    to: Address,
+    route: Route,
+    /// Where the streams go to: the same, unless something else is in the way.
+    streams: Route,
     /// Where pipes are left for the server in this process.
     hatch: Option<Hatch>,
     /// What it is compared with.
@@ -78,7 +89,6 @@ struct Measuring {
     printer: Printer,
     /// How it ends, once everything is printed.
     ended: Option<Ended>,
-    observer: Rc<dyn Observer>,
     /// Who prints what SIGUSR1 asks for.
     console: Console,
     started: Instant,
@@ -86,7 +96,7 @@ struct Measuring {
 
 impl Measuring {
     fn peer(&self) -> String {
-        let (host, port) = setup::shown(&self.to);
+        let (host, port) = setup::shown(&self.route.to);
         port.map_or(host.clone(), |port| format!("{host}:{port}"))
     }
 
@@ -94,7 +104,12 @@ impl Measuring {
     fn breach(&self, breach: &Breach) -> Error {
         let error = Error::said(Op::Transfer, self.peer(), breach.sentence());
         match breach {
+            // an alert (RFC 8446, 6)
+            Breach::Foreign(said) if said.starts_with(&[21, 3]) => error.with_advice("--tls: that was TLS"),
             Breach::Foreign(_) => error.with_advice("haul bench -s or iperf3 -s there, and its port with -p"),
+            Breach::Refused(code) if *code == Refusal::Rate as i32 && self.wanted.load.trip.is_some() => {
+                error.with_advice("a server without --max-rate, which holds no requests")
+            }
             Breach::Busy => error.with_advice("again later, or a server of haul, which takes many clients"),
             _ => error,
         }
@@ -110,17 +125,12 @@ impl Measuring {
 
     /// Moves the run on as far as it goes; true once it is over.
     fn advance(&mut self, turn: &mut Turn, run: &mut Run) -> Result<bool, Error> {
-        if let Step::Dialling(dial) = &mut run.step {
-            let Some(connected) = dial.turn(turn)? else { return self.in_time(turn, run) };
-            let (protocol, local) = (connected.protocol, connected.local.clone());
-            self.observer.observe(&Event::Connected {
-                session: 1,
-                protocol,
-                peer: connected.peer,
-                local,
-                secured: None,
-            });
-            self.connected(turn, run, connected.socket)?;
+        if let Step::Approaching(approach) = &mut run.step {
+            let Some(contact) = approach.turn(turn)? else { return self.in_time(turn, run) };
+            let observer = &*self.route.observer;
+            observer.observe(&contact.connected(1, observer));
+            let over = caller::over_socket(turn, caller::end(contact), &self.peer())?;
+            self.connected(turn, run, over)?;
         }
         loop {
             self.converse(turn, run)?;
@@ -157,17 +167,17 @@ impl Measuring {
         }
         let limit = self.wanted.patience;
         Err(match &run.step {
-            Step::Dialling(dial) => dial.timed_out(limit),
+            Step::Approaching(approach) => approach.unopened(Cause::TimedOut(limit)),
             _ => Error::new(Op::Transfer, self.peer(), Cause::TimedOut(limit)),
         })
     }
 
     /// The control connection is up.
-    fn connected(&mut self, turn: &mut Turn, run: &mut Run, socket: Socket) -> Result<(), Error> {
-        let segment = crate::sys::segment_size(socket.fd());
+    fn connected(&mut self, turn: &mut Turn, run: &mut Run, over: Layered) -> Result<(), Error> {
+        let segment = crate::sys::segment_size(over.socket().fd());
         run.parameters = setup::parameters(&self.wanted, segment);
         run.talk = Talk::new(&run.cookie, run.parameters.clone());
-        let mut control = Control::new(socket);
+        let mut control = Control::new(over);
         control.start(turn).map_err(|error| self.io(error))?;
         run.control = Some(control);
         run.step = Step::Agreeing;
@@ -188,15 +198,20 @@ impl Measuring {
                     if !run.talk.is_haul() {
                         run.parameters.extra = None;
                     }
-                    let to = self.streams_to(run);
+                    let route = self.streams_to(run);
                     let wanted = (0..run.parameters.streams()).map(|index| run.parameters.client_sends(index));
                     run.step = Step::Opening(Box::new(
-                        Opening::new(&to, &run.cookie, &run.parameters, wanted.collect()).through(self.hatch.clone()),
+                        Opening::new(route, &run.cookie, &run.parameters, wanted.collect()).through(self.hatch.clone()),
                     ));
                 }
                 ClientStep::Start => {}
                 // the word may come before the last stream was seen to be open
-                ClientStep::Run if run.ledger.is_none() => run.is_called = true,
+                ClientStep::Run if run.ledger.is_none() => {
+                    run.is_called = true;
+                    if let Step::Opening(opening) = &mut run.step {
+                        opening.called();
+                    }
+                }
                 ClientStep::Run => running::begin(self, turn, run)?,
                 ClientStep::Tell => {
                     if let Some(ledger) = &run.ledger {
@@ -243,11 +258,8 @@ impl Measuring {
 
     /// Where the streams connect to: to the very address that the conversation is with, unless something else is in the
     /// way.
-    fn streams_to(&self, run: &Run) -> Address {
-        if let Some(via) = &self.wanted.via {
-            return via.clone();
-        }
-        let socket = run.control.as_ref().and_then(Control::socket);
+    fn streams_to(&self, run: &Run) -> Route {
+        let socket = run.control.as_ref().and_then(Control::socket).filter(|_| self.wanted.via.is_none());
         match socket.and_then(|socket| socket.ends().ok()) {
             Some([Name::Inet(address), _]) => {
                 let host = match address {
@@ -257,9 +269,10 @@ impl Measuring {
                         Host::V6(*v6.ip(), scope.map(|scope| scope.to_string()))
                     }
                 };
-                Address { kind: Kind::Tcp(HostPort { host, port: address.port() }), ..self.to.clone() }
+                let kind = Kind::Tcp(HostPort { host, port: address.port() });
+                Route { to: Address { kind, ..self.streams.to.clone() }, ..self.streams.clone() }
             }
-            _ => self.to.clone(),
+            _ => self.streams.clone(),
         }
     }
 
@@ -274,12 +287,12 @@ impl Measuring {
             Some(_) => 1,
         };
         let crew = Crew::new(threads).map_err(|error| Error::new(Op::Start, "a thread", error))?;
-        let (host, port) = setup::shown(&self.to);
+        let (host, port) = setup::shown(&self.route.to);
         let between = Between {
             host,
             port,
             is_server: false,
-            is_tcp: matches!(self.to.kind, Kind::Tcp(_)),
+            over: setup::protocol(&self.streams.to),
             cookie: &run.cookie,
             until: Some(self.wanted.load.until),
             omit: Some(self.wanted.load.omit),
@@ -364,7 +377,7 @@ impl Measuring {
     fn measure(&mut self, turn: &mut Turn) {
         let mut run = match self.run.take() {
             Some(run) => run,
-            None => match Run::new(&self.to, turn, &self.wanted) {
+            None => match Run::new(&self.route, turn, &self.wanted) {
                 Ok(run) => run,
                 Err(error) => return self.fail(error, |this, why| this.fall_short(why)),
             },
@@ -408,6 +421,9 @@ impl Task for Measuring {
             if signals & 1 << signal != 0 && self.ended.is_none() {
                 if let Some(mut run) = self.run.take() {
                     run.interrupt(self, turn, "interrupted".into());
+                }
+                if self.plan.print.json_stream {
+                    self.printer.line(json::error("interrupted").as_bytes());
                 }
                 self.ended = Some(Ended::Signal(signal));
             }

@@ -2,16 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use super::caller::{Caller, Route};
 use super::ledger::Lane;
 use super::setup::split;
 use crate::bench::protocol::{Cookie, Parameters, UDP_ANSWER, UDP_HELLO, UDP_OLD_ANSWER, stream_id};
 use crate::bench::reception::Counters;
-use crate::bench::traffic::trips::{Conversation, Course as Round, Notes, Rhythm, Trips};
-use crate::bench::traffic::{Bell, Hatch, Line, pipe};
+use crate::bench::traffic::trips::{Course as Round, Notes, Rhythm, Trips};
+use crate::bench::traffic::{Bell, Conversation, Hatch, Line, pipe};
 use crate::datagram::{DatagramSocket, Inbox, Outbox, Stop};
 use crate::endpoint::Descriptors;
-use crate::endpoint::dial::Dial;
-use crate::endpoint::socket::Family;
 use crate::endpoint::udp::{Course, Pointed};
 use crate::error::{Error, Op};
 use crate::plan::address::{Address, Kind};
@@ -26,30 +25,36 @@ pub(super) struct Opened {
 
 /// Streams on their way.
 pub(super) struct Opening {
-    to: Address,
-    /// Where round trips beside them are measured; `None` once that has begun.
-    probe: Option<Address>,
+    route: Route,
+    /// Round trips beside them are to be measured, and that has not begun.
+    probes: bool,
     idle: Option<Idle>,
     /// Where the server in this process takes pipes.
     hatch: Option<Hatch>,
     cookie: Cookie,
     counters: Option<Counters>,
+    /// How long an answer to a datagram may take before it is sent again.
+    knock_every: Duration,
+    /// The server has said that all streams are there.
+    is_called: bool,
     /// For each stream whether this end sends.
     wanted: Vec<bool>,
     opened: Vec<Opened>,
+    /// What this end keeps of the pipe that the next one stands for.
+    kept: Option<Descriptors>,
     next: Option<Next>,
 }
 
 /// Round trips before anything else is sent.
 enum Idle {
-    Dialling(Box<Dial>),
+    Calling(Box<Caller>),
     Measuring(Trips),
     Done(Box<(Option<Conversation>, Notes)>),
 }
 
 /// The stream that is being opened.
 enum Next {
-    Dial(Box<Dial>),
+    Call(Box<Caller>),
     Knock(Box<Knock>),
 }
 
@@ -59,27 +64,26 @@ struct Knock {
     local: String,
     peer: String,
     inbox: Inbox,
+    every: Duration,
     again: Instant,
 }
 
 impl Opening {
-    /// Streams to this address; `wanted` says of each whether this end sends.
-    pub(super) fn new(to: &Address, cookie: &Cookie, asked: &Parameters, wanted: Vec<bool>) -> Self {
-        let probe = asked.extra.is_some_and(|extra| extra.probe).then(|| to.clone());
-        let counters = asked.udp.then_some(if asked.wide { Counters::Long } else { Counters::Short });
-        let to = match (&to.kind, counters) {
-            (Kind::Tcp(at), Some(_)) => Address { kind: Kind::Udp(at.clone()), ..to.clone() },
-            _ => to.clone(),
-        };
+    /// Streams on this route; `wanted` says of each whether this end sends.
+    pub(super) fn new(route: Route, cookie: &Cookie, asked: &Parameters, wanted: Vec<bool>) -> Self {
         Opening {
             hatch: None,
-            to,
-            probe,
+            route,
+            probes: asked.extra.is_some_and(|extra| extra.probe),
             idle: None,
             cookie: *cookie,
-            counters,
+            counters: asked.udp.then_some(if asked.wide { Counters::Long } else { Counters::Short }),
+            // iperf3 takes a second one for data
+            knock_every: if asked.extra.is_some() { KNOCK_EVERY } else { KNOCK_RARELY },
+            is_called: false,
             wanted,
             opened: Vec::new(),
+            kept: None,
             next: None,
         }
     }
@@ -87,6 +91,11 @@ impl Opening {
     /// The same through pipes.
     pub(super) fn through(self, hatch: Option<Hatch>) -> Self {
         Opening { hatch, ..self }
+    }
+
+    /// The server has said so: what it should have answered before that was lost.
+    pub(super) fn called(&mut self) {
+        self.is_called = true;
     }
 
     /// Does everything possible now; true once all are open.
@@ -102,37 +111,29 @@ impl Opening {
                 Some(next) => next,
                 None => self.begin(turn)?,
             };
-            let opened = match (&mut next, self.counters) {
-                (Next::Knock(knock), Some(_)) => knock.turn(turn)?.then_some(()).map(|()| None),
-                (Next::Dial(dial), _) => dial.turn(turn)?.map(Some),
-                (Next::Knock(_), None) => None,
-            };
             let index = self.opened.len();
             let (id, is_sender) = (stream_id(index), self.wanted[index]);
+            let is_called = self.is_called && index + 1 == self.wanted.len();
+            let opened = match &mut next {
+                Next::Call(caller) => caller.turn(turn, &self.cookie)?.map(|over| {
+                    let lane = Lane::new(id, is_sender, over.socket());
+                    Opened { lane, line: Some(self.kept.take().map_or(Line::Stream(over), Line::Pipe)) }
+                }),
+                Next::Knock(knock) => (is_called || knock.turn(turn)?).then(|| {
+                    let lane = Lane::named(id, is_sender, split(&knock.local), split(&knock.peer));
+                    Opened { lane, line: None }
+                }),
+            };
             let opened = match (opened, next) {
                 (None, next) => {
                     self.next = Some(next);
                     return Ok(false);
                 }
-                (Some(Some(mut connected)), _) => {
-                    // before the ticket goes out, what it stands for is there
-                    let kept = self.hatch.as_ref().map(|hatch| leave_pipe(hatch, is_sender)).transpose()?;
-                    match connected.socket.send_first(&self.cookie.0) {
-                        Ok(count) if count == self.cookie.0.len() => {}
-                        Ok(_) => return Err(Error::said(Op::Connect, self.to.to_string(), "it takes no cookie")),
-                        Err(error) => return Err(Error::new(Op::Transfer, connected.peer, error)),
-                    }
-                    connected.socket.stop(turn);
-                    let lane = Lane::new(id, is_sender, &connected.socket);
-                    Opened { lane, line: Some(kept.map_or(Line::Stream(connected.socket), Line::Pipe)) }
-                }
-                (Some(None), Next::Knock(knock)) => {
-                    let Knock { socket, local, peer, .. } = *knock;
-                    let lane = Lane::named(id, is_sender, split(&local), split(&peer));
+                (Some(opened), Next::Call(_)) => opened,
+                (Some(opened), Next::Knock(knock)) => {
                     let counters = self.counters.unwrap_or(Counters::Short);
-                    Opened { lane, line: Some(Line::Datagrams(socket.unregistered(turn), counters)) }
+                    Opened { line: Some(Line::Datagrams(knock.socket.unregistered(turn), counters)), ..opened }
                 }
-                (Some(None), Next::Dial(_)) => return Ok(false),
             };
             self.opened.push(opened);
         }
@@ -143,25 +144,15 @@ impl Opening {
     fn idle(&mut self, turn: &mut Turn) -> Result<bool, Error> {
         loop {
             self.idle = Some(match self.idle.take() {
-                None => match self.probe.take() {
-                    None => return Ok(true),
-                    Some(to) => {
-                        let mut dial = Box::new(Dial::new(&to));
-                        dial.start(turn)?;
-                        Idle::Dialling(dial)
-                    }
-                },
-                Some(Idle::Dialling(mut dial)) => match dial.turn(turn)? {
+                None if !std::mem::take(&mut self.probes) => return Ok(true),
+                None => Idle::Calling(Box::new(Caller::new(turn, &self.route)?)),
+                Some(Idle::Calling(mut caller)) => match caller.turn(turn, &self.cookie)? {
                     None => {
-                        self.idle = Some(Idle::Dialling(dial));
+                        self.idle = Some(Idle::Calling(caller));
                         return Ok(false);
                     }
-                    Some(mut connected) => {
-                        let failed = |error| Error::new(Op::Transfer, &connected.peer, error);
-                        connected.socket.send_first(&self.cookie.0).map_err(failed)?;
-                        connected.socket.send_apart();
-                        let is_unix = connected.socket.family() != Family::Tcp;
-                        let over = Conversation::new(connected.socket.into_fd(turn), is_unix);
+                    Some(over) => {
+                        let over = Conversation::new(turn, over);
                         let course = Round {
                             size: PROBE,
                             rhythm: Rhythm::Answer,
@@ -195,16 +186,23 @@ impl Opening {
         }
     }
 
-    fn begin(&self, turn: &mut Turn) -> Result<Next, Error> {
+    fn begin(&mut self, turn: &mut Turn) -> Result<Next, Error> {
         if self.counters.is_none() {
-            let mut dial = Box::new(Dial::new(&self.to));
-            dial.start(turn)?;
-            return Ok(Next::Dial(dial));
+            if let Some(hatch) = &self.hatch {
+                // before the ticket goes out, what it stands for is there
+                self.kept = Some(leave_pipe(hatch, self.wanted[self.opened.len()])?);
+            }
+            return Ok(Next::Call(Box::new(Caller::new(turn, &self.route)?)));
         }
-        let Pointed { fd, peer, local, .. } = Course::new(&self.to)?.open_next()?;
+        let to = match &self.route.to.kind {
+            Kind::Tcp(at) => Address { kind: Kind::Udp(at.clone()), ..self.route.to.clone() },
+            _ => self.route.to.clone(),
+        };
+        let Pointed { fd, peer, local, .. } = Course::new(&to)?.open_next()?;
         let mut socket = DatagramSocket::ip(fd);
         socket.start(turn).map_err(|error| Error::new(Op::Connect, &peer, error))?;
-        Ok(Next::Knock(Box::new(Knock { socket, local, peer, inbox: Inbox::unix(64), again: turn.now() })))
+        let (inbox, every) = (Inbox::unix(64), self.knock_every);
+        Ok(Next::Knock(Box::new(Knock { socket, local, peer, inbox, every, again: turn.now() })))
     }
 
     /// What is open.
@@ -215,13 +213,13 @@ impl Opening {
     /// When the next turn is due at the latest.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.idle {
-            Some(Idle::Dialling(dial)) => return dial.deadline(),
+            Some(Idle::Calling(caller)) => return caller.deadline(),
             // its bell rings a moment before it is over
             Some(Idle::Measuring(_)) => return Some(Instant::now() + Duration::from_millis(5)),
             _ => {}
         }
         match self.next.as_ref()? {
-            Next::Dial(dial) => dial.deadline(),
+            Next::Call(caller) => caller.deadline(),
             Next::Knock(knock) => Some(knock.again),
         }
     }
@@ -257,7 +255,7 @@ impl Knock {
             if let Stop::Failed(error) | Stop::Refused(error) = outbox.flush(self.socket.fd()).stop {
                 return Err(Error::new(Op::Connect, format!("udp {}", self.peer), error));
             }
-            self.again = turn.now() + KNOCK_EVERY;
+            self.again = turn.now() + self.every;
         }
         Ok(false)
     }
@@ -269,5 +267,6 @@ pub(super) const PROBE: usize = 64;
 /// How long round trips are measured before anything else is sent.
 const IDLE: Duration = Duration::from_millis(50);
 
-/// How long an answer to a datagram may take before it is sent again.
-const KNOCK_EVERY: Duration = Duration::from_secs(2);
+/// How long an answer to a datagram may take before it is sent again: of haul, and of iperf3.
+const KNOCK_EVERY: Duration = Duration::from_millis(250);
+const KNOCK_RARELY: Duration = Duration::from_secs(2);

@@ -13,17 +13,18 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
+use super::setup;
 use super::visit::{Terms, Visit};
 use crate::bench::protocol::{self, Cookie};
-use crate::bench::traffic::{Crew, Hatch, Tally};
+use crate::bench::traffic::{Crew, Hatch, Layered, Tally};
 use crate::command::announce::announce;
 use crate::command::gate::possible;
+use crate::command::layering::{Again, Layering};
 use crate::command::printer::Printer;
 use crate::command::reporting::Reporting;
 use crate::endpoint::accept::Acceptor;
-use crate::endpoint::socket::Socket;
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
 use crate::outcome::{Ended, Outcome};
@@ -39,7 +40,9 @@ use greeting::Greeting;
 /// Gives the task that serves.
 pub(super) fn server(plan: &Bench, wanted: &Wanted, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
     let (printer, console) = (Some(Printer::open()?), Some(reporting.console()));
-    Ok(Box::new(Serving { printer, console, ..Serving::new(plan, wanted, reporting.observers()) }))
+    // a client of it sends and does not read: tickets would make its close a reset
+    let layering = Layering::server(&wanted.at, Again::Unlikely)?;
+    Ok(Box::new(Serving { printer, console, ..Serving::new(plan, wanted, layering, reporting.observers()) }))
 }
 
 /// Serves on another thread of this process, for `--local`; where it listens.
@@ -58,14 +61,20 @@ pub(super) fn here(plan: &Bench, at: &Address, hatch: Option<Hatch>) -> Result<A
     };
     let (bound, listening) = channel();
     let plan = plan.clone();
+    let layering = Layering::server(at, Again::Unlikely)?;
+    let pin = layering.credentials().map(|credentials| credentials.pin());
     let make = move |_: Receiver<()>| {
-        let serving = Serving::new(&plan, &wanted, Rc::new(Nobody));
+        let serving = Serving::new(&plan, &wanted, layering, Rc::new(Nobody));
         serving.desk.borrow_mut().hatch = hatch;
         Box::new(Serving { bound: Some(bound), ..serving }) as Box<dyn Task>
     };
     // it serves as long as there is this process
     Shard::start("server", make).map_err(|error| Error::new(Op::Start, "a thread", error))?;
-    listening.recv().unwrap_or_else(|_| Err(Error::said(Op::Listen, at.to_string(), "the thread has ended")))
+    let ended = |_| Err(Error::said(Op::Listen, at.to_string(), "the thread has ended"));
+    let mut bound = listening.recv().unwrap_or_else(ended)?;
+    // its certificate was made a moment ago
+    bound.options.tls.pin.extend(pin);
+    Ok(bound)
 }
 
 /// Hears nothing.
@@ -96,7 +105,7 @@ pub(super) struct Desk {
 
 struct Test {
     task: TaskId,
-    streams: VecDeque<Socket>,
+    streams: VecDeque<Layered>,
     /// Once it has begun.
     running: Option<Running>,
 }
@@ -112,15 +121,15 @@ pub(super) struct Running {
 /// Somebody who begins a test.
 pub(super) struct Newcomer {
     pub(super) cookie: Cookie,
-    pub(super) socket: Socket,
+    pub(super) over: Layered,
     pub(super) peer: String,
-    pub(super) protocol: &'static str,
-    pub(super) local: String,
+    /// What is told of it, but for its number.
+    told: Box<Event>,
 }
 
 impl Desk {
     /// The next stream of a test.
-    pub(super) fn stream(&mut self, cookie: &Cookie) -> Option<Socket> {
+    pub(super) fn stream(&mut self, cookie: &Cookie) -> Option<Layered> {
         self.tests.get_mut(cookie)?.streams.pop_front()
     }
 
@@ -151,6 +160,8 @@ struct Serving {
     wanted: Wanted,
     threads: usize,
     door: Option<Acceptor>,
+    /// What stands on each connection.
+    layering: Layering,
     /// Made with the first test.
     crew: Option<Crew>,
     desk: Rc<RefCell<Desk>>,
@@ -173,13 +184,14 @@ struct Serving {
 }
 
 impl Serving {
-    fn new(plan: &Bench, wanted: &Wanted, observer: Rc<dyn Observer>) -> Self {
+    fn new(plan: &Bench, wanted: &Wanted, layering: Layering, observer: Rc<dyn Observer>) -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         Serving {
             threads: plan.threads.unwrap_or(cpus),
             plan: plan.clone(),
             wanted: wanted.clone(),
             door: None,
+            layering,
             crew: None,
             desk: Rc::default(),
             tests: 0,
@@ -200,8 +212,9 @@ impl Serving {
         let mut door = Acceptor::open(&self.wanted.at)?;
         door.start(turn)?;
         announce(&self.wanted.announce, &door)?;
-        let (protocol, address) = (door.protocol(), door.address().to_string());
+        let (protocol, address) = (self.layering.protocol(door.protocol()), door.address().to_string());
         self.observer.observe(&Event::Listening { protocol, address });
+        self.layering.tell_pin("bench", &door, &*self.observer);
         let mut at = self.wanted.at.clone();
         if let (Kind::Tcp(at), Some(port)) = (&mut at.kind, door.port()) {
             at.port = port;
@@ -224,8 +237,8 @@ impl Serving {
                 return Ok(false);
             };
             self.desk.borrow_mut().greeting += 1;
-            let greeting =
-                Greeting::new(accepted, Rc::clone(&self.desk), Rc::clone(&self.observer), turn.id(), turn.now());
+            let (desk, observer) = (Rc::clone(&self.desk), Rc::clone(&self.observer));
+            let greeting = Greeting::new((accepted, self.layering.clone()), desk, observer, turn.id(), turn.now());
             turn.spawn(Box::new(greeting));
         }
         Ok(true)
@@ -234,7 +247,7 @@ impl Serving {
     /// Begins the tests of those who have said that they want one.
     fn welcome(&mut self, turn: &mut Turn) -> Result<(), Error> {
         loop {
-            let Some(newcomer) = self.desk.borrow_mut().newcomers.pop_front() else { return Ok(()) };
+            let Some(mut newcomer) = self.desk.borrow_mut().newcomers.pop_front() else { return Ok(()) };
             let most = match self.wanted.once {
                 true => 1,
                 false => self.wanted.most_clients.unwrap_or_else(|| possible(DESCRIPTORS)),
@@ -242,8 +255,7 @@ impl Serving {
             if self.tests >= most || self.door.is_none() {
                 let text = format!("refused {}: it is one too many", newcomer.peer);
                 self.observer.observe(&Event::Note { verbosity: 1, text });
-                let _ = newcomer.socket.send_first(&protocol::Server::BUSY);
-                newcomer.socket.close(turn, false);
+                newcomer.over.dismiss(turn, &protocol::Server::BUSY);
                 continue;
             }
             let crew = match &self.crew {
@@ -255,16 +267,18 @@ impl Serving {
             };
             self.tests += 1;
             self.served += 1;
-            let Newcomer { protocol, peer, local, cookie, .. } = &newcomer;
-            let (peer, local) = (peer.clone(), local.clone());
-            self.observer.observe(&Event::Accepted { session: self.served, protocol, peer, local, secured: None });
-            let cookie = *cookie;
+            let cookie = newcomer.cookie;
+            if let Event::Accepted { session, .. } = &mut *newcomer.told {
+                *session = self.served;
+            }
+            self.observer.observe(&newcomer.told);
             let terms = Terms {
                 print: self.plan.print.clone(),
                 interval: self.wanted.interval,
                 most_time: self.wanted.most_time,
                 most_rate: self.wanted.most_rate.map(|rate| rate.0),
                 number: self.served,
+                over: setup::protocol(&self.wanted.at),
             };
             let visit = Visit::new(newcomer, terms, crew, Rc::clone(&self.desk), Rc::clone(&self.observer), turn.now());
             let task = turn.spawn(Box::new(visit));
@@ -276,6 +290,11 @@ impl Serving {
         let signals = turn.signals();
         if signals & 1 << SIGUSR1 != 0 {
             self.tell_totals(turn.now());
+        }
+        if signals & 1 << SIGHUP != 0
+            && let Err(error) = self.layering.reload()
+        {
+            self.observer.observe(&Event::Error { session: None, reason: error.line() });
         }
         if signals & (1 << SIGINT | 1 << SIGTERM) == 0 {
             return;
@@ -362,7 +381,12 @@ impl Task for Serving {
         if let Some(printer) = &mut self.printer {
             printer.start(turn)?;
         }
-        turn.listen_for(&[SIGINT, SIGTERM, SIGUSR1]).map_err(|error| Error::new(Op::Open, "signals", error))?;
+        let mut signals = vec![SIGINT, SIGTERM, SIGUSR1];
+        if self.layering.credentials().is_some() {
+            // certificates are read again; without any it ends by the hang-up of its terminal
+            signals.push(SIGHUP);
+        }
+        turn.listen_for(&signals).map_err(|error| Error::new(Op::Open, "signals", error))?;
         self.open(turn).map(drop)
     }
 

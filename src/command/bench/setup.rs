@@ -15,7 +15,7 @@ const UDP_BLOCK: usize = 1460;
 
 /// What a client asks for; `segment` is what one segment of the control connection holds.
 pub(super) fn parameters(client: &Client, segment: Option<u32>) -> Parameters {
-    let Load { udp, direction, streams, until, omit, block, rate, zerocopy, check, wide, server_output, trip } =
+    let Load { udp, direction, streams, until, omit, block, rate, burst, zerocopy, check, wide, server_output, trip } =
         client.load;
     let options = &client.address().options;
     let (time, bytes, blocks) = match until {
@@ -35,7 +35,8 @@ pub(super) fn parameters(client: &Client, segment: Option<u32>) -> Parameters {
         reverse: direction == Direction::Down,
         bidirectional: direction == Direction::Both,
         length: block.unwrap_or(if udp { fit } else { crate::bench::traffic::BLOCK }),
-        rate: rate.unwrap_or(if udp { UDP_RATE } else { 0 }),
+        rate: rate.unwrap_or(if udp && trip.is_none() { UDP_RATE } else { 0 }),
+        burst: if burst > 1 { burst.into() } else { 0 },
         mss: options.mss.unwrap_or(0),
         nodelay: options.nodelay,
         window: options.rcvbuf.or(options.sndbuf).unwrap_or(0),
@@ -71,7 +72,8 @@ pub(super) struct Between<'a> {
     pub(super) host: String,
     pub(super) port: Option<u16>,
     pub(super) is_server: bool,
-    pub(super) is_tcp: bool,
+    /// What carries the streams.
+    pub(super) over: Protocol,
     pub(super) cookie: &'a Cookie,
     /// As exactly as this end knows.
     pub(super) until: Option<Until>,
@@ -93,11 +95,7 @@ pub(super) fn setup(between: Between<'_>, asked: &Parameters, connections: Vec<C
         host: between.host,
         port: between.port,
         is_server: between.is_server,
-        protocol: match (asked.udp, between.is_tcp) {
-            (true, _) => Protocol::Udp,
-            (false, true) => Protocol::Tcp,
-            (false, false) => Protocol::Other("unix"),
-        },
+        protocol: if asked.udp { Protocol::Udp } else { between.over },
         direction: match (asked.bidirectional, asked.reverse) {
             (true, _) => result::Direction::Both,
             (false, true) => result::Direction::Reverse,
@@ -140,6 +138,24 @@ pub(super) fn split(printed: &str) -> (String, u16) {
     match printed.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
         Some((host, Ok(port))) => (host.trim_matches(['[', ']']).to_owned(), port),
         _ => (printed.to_owned(), 0),
+    }
+}
+
+/// Which way it goes, as it is reported.
+pub(super) fn direction(wanted: Direction) -> result::Direction {
+    match wanted {
+        Direction::Up => result::Direction::Forward,
+        Direction::Down => result::Direction::Reverse,
+        Direction::Both => result::Direction::Both,
+    }
+}
+
+/// What carries streams to an endpoint.
+pub(super) fn protocol(address: &Address) -> Protocol {
+    match address.protocol() {
+        "tcp" => Protocol::Tcp,
+        "path" => Protocol::Other("unix"),
+        name => Protocol::Other(name),
     }
 }
 

@@ -15,7 +15,7 @@ use super::control::Control;
 use super::ledger::{Lane, Ledger};
 use super::server::{Desk, Newcomer};
 use crate::bench::protocol::{Breach, Cookie, Parameters, Server as Talk, ServerStep};
-use crate::bench::result::{json, text};
+use crate::bench::result::{Protocol, json, text};
 use crate::bench::traffic::trips::Trips;
 use crate::bench::traffic::{Band, Crew, Line, Phase, Stage};
 use crate::endpoint::udp::Door;
@@ -34,6 +34,8 @@ pub(super) struct Terms {
     pub(super) most_rate: Option<u64>,
     /// The number of the test.
     pub(super) number: u64,
+    /// What carries the streams.
+    pub(super) over: Protocol,
 }
 
 /// One test.
@@ -41,7 +43,6 @@ pub(super) struct Visit {
     terms: Terms,
     cookie: Cookie,
     peer: String,
-    is_tcp: bool,
     control: Option<Control>,
     talk: Talk,
     desk: Rc<RefCell<Desk>>,
@@ -94,13 +95,12 @@ impl Visit {
         observer: Rc<dyn Observer>,
         now: Instant,
     ) -> Self {
-        let Newcomer { cookie, socket, peer, protocol, .. } = newcomer;
+        let Newcomer { cookie, over, peer, .. } = newcomer;
         Visit {
             terms,
             cookie,
             peer,
-            is_tcp: !protocol.starts_with("unix"),
-            control: Some(Control::new(socket)),
+            control: Some(Control::new(over)),
             talk: Talk::new(&cookie),
             desk,
             crew,
@@ -267,9 +267,11 @@ impl Visit {
         let soon = match &self.step {
             Step::Running(course) => course.deadline(),
             Step::Draining { .. } => Some(now + LOOK_AGAIN),
+            Step::Opening if self.asked.udp => Some(now + KNOCK_AGAIN),
             _ => None,
         };
-        soon.map_or(self.limit, |soon| soon.min(self.limit))
+        let control = self.control.as_ref().and_then(Control::deadline);
+        [soon, control].into_iter().flatten().fold(self.limit, Instant::min)
     }
 }
 
@@ -318,6 +320,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the last words may wait for room.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How often is looked whether somebody who was let in has to be answered again.
+const KNOCK_AGAIN: Duration = Duration::from_millis(100);
 
 /// How often is looked whether something more has come.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);

@@ -26,6 +26,11 @@ impl Pair {
     /// Carries a few bytes of what `from` has to say to the other side; how many.
     fn carry(&mut self, from: usize) -> usize {
         let most = self.cut();
+        if self.turn.is_multiple_of(5) {
+            // it goes to another thread and comes back
+            let side = std::mem::replace(&mut self.sides[from], Stack::new(Vec::new(), 0));
+            self.sides[from] = side.pack().unpack();
+        }
         let [a, b] = &mut self.sides;
         let (from, to, read) = if from == 0 { (a, b, &mut self.read[1]) } else { (b, a, &mut self.read[0]) };
         from.flush().unwrap();

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use super::super::tls;
 use super::{Bench, Client, Direction, Peer, Role, Server, Until};
+use crate::error::Op;
 use crate::plan::explain::{announce, report};
 use crate::units::{Size, Span};
 
@@ -26,6 +28,7 @@ pub(in crate::plan) fn explain(plan: &Bench, f: &mut fmt::Formatter<'_>) -> fmt:
 fn serve(server: &Server, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let many = if server.once { "one test" } else { "tests until stopped" };
     writeln!(f, "listen on {} and serve {many}, by iperf3's protocol", server.at)?;
+    tls::explain(&server.at, Op::Listen, f)?;
     announce(&server.announce, server.at.options.mode.is_some(), f)?;
     if let Some(most) = server.most_clients {
         writeln!(f, "serve at most {most} tests at once")?;
@@ -44,11 +47,15 @@ fn measure(client: &Client, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Peer::There(address) => writeln!(f, "connect to the server at {address}, which may be iperf3's")?,
         Peer::Here { at, .. } => writeln!(f, "serve on {at}, and connect to it")?,
     }
+    if let Peer::There(address) = &client.peer {
+        tls::explain(address, Op::Connect, f)?;
+    }
     if matches!(client.peer, Peer::Here { pipes: true, .. }) {
         writeln!(f, "send through pipes")?;
     }
     if let Some(via) = &client.via {
         writeln!(f, "connect the streams to {via}")?;
+        tls::explain(via, Op::Connect, f)?;
     }
     let load = &client.load;
     let what = if load.udp { "datagrams" } else { "streams" };

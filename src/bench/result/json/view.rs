@@ -6,8 +6,7 @@ use serde::Serialize;
 
 use crate::bench::histogram::Quantiles;
 use crate::bench::result::{
-    Connection, Cpu, Datagrams, Direction, Interval, Kind, Limit, Pace, Results, Setup, Side, Slice, StreamTotal,
-    TcpTotal,
+    Connection, Cpu, Datagrams, Direction, Interval, Limit, Pace, Results, Setup, Side, Slice, StreamTotal, TcpTotal,
 };
 
 /// `start`.
@@ -447,13 +446,4 @@ impl SideView {
 
 fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// The name of a kind of run.
-pub(super) fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Throughput => "throughput",
-        Kind::Requests => "requests",
-        Kind::Connections => "connections",
-    }
 }

@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use super::{Measuring, running, trips};
 use crate::bench::protocol::{Client as Talk, Cookie, Parameters};
-use crate::bench::traffic::trips::{Conversation, Trips};
-use crate::bench::traffic::{Band, Budget, Phase, Stage};
+use crate::bench::traffic::trips::Trips;
+use crate::bench::traffic::{Band, Budget, Conversation, Phase, Stage};
+use crate::command::approach::Approach;
+use crate::command::bench::caller::Route;
 use crate::command::bench::control::Control;
 use crate::command::bench::ledger::Ledger;
 use crate::command::bench::opening::Opening;
 use crate::command::bench::setup;
-use crate::endpoint::dial::Dial;
 use crate::error::Error;
 use crate::plan::address::{Address, Options};
 use crate::plan::bench::Client as Wanted;
@@ -41,7 +42,7 @@ pub(super) struct Run {
 
 /// How far it is.
 pub(super) enum Step {
-    Dialling(Box<Dial>),
+    Approaching(Box<Approach>),
     /// Waiting for the server's word.
     Agreeing,
     Opening(Box<Opening>),
@@ -55,12 +56,11 @@ pub(super) enum Step {
 }
 
 impl Run {
-    pub(super) fn new(to: &Address, turn: &mut Turn, wanted: &Wanted) -> Result<Self, Error> {
+    pub(super) fn new(route: &Route, turn: &mut Turn, wanted: &Wanted) -> Result<Self, Error> {
         // what the streams are set to does not concern the conversation
-        let Options { family, numeric, source, source_port, iface, .. } = to.options.clone();
+        let Options { family, numeric, source, source_port, iface, .. } = route.to.options.clone();
         let options = Options { family, numeric, source, source_port, iface, ..Options::default() };
-        let mut dial = Box::new(Dial::new(&Address { options, ..to.clone() }));
-        dial.start(turn)?;
+        let approach = Route { to: Address { options, ..route.to.clone() }, ..route.clone() }.approach(turn)?;
         let cookie = Cookie::new([crate::endpoint::any_number(), crate::endpoint::any_number()]);
         let parameters = setup::parameters(wanted, None);
         Ok(Run {
@@ -68,7 +68,7 @@ impl Run {
             cookie,
             talk: Talk::new(&cookie, parameters.clone()),
             control: None,
-            step: Step::Dialling(dial),
+            step: Step::Approaching(approach),
             parameters,
             ledger: None,
             band: None,
@@ -98,12 +98,14 @@ impl Run {
 
 impl Run {
     pub(super) fn deadline(&self) -> Option<Instant> {
-        match &self.step {
-            Step::Dialling(dial) => soonest([Some(self.limit), dial.deadline()]),
+        let control = self.control.as_ref().and_then(Control::deadline);
+        let step = match &self.step {
+            Step::Approaching(approach) => soonest([Some(self.limit), approach.deadline()]),
             Step::Opening(opening) => soonest([Some(self.limit), opening.deadline()]),
             Step::Running(course) => course.deadline(),
             _ => Some(self.limit),
-        }
+        };
+        soonest([control, step])
     }
 }
 

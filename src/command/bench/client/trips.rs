@@ -6,28 +6,23 @@ use std::time::Duration;
 use super::{Measuring, Run, time};
 use crate::bench::histogram::{Histogram, Quantiles};
 use crate::bench::result::{Exchange, Kind};
-use crate::bench::traffic::trips::{Conversation, Course, Place, Rhythm, Trips};
-use crate::bench::traffic::{Bell, Line};
+use crate::bench::traffic::trips::{Course, Place, Rhythm, Trips};
+use crate::bench::traffic::{Bell, Conversation, Line};
 use crate::command::bench::control::Control;
 use crate::command::bench::ledger::Ledger;
 use crate::command::bench::opening::PROBE;
-use crate::endpoint::socket::{Family, Name};
+use crate::endpoint::socket::Name;
 use crate::error::{Error, Op};
 use crate::reactor::Turn;
 
 /// The streams as connections that calls may wait in.
 pub(super) fn conversations(turn: &mut Turn, lines: Vec<Line>) -> io::Result<Vec<Conversation>> {
-    let sockets = lines.into_iter().filter_map(|line| match line {
-        Line::Stream(socket) => Some(socket),
-        _ => None,
+    let over = lines.into_iter().filter_map(|line| match line {
+        Line::Stream(over) => Some(Conversation::new(turn, over)),
+        Line::Datagrams(socket, _) => Some(Conversation::datagrams(socket)),
+        Line::Pipe(_) => None,
     });
-    sockets
-        .map(|mut socket| {
-            socket.send_apart();
-            let is_unix = socket.family() != Family::Tcp;
-            Conversation::new(socket.into_fd(turn), is_unix)
-        })
-        .collect()
+    over.collect()
 }
 
 /// The test begins: whoever asks may ask.
@@ -68,7 +63,9 @@ pub(super) fn begin(measuring: &Measuring, turn: &mut Turn, run: &mut Run) -> Re
         (None, _) => return Err(measuring.gone()),
     };
     for _ in 0..load.streams {
-        let trips = Trips::connect(place.clone(), run.cookie.0, course, bell.clone());
+        let layering = measuring.streams.layering.clone();
+        let layers = move || layering.stack(None);
+        let trips = Trips::connect(place.clone(), layers, run.cookie.0, course, bell.clone());
         run.trips.push(trips.map_err(failed)?);
     }
     Ok(())

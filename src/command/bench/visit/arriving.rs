@@ -1,14 +1,15 @@
 //! The part of a test before its beginning: what the client asks for, and the streams that come.
 
+use std::io;
+
 use super::super::setup;
 use super::answer::Answer;
 use super::{FOREVER, PATIENCE, Step, Visit, doorway, serving};
-use crate::bench::protocol::{Parameters, Refusal, stream_id};
-use crate::bench::traffic::trips::{Conversation, Trips};
-use crate::bench::traffic::{Bell, Line};
+use crate::bench::protocol::{Parameters, Refusal, Trip, stream_id};
+use crate::bench::traffic::trips::Trips;
+use crate::bench::traffic::{Bell, Conversation, Layered, Line};
 use crate::command::bench::ledger::Lane;
 use crate::command::bench::opening::PROBE;
-use crate::endpoint::socket::{Family, Socket};
 use crate::reactor::Turn;
 
 impl Visit {
@@ -75,20 +76,20 @@ impl Visit {
             return Ok(());
         }
         while self.opened.len() < self.asked.streams() {
-            let Some(socket) = self.desk.borrow_mut().stream(&self.cookie) else { return Ok(()) };
+            let Some(over) = self.desk.borrow_mut().stream(&self.cookie) else { return Ok(()) };
             let index = self.opened.len();
             if let Some(trip) = self.asked.extra.and_then(|extra| extra.trip) {
-                let lane = Lane::new(stream_id(index), false, &socket);
+                let lane = Lane::new(stream_id(index), false, over.socket());
                 self.opened.push((lane, None));
-                self.answer(turn, socket, trip.size)?;
+                self.answer(turn, over, trip.size)?;
                 continue;
             }
-            let tuned = crate::endpoint::options::tune(&setup::options(&self.asked), &socket.fd());
+            let tuned = crate::endpoint::options::tune(&setup::options(&self.asked), &over.socket().fd());
             if let Err(error) = tuned {
                 self.talk.refuse(Refusal::Options);
                 return Err(error.line());
             }
-            let lane = Lane::new(stream_id(index), !self.asked.client_sends(index), &socket);
+            let lane = Lane::new(stream_id(index), !self.asked.client_sends(index), over.socket());
             let left = self
                 .desk
                 .borrow()
@@ -100,9 +101,9 @@ impl Visit {
                 self.opened.push((lane, Some(Line::Pipe(pipe))));
                 continue;
             }
-            self.opened.push((lane, Some(Line::Stream(socket))));
+            self.opened.push((lane, Some(Line::Stream(over))));
         }
-        serving::begin(self, turn)
+        self.begin(turn)
     }
 
     /// Takes the connection for round trips beside the streams, which comes before them; true if there is none to wait for.
@@ -111,31 +112,51 @@ impl Visit {
         if self.is_probed || !wanted {
             return Ok(true);
         }
-        let Some(socket) = self.desk.borrow_mut().stream(&self.cookie) else { return Ok(false) };
+        let Some(over) = self.desk.borrow_mut().stream(&self.cookie) else { return Ok(false) };
         self.is_probed = true;
-        self.answer(turn, socket, PROBE)?;
+        self.answer(turn, over, PROBE)?;
         Ok(true)
     }
 
     /// Has a thread answer what comes over this connection.
-    fn answer(&mut self, turn: &mut Turn, mut socket: Socket, size: usize) -> Result<(), String> {
-        let failed = |error: std::io::Error| crate::error::sentence(&error);
-        socket.send_apart();
-        let is_unix = socket.family() != Family::Tcp;
-        let over = Conversation::new(socket.into_fd(turn), is_unix).map_err(failed)?;
-        // the test has limits of its own
-        let bell = Bell::of(turn).map_err(failed)?;
-        self.trips.push(Trips::answer(over, size, FOREVER, bell).map_err(failed)?);
+    fn answer(&mut self, turn: &mut Turn, over: Layered, size: usize) -> Result<(), String> {
+        let over = Conversation::new(turn, over);
+        self.converse(turn, over, size)
+    }
+
+    /// The same where each request is a datagram.
+    fn answer_datagrams(&mut self, turn: &mut Turn, trip: Trip) -> Result<(), String> {
+        for index in 0..self.opened.len() {
+            if let Some(Line::Datagrams(socket, _)) = self.opened[index].1.take() {
+                self.converse(turn, Conversation::datagrams(socket), trip.size)?;
+            }
+        }
         Ok(())
+    }
+
+    /// The same over what calls may wait in.
+    fn converse(&mut self, turn: &mut Turn, over: io::Result<Conversation>, size: usize) -> Result<(), String> {
+        // the test has limits of its own
+        let answering = Bell::of(turn).and_then(|bell| Trips::answer(over?, size, FOREVER, bell));
+        self.trips.push(answering.map_err(|error| crate::error::sentence(&error))?);
+        Ok(())
+    }
+
+    /// Everybody is here: it begins.
+    pub(super) fn begin(&mut self, turn: &mut Turn) -> Result<(), String> {
+        if let Some(trip) = self.asked.extra.and_then(|extra| extra.trip) {
+            self.answer_datagrams(turn, trip)?;
+        }
+        serving::begin(self, turn)
     }
 
     /// Answers those who come with a request of their own.
     pub(super) fn welcome(&mut self, turn: &mut Turn) {
         let Some(trip) = self.asked.extra.and_then(|extra| extra.trip).filter(|trip| trip.connects) else { return };
         loop {
-            let Some(socket) = self.desk.borrow_mut().stream(&self.cookie) else { return };
+            let Some(over) = self.desk.borrow_mut().stream(&self.cookie) else { return };
             self.answered += 1;
-            turn.spawn(Box::new(Answer::new(socket, trip.size, turn.now())));
+            turn.spawn(Box::new(Answer::new(over, trip.size, turn.now())));
         }
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn begin(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
     let bell = Bell::of(turn).map_err(failed)?;
     let mut band = visit.crew.band();
     let mut lanes = Vec::new();
-    let Parameters { length, zerocopy, extra, bytes, blocks, rate, .. } = visit.asked;
+    let Parameters { length, zerocopy, extra, bytes, blocks, rate, burst, .. } = visit.asked;
     let share = visit.terms.most_rate.map(|most| (most / (visit.asked.streams() as u64).max(1)).max(1));
     let most = match (bytes, blocks) {
         (0, 0) => None,
@@ -57,6 +57,7 @@ pub(super) fn begin(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
             way,
             block: length,
             rate: asked.or(share),
+            burst: if asked.is_some() { burst } else { 0 },
             budget: budget.clone().filter(|_| way == Way::Sends),
             check: extra.is_some_and(|extra| extra.check),
             zerocopy,
@@ -73,8 +74,15 @@ pub(super) fn begin(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
         Some((host, port)) => (host.trim_matches(['[', ']']).to_owned(), port.parse().ok()),
         None => (visit.peer.clone(), None),
     };
-    let between =
-        Between { host, port, is_server: true, is_tcp: visit.is_tcp, cookie: &visit.cookie, until: None, omit: None };
+    let between = Between {
+        host,
+        port,
+        is_server: true,
+        over: visit.terms.over.clone(),
+        cookie: &visit.cookie,
+        until: None,
+        omit: None,
+    };
     let connections = lanes.iter().map(|lane| lane.connection.clone()).collect();
     let setup = setup::setup(between, &visit.asked, connections);
     let now = turn.now();

@@ -179,6 +179,7 @@ impl Sending {
                 if Self::free(wire) < LONGEST_HEADER {
                     return Ok(());
                 }
+                self.utf8.end()?;
                 self.push(Opcode::Continuation, true, b"", wire)?;
                 self.in_message = false;
             }

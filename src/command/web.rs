@@ -58,13 +58,23 @@ impl Web {
 
     fn new(role: Role, address: &Address) -> Self {
         let web = &address.options.web;
-        let manner = Manner { text: web.message == Some(Message::Text), ping: web.ping };
+        let manner = Manner { text: web.message == Some(Message::Text), strict: false, ping: web.ping };
         Web { role, manner, undecided: web.message.is_none() }
     }
 
     /// Lines are typed here: messages are lines, unless that was said already.
     pub(super) fn typed(&mut self) {
         self.manner.text |= self.undecided;
+    }
+
+    /// Whatever comes goes on to others: where that is text, it has to be text.
+    pub(super) fn shared(&mut self) {
+        self.manner.strict = self.manner.text;
+    }
+
+    /// True where a line is a message.
+    pub(super) fn speaks_lines(&self) -> bool {
+        self.manner.text
     }
 
     /// The layer for a connection that came up now.

@@ -44,6 +44,8 @@ pub use server::Terms;
 pub struct Manner {
     /// A message a line, of text; otherwise a message a write, of bytes.
     pub text: bool,
+    /// Only text is taken: a message of bytes breaks it off.
+    pub strict: bool,
     /// A peer that was silent for so long is pinged, and given up after as long again.
     pub ping: Option<Duration>,
 }
@@ -116,7 +118,7 @@ impl WebSocket {
         WebSocket {
             opening: Some(Box::new(opening)),
             sending,
-            receiving: Receiving::new(masked, manner.text),
+            receiving: Receiving::new(masked, manner),
             began: now,
             pinging: manner.ping.map(pinging),
             answer_by: None,
@@ -154,6 +156,10 @@ impl WebSocket {
         let (code, said) = match wrong {
             Wrong::Protocol(Misfit(why)) => (code::PROTOCOL, why),
             Wrong::NotUtf8 => (code::NOT_TEXT, "text that is no UTF-8"),
+            Wrong::Bytes => {
+                self.sending.close(code::NOT_TAKEN, "only text is taken");
+                return self.fail("the peer sent a message of bytes where only text is taken");
+            }
         };
         self.sending.close(code, said);
         self.fail(format!("the peer broke the protocol of WebSocket: {said}"))

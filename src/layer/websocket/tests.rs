@@ -27,8 +27,8 @@ pub(super) fn server(terms: Terms, manner: Manner) -> WebSocket {
     WebSocket::server(terms, manner, Instant::now())
 }
 
-pub(super) const TEXT: Manner = Manner { text: true, ping: None };
-pub(super) const BINARY: Manner = Manner { text: false, ping: None };
+pub(super) const TEXT: Manner = Manner { text: true, strict: false, ping: None };
+pub(super) const BINARY: Manner = Manner { text: false, strict: false, ping: None };
 
 /// A stack with one end of a WebSocket, and what was read of it.
 pub(super) struct Side {
@@ -212,7 +212,7 @@ fn the_longest_message_is_streamed() {
 #[test]
 fn a_silent_peer_is_pinged_and_then_given_up() {
     let second = Duration::from_secs(1);
-    let manner = Manner { text: false, ping: Some(second) };
+    let manner = Manner { ping: Some(second), ..BINARY };
     let (mut client, mut server) = joined(manner, 300, 1000);
     let mut now = Instant::now();
     let mut tick = |side: &mut Side| {

@@ -388,6 +388,8 @@ fn flags_without_a_websocket_are_told() {
     }
     let bad = haul(["connect", "-H", "A: b\r\nC: d", "ws://127.0.0.1:1/"]).stdin(Input::Null).run();
     bad.code(2);
+    let half = haul(["connect", "-H", "A", "ws://127.0.0.1:1/"]).stdin(Input::Null).run();
+    assert!(half.code(2).complaints().ends_with("\n  try: -H 'A: VALUE'\n"), "{}", half.complaints());
     let both = haul(["connect", "--text", "--binary", "ws://127.0.0.1:1/"]).stdin(Input::Null).run();
     both.code(2);
 }

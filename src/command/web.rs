@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use crate::error::{Error, Op};
-use crate::layer::Layer;
 use crate::layer::websocket::{Manner, Request, Terms, WebSocket};
+use crate::layer::{Layer, tls};
 use crate::outcome::ExitStatus;
 use crate::plan::address::{self, Address, Host, HostPort, Kind, Message};
 use crate::sys;
@@ -83,10 +83,12 @@ impl Web {
     /// The system has no random bytes.
     pub(super) fn layer(&self) -> Result<Box<dyn Layer>, Error> {
         let now = Instant::now();
-        Ok(Box::new(match &self.role {
+        let layer = match &self.role {
             Role::Client(request) => WebSocket::client(request, self.manner, sys::random, now)?,
             Role::Server(terms) => WebSocket::server(terms.clone(), self.manner, now),
-        }))
+        };
+        // as many bytes as for TLS, so that both borrow from one pool
+        Ok(Box::new(layer.with_seam(tls::SEAM).with_wide(sys::mask)))
     }
 }
 

@@ -1,17 +1,27 @@
 //! Masking of RFC 6455, section 5.3: every byte is combined with one of four, in turn.
 //!
 //! The same transform masks and unmasks. It copies and masks in one pass, 16 bytes at a time, the key turned to where
-//! the payload stands; nothing is prepared for a call but the key as a number. That is as fast as registers of 16 bytes
-//! can be stored, which the oldest machine has that this is compiled for.
+//! the payload stands; nothing is prepared for a call but the key as a number. Most of it is left to [`Wide`] where the
+//! machine has wider registers than the oldest one that this is compiled for.
 
 use std::io;
 
 /// The key of one frame.
 pub(super) type Key = [u8; 4];
 
+/// Masks the front of some bytes, with a key whose lowest byte comes first, from one place to another of the same length;
+/// how many bytes it did, a multiple of four. It may leave all to others.
+pub type Wide = fn(u32, &[u8], &mut [u8]) -> usize;
+
 /// Copies `from` to `to`, which are equally long, masked; `position` is where in the payload that is.
-pub(super) fn copy(key: Key, position: u64, from: &[u8], to: &mut [u8]) {
-    let mut key = turned(key, position);
+pub(super) fn copy(wide: Wide, key: Key, position: u64, from: &[u8], to: &mut [u8]) {
+    let key = turned(key, position);
+    let done = wide(key, from, to);
+    copy_rest(key, &from[done..], &mut to[done..]);
+}
+
+/// The same for what has no wide registers.
+fn copy_rest(mut key: u32, from: &[u8], to: &mut [u8]) {
     let wide = u128::from(key) * REPEATED;
     let masked = |bytes: &[u8; 16]| (u128::from_le_bytes(*bytes) ^ wide).to_le_bytes();
     let (from_blocks, from_rest) = from.as_chunks::<128>();
@@ -87,6 +97,12 @@ mod tests {
 
     use super::*;
 
+    fn by_words(key: u32, from: &[u8], to: &mut [u8]) -> usize {
+        let (from, to) = (from.as_chunks::<4>().0, to.as_chunks_mut::<4>().0);
+        from.iter().zip(&mut *to).for_each(|(from, to)| *to = (u32::from_le_bytes(*from) ^ key).to_le_bytes());
+        from.len() * 4
+    }
+
     proptest! {
         #[test]
         fn every_cut_masks_like_the_formula_of_the_rfc(
@@ -94,13 +110,16 @@ mod tests {
             start in any::<u32>(),
             bytes in proptest::collection::vec(any::<u8>(), 0..200),
             cut in 1usize..40,
+            is_wide in any::<bool>(),
         ) {
             let plain: Vec<u8> =
                 bytes.iter().enumerate().map(|(i, byte)| byte ^ key[(start as usize + i) % 4]).collect();
+            // as much as there is in words
+            let wide: Wide = if is_wide { by_words } else { |_, _, _| 0 };
             let mut masked = vec![0; bytes.len()];
             let mut at = 0;
             for (from, to) in bytes.chunks(cut).zip(masked.chunks_mut(cut)) {
-                copy(key, u64::from(start) + at, from, to);
+                copy(wide, key, u64::from(start) + at, from, to);
                 at += from.len() as u64;
             }
             prop_assert_eq!(&masked, &plain);

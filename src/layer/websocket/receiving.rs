@@ -2,7 +2,7 @@
 
 use super::Manner;
 use super::frame::{Gather, Header, LONGEST_CONTROL, Misfit, Opcode, code};
-use super::mask::{self, Key};
+use super::mask::{self, Key, Wide};
 use super::sending::Control;
 use super::utf8::{NotUtf8, Utf8};
 use crate::buffer::Buffer;
@@ -40,6 +40,7 @@ pub(super) struct Receiving {
     /// The peer is a client, and masks.
     masked: bool,
     manner: Manner,
+    pub(super) wide: Wide,
     gather: Gather,
     frame: Option<Frame>,
     /// The kind of the message that is under way, in parts.
@@ -83,6 +84,7 @@ impl Receiving {
         Receiving {
             masked,
             manner,
+            wide: |_, _, _| 0,
             gather: Gather::default(),
             frame: None,
             message: None,
@@ -180,7 +182,7 @@ impl Receiving {
         let spare = plain.spare(most);
         let count = spare.len();
         match frame.key {
-            Some(key) => mask::copy(key, frame.position, &wire.filled()[..count], spare),
+            Some(key) => mask::copy(self.wide, key, frame.position, &wire.filled()[..count], spare),
             None => spare.copy_from_slice(&wire.filled()[..count]),
         }
         if kind == Kind::Text {

@@ -117,6 +117,18 @@ pub(super) fn joined(manner: Manner, capacity: usize, cut: usize) -> (Side, Side
     (client, server)
 }
 
+// What is written at once is several messages where servers would not take it as one.
+#[test]
+fn a_long_write_is_several_messages() {
+    let (mut client, mut server) = joined(BINARY, 1 << 20, 1 << 20);
+    let plain: Vec<u8> = (0..100_000u32).map(|i| i as u8).collect();
+    client.send(&plain, plain.len());
+    let said = client.take_said();
+    assert_eq!(said.len(), plain.len() + 7 * (2 + 2 + 4));
+    server.hear(&said, said.len());
+    assert_eq!(server.read, plain);
+}
+
 fn exchanged(manner: Manner, capacity: usize, cut: usize, piece: usize, plain: &[u8]) -> [Vec<u8>; 2] {
     let (mut client, mut server) = joined(manner, capacity, cut);
     client.send(plain, piece);

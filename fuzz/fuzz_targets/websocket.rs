@@ -27,7 +27,7 @@ fuzz_target!(|input: &[u8]| {
 
 /// What is read, and whether it ended cleanly.
 fn read(how: u8, frames: &[u8], cut: usize) -> (Vec<u8>, bool) {
-    let manner = Manner { text: how & 2 != 0, ping: None };
+    let manner = Manner { text: how & 2 != 0, strict: how & 64 != 0, ping: None };
     let now = Instant::now();
     let request = Request { host: "h".into(), path: "/".into(), ..Request::default() };
     let nothing = |bytes: &mut [u8]| {

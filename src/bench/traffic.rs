@@ -20,8 +20,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::bench::reception::Counters;
 use crate::datagram::DatagramSocket;
+use crate::endpoint::Descriptors;
 use crate::endpoint::descriptor::Descriptor;
-use crate::endpoint::{Descriptors, Transport};
 use crate::reactor::Task;
 use crate::sys::{self, Access};
 pub use conversation::Conversation;

@@ -216,9 +216,15 @@ pub(super) fn setting<T>(key: &str, value: &OsStr, pick: fn(Options) -> Option<T
     options.set(key, Some(value)).map_err(|bad| BadAddress {
         // the line names the flag already
         cause: bad.cause.trim_start_matches(&format!("option {key}: ")).to_string(),
-        hint: bad.hint.map(|hint| hint.trim_start_matches(&format!("{key}=")).to_string()),
+        hint: bad.hint.map(|hint| as_word(hint.trim_start_matches(&format!("{key}=")))),
     })?;
     pick(options).ok_or_else(|| fault(format!("not a value of {key}")))
+}
+
+/// An option's value as the word behind a flag: a comma and a colon are themselves there, a space is not.
+fn as_word(value: &str) -> String {
+    let word = value.replace("%3A", ":").replace("%2C", ",");
+    if word.contains(' ') { format!("'{word}'") } else { word }
 }
 
 #[cfg(test)]

@@ -122,14 +122,33 @@ impl Layering {
 
     /// The same where somebody may type lines; must come before it is shared.
     pub(super) fn typed(mut self, typed: bool) -> Self {
-        if let (true, Some(sorts)) = (typed, self.inner.as_mut().and_then(Arc::get_mut)) {
-            for sort in &mut sorts.over {
-                if let Sort::Web(web) = sort {
-                    web.typed();
-                }
-            }
+        if typed {
+            self.webs().for_each(Web::typed);
         }
         self
+    }
+
+    /// The same where what comes in goes out to others; must come after [`Layering::typed`], and before it is shared.
+    pub(super) fn shared(mut self, shared: bool) -> Self {
+        if shared {
+            self.webs().for_each(Web::shared);
+        }
+        self
+    }
+
+    /// True where what is sent is taken apart into lines, each of them a message.
+    pub(super) fn speaks_lines(&self) -> bool {
+        let speaks = |sort: &Sort| matches!(sort, Sort::Web(web) if web.speaks_lines());
+        self.inner.as_deref().is_some_and(|sorts| sorts.over.iter().any(speaks))
+    }
+
+    /// The WebSockets, as long as nobody else has them.
+    fn webs(&mut self) -> impl Iterator<Item = &mut Web> {
+        let sorts = self.inner.as_mut().and_then(Arc::get_mut);
+        sorts.into_iter().flat_map(|sorts| &mut sorts.over).filter_map(|sort| match sort {
+            Sort::Web(web) => Some(&mut **web),
+            _ => None,
+        })
     }
 
     fn of(address: &Address, over: Vec<Sort>, under: Vec<Sort>) -> Self {

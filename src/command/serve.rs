@@ -83,7 +83,7 @@ pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Tas
 }
 
 /// Standard input and output with nobody around them yet.
-fn open_hub(plan: &Listen, joint: &Joint) -> Result<Hub, Error> {
+fn open_hub(plan: &Listen, joint: &Joint, lines: bool) -> Result<Hub, Error> {
     let share = plan.serving.share;
     let local = match share {
         Share::Broker => None,
@@ -94,7 +94,7 @@ fn open_hub(plan: &Listen, joint: &Joint) -> Result<Hub, Error> {
     };
     let policy = Policy { grace: plan.serving.grace, ..joint.policy() };
     let (pools, meter, observer) = (Rc::clone(&joint.pools), Arc::clone(&joint.meter), Rc::clone(&joint.observer));
-    let hub = Hub::new(local, hub::Context { share, policy, pools, meter, observer }, Instant::now());
+    let hub = Hub::new(local, hub::Context { share, lines, policy, pools, meter, observer }, Instant::now());
     let hub = hub.with_banner(&joint.transfer.banner);
     Ok(match joint.copier.clone() {
         Some(copier) => hub.with_taps(move |number| copier.tap(number)),
@@ -118,8 +118,9 @@ impl Server {
             Joint::new(plan.transfer.clone(), plan.local.clone(), serving.grace, reporting.observers()).for_many();
         let joint = joint.with_copier(reporting.copier());
         let layering = Layering::server(&plan.at, Again::Unlikely)?.typed(joint.is_typed());
+        let layering = layering.shared(serving.share == Share::Broker);
         let hub = match plan.local {
-            Local::Stdio => Some(open_hub(plan, &joint)?),
+            Local::Stdio => Some(open_hub(plan, &joint, layering.speaks_lines())?),
             Local::Program(_) => None,
         };
         Ok(Server {

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use crate::error::{Error, Op};
-use crate::layer::Layer;
 use crate::layer::websocket::{Manner, Request, Terms, WebSocket};
+use crate::layer::{Layer, tls};
 use crate::outcome::ExitStatus;
 use crate::plan::address::{self, Address, Host, HostPort, Kind, Message};
 use crate::sys;
@@ -58,7 +58,7 @@ impl Web {
 
     fn new(role: Role, address: &Address) -> Self {
         let web = &address.options.web;
-        let manner = Manner { text: web.message == Some(Message::Text), ping: web.ping };
+        let manner = Manner { text: web.message == Some(Message::Text), strict: false, ping: web.ping };
         Web { role, manner, undecided: web.message.is_none() }
     }
 
@@ -67,16 +67,28 @@ impl Web {
         self.manner.text |= self.undecided;
     }
 
+    /// Whatever comes goes on to others: where that is text, it has to be text.
+    pub(super) fn shared(&mut self) {
+        self.manner.strict = self.manner.text;
+    }
+
+    /// True where a line is a message.
+    pub(super) fn speaks_lines(&self) -> bool {
+        self.manner.text
+    }
+
     /// The layer for a connection that came up now.
     ///
     /// # Errors
     /// The system has no random bytes.
     pub(super) fn layer(&self) -> Result<Box<dyn Layer>, Error> {
         let now = Instant::now();
-        Ok(Box::new(match &self.role {
+        let layer = match &self.role {
             Role::Client(request) => WebSocket::client(request, self.manner, sys::random, now)?,
             Role::Server(terms) => WebSocket::server(terms.clone(), self.manner, now),
-        }))
+        };
+        // as many bytes as for TLS, so that both borrow from one pool
+        Ok(Box::new(layer.with_seam(tls::SEAM).with_wide(sys::mask)))
     }
 }
 

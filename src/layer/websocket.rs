@@ -4,7 +4,8 @@
 //! kept of a message but what its UTF-8 check needs. Of what the protocol has to say between two frames at most one of
 //! each kind is pending, the newest pong among them. Extensions are neither asked for nor granted.
 //!
-//! What one call of [`Layer::encode`] takes is one message of bytes; in text mode each line is a message of text, without
+//! What one call of [`Layer::encode`] takes is one message of bytes, or several of 16 KiB where it is more, since servers
+//! have limits for what they take as one; in text mode each line is a message of text, without
 //! its line end, and each message of text that comes is given as a line.
 //!
 //! A Close ends both directions: whoever wants the answer to what it sent waits before it closes. The Close of the peer is
@@ -33,7 +34,7 @@ use crate::units::Size;
 use client::Asking;
 pub use client::Request;
 use frame::{LONGEST_CONTROL, LONGEST_HEADER, Misfit, code};
-pub use mask::Entropy;
+pub use mask::{Entropy, Wide};
 use receiving::{Receiving, Said, Wrong};
 use sending::{Sending, Trouble};
 use server::Answering;
@@ -44,6 +45,8 @@ pub use server::Terms;
 pub struct Manner {
     /// A message a line, of text; otherwise a message a write, of bytes.
     pub text: bool,
+    /// Only text is taken: a message of bytes breaks it off.
+    pub strict: bool,
     /// A peer that was silent for so long is pinged, and given up after as long again.
     pub ping: Option<Duration>,
 }
@@ -67,6 +70,8 @@ pub struct WebSocket {
     trouble: Option<Trouble>,
     /// The peer was silent for too long, to be told by the next decode.
     silent: bool,
+    /// What [`Layer::seam`] says.
+    seam: usize,
 }
 
 struct Opening {
@@ -116,7 +121,7 @@ impl WebSocket {
         WebSocket {
             opening: Some(Box::new(opening)),
             sending,
-            receiving: Receiving::new(masked, manner.text),
+            receiving: Receiving::new(masked, manner),
             began: now,
             pinging: manner.ping.map(pinging),
             answer_by: None,
@@ -125,7 +130,20 @@ impl WebSocket {
             failed: false,
             trouble: None,
             silent: false,
+            seam: 0,
         }
+    }
+
+    /// The same with so many bytes, at least, in the buffers at its seams: what a call of the system can move at once.
+    pub fn with_seam(mut self, seam: usize) -> Self {
+        self.seam = seam;
+        self
+    }
+
+    /// The same with wider registers for masking than the compiler uses by itself.
+    pub fn with_wide(mut self, wide: Wide) -> Self {
+        (self.sending.wide, self.receiving.wide) = (wide, wide);
+        self
     }
 
     /// Takes the peer's part of the opening handshake; true once it is over.
@@ -154,6 +172,10 @@ impl WebSocket {
         let (code, said) = match wrong {
             Wrong::Protocol(Misfit(why)) => (code::PROTOCOL, why),
             Wrong::NotUtf8 => (code::NOT_TEXT, "text that is no UTF-8"),
+            Wrong::Bytes => {
+                self.sending.close(code::NOT_TAKEN, "only text is taken");
+                return self.fail("the peer sent a message of bytes where only text is taken");
+            }
         };
         self.sending.close(code, said);
         self.fail(format!("the peer broke the protocol of WebSocket: {said}"))
@@ -368,6 +390,10 @@ impl Layer for WebSocket {
 
     fn half_close(&self) -> HalfClose {
         HalfClose::EndsBoth
+    }
+
+    fn seam(&self) -> usize {
+        self.seam
     }
 
     fn is_settled(&self) -> bool {

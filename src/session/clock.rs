@@ -31,7 +31,7 @@ impl Session {
         let Policy { max_time, idle, half_close, .. } = &self.context.policy;
         let sentence = if has_passed(Some(self.started), *max_time, now) {
             format!("time limit of {} reached", humantime::format_duration(max_time.unwrap_or_default()))
-        } else if has_passed(Some(self.moved_at), *idle, now) {
+        } else if has_passed(self.idle_since(), *idle, now) {
             format!("nothing moved for {}", humantime::format_duration(idle.unwrap_or_default()))
         } else if has_passed(self.silent_half_since(), *half_close, now) {
             let limit = humantime::format_duration(half_close.unwrap_or_default());
@@ -40,6 +40,11 @@ impl Session {
             return None;
         };
         Some(Error::begun(self.headline(), Cause::Said(sentence)).with_status(ExitStatus::TimeLimit))
+    }
+
+    /// Since when nothing has moved, while that counts.
+    fn idle_since(&self) -> Option<Instant> {
+        (!self.is_holding()).then_some(self.moved_at)
     }
 
     /// Since when nothing has moved although one direction has ended.
@@ -87,7 +92,7 @@ impl Session {
             self.holding_deadline(),
             self.closing_deadline(now),
             after(Some(self.started), policy.max_time),
-            after(Some(self.moved_at), policy.idle),
+            after(self.idle_since(), policy.idle),
             self.pumps[0].due(now),
             self.pumps[1].due(now),
             self.ends[0].as_ref().and_then(End::deadline),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::end::closed_by;
 use super::parting::Manner;
-use super::policy::AfterPeerEof;
+use super::policy::{AfterPeerEof, Policy};
 use super::{OUTWARD, Session};
 use crate::error::Error;
 use crate::plan::Flow;
@@ -38,6 +38,10 @@ impl Session {
             let due = self.held_until(index).is_some_and(|at| at <= now);
             let held = self.late.as_mut().and_then(|late| late.held[index].as_mut());
             let (true, Some(end), Some(held)) = (due, &mut self.ends[index], held) else { continue };
+            if held.said.is_none() {
+                // it was for us to speak until now: only from here on the peer's silence counts
+                self.moved_at = now;
+            }
             let said = *held.said.get_or_insert(now);
             // what fails here is told by reading
             end.close_write_for_good(turn);
@@ -54,7 +58,12 @@ impl Session {
             return said;
         }
         let heard = self.flowed_at[index].map_or(since, |at| at.max(since));
-        (!never).then(|| heard + self.context.policy.quit_after.unwrap_or(SILENCE))
+        (!never).then(|| heard + patience(&self.context.policy))
+    }
+
+    /// True while an end is held that is to be said: the silence is ours, then, and no limit for the peer's.
+    pub(super) fn is_holding(&self) -> bool {
+        self.late().held.iter().flatten().any(|held| !held.never && held.said.is_none())
     }
 
     /// When the next one is to be said, or its answer given up.
@@ -123,6 +132,12 @@ pub(super) struct Held {
     never: bool,
     /// When it was told.
     said: Option<Instant>,
+}
+
+/// How long a peer may be silent before it is told the end: no longer than it may be silent at all.
+pub(super) fn patience(policy: &Policy) -> Duration {
+    let patience = policy.quit_after.unwrap_or(SILENCE);
+    policy.idle.map_or(patience, |idle| patience.min(idle))
 }
 
 /// How long a peer may be silent before it is told the end, where `-q` does not say.

@@ -44,6 +44,7 @@ mod client;
 mod leave;
 mod lines;
 mod local;
+mod messages;
 mod order;
 mod output;
 mod room;
@@ -81,6 +82,8 @@ pub use client::Departed;
 pub struct Context {
     /// What standard input and output mean for the clients.
     pub share: Share,
+    /// What a client gets is taken apart into lines, each of them a message: see `messages`.
+    pub lines: bool,
     /// How each client's connection runs and ends. `splice` and `hint` mean nothing here.
     pub policy: Policy,
     /// Where buffers come from.
@@ -130,6 +133,8 @@ pub struct Hub {
     scratch: Buffer,
     /// Since when the backlog has been full.
     full_since: Option<Instant>,
+    /// Standard input has begun a line for the clients.
+    is_within_line: bool,
     /// When to look for clients that hold the others back.
     judge_at: Option<Instant>,
     /// No more clients come.
@@ -173,6 +178,7 @@ impl Hub {
             alarms: Alarms::default(),
             scratch: Buffer::new(backlog::CHUNK),
             full_since: None,
+            is_within_line: false,
             judge_at: None,
             is_last: false,
             stopping: None,
@@ -238,6 +244,7 @@ impl Hub {
         client.tap = self.tapping.as_ref().map(|tapping| Box::new(tapping(number)));
         if client.outlet == Outlet::Open {
             client.cursor = Some(self.backlog.subscribe(number));
+            client.skips = self.is_within_line;
         }
         let entry = self.clients.vacant_entry();
         let key = entry.key();

@@ -11,6 +11,7 @@
 //! | `tee(from, to, most)` | gives what is in one pipe to another as well, never sleeping |
 //! | `kernel_pipe(size)` | an own pipe, non-blocking, with the capacity it really got |
 //! | `random(bytes)` | fills bytes with what nobody can foresee |
+//! | `mask(key, from, to)` | combines as many bytes with a key as wide registers can |
 //! | `widen_pipe(fd, size)` | grows a pipe, never shrinks it; the capacity it has then |
 //! | `reopen(fd, access)` | a private, non-blocking description of what an inherited descriptor names |
 //! | `unsent(fd)` | bytes in a socket's send queue that the peer has not acknowledged |
@@ -82,11 +83,13 @@ mod processor;
 #[cfg(test)]
 pub(crate) mod testing;
 mod unix;
+mod wide;
 pub use datagram::{Arrival, LocalIp, Manner, Parcel, Peer, Refusal, UnixName};
 pub use measure::*;
 pub use process::*;
 pub use processor::has_aes;
 pub use unix::*;
+pub use wide::mask;
 
 /// Which way a descriptor is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

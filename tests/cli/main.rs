@@ -84,5 +84,6 @@ mod verify;
 mod verify_ends;
 mod websocket;
 mod websocket_bad;
+mod websocket_many;
 mod websocket_peers;
 mod whole;

@@ -60,6 +60,14 @@ fn leads(ways: &[String], refusal: &str) {
     ended.ok();
     assert_same("what was received", &ended.stdout, &content);
 
+    let listener = haul(["listen", "-k", "ws:127.0.0.1:0", "--", "cat"]).stdin(Input::Null).spawn();
+    let websocket = format!("ws://{}/", listener.address());
+    let line = [&["connect", "-q", "1"], ways.as_slice(), &[websocket.as_str()]].concat();
+    let ended = haul(line).stdin(Input::Bytes(content.clone())).run();
+    ended.ok();
+    assert_same("what came back", &ended.stdout, &content);
+    drop(listener);
+
     let (_kept, nobody) = refusing_address();
     let nobody = nobody.to_string();
     let ended = haul([&["connect"], ways.as_slice(), &[nobody.as_str()]].concat()).run();

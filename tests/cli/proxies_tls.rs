@@ -5,6 +5,8 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use rustix::process::Signal;
+
 use crate::data::{assert_same, bytes};
 use crate::harness::{Ending, Input, Listener, Running, file_with, haul, scratch};
 
@@ -116,6 +118,38 @@ fn tls_goes_to_the_target_through_the_proxy() {
     let ended = haul(["connect", "-x", &format!("socks5://{}", proxy(ask_socks)), "--tls", "127.0.0.1", port]).run();
     let line = ended.code(6).no_stdout().one_error();
     assert!(line.starts_with(&format!("haul: cannot connect to tls:127.0.0.1:{port} through socks5://")), "{line}");
+}
+
+// A WebSocket, and one over TLS, through each kind of proxy and through both; a relay leads to one in the same way.
+#[test]
+fn a_websocket_goes_to_the_target_through_the_proxy() {
+    let content = bytes(6, 400_000);
+    let ways = [("socks5", proxy(ask_socks)), ("http", proxy(ask_http))];
+    let [socks, http] = ways.map(|(scheme, address)| format!("{scheme}://{address}"));
+    let listener = haul(["listen", "-k", "--path", "/chat", "ws:127.0.0.1:0", "--", "cat"]).spawn();
+    let encrypted = haul(["listen", "-k", "wss:127.0.0.1:0", "--", "cat"]).spawn();
+    let (plain, secret) = (format!("ws://{}/chat", listener.address()), format!("wss://{}/", encrypted.address()));
+    for way in [&["-x", &*socks][..], &["-x", &http], &["-x", &socks, "-x", &http]] {
+        for (url, flags) in [(&plain, &[][..]), (&secret, &["--quiet", "--insecure"])] {
+            let line = [&["connect", "-q", "1"], flags, way, &[url]].concat();
+            let ended = haul(line).stdin(Input::Bytes(content.clone())).run();
+            ended.ok();
+            assert_same("what came back", &ended.stdout, &content);
+        }
+        // what the server refuses is no refusal of the proxy
+        let other = plain.replace("/chat", "/other");
+        let ended = haul([&["connect"], way, &[&other]].concat()).run();
+        let line = ended.code(1).no_stdout().one_error();
+        assert!(line.contains(" through ") && line.ends_with(": the peer answered 404 Not Found"), "{line}");
+    }
+    let relay = haul(["relay", "-x", &http, "127.0.0.1:0", &plain]).stdin(Input::Null).spawn();
+    let ended = haul(["connect", &relay.address().to_string()]).stdin(Input::Bytes(content.clone())).run();
+    ended.ok();
+    assert_same("what came back", &ended.stdout, &content);
+    for running in [relay, listener, encrypted] {
+        running.signal(Signal::TERM);
+        running.wait().code(0);
+    }
 }
 
 // Receipts go both ways through a proxy that keeps half-closes.

@@ -124,6 +124,25 @@ fn a_close_that_is_not_answered_is_waited_for_five_seconds() {
     assert!((4..8).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
 }
 
+// While the Close is held the silence is ours: -w makes that shorter, and counts from the Close on.
+#[test]
+fn the_patience_before_a_close_is_no_silence_of_the_peer() {
+    for answers in [true, false] {
+        let listener = Listener::tcp();
+        let url = format!("ws://{}/", listener.address());
+        let connector = haul(["connect", "-w", "1", &url]).stdin(Input::Bytes(b"x".to_vec())).spawn();
+        let mut peer = accept(&listener);
+        assert_eq!(unmasked(&mut peer), (0x82, b"x".to_vec()));
+        assert_eq!(unmasked(&mut peer), (0x88, vec![3, 0xe8]));
+        if answers {
+            peer.send(b"\x82\x04late\x88\x02\x03\xe8");
+        }
+        let ended = connector.wait();
+        ended.code(if answers { 0 } else { 3 });
+        assert_eq!(ended.stdout, if answers { &b"late"[..] } else { b"" });
+    }
+}
+
 // The peer's Close ends a session although standard input is silent: nothing could be sent any more.
 #[test]
 fn the_close_of_the_peer_ends_it_whatever_standard_input_does() {
@@ -369,6 +388,8 @@ fn flags_without_a_websocket_are_told() {
     }
     let bad = haul(["connect", "-H", "A: b\r\nC: d", "ws://127.0.0.1:1/"]).stdin(Input::Null).run();
     bad.code(2);
+    let half = haul(["connect", "-H", "A", "ws://127.0.0.1:1/"]).stdin(Input::Null).run();
+    assert!(half.code(2).complaints().ends_with("\n  try: -H 'A: VALUE'\n"), "{}", half.complaints());
     let both = haul(["connect", "--text", "--binary", "ws://127.0.0.1:1/"]).stdin(Input::Null).run();
     both.code(2);
 }

@@ -130,7 +130,8 @@ fn a_listener_survives_every_bad_client() {
     serves_still(listener);
 }
 
-fn ask(path: &str) -> String {
+/// A good request.
+pub fn ask(path: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"

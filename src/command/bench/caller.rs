@@ -109,7 +109,7 @@ impl Caller {
 /// What a handshake has made of a connection, as an end.
 pub(super) fn end(contact: Contact) -> End {
     let (opened, stack) = contact.covered(Vec::new());
-    End::new(opened.transport, Side::Peer(opened.peer), stack)
+    End::new(opened.transport, Side::Peer(opened.peer.into()), stack)
 }
 
 /// The same for another task or thread.

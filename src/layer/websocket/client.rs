@@ -69,17 +69,19 @@ impl Asking {
     /// # Errors
     /// It is no answer, or not the one that was asked for.
     pub(super) fn take(&mut self, wire: &mut Buffer) -> Result<bool, Error> {
-        let whole = self.head.take(wire).map_err(|TooLong| wrong("the peer's answer has a header of more than 64 KiB"));
-        let whole = whole?;
-        let begins = self.head.bytes().iter().zip(ANSWER).all(|(a, b)| a == b);
-        if !begins {
-            let line = self.head.bytes().split(|byte| *byte == b'\n').next().unwrap_or_default();
-            return Err(wrong(format!("the peer speaks no HTTP: it said {}", quoted(line))));
+        loop {
+            let whole = self.head.take(wire);
+            let whole = whole.map_err(|TooLong| wrong("the peer's answer has a header of more than 64 KiB"))?;
+            let begins = self.head.bytes().iter().zip(ANSWER).all(|(a, b)| a == b);
+            if !begins {
+                let line = self.head.bytes().split(|byte| *byte == b'\n').next().unwrap_or_default();
+                return Err(wrong(format!("the peer speaks no HTTP: it said {}", quoted(line))));
+            }
+            if !whole || self.judge()? {
+                return Ok(whole);
+            }
+            self.head.pass_over();
         }
-        if whole {
-            self.judge()?;
-        }
-        Ok(whole)
     }
 
     /// The wire has ended.
@@ -90,7 +92,8 @@ impl Asking {
         })
     }
 
-    fn judge(&self) -> Result<(), Error> {
+    /// True for the answer that was asked for, false for one that only comes before the answer.
+    fn judge(&self) -> Result<bool, Error> {
         let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
         let mut response = httparse::Response::new(&mut fields);
         if !response.parse(self.head.bytes()).is_ok_and(|status| status.is_complete()) {
@@ -98,10 +101,15 @@ impl Asking {
         }
         let fields = &*response.headers;
         let code = response.code.unwrap_or_default();
+        // RFC 9110, section 15.2: they may come although nobody expects them
+        if (100..200).contains(&code) && code != SWITCHING {
+            return Ok(false);
+        }
         if code != SWITCHING {
             return Err(refused(code, response.reason.unwrap_or_default(), fields));
         }
-        if !has_word(fields, "Upgrade", "websocket") || !has_word(fields, "Connection", "upgrade") {
+        let upgrades = has_word(fields, "Upgrade", "websocket") && has_word(fields, "Connection", "upgrade");
+        if response.version != Some(1) || !upgrades {
             return Err(wrong("the peer did not change to WebSocket"));
         }
         if value(fields, "Sec-WebSocket-Accept") != Some(handshake::accept(self.key.as_bytes()).as_bytes()) {
@@ -112,12 +120,12 @@ impl Asking {
         }
         let mut chosen = values(fields, "Sec-WebSocket-Protocol");
         match (chosen.next(), chosen.next()) {
-            (None, _) if self.subprotocols.is_empty() => Ok(()),
+            (None, _) if self.subprotocols.is_empty() => Ok(true),
             (None, _) => {
                 let wanted = self.subprotocols.join(", ");
                 Err(wrong(format!("the peer does not speak the subprotocol {}", quoted(wanted.as_bytes()))))
             }
-            (Some(one), None) if self.subprotocols.iter().any(|other| other.as_bytes() == one) => Ok(()),
+            (Some(one), None) if self.subprotocols.iter().any(|other| other.as_bytes() == one) => Ok(true),
             (Some(one), _) => {
                 Err(wrong(format!("the peer speaks a subprotocol that nobody asked for, {}", quoted(one))))
             }

@@ -203,6 +203,8 @@ pub(super) mod code {
     pub(in super::super) const AWAY: u16 = 1001;
     /// The peer broke the protocol.
     pub(in super::super) const PROTOCOL: u16 = 1002;
+    /// A kind of message that is not taken here.
+    pub(in super::super) const NOT_TAKEN: u16 = 1003;
     /// Text that is no UTF-8.
     pub(in super::super) const NOT_TEXT: u16 = 1007;
     /// This side cannot go on.

@@ -7,10 +7,12 @@ use crate::buffer::Buffer;
 use crate::error::{Cause, Error};
 use crate::outcome::ExitStatus;
 
-/// A header of an HTTP message, as far as it has come; at most [`LONGEST`] bytes.
+/// A header of an HTTP message, as far as it has come; at most [`LONGEST`] bytes, with those that it came after.
 #[derive(Default)]
 pub(super) struct Head {
     bytes: Vec<u8>,
+    /// Bytes of those that came before it and did not count.
+    before: usize,
     /// How much of the empty line that ends it stands at the end of `bytes`.
     ending: Ending,
 }
@@ -44,7 +46,7 @@ impl Head {
                 break;
             }
         }
-        if self.bytes.len() + count > LONGEST {
+        if self.before + self.bytes.len() + count > LONGEST {
             return Err(TooLong);
         }
         self.bytes.extend_from_slice(&wire.filled()[..count]);
@@ -54,6 +56,12 @@ impl Head {
 
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// This one did not count: another follows.
+    pub(super) fn pass_over(&mut self) {
+        self.before += self.bytes.len();
+        self.bytes.clear();
     }
 }
 

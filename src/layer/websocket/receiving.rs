@@ -1,7 +1,8 @@
 //! What comes from the peer: frames taken apart as they come, their payload handed on at once.
 
+use super::Manner;
 use super::frame::{Gather, Header, LONGEST_CONTROL, Misfit, Opcode, code};
-use super::mask::{self, Key};
+use super::mask::{self, Key, Wide};
 use super::sending::Control;
 use super::utf8::{NotUtf8, Utf8};
 use crate::buffer::Buffer;
@@ -18,6 +19,8 @@ pub(super) enum Said {
 pub(super) enum Wrong {
     Protocol(Misfit),
     NotUtf8,
+    /// A message of bytes where only text is taken.
+    Bytes,
 }
 
 impl From<Misfit> for Wrong {
@@ -36,8 +39,8 @@ impl From<NotUtf8> for Wrong {
 pub(super) struct Receiving {
     /// The peer is a client, and masks.
     masked: bool,
-    /// Each message of text is given as a line.
-    lines: bool,
+    manner: Manner,
+    pub(super) wide: Wide,
     gather: Gather,
     frame: Option<Frame>,
     /// The kind of the message that is under way, in parts.
@@ -77,10 +80,11 @@ enum Kind {
 }
 
 impl Receiving {
-    pub(super) fn new(masked: bool, lines: bool) -> Self {
+    pub(super) fn new(masked: bool, manner: Manner) -> Self {
         Receiving {
             masked,
-            lines,
+            manner,
+            wide: |_, _, _| 0,
             gather: Gather::default(),
             frame: None,
             message: None,
@@ -139,10 +143,11 @@ impl Receiving {
         }
     }
 
-    fn begin(&mut self, header: Header) -> Result<(), Misfit> {
+    fn begin(&mut self, header: Header) -> Result<(), Wrong> {
         let what = match (header.opcode, self.message) {
-            (Opcode::Continuation, None) => return Err(Misfit("a continuation of nothing")),
-            (Opcode::Text | Opcode::Binary, Some(_)) => return Err(Misfit("a message within another")),
+            (Opcode::Continuation, None) => return Err(Misfit("a continuation of nothing").into()),
+            (Opcode::Text | Opcode::Binary, Some(_)) => return Err(Misfit("a message within another").into()),
+            (Opcode::Binary, None) if self.manner.strict => return Err(Wrong::Bytes),
             (Opcode::Continuation, Some(kind)) => What::Message(kind),
             (Opcode::Text, None) => What::Message(Kind::Text),
             (Opcode::Binary, None) => What::Message(Kind::Binary),
@@ -177,7 +182,7 @@ impl Receiving {
         let spare = plain.spare(most);
         let count = spare.len();
         match frame.key {
-            Some(key) => mask::copy(key, frame.position, &wire.filled()[..count], spare),
+            Some(key) => mask::copy(self.wide, key, frame.position, &wire.filled()[..count], spare),
             None => spare.copy_from_slice(&wire.filled()[..count]),
         }
         if kind == Kind::Text {
@@ -203,7 +208,7 @@ impl Receiving {
             let ended = self.last.take() == Some(b'\n');
             if kind == Kind::Text {
                 self.utf8.end()?;
-                self.newline = self.lines && !ended;
+                self.newline = self.manner.text && !ended;
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::frame::{Header, LONGEST_CONTROL, LONGEST_HEADER, Opcode, code, header_length};
-use super::mask::{self, Entropy, Key, Keys};
+use super::mask::{self, Entropy, Key, Keys, Wide};
 use super::utf8::{NotUtf8, Utf8};
 use crate::buffer::Buffer;
 
@@ -54,6 +54,7 @@ pub(super) struct Sending {
     keys: Option<Box<Keys>>,
     /// A message a line, of text; otherwise a message a write, of bytes.
     text: bool,
+    pub(super) wide: Wide,
     utf8: Utf8,
     /// A message was begun whose line goes on.
     in_message: bool,
@@ -77,6 +78,7 @@ impl Sending {
         Sending {
             keys: masks.map(|entropy| Box::new(Keys::new(entropy))),
             text,
+            wide: |_, _, _| 0,
             utf8: Utf8::default(),
             in_message: false,
             missing: 0,
@@ -112,14 +114,24 @@ impl Sending {
         }
         match self.text {
             true => self.take_lines(plain, wire),
-            false => {
-                let count = self.room(plain.len(), wire);
-                if count > 0 {
-                    self.push(Opcode::Binary, true, &plain[..count], wire)?;
-                }
-                Ok(count)
+            false => self.take_bytes(plain, wire),
+        }
+    }
+
+    /// Messages that no server refuses for their length.
+    fn take_bytes(&mut self, plain: &[u8], wire: &mut Buffer) -> Result<usize, Trouble> {
+        let mut taken = 0;
+        for piece in plain.chunks(LONGEST_MESSAGE) {
+            let count = self.room(piece.len(), wire);
+            if count > 0 {
+                self.push(Opcode::Binary, true, &piece[..count], wire)?;
+            }
+            taken += count;
+            if count < piece.len() {
+                break;
             }
         }
+        Ok(taken)
     }
 
     /// A message for each line; the beginning of a line whose end has not come goes out as a part.
@@ -179,6 +191,7 @@ impl Sending {
                 if Self::free(wire) < LONGEST_HEADER {
                     return Ok(());
                 }
+                self.utf8.end()?;
                 self.push(Opcode::Continuation, true, b"", wire)?;
                 self.in_message = false;
             }
@@ -222,7 +235,7 @@ impl Sending {
             Some(key) => {
                 let spare = wire.spare(payload.len());
                 let count = spare.len();
-                mask::copy(key, 0, &payload[..count], spare);
+                mask::copy(self.wide, key, 0, &payload[..count], spare);
                 wire.fill(count);
             }
         }
@@ -233,6 +246,9 @@ impl Sending {
         self.keys.as_mut().map(|keys| keys.next()).transpose().map_err(Trouble::Entropy)
     }
 }
+
+/// Most bytes of one message: some servers take no more than 32 KiB by default.
+const LONGEST_MESSAGE: usize = 16 * 1024;
 
 /// Fewer bytes are no frame of their own while others wait to be written.
 const SCRAP: usize = 1024;

@@ -27,8 +27,8 @@ pub(super) fn server(terms: Terms, manner: Manner) -> WebSocket {
     WebSocket::server(terms, manner, Instant::now())
 }
 
-pub(super) const TEXT: Manner = Manner { text: true, ping: None };
-pub(super) const BINARY: Manner = Manner { text: false, ping: None };
+pub(super) const TEXT: Manner = Manner { text: true, strict: false, ping: None };
+pub(super) const BINARY: Manner = Manner { text: false, strict: false, ping: None };
 
 /// A stack with one end of a WebSocket, and what was read of it.
 pub(super) struct Side {
@@ -115,6 +115,18 @@ pub(super) fn joined(manner: Manner, capacity: usize, cut: usize) -> (Side, Side
     client.hear(&server.take_said(), cut);
     assert!(!client.stack.is_handshaking() && !server.stack.is_handshaking());
     (client, server)
+}
+
+// What is written at once is several messages where servers would not take it as one.
+#[test]
+fn a_long_write_is_several_messages() {
+    let (mut client, mut server) = joined(BINARY, 1 << 20, 1 << 20);
+    let plain: Vec<u8> = (0..100_000u32).map(|i| i as u8).collect();
+    client.send(&plain, plain.len());
+    let said = client.take_said();
+    assert_eq!(said.len(), plain.len() + 7 * (2 + 2 + 4));
+    server.hear(&said, said.len());
+    assert_eq!(server.read, plain);
 }
 
 fn exchanged(manner: Manner, capacity: usize, cut: usize, piece: usize, plain: &[u8]) -> [Vec<u8>; 2] {
@@ -212,7 +224,7 @@ fn the_longest_message_is_streamed() {
 #[test]
 fn a_silent_peer_is_pinged_and_then_given_up() {
     let second = Duration::from_secs(1);
-    let manner = Manner { text: false, ping: Some(second) };
+    let manner = Manner { ping: Some(second), ..BINARY };
     let (mut client, mut server) = joined(manner, 300, 1000);
     let mut now = Instant::now();
     let mut tick = |side: &mut Side| {

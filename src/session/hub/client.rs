@@ -25,8 +25,10 @@ pub(super) struct Client {
     pub(super) tap: Option<Box<Tap>>,
     /// How far it has come with what it is to get. Invariant: `None` once the outlet is over.
     pub(super) cursor: Option<Cursor>,
-    /// A line that is not yet whole. Invariant: no newline in it.
+    /// A line that is not yet whole, of what it sends. Invariant: no newline in it.
     pub(super) held: Vec<u8>,
+    /// It came in the midst of a line that it gets nothing of.
+    pub(super) skips: bool,
     /// Bytes sent to it, bytes received from it.
     pub(super) bytes: [u64; 2],
     /// What it may send (`-L`).
@@ -102,6 +104,7 @@ impl Client {
             greeting: None,
             tap: None,
             cursor: None,
+            skips: false,
             held: Vec::new(),
             bytes: [0, 0],
             bucket: None,

@@ -7,6 +7,7 @@ use super::{Hub, STUCK, Standing, Stopping};
 use crate::error::{Cause, Error};
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
+use crate::plan::Share;
 use crate::reactor::Turn;
 use crate::session::linger::{FIRST_LOOK, Farewell, LOOK_AGAIN, Linger, Lingering, Rest, fin};
 use crate::session::parting::{headline, reset_by};
@@ -22,7 +23,10 @@ impl Hub {
         client.leaving = Some(Box::new(Leaving { ended, reset, until, linger, pause }));
         client.is_waiting = false;
         client.input = Input::Ended(self.output.passed());
-        self.output.inherit(std::mem::take(&mut client.held));
+        let held = std::mem::take(&mut client.held);
+        if self.context.share != Share::Broker {
+            self.output.inherit(held);
+        }
         self.output.lines.leave(client.number);
         if was_speaker {
             self.lose_speaker();

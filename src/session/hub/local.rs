@@ -45,6 +45,7 @@ impl Hub {
                     bucket.take(count as u64);
                 }
                 self.backlog.push(None, self.scratch.filled());
+                self.is_within_line = self.context.lines && self.scratch.filled().last() != Some(&b'\n');
                 self.has_news = true;
                 true
             }

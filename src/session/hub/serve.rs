@@ -6,14 +6,15 @@ use super::Hub;
 use super::backlog::CHUNK;
 use super::client::{Client, Input, Outlet};
 use super::lines::{LONGEST, Speech};
+use super::messages;
 use super::room::HALF_CLOSED;
 use crate::error::{Cause, Error};
 use crate::event::Event;
 use crate::outcome::{Ended, ExitStatus};
 use crate::plan::Share;
 use crate::reactor::Turn;
-use crate::session::SILENCE;
 use crate::session::end::{Fault, Step};
+use crate::session::holding;
 use crate::session::limits::soonest;
 use crate::session::parting::{headline, peer_failed, reset_by};
 use crate::session::policy::{AfterPeerEof, Flow};
@@ -31,6 +32,8 @@ impl Hub {
         if client.leaving.is_none() {
             moved += self.deliver(turn, key);
             moved += self.listen(turn, key, granted);
+            // what a layer has to say of what it heard
+            self.clients[key].end.flush(turn);
             self.conclude(turn, key);
         }
         if self.clients[key].leaving.is_some() {
@@ -53,6 +56,7 @@ impl Hub {
             Step::Moved(_) | Step::Eof => {}
         }
         let client = &mut self.clients[key];
+        messages::skip(&mut self.backlog, client);
         while let Some(cursor) = &mut client.cursor
             && failed.is_none()
         {
@@ -235,6 +239,7 @@ impl Hub {
         let most = usize::try_from(by_rate.min(by_size)).unwrap_or(usize::MAX).min(policy.block);
         match share {
             Share::Merge | Share::FanOut => most.min(LONGEST.saturating_sub(client.held.len()).max(1)),
+            Share::Broker if self.context.lines => most.min(messages::room(client)),
             Share::Broker => most.min(CHUNK),
         }
     }
@@ -247,9 +252,12 @@ impl Hub {
             return;
         }
         if self.context.share == Share::Broker {
-            self.backlog.push(client.cursor.as_ref(), new);
             self.context.meter.add(1, new.len() as u64);
             self.has_news |= !new.is_empty();
+            match self.context.lines {
+                true => messages::pass(&mut self.backlog, client, new, ended),
+                false => self.backlog.push(client.cursor.as_ref(), new),
+            }
             return;
         }
         let (speaker, held) = (client.number, client.held.len());
@@ -316,8 +324,10 @@ impl Hub {
             };
             self.leave(key, ended, true, now);
         } else if has_passed(self.held_until(key)) {
+            let client = &mut self.clients[key];
+            client.moved_at = now;
             // what it answers until it closes is still heard; reading tells what fails
-            self.clients[key].end.close_write_for_good(turn);
+            client.end.close_write_for_good(turn);
         } else if has_passed(self.patience(key)) {
             self.leave(key, Ended::Clean, false, now);
         } else if let Some(error) = self.passed_limit(key, now) {
@@ -341,7 +351,13 @@ impl Hub {
     fn held_until(&self, key: usize) -> Option<Instant> {
         let (policy, client) = (&self.context.policy, &self.clients[key]);
         let since = client.quiet_since.filter(|_| policy.shutdown && client.end.holds_close())?;
-        Some(since.max(client.moved_at) + policy.quit_after.unwrap_or(SILENCE))
+        Some(since.max(client.moved_at) + holding::patience(policy))
+    }
+
+    /// When a client has been silent for too long; while its end is held the silence is ours.
+    fn idle_until(&self, key: usize) -> Option<Instant> {
+        let limit = self.context.policy.idle.filter(|_| self.held_until(key).is_none())?;
+        Some(self.clients[key].moved_at + limit)
     }
 
     /// The user's time limit that has passed for this client, as an error.
@@ -350,7 +366,7 @@ impl Hub {
         let sentence = if let Some(limit) = policy.max_time.filter(|limit| client.started + *limit <= now) {
             format!("time limit of {} reached", humantime::format_duration(limit))
         } else {
-            let limit = policy.idle.filter(|limit| client.moved_at + *limit <= now)?;
+            let limit = policy.idle.filter(|_| self.idle_until(key).is_some_and(|at| at <= now))?;
             format!("nothing moved for {}", humantime::format_duration(limit))
         };
         let cause = Cause::Said(sentence);
@@ -370,13 +386,13 @@ impl Hub {
     fn arm(&mut self, turn: &Turn, key: usize) {
         let now = turn.now();
         let patience = soonest([self.patience(key), self.held_until(key)]);
+        let idle = self.idle_until(key);
         let policy = &self.context.policy;
-        let Client { started, moved_at, input, bucket, end, alarm, .. } = &mut self.clients[key];
+        let Client { started, input, bucket, end, alarm, .. } = &mut self.clients[key];
         let by_rate = match bucket {
             Some(bucket) if *input == Input::Open => bucket.allowance(now).err(),
             _ => None,
         };
-        let idle = policy.idle.map(|limit| *moved_at + limit);
         let whole = policy.max_time.map(|limit| *started + limit);
         self.alarms.set(key, alarm, soonest([patience, by_rate, idle, whole, end.deadline()]));
     }

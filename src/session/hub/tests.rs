@@ -55,7 +55,7 @@ fn policy() -> Policy {
 fn context(share: Share, policy: Policy) -> (Context, Rc<Ear>) {
     let ear = Rc::new(Ear::default());
     let (pools, meter, observer) = (Pools::new(4096, 65536), Arc::new(Meter::default()), Rc::clone(&ear));
-    (Context { share, policy, pools, meter, observer }, ear)
+    (Context { share, lines: false, policy, pools, meter, observer }, ear)
 }
 
 fn local_side() -> Side {

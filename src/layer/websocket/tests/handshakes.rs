@@ -150,6 +150,10 @@ fn a_good_answer_opens_and_what_follows_it_is_payload() {
         assert!(error.is_none() && !client.stack.is_handshaking());
         let (client, _) = judged(&request(), &format!("{YES}\r\n\u{1}\u{1}a"), cut);
         assert_eq!(client.read, b"a");
+        let hints = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n";
+        let (client, error) = judged(&request(), &format!("{hints}{YES}\r\n\u{1}\u{1}a"), cut);
+        assert!(error.is_none());
+        assert_eq!(client.read, b"a");
     }
     let asks = Request { subprotocols: vec!["x".into()], ..request() };
     assert!(judged(&asks, &format!("{YES}Sec-WebSocket-Protocol: x\r\n\r\n"), 20).1.is_none());
@@ -166,6 +170,8 @@ fn each_bad_answer_is_one_sentence_with_its_status() {
         (&plain, "HTTP/1.0 200 OK\r\n\r\n".into(), "the peer answered 200 OK", 1),
         (&plain, "HTTP/1.1 301 M\r\nLocation: /x\r\n\r\n".into(), "the peer answered 301 M, see \"/x\"", 1),
         (&plain, "HTTP/1.1 101 Y\r\n\r\n".into(), "the peer did not change to WebSocket", 1),
+        (&plain, format!("{}\r\n", YES.replace("1.1", "1.0")), "the peer did not change to WebSocket", 1),
+        (&plain, "HTTP/1.1 103 E\r\n\r\nHTTP/1.1 404 N\r\n\r\n".into(), "the peer answered 404 N", 1),
         (
             &plain,
             format!("{}\r\n", YES.replace("KEY", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")),
@@ -185,6 +191,7 @@ fn each_bad_answer_is_one_sentence_with_its_status() {
             1,
         ),
         (&asks, format!("{YES}\r\n"), "the peer does not speak the subprotocol \"x\"", 1),
+        (&plain, "HTTP/1.1 102 Wait\r\n\r\n".repeat(4_000), "the peer's answer has a header of more than 64 KiB", 1),
         (
             &plain,
             format!("HTTP/1.1 101 Y\r\nX: {}", "x".repeat(70_000)),

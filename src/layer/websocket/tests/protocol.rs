@@ -150,6 +150,19 @@ fn what_is_no_text_is_not_sent_as_text() {
 }
 
 #[test]
+fn a_last_line_that_ends_within_a_character_is_not_passed_off_as_text() {
+    let (mut client, mut server) = joined(TEXT, 400, 1000);
+    client.send(b"a\nb\xe2\x82", 100);
+    client.stack.close_plain();
+    client.stack.flush().unwrap();
+    client.collect();
+    assert_eq!(client.error.unwrap().line(), "sending failed: what is to be sent as text is no UTF-8");
+    server.hear(&client.said, 1);
+    let line = server.error.unwrap().line();
+    assert_eq!(line, "receiving failed after 4 B: the peer closed the WebSocket with code 1011 (internal error)");
+}
+
+#[test]
 fn the_last_line_needs_no_end() {
     let (mut client, mut server) = joined(TEXT, 400, 1000);
     client.send(b"a\nb", 100);

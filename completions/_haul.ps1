@@ -440,7 +440,7 @@ Register-ArgumentCompleter -Native -CommandName 'haul' -ScriptBlock {
             [CompletionResult]::new('--ca', '--ca', [CompletionResultType]::ParameterName, 'When connecting, believe the certificates in this PEM file alone [default: the system''s roots]')
             [CompletionResult]::new('--client-ca', '--client-ca', [CompletionResultType]::ParameterName, 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]')
             [CompletionResult]::new('--sni', '--sni', [CompletionResultType]::ParameterName, 'When connecting, ask for NAME, which the certificate has to be for [default: the host]')
-            [CompletionResult]::new('--alpn', '--alpn', [CompletionResultType]::ParameterName, 'Offer these application protocols, or accept only these, say h2,http/1.1 [default: none]')
+            [CompletionResult]::new('--alpn', '--alpn', [CompletionResultType]::ParameterName, 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]')
             [CompletionResult]::new('--pin', '--pin', [CompletionResultType]::ParameterName, 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]')
             [CompletionResult]::new('--tls-min', '--tls-min', [CompletionResultType]::ParameterName, 'The oldest version of TLS that is spoken [default: 1.2]')
             [CompletionResult]::new('--ready-fd', '--ready-fd', [CompletionResultType]::ParameterName, 'Once listening, write ADDR:PORT and a newline to this descriptor and close it [default: to none]')

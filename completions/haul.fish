@@ -466,7 +466,7 @@ complete -c haul -n "__fish_haul_using_subcommand bench" -l key -d 'The private 
 complete -c haul -n "__fish_haul_using_subcommand bench" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand bench" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand bench" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
-complete -c haul -n "__fish_haul_using_subcommand bench" -l alpn -d 'Offer these application protocols, or accept only these, say h2,http/1.1 [default: none]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
 1.3\t''"

@@ -40,6 +40,7 @@ use crate::plan::relay::{LogSink, Pair, Relay, Target};
 use crate::reactor::{Park, Task, Turn};
 use crate::report::{Console, Outlet, Summary};
 use crate::session::limits::soonest;
+use crate::sys;
 use crew::{Arrival, Crew, Guest};
 use ferry::Berth;
 use floor::{Blueprint, prepared};
@@ -102,10 +103,14 @@ pub(super) fn relay(plan: Relay, reporting: &Reporting) -> Result<Box<dyn Task>,
 /// Opens what `--log` asks for.
 ///
 /// # Errors
-/// It cannot be opened.
+/// It cannot be opened, or standard output was closed.
 pub(super) fn open_log(plan: &Relay) -> Result<Option<Outlet>, Error> {
     match &plan.log {
         None => Ok(None),
+        Some(LogSink::Stdout) if sys::was_closed_at_start(1) => {
+            let closed = std::io::Error::from_raw_os_error(libc::EBADF);
+            Err(Error::new(Op::Write, "standard output", closed))
+        }
         Some(LogSink::Stdout) => Ok(Some(Outlet::new(std::io::stdout()))),
         Some(LogSink::File(path)) => appended(path).map(Some),
     }

@@ -12,6 +12,8 @@ use crate::units::Rate;
 /// The rate that sessions share, in each direction; sessions of other threads too.
 #[derive(Debug)]
 pub struct Common {
+    /// The smallest helping while others wait, in bytes.
+    helping: u64,
     /// The time between two appointments: what the smallest helping takes at this rate.
     step: Duration,
     ways: [Mutex<Way>; 2],
@@ -40,7 +42,7 @@ impl Common {
         let helping = (rate.0 / 100).clamp(1, HELPING);
         let step = Duration::from_secs_f64(helping as f64 / rate.0.max(1) as f64);
         let way = || Mutex::new(Way { bucket: Bucket::new(rate, now), booked: now, waiting: 0 });
-        Arc::new(Common { step, ways: [way(), way()] })
+        Arc::new(Common { helping, step, ways: [way(), way()] })
     }
 }
 
@@ -61,7 +63,7 @@ impl Share {
         {
             return Err(at);
         }
-        let Common { step, ways } = &*self.common;
+        let Common { helping, step, ways } = &*self.common;
         let mut way = locked(&ways[direction]);
         let found = way.bucket.allowance(now);
         if appointment.is_none() {
@@ -79,11 +81,15 @@ impl Share {
         // what others have left may be less than is worth waking up for, but here somebody is awake
         let level = way.bucket.level();
         match found {
-            Err(at) if level < HELPING => {
-                *appointment = Some(at); // who was promised this instant keeps the place
+            // nearly a helping is one: who was late left as much less to the next, and the appointments keep their pace
+            Err(at) if level < helping.div_ceil(2) => {
+                // behind everybody: of several at one instant the first would have it every time
+                let at = at.max(way.booked);
+                way.booked = at + *step;
+                *appointment = Some(at);
                 Err(at)
             }
-            _ => Ok((level / way.waiting.max(1)).max(HELPING).min(level)),
+            _ => Ok((level / way.waiting.max(1)).max(*helping).min(level)),
         }
     }
 
@@ -116,7 +122,7 @@ fn locked(way: &Mutex<Way>) -> MutexGuard<'_, Way> {
     way.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The smallest helping while others wait: enough for a read to be worth its call.
+/// The most that a smallest helping is: enough for a read to be worth its call.
 const HELPING: u64 = 16 * 1024;
 
 #[cfg(test)]
@@ -150,6 +156,46 @@ mod tests {
             assert!(total >= rate * 4 * 9 / 10, "{total} of {rate} by {sessions}");
             let (least, most) = (got.iter().min().unwrap(), got.iter().max().unwrap());
             assert!(*least * 2 >= *most, "{sessions} sessions at {rate} got {got:?}");
+        }
+    }
+
+    /// Greedy sessions that sleep until the instant that each was told, and are woken up to 1 ms late; among those that
+    /// were told the same, always the same one first. After two seconds everything stands still for one.
+    fn slept_for(rate: u64, sessions: usize, secs: u64) -> Vec<u64> {
+        let start = Instant::now();
+        let common = Common::new(Rate(rate), start);
+        let mut shares: Vec<_> = (0..sessions).map(|_| (start, Share::new(Arc::clone(&common)), 0)).collect();
+        let (mut now, mut lateness, mut stalled) = (start, 0, false);
+        while now < start + Duration::from_secs(secs) {
+            let Some((at, share, got)) = shares.iter_mut().min_by_key(|(at, ..)| *at) else { break };
+            lateness = (lateness + 337) % 1000;
+            now = now.max(*at + Duration::from_micros(lateness));
+            if !stalled && now > start + Duration::from_secs(2) {
+                (now, stalled) = (now + Duration::from_secs(1), true);
+            }
+            *at = loop {
+                match share.allowance(0, now) {
+                    Ok(bytes) => {
+                        share.take(0, bytes);
+                        *got += bytes;
+                    }
+                    Err(again) => break again,
+                }
+            };
+        }
+        shares.into_iter().map(|(_, _, got)| got).collect()
+    }
+
+    #[test]
+    fn being_woken_late_costs_nobody_his_part() {
+        for rate in [50_000, 300_000, 1_000_000, 3_000_000, 20_000_000] {
+            for sessions in [4, 20] {
+                let got = slept_for(rate, sessions, 13);
+                let total: u64 = got.iter().sum();
+                assert!(total <= rate * 13 && total >= rate * 11, "{total} of {rate} by {sessions}");
+                let (least, most) = (got.iter().min().unwrap(), got.iter().max().unwrap());
+                assert!(*least * 4 >= *most * 3, "{sessions} sessions at {rate} got {got:?}");
+            }
         }
     }
 

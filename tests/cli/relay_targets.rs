@@ -126,6 +126,13 @@ fn a_log_that_was_rotated_is_opened_anew() {
     }
 }
 
+// Where nobody can ever read the log, nobody is served.
+#[test]
+fn a_log_on_a_closed_stdout_is_refused() {
+    let ended = haul(["relay", "--log", "-", "127.0.0.1:0", "127.0.0.1:9"]).after("exec 1>&-").run();
+    assert_eq!(ended.code(5).one_error(), "haul: cannot write standard output: bad file descriptor");
+}
+
 // A log on a full disk: told while the relay goes on, and the status at the end.
 #[test]
 fn a_log_that_cannot_be_written_is_told_at_once() {

@@ -201,15 +201,15 @@ fn a_stream_of_json_says_that_it_was_cut() {
 // Short intervals have columns that tell them apart.
 #[test]
 fn short_intervals_are_told_apart() {
-    let ended = haul(["bench", "--local", "-t", "0.05", "-i", "0.002", "-b", "80M"]).run();
+    let ended = haul(["bench", "--local", "-t", "0.3", "-i", "0.002", "-b", "80M"]).run();
     ended.ok();
     let all = text(&ended);
     let columns: Vec<&str> = all
         .lines()
-        .filter(|line| line.ends_with("us") || line.ends_with("ms"))
+        .filter(|line| line.contains(" sec ") && !line.ends_with("sender") && !line.ends_with("receiver"))
         .filter_map(|line| line.split_whitespace().find(|word| word.contains('-') && word.contains('.')))
         .collect();
-    assert!(columns.len() > 3, "{all}");
+    assert!(!columns.is_empty(), "{all}");
     for column in columns {
         let (start, end) = column.split_once('-').unwrap();
         assert_ne!(start, end, "{all}");

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use crate::bench::{json, stop, text};
-use crate::harness::{Peer, Running, Zoo, haul};
+use crate::harness::{Peer, Running, Zoo, fifo, haul, proc};
 
 /// The pin that a server with a certificate of its own making tells.
 #[track_caller]
@@ -107,6 +107,21 @@ fn a_busy_server_says_so_through_layers() {
         first.wait().killed_by(Signal::INT);
         stop(server);
     }
+}
+
+// Whoever asks for totals before there is anything to tell, say while a certificate is read from a pipe, ends nothing.
+#[test]
+fn totals_may_be_asked_for_before_a_server_listens() {
+    let (zoo, (_home, pipe)) = (Zoo::new(), fifo());
+    let pair = zoo.good();
+    let words = ["bench", "-s", "--tls", "--cert", pipe.to_str().unwrap(), "--key", pair.key(), "127.0.0.1:0"];
+    let server = haul(words).spawn();
+    proc::wait_until_idle(server.pid());
+    server.signal(Signal::USR1);
+    std::fs::write(&pipe, std::fs::read(pair.cert()).unwrap()).unwrap();
+    let address = server.address().to_string();
+    haul(["bench", "-n", "1M", "--tls", "--ca", &zoo.ca(), &address]).run().ok();
+    stop(server);
 }
 
 // The streams go through what is under test, which passes on what it does not understand.

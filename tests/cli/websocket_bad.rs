@@ -64,6 +64,22 @@ fn bad_frames_of_a_server_are_told_after_what_came_before() {
     assert!(line.ends_with("stream cut short: the peer ended without closing the WebSocket"), "{line}");
 }
 
+// A reset is told as one, also where it is a write that hears of it first, and not as an end without a Close.
+#[test]
+fn a_reset_while_something_is_sent_is_told_as_one() {
+    for _ in 0..5 {
+        let listener = Listener::tcp();
+        let url = format!("ws://{}/", listener.address());
+        let connector = haul(["connect", &url]).stdin(Input::Bytes(vec![7; 20 << 20])).spawn();
+        let mut peer = accept(&listener);
+        peer.receive(1);
+        peer.reset();
+        let ended = connector.wait();
+        ended.code(1);
+        assert!(ended.one_error().ends_with(" reset the connection"), "{}", ended.one_error());
+    }
+}
+
 // A message of 2^63 - 1 bytes is streamed like any other: what comes is written, and nothing is kept.
 #[test]
 fn the_longest_message_is_streamed_without_being_kept() {

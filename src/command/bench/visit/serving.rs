@@ -1,5 +1,6 @@
 //! The part of a test in which bytes move, as the server sees it.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use super::{Step, Visit};
 use crate::bench::protocol::Parameters;
 use crate::bench::result::{json, text};
 use crate::bench::traffic::{Bell, Budget, Flow, Phase, Way};
-use crate::command::bench::ledger::Ledger;
+use crate::command::bench::ledger::{Lane, Ledger};
 use crate::reactor::Turn;
 
 /// What happens when.
@@ -32,10 +33,9 @@ impl Course {
     }
 }
 
-/// All streams are there: they begin.
-pub(super) fn begin(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
-    let failed = |error: std::io::Error| crate::error::sentence(&error);
-    let bell = Bell::of(turn).map_err(failed)?;
+/// Gives each stream a flow that waits for the beginning; their places in the books.
+fn flows(visit: &mut Visit, turn: &mut Turn) -> io::Result<Vec<Lane>> {
+    let bell = Bell::of(turn)?;
     let mut band = visit.crew.band();
     let mut lanes = Vec::new();
     let Parameters { length, zerocopy, extra, bytes, blocks, rate, burst, .. } = visit.asked;
@@ -66,10 +66,16 @@ pub(super) fn begin(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
             stage: Arc::clone(&visit.stage),
             bell: bell.clone(),
         };
-        band.run(turn, move || line.task(flow)).map_err(failed)?;
+        band.run(turn, move || line.task(flow))?;
         lanes.push(lane);
     }
     visit.band = Some(band);
+    Ok(lanes)
+}
+
+/// All streams are there: they begin.
+pub(super) fn begin(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
+    let lanes = flows(visit, turn).map_err(|error| crate::error::sentence(&error))?;
     let (host, port) = match visit.peer.rsplit_once(':') {
         Some((host, port)) => (host.trim_matches(['[', ']']).to_owned(), port.parse().ok()),
         None => (visit.peer.clone(), None),

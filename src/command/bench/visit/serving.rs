@@ -11,6 +11,7 @@ use crate::bench::protocol::Parameters;
 use crate::bench::result::{json, text};
 use crate::bench::traffic::{Bell, Budget, Flow, Phase, Way};
 use crate::command::bench::ledger::{Lane, Ledger};
+use crate::datagram::pace::CATCH_UP;
 use crate::reactor::Turn;
 
 /// What happens when.
@@ -38,8 +39,9 @@ fn flows(visit: &mut Visit, turn: &mut Turn) -> io::Result<Vec<Lane>> {
     let bell = Bell::of(turn)?;
     let mut band = visit.crew.band();
     let mut lanes = Vec::new();
-    let Parameters { length, zerocopy, extra, bytes, blocks, rate, burst, .. } = visit.asked;
+    let Parameters { length, zerocopy, extra, bytes, blocks, .. } = visit.asked;
     let share = visit.terms.most_rate.map(|most| (most / (visit.asked.streams() as u64).max(1)).max(1));
+    let burst = share.map_or(visit.asked.burst, |share| visit.asked.burst.min(most_burst(share, length)));
     let most = match (bytes, blocks) {
         (0, 0) => None,
         (0, blocks) => Some(blocks.saturating_mul(length as u64)),
@@ -52,7 +54,7 @@ fn flows(visit: &mut Visit, turn: &mut Turn) -> io::Result<Vec<Lane>> {
             continue;
         };
         let way = if lane.connection.is_sender { Way::Sends } else { Way::Receives };
-        let asked = Some(rate / 8).filter(|rate| *rate > 0 && way == Way::Sends);
+        let asked = visit.asked.bytes_per_second().filter(|_| way == Way::Sends);
         let flow = Flow {
             way,
             block: length,
@@ -71,6 +73,12 @@ fn flows(visit: &mut Visit, turn: &mut Turn) -> io::Result<Vec<Lane>> {
     }
     visit.band = Some(band);
     Ok(lanes)
+}
+
+/// How many blocks may go at once where a server allows so many bytes a second: what a late turn may make up for.
+fn most_burst(share: u64, block: usize) -> u64 {
+    let bytes = u128::from(share) * CATCH_UP.as_millis() / 1000;
+    u64::try_from(bytes / block.max(1) as u128).unwrap_or(u64::MAX).max(1)
 }
 
 /// All streams are there: they begin.
@@ -191,3 +199,16 @@ const LATE: Duration = Duration::from_secs(10);
 
 /// A test that no time ends is over when nothing has moved for so long.
 const IDLE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The mean alone is no bound: a thousand blocks of a megabyte would be all of a minute at once.
+    #[test]
+    fn a_burst_is_held_to_what_the_server_allows() {
+        assert_eq!(most_burst(1_250_000, 1 << 20), 1);
+        assert_eq!(most_burst(1_250_000, 1000), 12);
+        assert_eq!(most_burst(u64::MAX, 0), u64::MAX / 100);
+    }
+}

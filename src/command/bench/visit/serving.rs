@@ -81,6 +81,16 @@ fn most_burst(share: u64, block: usize) -> u64 {
     u64::try_from(bytes / block.max(1) as u128).unwrap_or(u64::MAX).max(1)
 }
 
+/// How long a test may take that is to last so long behind its warm-up, 0 if no time ends it. One of exactly what the
+/// server allows needs a little more, for its client's word to come.
+fn longest(time: Duration, omit: Duration, most: Option<Duration>) -> Option<Duration> {
+    if time.is_zero() {
+        return most;
+    }
+    let late = time.saturating_add(omit).saturating_add(LATE);
+    Some(most.map_or(late, |most| late.min(most.saturating_add(SLACK))))
+}
+
 /// All streams are there: they begin.
 pub(super) fn begin(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
     let lanes = flows(visit, turn).map_err(|error| crate::error::sentence(&error))?;
@@ -107,16 +117,13 @@ pub(super) fn begin(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
     }
     let seconds = Duration::from_secs;
     let omit = Some(seconds(visit.asked.omit)).filter(|omit| !omit.is_zero());
-    let limits = [
-        Some(seconds(visit.asked.time + visit.asked.omit)).filter(|_| visit.asked.time > 0).map(|time| time + LATE),
-        visit.terms.most_time,
-    ];
     visit.step = Step::Running(Course {
         omit: omit.map(|omit| now + omit),
         tick: visit.terms.interval.map(|every| now + every),
         look: now + LOOK,
         seen: ([0, 0], now),
-        end: limits.into_iter().flatten().min().map(|time| now + time),
+        end: longest(seconds(visit.asked.time), seconds(visit.asked.omit), visit.terms.most_time)
+            .map(|time| now + time),
     });
     let tallies = lanes.iter().map(|lane| (lane.connection.is_sender, Arc::clone(&lane.tally))).collect();
     let running = Running { peer: visit.peer.clone(), began: now, tallies };
@@ -197,12 +204,27 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How much longer a test may take than its client has said.
 const LATE: Duration = Duration::from_secs(10);
 
+/// The same where that is all that the server allows.
+const SLACK: Duration = Duration::from_secs(3);
+
 /// A test that no time ends is over when nothing has moved for so long.
 const IDLE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // The client's word that it is over comes a little after that.
+    #[test]
+    fn a_test_of_all_that_is_allowed_has_time_to_end() {
+        let seconds = Duration::from_secs;
+        assert_eq!(longest(seconds(1), seconds(1), Some(seconds(2))), Some(seconds(2) + SLACK));
+        assert_eq!(longest(seconds(1), seconds(0), Some(seconds(60))), Some(seconds(1) + LATE));
+        assert_eq!(longest(seconds(1), seconds(1), None), Some(seconds(2) + LATE));
+        // nothing else ends these
+        assert_eq!(longest(seconds(0), seconds(1), Some(seconds(2))), Some(seconds(2)));
+        assert_eq!(longest(seconds(0), seconds(0), None), None);
+    }
 
     // The mean alone is no bound: a thousand blocks of a megabyte would be all of a minute at once.
     #[test]

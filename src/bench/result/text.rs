@@ -215,7 +215,7 @@ fn exchange(results: &Results) -> Vec<String> {
     let (count, seconds) = (exchange.transactions, exchange.elapsed.as_secs_f64());
     let what = if results.setup.kind == Kind::Connections { "Connections" } else { "Requests" };
     let unanswered = match (&results.setup.protocol, exchange.unanswered) {
-        (Protocol::Udp, lost) => format!(", lost {lost} ({})", Percent(exchange.lost_percent())),
+        (Protocol::Udp, lost) => format!(", lost {lost} ({})", Percent(exchange.lost_percent().unwrap_or(0.0))),
         (_, 0) => String::new(),
         (_, count) => format!(", {count} unanswered"),
     };

@@ -114,7 +114,11 @@ impl Trips {
                 Conversation::Datagrams(socket) => {
                     let load = Load { patience: LOST.min(patience), ..load };
                     let done = run_rr_datagrams(&socket, &load, &mut requests, note);
-                    lock(notes).unanswered = requests.given_up();
+                    // one that is on its way at the end might have come, unless none did
+                    lock(notes).unanswered = match requests.transactions() {
+                        0 => requests.unanswered(),
+                        _ => requests.given_up(),
+                    };
                     (Conversation::Datagrams(socket), done.map(|()| Done::Complete))
                 }
             };

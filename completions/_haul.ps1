@@ -414,7 +414,7 @@ Register-ArgumentCompleter -Native -CommandName 'haul' -ScriptBlock {
             [CompletionResult]::new('-t', '-t', [CompletionResultType]::ParameterName, 'Send for T [default: 10s]')
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Send SIZE bytes in all, instead of for a time')
             [CompletionResult]::new('-k', '-k', [CompletionResultType]::ParameterName, 'Send N blocks in all, instead of for a time')
-            [CompletionResult]::new('-O', '-O ', [CompletionResultType]::ParameterName, 'Leave out the first T of the results')
+            [CompletionResult]::new('-O', '-O ', [CompletionResultType]::ParameterName, 'Leave out the first T of the results, in whole seconds: a part of one counts as one')
             [CompletionResult]::new('-P', '-P ', [CompletionResultType]::ParameterName, 'Use N streams in each direction, 1 to 128 [default: 1]')
             [CompletionResult]::new('-b', '-b', [CompletionResultType]::ParameterName, 'Hold each stream to RATE bits a second, 0 for no limit; with /N send N blocks together [default: no limit, with -u 1M]')
             [CompletionResult]::new('-l', '-l', [CompletionResultType]::ParameterName, 'Bytes of one write or datagram [default: 128K; with -u what fits a segment]')

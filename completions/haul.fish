@@ -440,7 +440,7 @@ complete -c haul -n "__fish_haul_using_subcommand bench" -s A -d 'Run on this CP
 complete -c haul -n "__fish_haul_using_subcommand bench" -s t -d 'Send for T [default: 10s]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s n -d 'Send SIZE bytes in all, instead of for a time' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s k -d 'Send N blocks in all, instead of for a time' -r
-complete -c haul -n "__fish_haul_using_subcommand bench" -s O -d 'Leave out the first T of the results' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -s O -d 'Leave out the first T of the results, in whole seconds: a part of one counts as one' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s P -d 'Use N streams in each direction, 1 to 128 [default: 1]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s b -d 'Hold each stream to RATE bits a second, 0 for no limit; with /N send N blocks together [default: no limit, with -u 1M]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s l -d 'Bytes of one write or datagram [default: 128K; with -u what fits a segment]' -r

@@ -15,8 +15,8 @@ mod datagrams;
 
 use std::time::{Duration, Instant};
 
-pub(super) use blocking::is_timeout;
 pub use blocking::{Done, Load, Timed, run_crr, run_rr, serve_rr};
+pub(super) use blocking::{TICK, is_timeout};
 pub use datagrams::{SHORTEST, run_rr_datagrams, serve_rr_datagrams};
 
 /// The book of one connection.

@@ -335,10 +335,10 @@ impl Exchange {
         per_second(self.transactions as f64, self.elapsed)
     }
 
-    /// The share of the requests that have no answer, in percent.
-    pub fn lost_percent(&self) -> f64 {
+    /// The share of the requests that have no answer, in percent; `None` if it is known of none.
+    pub fn lost_percent(&self) -> Option<f64> {
         let asked = self.transactions.saturating_add(self.unanswered);
-        if asked == 0 { 0.0 } else { self.unanswered as f64 * 100.0 / asked as f64 }
+        (asked > 0).then(|| self.unanswered as f64 * 100.0 / asked as f64)
     }
 }
 

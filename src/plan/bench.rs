@@ -317,7 +317,7 @@ fn piped(client: &Client) -> Result<(), Error> {
         (client.via.is_some(), "--via"),
     ];
     match told.iter().find(|(given, _)| *given) {
-        Some((_, flag)) => Err(clash("--local pipe", flag, "a pipe goes one way, from here to here", "--local unix")),
+        Some((_, flag)) => Err(clash("--local pipe", flag, "a pipe goes one way, from here to here", "--local tcp")),
         None => Ok(()),
     }
 }

@@ -128,7 +128,8 @@ impl End {
         }
     }
 
-    /// Takes it apart for whoever drives it in another way: the transport as it stands, and the layers on it.
+    /// Takes it apart for whoever drives it in another way: the transport as it stands, and the layers on it. For an end
+    /// without a program, which would be lost.
     pub fn into_parts(self) -> (Transport, Option<Box<Stack>>) {
         (self.transport, self.stack)
     }

@@ -256,7 +256,7 @@ pub(super) fn wait_for(requests: &Requests, load: &Load<'_>) -> bool {
 }
 
 /// The longest wait without a look at the clock and at the word to stop.
-pub(super) const TICK: Duration = Duration::from_millis(100);
+pub(in crate::bench) const TICK: Duration = Duration::from_millis(100);
 /// The part of a wait that is spent awake.
 const SPIN: Duration = Duration::from_micros(100);
 /// The most bytes of a request that are written at once, and kept.

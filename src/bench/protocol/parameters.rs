@@ -28,7 +28,8 @@ pub struct Parameters {
     pub length: usize,
     /// Bits a second of each stream; 0 for as many as can be.
     pub rate: u64,
-    /// Blocks that are sent together when the rate allows it; 0 for one.
+    /// Blocks that are sent together when the rate allows it; 0 for one. What a client sends beyond 1000 is read as 1000,
+    /// as iperf3 has no more.
     pub burst: u64,
     /// TCP_MAXSEG; 0 for the system's.
     pub mss: u32,
@@ -68,6 +69,13 @@ pub struct Trip {
     pub size: usize,
     /// Each has a connection of its own.
     pub connects: bool,
+}
+
+impl Parameters {
+    /// Bytes a second of each stream, at least one; `None` for as many as can be.
+    pub fn bytes_per_second(&self) -> Option<u64> {
+        Some(self.rate.div_ceil(8)).filter(|rate| *rate > 0)
+    }
 }
 
 impl Default for Parameters {

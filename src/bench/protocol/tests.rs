@@ -217,3 +217,13 @@ fn messages_that_are_too_long_are_refused_before_they_come() {
 fn streams_are_numbered_as_iperf3_numbers_them() {
     assert_eq!([0, 1, 2, 3].map(stream_id), [1, 3, 4, 5]);
 }
+
+// Less than a byte a second is a rate all the same.
+#[test]
+fn the_smallest_rate_is_no_lack_of_one() {
+    for (bits, bytes) in
+        [(0, None), (1, Some(1)), (7, Some(1)), (8, Some(1)), (80, Some(10)), (u64::MAX, Some(1 << 61))]
+    {
+        assert_eq!(Parameters { rate: bits, ..Parameters::default() }.bytes_per_second(), bytes);
+    }
+}

@@ -65,7 +65,8 @@ impl Series {
 
     /// A line for each figure that all runs measured.
     pub fn text(&self) -> String {
-        let mut lines = vec![format!("Over {} runs:", self.count())];
+        let runs = if self.count() == 1 { "run" } else { "runs" };
+        let mut lines = vec![format!("Over {} {runs}:", self.count())];
         for figure in Figure::ALL {
             let Some(spread) = self.spread(figure) else { continue };
             let shown = |value| figure.shown(value);

@@ -115,7 +115,10 @@ fn span(slice: &Slice) -> String {
     match slice.end.saturating_sub(slice.start).as_micros() {
         20_000.. => format!("{start:6.2}-{end:<6.2}"),
         2_000.. => format!("{start:6.3}-{end:<6.3}"),
-        _ => format!("{start:6.4}-{end:<6.4}"),
+        200.. => format!("{start:6.4}-{end:<6.4}"),
+        // a line that came late may leave next to nothing to the one after it
+        2.. => format!("{start:6.6}-{end:<6.6}"),
+        _ => format!("{start:6.9}-{end:<6.9}"),
     }
 }
 
@@ -212,7 +215,7 @@ fn exchange(results: &Results) -> Vec<String> {
     let (count, seconds) = (exchange.transactions, exchange.elapsed.as_secs_f64());
     let what = if results.setup.kind == Kind::Connections { "Connections" } else { "Requests" };
     let unanswered = match (&results.setup.protocol, exchange.unanswered) {
-        (Protocol::Udp, lost) => format!(", lost {lost} ({})", Percent(exchange.lost_percent())),
+        (Protocol::Udp, lost) => format!(", lost {lost} ({})", Percent(exchange.lost_percent().unwrap_or(0.0))),
         (_, 0) => String::new(),
         (_, count) => format!(", {count} unanswered"),
     };

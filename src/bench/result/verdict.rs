@@ -117,7 +117,7 @@ impl Results {
                 transactions_per_second: Some(exchange.rate()),
                 p50_ns: some(50.0),
                 p99_ns: some(99.0),
-                lost_percent: (self.setup.protocol == Protocol::Udp).then(|| exchange.lost_percent()),
+                lost_percent: exchange.lost_percent().filter(|_| self.setup.protocol == Protocol::Udp),
                 ..Figures::default()
             };
         }
@@ -125,7 +125,10 @@ impl Results {
             let side = self.sum_received(is_sender).or_else(|| self.sum_sent(is_sender));
             side.map(|side: Side| side.bits_per_second())
         };
-        let lost = |is_sender| Some(self.sum_received(is_sender)?.datagrams?.loss_percent());
+        let lost = |is_sender| {
+            let datagrams = self.sum_received(is_sender)?.datagrams?;
+            (datagrams.sent > 0).then(|| datagrams.loss_percent())
+        };
         let loaded = self.latency.loaded.as_ref().filter(|loaded| !loaded.is_empty());
         Figures {
             bits_per_second: rate(true).or_else(|| rate(false)),

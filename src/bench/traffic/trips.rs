@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::conversation::{Blocking, Conversation, Talking};
+use super::conversation::{Blocking, Conversation, Limit, Talking};
 use super::medium::said;
 use super::tally::Bell;
 use crate::bench::histogram::Histogram;
-use crate::bench::latency::{Done, Load, Requests, Timed, run_rr, run_rr_datagrams, serve_rr, serve_rr_datagrams};
+use crate::bench::latency::{
+    Done, Load, Requests, TICK, Timed, is_timeout, run_rr, run_rr_datagrams, serve_rr, serve_rr_datagrams,
+};
 use crate::bench::protocol::COOKIE;
 use crate::error::Error;
 use crate::layer::stack::Stack;
@@ -112,7 +114,11 @@ impl Trips {
                 Conversation::Datagrams(socket) => {
                     let load = Load { patience: LOST.min(patience), ..load };
                     let done = run_rr_datagrams(&socket, &load, &mut requests, note);
-                    lock(notes).unanswered = requests.given_up();
+                    // one that is on its way at the end might have come, unless none did
+                    lock(notes).unanswered = match requests.transactions() {
+                        0 => requests.unanswered(),
+                        _ => requests.given_up(),
+                    };
                     (Conversation::Datagrams(socket), done.map(|()| Done::Complete))
                 }
             };
@@ -151,8 +157,14 @@ impl Trips {
                     }
                 }
                 requests.begun(Instant::now());
-                let done = connected(&place, &layers, course)
-                    .and_then(|mut over| once(&mut over, &greeting, course, &requests, notes));
+                let mut limit = Limit::new(course.patience, stop);
+                let done = connected(&place, &layers, course, &mut limit).and_then(|mut over| {
+                    if let Some(nanos) = requests.connected(Instant::now()) {
+                        lock(notes).connecting.record(nanos);
+                    }
+                    limit.renew();
+                    once(&mut over, &greeting, course.size, &mut limit)
+                });
                 match done {
                     Ok(()) => {
                         if let Some(nanos) = requests.answered(Instant::now()) {
@@ -235,38 +247,43 @@ fn connected(
     place: &Place,
     layers: impl Fn() -> Result<Option<Box<Stack>>, Error>,
     course: Course,
+    limit: &mut Limit<'_>,
 ) -> io::Result<Talking> {
     let socket = match place {
         Place::Inet(address) => Blocking::Tcp(TcpStream::connect_timeout(address, course.patience)?),
         Place::Unix(name) => Blocking::Unix(sys::connect_unix(name)?),
     };
-    socket.limit_waits(course.patience)?;
+    socket.limit_waits(TICK)?;
     let mut over = Talking::new(socket, layers().map_err(said)?);
-    over.shake_hands()?;
+    over.shake_hands(limit)?;
     Ok(over)
 }
 
 /// One request over a connection, its answer, and the end that the server makes.
-fn once(
-    over: &mut Talking,
-    greeting: &[u8],
-    course: Course,
-    requests: &Requests,
-    notes: &Mutex<Notes>,
-) -> io::Result<()> {
-    if let Some(nanos) = requests.connected(Instant::now()) {
-        lock(notes).connecting.record(nanos);
+fn once(over: &mut Talking, mut greeting: &[u8], size: usize, limit: &mut Limit<'_>) -> io::Result<()> {
+    while !greeting.is_empty() {
+        match over.write(greeting) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                greeting = &greeting[count..];
+                limit.renew();
+            }
+            Err(error) if is_timeout(&error) => limit.look()?,
+            Err(error) => return Err(error),
+        }
     }
-    over.write_all(greeting)?;
-    let mut left = course.size;
+    let mut left = size;
     let mut buffer = [0; 16 << 10];
     loop {
         match over.read(&mut buffer) {
             Ok(0) if left == 0 => return Ok(()),
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) if count <= left => left -= count,
+            Ok(count) if count <= left => {
+                left -= count;
+                limit.renew();
+            }
             Ok(_) => return Err(io::ErrorKind::InvalidData.into()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_timeout(&error) => limit.look()?,
             Err(error) => return Err(error),
         }
     }

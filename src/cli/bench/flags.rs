@@ -104,7 +104,7 @@ pub(super) struct Work {
     #[arg(short = 'k', value_name = "N", value_parser = Value(amount))]
     blocks: Option<u64>,
 
-    /// Leave out the first T of the results.
+    /// Leave out the first T of the results, in whole seconds: a part of one counts as one.
     #[arg(short = 'O', value_name = "T", value_parser = value::span())]
     omit: Option<Duration>,
 
@@ -139,6 +139,11 @@ pub(super) struct Work {
     /// Send out of a file, which the kernel does not copy.
     #[arg(short = 'Z')]
     zerocopy: bool,
+}
+
+/// Whole seconds, of which a server is told: both ends have to begin to count together.
+fn whole(time: Duration) -> Duration {
+    Duration::from_secs(time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)))
 }
 
 impl Work {
@@ -200,7 +205,7 @@ impl Work {
             direction,
             streams: self.streams.unwrap_or(1),
             until,
-            omit: self.omit.unwrap_or_default(),
+            omit: self.omit.map_or(Duration::ZERO, whole),
             block: self.block.map(|bytes| bytes as usize),
             rate: self.rate.map(|pace| pace.bits),
             burst: self.rate.map_or(1, |pace| pace.burst),

@@ -61,6 +61,8 @@ fn iperf3s_letters_take_iperf3s_units() {
     let load = &plan.load;
     assert_eq!((load.rate, load.block, load.streams), (Some(10_000_000), Some(65_536), 3));
     assert_eq!((load.direction, load.omit), (Direction::Down, Duration::from_secs(1)));
+    // both ends begin to count together, and a server is told of whole seconds
+    assert_eq!(client("host -O 0.5").load.omit, Duration::from_secs(1));
     assert_eq!(plan.interval, Some(Duration::from_millis(500)));
     let options = &plan.address().options;
     assert_eq!((options.rcvbuf, options.sndbuf, options.mss), (Some(1 << 20), Some(1 << 20), Some(1000)));

@@ -62,6 +62,7 @@ pub(super) fn client(plan: &Bench, wanted: &Wanted, reporting: &Reporting) -> Re
         before,
         run: None,
         done: Vec::new(),
+        is_cut: false,
         missing: None,
         printer,
         ended: None,
@@ -84,6 +85,8 @@ struct Measuring {
     before: Option<Baseline>,
     run: Option<Run>,
     done: Vec<Results>,
+    /// The last of those was stopped before its time.
+    is_cut: bool,
     /// What has arrived of what was sent, where that is less.
     missing: Option<[u64; 2]>,
     printer: Printer,

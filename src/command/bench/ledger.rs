@@ -392,8 +392,13 @@ fn most_sent(told: &Counted, lane: &Lane) -> Option<u64> {
     Some(most).filter(|most| *most > 0)
 }
 
-/// A number beyond what was sent was none of the sender's, whatever it was: what it made missing was not lost.
+/// A number beyond what was sent was none of the sender's, whatever it was: what it made missing was not lost. Where nothing
+/// has come there is no gap to tell of what was lost, which is all.
 fn bound(datagrams: &mut Datagrams, most: u64) {
+    if datagrams.sent == 0 && datagrams.received.unwrap_or(0) == 0 {
+        (datagrams.sent, datagrams.lost) = (most, most);
+        return;
+    }
     datagrams.sent = datagrams.sent.min(most);
     datagrams.lost = datagrams.lost.min(most.saturating_sub(datagrams.received.unwrap_or(0)));
 }
@@ -401,4 +406,20 @@ fn bound(datagrams: &mut Datagrams, most: u64) {
 /// Seconds that somebody else has told.
 fn span(seconds: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().filter(|span| !span.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A threshold on the loss must not pass because not even a gap has come.
+    #[test]
+    fn where_nothing_came_all_was_lost() {
+        let mut datagrams = Datagrams { received: Some(0), ..Datagrams::default() };
+        bound(&mut datagrams, 39);
+        assert_eq!((datagrams.sent, datagrams.lost, datagrams.loss_percent()), (39, 39, 100.0));
+        let mut datagrams = Datagrams { sent: 50, received: Some(30), lost: 20, ..Datagrams::default() };
+        bound(&mut datagrams, 39);
+        assert_eq!((datagrams.sent, datagrams.lost), (39, 9));
+    }
 }

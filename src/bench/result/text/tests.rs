@@ -205,3 +205,16 @@ proptest! {
         prop_assert!(serde_json::from_str::<serde_json::Value>(&object).is_ok());
     }
 }
+
+// The line after one that came late may have next to no time of its own.
+#[test]
+fn the_ends_of_a_slice_are_told_apart() {
+    let mut slice = run(Protocol::Tcp, Direction::Forward, 1).intervals[0].slices[0].clone();
+    slice.start = Duration::from_nanos(2_000_012_345);
+    for nanos in [1, 500, 5_000, 49_000, 90_000, 300_000, 5_000_000, 1_000_000_000] {
+        slice.end = slice.start + Duration::from_nanos(nanos);
+        let span = span(&slice);
+        let (start, end) = span.split_once('-').unwrap();
+        assert_ne!(start.trim(), end.trim(), "{nanos}");
+    }
+}

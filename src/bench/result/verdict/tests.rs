@@ -55,6 +55,14 @@ fn what_was_not_measured_is_not_met() {
     let verdicts = judged(all, &tcp);
     assert_eq!(verdicts[0], (false, "p99 latency was not measured, at most 1.00 s wanted".to_owned()));
     assert_eq!(verdicts[1], (false, "loss was not measured, at most 100% wanted".to_owned()));
+    let loss = Thresholds { max_loss: Some(Chance::ALWAYS), ..Thresholds::default() };
+    let mut udp = run(Protocol::Udp, Direction::Forward, 1);
+    udp.totals[0].received.as_mut().unwrap().datagrams = Some(Default::default());
+    assert_eq!(judged(loss, &udp), verdicts[1..]);
+    let mut asked = requests();
+    asked.setup.protocol = Protocol::Udp;
+    asked.exchange.as_mut().unwrap().transactions = 0;
+    assert_eq!(judged(loss, &asked), verdicts[1..]);
 }
 
 #[test]

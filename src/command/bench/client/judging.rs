@@ -57,6 +57,14 @@ pub(super) fn missing(results: &Results) -> Option<[u64; 2]> {
     })
 }
 
+/// The runs that a series is about: one that was cut short says nothing about the others, but is better than nothing.
+fn counted(done: &[Results], is_cut: bool) -> &[Results] {
+    match done {
+        [whole @ .., _] if is_cut && !whole.is_empty() => whole,
+        all => all,
+    }
+}
+
 impl Measuring {
     /// Prints the results of one run.
     pub(super) fn show(&mut self, results: &Results, server_output: Option<&str>) {
@@ -109,8 +117,9 @@ impl Measuring {
     /// All is measured: what it comes to, and what is not good enough about it.
     pub(super) fn judge(&mut self) -> Ended {
         let mut series = Series::default();
-        self.done.iter().for_each(|results| series.add(results.figures()));
-        let figures = match self.done.as_slice() {
+        let counted = counted(&self.done, self.is_cut);
+        counted.iter().for_each(|results| series.add(results.figures()));
+        let figures = match counted {
             [one] => one.figures(),
             _ => series.mean(),
         };
@@ -164,5 +173,23 @@ impl Measuring {
             [_] => {}
             _ => self.printer.line(format!("\n{}", series.text()).as_bytes()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::result::Direction;
+    use crate::bench::result::testing::run;
+
+    // Half a second of an interrupted run is no deviation of the others.
+    #[test]
+    fn a_run_that_was_cut_short_is_left_out_of_the_mean() {
+        let all = [1, 2, 3].map(|streams| run(Protocol::Tcp, Direction::Forward, streams));
+        assert_eq!(counted(&all, false).len(), 3);
+        let kept: Vec<_> = counted(&all, true).iter().map(|results| results.setup.streams).collect();
+        assert_eq!(kept, [1, 2]);
+        assert_eq!(counted(&all[..1], true).len(), 1);
+        assert!(counted(&[], true).is_empty());
     }
 }

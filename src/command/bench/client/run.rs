@@ -121,6 +121,7 @@ impl Run {
             let results = ledger.close(None, Some(why));
             measuring.show(&results, None);
             measuring.done.push(results);
+            measuring.is_cut = true;
             let _ = measuring.judge();
         } else {
             measuring.fall_short(why);

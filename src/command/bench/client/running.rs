@@ -81,11 +81,11 @@ pub(super) fn start(turn: &mut Turn, crew: &Crew, run: &mut Run, lanes: &[Lane],
             ([up, ..], Way::Sends) => Some(Arc::clone(up)),
             ([_, down, ..], Way::Receives) => Some(Arc::clone(down)),
         };
-        let Parameters { length, rate, burst, zerocopy, extra, .. } = &run.parameters;
+        let Parameters { length, burst, zerocopy, extra, .. } = &run.parameters;
         let flow = Flow {
             way,
             block: *length,
-            rate: Some(*rate / 8).filter(|rate| *rate > 0 && way == Way::Sends),
+            rate: run.parameters.bytes_per_second().filter(|_| way == Way::Sends),
             burst: *burst,
             budget,
             check: extra.is_some_and(|extra| extra.check),

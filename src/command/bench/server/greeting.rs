@@ -64,8 +64,8 @@ impl Greeting {
         Greeting { peer, stage, cookie: Buffer::new(COOKIE), desk, observer, server, limit }
     }
 
-    /// True once the whole cookie is there.
-    fn advance(&mut self, turn: &mut Turn) -> Result<bool, Refusal> {
+    /// The cookie, once the whole of it is there.
+    fn advance(&mut self, turn: &mut Turn) -> Result<Option<Cookie>, Refusal> {
         if let Stage::Outside(..) = self.stage
             && let Stage::Outside(accepted, layering) = std::mem::replace(&mut self.stage, Stage::Over)
         {
@@ -73,7 +73,7 @@ impl Greeting {
             self.stage = Stage::Shaking(Box::new(handshake));
         }
         if let Stage::Shaking(handshake) = &mut self.stage {
-            let Some(contact) = handshake.turn(turn).map_err(Refusal::Handshake)? else { return Ok(false) };
+            let Some(contact) = handshake.turn(turn).map_err(Refusal::Handshake)? else { return Ok(None) };
             self.begin_reading(turn, contact)?;
         }
         self.read(turn).map_err(Refusal::Said)
@@ -88,8 +88,8 @@ impl Greeting {
         Ok(())
     }
 
-    fn read(&mut self, turn: &mut Turn) -> Result<bool, &'static str> {
-        let Stage::Reading(end, _) = &mut self.stage else { return Ok(true) };
+    fn read(&mut self, turn: &mut Turn) -> Result<Option<Cookie>, &'static str> {
+        let Stage::Reading(end, _) = &mut self.stage else { return Ok(None) };
         while self.cookie.len() < COOKIE {
             let most = COOKIE - self.cookie.len();
             match moved(end.read(turn, &mut self.cookie, most)) {
@@ -97,12 +97,12 @@ impl Greeting {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     end.flush(turn);
-                    return Ok(false);
+                    return Ok(None);
                 }
                 Err(_) => return Err("it has left without a word"),
             }
         }
-        Ok(true)
+        Ok(<[u8; COOKIE]>::try_from(self.cookie.filled()).ok().map(Cookie))
     }
 
     fn done(&mut self, turn: &mut Turn) -> Park {
@@ -156,21 +156,18 @@ impl Task for Greeting {
 
     fn turn(&mut self, turn: &mut Turn) -> Park {
         match self.advance(turn) {
-            Ok(true) => {
-                let mut cookie = [0; COOKIE];
-                cookie.copy_from_slice(self.cookie.filled());
-                let cookie = Cookie(cookie);
+            Ok(Some(cookie)) => {
                 if !cookie.is_sound() {
                     return self.refuse(turn, Refusal::Said("it does not speak iperf3's protocol"));
                 }
                 self.hand_over(turn, cookie);
                 self.done(turn)
             }
-            Ok(false) if self.limit <= turn.now() => {
+            Ok(None) if self.limit <= turn.now() => {
                 let why = self.late();
                 self.refuse(turn, why)
             }
-            Ok(false) => {
+            Ok(None) => {
                 let layers = match &self.stage {
                     Stage::Shaking(handshake) => handshake.deadline(),
                     _ => None,

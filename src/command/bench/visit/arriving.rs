@@ -16,7 +16,7 @@ impl Visit {
     /// What the client asks for, against what is allowed.
     pub(super) fn judge(&mut self, asked: Parameters) -> Result<(), String> {
         let most = self.terms.most_time.map(|most| most.as_secs_f64());
-        let total = (asked.rate / 8).saturating_mul(asked.streams() as u64);
+        let total = asked.bytes_per_second().unwrap_or(0).saturating_mul(asked.streams() as u64);
         // requests are answered as they come, which no rate holds
         let is_free = (asked.udp && asked.rate == 0) || asked.extra.is_some_and(|extra| extra.trip.is_some());
         let limited = self.terms.most_rate.is_some_and(|most| total > most || is_free);

@@ -11,6 +11,7 @@ use crate::bench::protocol::Parameters;
 use crate::bench::result::{json, text};
 use crate::bench::traffic::{Bell, Budget, Flow, Phase, Way};
 use crate::command::bench::ledger::{Lane, Ledger};
+use crate::datagram::pace::CATCH_UP;
 use crate::reactor::Turn;
 
 /// What happens when.
@@ -38,8 +39,9 @@ fn flows(visit: &mut Visit, turn: &mut Turn) -> io::Result<Vec<Lane>> {
     let bell = Bell::of(turn)?;
     let mut band = visit.crew.band();
     let mut lanes = Vec::new();
-    let Parameters { length, zerocopy, extra, bytes, blocks, rate, burst, .. } = visit.asked;
+    let Parameters { length, zerocopy, extra, bytes, blocks, .. } = visit.asked;
     let share = visit.terms.most_rate.map(|most| (most / (visit.asked.streams() as u64).max(1)).max(1));
+    let burst = share.map_or(visit.asked.burst, |share| visit.asked.burst.min(most_burst(share, length)));
     let most = match (bytes, blocks) {
         (0, 0) => None,
         (0, blocks) => Some(blocks.saturating_mul(length as u64)),
@@ -52,7 +54,7 @@ fn flows(visit: &mut Visit, turn: &mut Turn) -> io::Result<Vec<Lane>> {
             continue;
         };
         let way = if lane.connection.is_sender { Way::Sends } else { Way::Receives };
-        let asked = Some(rate / 8).filter(|rate| *rate > 0 && way == Way::Sends);
+        let asked = visit.asked.bytes_per_second().filter(|_| way == Way::Sends);
         let flow = Flow {
             way,
             block: length,
@@ -71,6 +73,22 @@ fn flows(visit: &mut Visit, turn: &mut Turn) -> io::Result<Vec<Lane>> {
     }
     visit.band = Some(band);
     Ok(lanes)
+}
+
+/// How many blocks may go at once where a server allows so many bytes a second: what a late turn may make up for.
+fn most_burst(share: u64, block: usize) -> u64 {
+    let bytes = u128::from(share) * CATCH_UP.as_millis() / 1000;
+    u64::try_from(bytes / block.max(1) as u128).unwrap_or(u64::MAX).max(1)
+}
+
+/// How long a test may take that is to last so long behind its warm-up, 0 if no time ends it. One of exactly what the
+/// server allows needs a little more, for its client's word to come.
+fn longest(time: Duration, omit: Duration, most: Option<Duration>) -> Option<Duration> {
+    if time.is_zero() {
+        return most;
+    }
+    let late = time.saturating_add(omit).saturating_add(LATE);
+    Some(most.map_or(late, |most| late.min(most.saturating_add(SLACK))))
 }
 
 /// All streams are there: they begin.
@@ -99,16 +117,13 @@ pub(super) fn begin(visit: &mut Visit, turn: &mut Turn) -> Result<(), String> {
     }
     let seconds = Duration::from_secs;
     let omit = Some(seconds(visit.asked.omit)).filter(|omit| !omit.is_zero());
-    let limits = [
-        Some(seconds(visit.asked.time + visit.asked.omit)).filter(|_| visit.asked.time > 0).map(|time| time + LATE),
-        visit.terms.most_time,
-    ];
     visit.step = Step::Running(Course {
         omit: omit.map(|omit| now + omit),
         tick: visit.terms.interval.map(|every| now + every),
         look: now + LOOK,
         seen: ([0, 0], now),
-        end: limits.into_iter().flatten().min().map(|time| now + time),
+        end: longest(seconds(visit.asked.time), seconds(visit.asked.omit), visit.terms.most_time)
+            .map(|time| now + time),
     });
     let tallies = lanes.iter().map(|lane| (lane.connection.is_sender, Arc::clone(&lane.tally))).collect();
     let running = Running { peer: visit.peer.clone(), began: now, tallies };
@@ -189,5 +204,33 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How much longer a test may take than its client has said.
 const LATE: Duration = Duration::from_secs(10);
 
+/// The same where that is all that the server allows.
+const SLACK: Duration = Duration::from_secs(3);
+
 /// A test that no time ends is over when nothing has moved for so long.
 const IDLE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The client's word that it is over comes a little after that.
+    #[test]
+    fn a_test_of_all_that_is_allowed_has_time_to_end() {
+        let seconds = Duration::from_secs;
+        assert_eq!(longest(seconds(1), seconds(1), Some(seconds(2))), Some(seconds(2) + SLACK));
+        assert_eq!(longest(seconds(1), seconds(0), Some(seconds(60))), Some(seconds(1) + LATE));
+        assert_eq!(longest(seconds(1), seconds(1), None), Some(seconds(2) + LATE));
+        // nothing else ends these
+        assert_eq!(longest(seconds(0), seconds(1), Some(seconds(2))), Some(seconds(2)));
+        assert_eq!(longest(seconds(0), seconds(0), None), None);
+    }
+
+    // The mean alone is no bound: a thousand blocks of a megabyte would be all of a minute at once.
+    #[test]
+    fn a_burst_is_held_to_what_the_server_allows() {
+        assert_eq!(most_burst(1_250_000, 1 << 20), 1);
+        assert_eq!(most_burst(1_250_000, 1000), 12);
+        assert_eq!(most_burst(u64::MAX, 0), u64::MAX / 100);
+    }
+}

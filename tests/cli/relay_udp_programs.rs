@@ -119,6 +119,36 @@ fn the_cap_counts_programs_that_have_not_ended() {
     stop(relay);
 }
 
+// Without -m a newcomer takes the place of who was silent the longest, and has it once that program is gone. Until then
+// no other has to go: that would not make room any sooner.
+#[test]
+fn a_newcomer_costs_one_program_not_all() {
+    let home = scratch();
+    let [stop_file, log] = ["stop", "log"].map(|name| home.path().join(name));
+    let wait = format!("cat; until [ -e {} ]; do sleep 0.05; done", stop_file.display());
+    let words = ["relay", "-v", "--grace", "1h", "--log", log.to_str().unwrap(), "udp:127.0.0.1:0"];
+    let relay = haul([&words[..], &["--", "sh", "-c", &wait]].concat()).after("ulimit -n 40").spawn();
+    let at = address(&relay);
+    let clients: Vec<UdpSocket> = (0..20).map(|_| peer(at)).collect();
+    for client in &clients {
+        client.send(b"x").unwrap();
+    }
+    relay.stderr_line_where(|line| line.ends_with(": too many clients at once"));
+    let newcomer = peer(at);
+    newcomer.set_read_timeout(Some(std::time::Duration::from_millis(50))).unwrap();
+    let is_let_in = || {
+        newcomer.send(b"y").unwrap();
+        newcomer.recv(&mut [0; 10]).is_ok()
+    };
+    let logged = || std::fs::read_to_string(&log).unwrap_or_default().lines().count();
+    poll_until("somebody to make room", || (is_let_in() || logged() > 0).then_some(()));
+    assert!((0..20).all(|_| !is_let_in()), "the program that was to go is not gone");
+    assert_eq!(logged(), 1);
+    std::fs::write(&stop_file, "").unwrap();
+    poll_until("a place", || is_let_in().then_some(()));
+    stop(relay);
+}
+
 #[test]
 fn the_status_of_the_only_program_is_hauls() {
     let (relay, at) = to_program(&["--once"], "read -r line; echo ok; exit 7");

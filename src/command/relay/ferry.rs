@@ -100,7 +100,8 @@ pub(super) struct Ferry {
     /// Since when haul is asked to end, and whether what was received until then was passed on.
     closing_since: Option<Instant>,
     drained: bool,
-    /// Programs were ended at once.
+    /// Programs were told to end, and were ended at once.
+    hurried: bool,
     killed: bool,
     /// With `--once`: how the one flow has ended.
     once: Option<Outcome>,
@@ -150,6 +151,7 @@ impl Ferry {
             traffic: Traffic::default(),
             closing_since: None,
             drained: false,
+            hurried: false,
             killed: false,
             once: None,
             started: None,
@@ -176,15 +178,18 @@ impl Ferry {
         }
     }
 
-    /// A flow is over.
-    fn see_off(&mut self, turn: &mut Turn, key: &Key, mut flight: Flight, reason: &str) {
+    /// A flow is over; true if its place is free already.
+    fn see_off(&mut self, turn: &mut Turn, key: &Key, mut flight: Flight, reason: &str) -> bool {
         let far = flight.far.take();
         let target = far.as_ref().map_or_else(String::new, |far| far.peer.clone());
         let ip = key.client.ip().map(|address| address.ip());
-        match far {
+        let is_free = match far {
             Some(far) => self.vacate(turn, far, flight.number, ip),
-            None => self.floor.hall.leave(ip),
-        }
+            None => {
+                self.floor.hall.leave(ip);
+                true
+            }
+        };
         let elapsed = turn.now().saturating_duration_since(flight.began);
         let [bytes_out, bytes_in] = flight.bytes;
         let (session, told) = (flight.number, reason.to_string());
@@ -195,6 +200,7 @@ impl Ferry {
         if self.terms.once {
             self.once = Some(Outcome { ended: Ended::Clean, bytes: flight.bytes, elapsed });
         }
+        is_free
     }
 
     /// Closes a flow's socket, or dismisses its program; false if that is not gone yet.
@@ -217,11 +223,13 @@ impl Ferry {
     }
 
     /// The same for a flow that is over. Its place is free once nothing of it is left: programs that take their time to
-    /// end are not to become more than there may be.
-    fn vacate(&mut self, turn: &mut Turn, far: flight::Far, number: u64, ip: Option<IpAddr>) {
-        if self.leave_target(turn, far, number) {
+    /// end are not to become more than there may be. True if it is.
+    fn vacate(&mut self, turn: &mut Turn, far: flight::Far, number: u64, ip: Option<IpAddr>) -> bool {
+        let is_gone = self.leave_target(turn, far, number);
+        if is_gone {
             self.floor.hall.leave(ip);
         }
+        is_gone
     }
 
     /// Ends a flow at once.

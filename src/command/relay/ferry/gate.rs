@@ -44,8 +44,12 @@ impl Ferry {
             match self.floor.hall.enter(ip) {
                 Ok(()) => break,
                 Err(Full::Flows) => {
-                    if let Some((key, flight)) = self.flows.give_way(now) {
-                        self.see_off(turn, &key, flight, "made room for another client");
+                    // a program holds its place until it has ended: whoever is next waits for that, and costs no other
+                    let is_leaving = self.programs.as_ref().is_some_and(|programs| programs.are_leaving());
+                    let gone = if is_leaving { None } else { self.flows.give_way(now) };
+                    if let Some((key, flight)) = gone
+                        && self.see_off(turn, &key, flight, "made room for another client")
+                    {
                         continue;
                     }
                     self.turn_away(turn, run.from, count, Full::Flows);

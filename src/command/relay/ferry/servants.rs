@@ -51,7 +51,9 @@ impl Ferry {
         if until > turn.now() {
             return;
         }
-        programs.hurry_all(turn);
+        if !std::mem::replace(&mut self.hurried, true) {
+            programs.hurry_all(turn);
+        }
         if self.floor.closing.get() == Some(Closing::Now) && !std::mem::replace(&mut self.killed, true) {
             programs.kill_all(turn.now());
         }

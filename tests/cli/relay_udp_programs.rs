@@ -92,6 +92,23 @@ fn a_silent_flow_ends_its_program() {
     stop(relay);
 }
 
+// A program's last words keep to the limits of its flow, and to that of all. The pipes of the portable build keep no bounds.
+#[cfg(not(feature = "portable"))]
+#[test]
+fn last_words_keep_to_the_limits() {
+    let talk = "cat; for n in 1 2 3 4 5 6 7 8; do head -c 1000 /dev/zero; sleep 0.01; done";
+    for limit in ["-L", "--limit-total"] {
+        let (relay, at) = to_program(&["--flow-idle", "300ms", "--stats", limit, "10"], talk);
+        let client = peer(at);
+        assert_eq!(asked(&client, "x"), "x");
+        relay.stderr_line_where(|line| line.ends_with(": silent for too long"));
+        relay.stderr_line("haul: session 1: sh exited with status 0");
+        relay.signal(Signal::TERM);
+        let ended = relay.wait();
+        assert!(ended.code(0).stderr.contains(" beyond the rate"), "{limit}: {}", ended.stderr);
+    }
+}
+
 // A place is free when the program is gone, not when its client is forgotten: so there are never more of them.
 #[test]
 fn the_cap_counts_programs_that_have_not_ended() {

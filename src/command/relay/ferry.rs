@@ -23,6 +23,7 @@ use super::floor::{Floor, Place};
 use crate::command::client::Closing;
 use crate::command::programs::Programs;
 use crate::datagram::flows::{FlowId, Flows, Limits};
+use crate::datagram::police::Policer;
 use crate::datagram::{DatagramSocket, Inbox, LocalIp, Outbox, Peer};
 use crate::endpoint::access::Access;
 use crate::endpoint::printed;
@@ -35,7 +36,7 @@ use crate::plan::datagram::MOST_OVER_V6;
 use crate::reactor::{Park, Slot, Task, Turn};
 use crate::session::limits::soonest;
 pub(super) use flight::Terms;
-use flight::{Flight, Key, Lead};
+use flight::{DOWN, Flight, Key, Lead};
 use late::Late;
 
 /// A bound listener on its way to the thread that serves it.
@@ -82,6 +83,8 @@ pub(super) struct Ferry {
     flows: Flows<Key, Flight>,
     /// The programs of flows, where a target is one; `None` while they have their turn.
     programs: Option<Box<Programs>>,
+    /// The limits of answers of programs whose flows are over, by the number of the session.
+    parting: HashMap<u64, Policer>,
     /// What a program writes, until it is on its way.
     draft: Vec<u8>,
     by_slot: HashMap<Slot, FlowId>,
@@ -137,6 +140,7 @@ impl Ferry {
             longest: room(unix),
             flows: Flows::new(Limits { idle: Some(terms.silence), most: usize::MAX, spare: most }),
             programs: programs.map(Box::new),
+            parting: HashMap::new(),
             draft: Vec::new(),
             berth: Some(bound),
             door: None,
@@ -184,7 +188,11 @@ impl Ferry {
         let target = far.as_ref().map_or_else(String::new, |far| far.peer.clone());
         let ip = key.client.ip().map(|address| address.ip());
         let is_free = match far {
-            Some(far) => self.vacate(turn, far, flight.number, ip),
+            Some(far) => {
+                let police = flight.police.filter(|_| far.socket().is_none());
+                self.parting.extend(police.map(|police| (flight.number, police[DOWN])));
+                self.vacate(turn, far, flight.number, ip)
+            }
             None => {
                 self.floor.hall.leave(ip);
                 true

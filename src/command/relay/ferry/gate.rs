@@ -71,6 +71,7 @@ impl Ferry {
         let far = match self.open(turn, &key, number) {
             Ok(far) => far,
             Err(error) => {
+                self.floor.hall.give_back(number);
                 self.floor.hall.leave(ip);
                 self.traffic.unsent += count;
                 self.tell_seldom(turn.now(), || Event::Error { session: None, reason: error.line() });
@@ -80,6 +81,7 @@ impl Ferry {
         if far.address.is_some() && far.address == key.client.ip().map(printed::unmapped) {
             self.traffic.refused += count;
             self.note(turn, &key.client, "that is its target");
+            self.floor.hall.give_back(number);
             self.vacate(turn, far, number, ip);
             return None;
         }

@@ -155,6 +155,34 @@ fn a_log_that_cannot_be_written_is_told_at_once() {
     assert_eq!(relay.wait().code(5).stderr.matches(why).count(), 2);
 }
 
+// What a log has lost is lost, also when it has found a place since.
+#[test]
+fn lost_lines_of_a_log_are_told_at_the_end() {
+    let home = scratch();
+    let (log, place) = (home.path().join("log"), home.path().join("place"));
+    std::os::unix::fs::symlink("/dev/full", &log).unwrap();
+    let (_keep, nobody) = refusing_address();
+    let relay = relay_to(&nobody.to_string(), &["--log", &log.display().to_string()]);
+    let (address, over) = (relay.address(), Arc::new(AtomicBool::new(false)));
+    let ends = Arc::clone(&over);
+    let sessions = thread::spawn(move || {
+        while !ends.load(Relaxed) {
+            is_reset_at_once(address);
+        }
+    });
+    relay.stderr_line("haul: cannot write the log: no space left on device");
+    over.store(true, Relaxed);
+    sessions.join().unwrap();
+    std::fs::remove_file(&log).unwrap();
+    std::os::unix::fs::symlink(&place, &log).unwrap();
+    relay.signal(Signal::HUP);
+    poll_until("the new place", || place.exists().then_some(()));
+    relay.signal(Signal::TERM);
+    let ended = relay.wait();
+    let last = ended.code(5).stderr.lines().last().unwrap_or_default();
+    assert!(last.starts_with("haul: cannot write the log: ") && last.ends_with(" lost"), "{last}");
+}
+
 #[test]
 fn a_log_file_is_appended_to() {
     let home = scratch();

@@ -197,6 +197,17 @@ fn a_signal_lets_a_program_finish_what_it_owes() {
     proc::wait_until_idle(relay.pid());
     relay.signal(Signal::TERM);
     relay.wait().code(0);
+
+    // who is owed an answer when nothing is waited for any more
+    let (relay, at) = to_program(&["--grace", "1h"], "trap '' HUP TERM; while :; do sleep 1; done");
+    peer(at).send(b"owed\n").unwrap();
+    relay.stderr_line("haul: accepted udp ");
+    proc::wait_until_idle(relay.pid());
+    relay.signal(Signal::TERM);
+    proc::wait_until_idle(relay.pid());
+    relay.signal(Signal::TERM);
+    let ended = relay.wait();
+    assert!(ended.code(0).stderr.contains(": session cut short: haul was asked to end"), "{}", ended.stderr);
 }
 
 // What is done to other flows is done to these: copies, faults, limits; and a program that cannot read loses its own.

@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::floor::{Floor, Place};
-use crate::command::client::Closing;
+use crate::command::client::{Closing, stopped};
 use crate::command::programs::Programs;
 use crate::datagram::flows::{FlowId, Flows, Limits};
 use crate::datagram::police::Policer;
@@ -34,6 +34,7 @@ use crate::event::{Event, Traffic};
 use crate::outcome::{Ended, Outcome};
 use crate::plan::datagram::MOST_OVER_V6;
 use crate::reactor::{Park, Slot, Task, Turn};
+use crate::report::summary::reason;
 use crate::session::limits::soonest;
 pub(super) use flight::Terms;
 use flight::{DOWN, Flight, Key, Lead};
@@ -258,9 +259,11 @@ impl Ferry {
         if first || until <= turn.now() {
             let over = |flight: &Flight| until <= turn.now() || !flight.is_busy();
             let over: Vec<Key> = self.flows.iter().filter(|(_, flight)| over(flight)).map(|(key, _)| *key).collect();
+            let cut = reason(&stopped());
             for key in over {
                 if let Some(flight) = self.flows.remove(&key) {
-                    self.see_off(turn, &key, flight, "clean");
+                    let reason = if flight.is_busy() { cut.as_str() } else { "clean" };
+                    self.see_off(turn, &key, flight, reason);
                 }
             }
         }

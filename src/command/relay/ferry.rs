@@ -29,13 +29,14 @@ use crate::endpoint::access::Access;
 use crate::endpoint::printed;
 use crate::endpoint::udp::Bound;
 use crate::endpoint::unix_path::SocketFile;
-use crate::error::{Error, Op};
+use crate::error::{Cause, Error, Op};
 use crate::event::{Event, Traffic};
-use crate::outcome::{Ended, Outcome};
+use crate::outcome::{Ended, ExitStatus, Outcome};
 use crate::plan::datagram::MOST_OVER_V6;
 use crate::reactor::{Park, Slot, Task, Turn};
 use crate::report::summary::reason;
 use crate::session::limits::soonest;
+use crate::units::Span;
 pub(super) use flight::Terms;
 use flight::{DOWN, Flight, Key, Lead};
 use late::Late;
@@ -180,6 +181,10 @@ impl Ferry {
     fn expire(&mut self, turn: &mut Turn) {
         while let Some((key, flight)) = self.flows.expire(turn.now()) {
             self.see_off(turn, &key, flight, "silent for too long");
+            if let (Some(limit), Some(once)) = (self.terms.patience, &mut self.once) {
+                let cause = Cause::Said(format!("no datagram moved for {}", Span(limit)));
+                once.ended = Ended::Failed(Error::begun("session cut short", cause).with_status(ExitStatus::TimeLimit));
+            }
         }
     }
 
@@ -310,7 +315,10 @@ impl Ferry {
         }
         let elapsed = self.started.map_or(Duration::ZERO, |at| turn.now().saturating_duration_since(at));
         let nothing = Outcome { ended: Ended::Clean, bytes: [0, 0], elapsed };
-        Park::Done(self.once.take().map_or(nothing, |once| Outcome { ended: self.ended_alone(), ..once }))
+        Park::Done(self.once.take().map_or(nothing, |once| match once.ended {
+            Ended::Clean => Outcome { ended: self.ended_alone(), ..once },
+            _ => once,
+        }))
     }
 }
 

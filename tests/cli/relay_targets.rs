@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::data;
 use crate::harness::peer::refusing_address;
-use crate::harness::{Ending, Listener, Peer, Running, file_with, haul, poll_until, proc, scratch};
+use crate::harness::{Ending, Listener, Peer, Running, fifo, file_with, haul, poll_until, proc, scratch};
 use crate::relay::{echoes, is_reset_at_once, joined, relay_to, stop};
 
 // A file is opened for each session: one that is read is sent whole to everybody, one that is appended to grows.
@@ -181,6 +181,32 @@ fn lost_lines_of_a_log_are_told_at_the_end() {
     let ended = relay.wait();
     let last = ended.code(5).stderr.lines().last().unwrap_or_default();
     assert!(last.starts_with("haul: cannot write the log: ") && last.ends_with(" lost"), "{last}");
+}
+
+// A FIFO that nobody reads: without a line for it nothing is lost.
+#[test]
+fn a_log_that_nobody_reads_has_lost_only_what_there_was() {
+    let (_home, log) = fifo();
+    let (_keep, nobody) = refusing_address();
+    let flags = ["--log", &log.display().to_string()];
+    let relay = relay_to(&nobody.to_string(), &flags);
+    relay.address();
+    stop(relay);
+    let target = Listener::tcp();
+    let relay = relay_to(&target.endpoint(), &[&flags[..], &["--once"]].concat());
+    let (client, server) = (Peer::connect(relay.address()), target.accept());
+    drop((client, server));
+    let ended = relay.wait();
+    assert!(ended.code(5).stderr.ends_with("haul: cannot write the log: 1 line is lost\n"), "{}", ended.stderr);
+}
+
+// -m is a wish where descriptors are few.
+#[test]
+fn fewer_places_than_asked_for_are_told() {
+    let (_keep, nobody) = refusing_address();
+    let relay = haul(["relay", "-v", "-m", "500", "127.0.0.1:0", &nobody.to_string()]).after("ulimit -n 40").spawn();
+    relay.stderr_line("haul: descriptors are enough for 10 at once, less than -m says: see ulimit -n");
+    stop(relay);
 }
 
 #[test]

@@ -183,6 +183,22 @@ fn lost_lines_of_a_log_are_told_at_the_end() {
     assert!(last.starts_with("haul: cannot write the log: ") && last.ends_with(" lost"), "{last}");
 }
 
+// A line that was written in part stays alone: the next one does not continue it.
+#[test]
+fn a_torn_line_of_a_log_is_ended_before_it_goes_on() {
+    let home = scratch();
+    let log = file_with(home.path(), "log", b"torn");
+    let (_keep, nobody) = refusing_address();
+    let relay = relay_to(&nobody.to_string(), &["--log", &log.display().to_string()]);
+    relay.address();
+    relay.signal(Signal::HUP);
+    proc::wait_until_idle(relay.pid());
+    is_reset_at_once(relay.address());
+    stop(relay);
+    let lines = std::fs::read_to_string(&log).unwrap();
+    assert!(lines.starts_with("torn\n") && lines.lines().count() == 2, "{lines}");
+}
+
 // A FIFO that nobody reads: without a line for it nothing is lost.
 #[test]
 fn a_log_that_nobody_reads_has_lost_only_what_there_was() {

@@ -31,8 +31,10 @@ pub(super) struct Programs {
     by_slot: HashMap<Slot, u64>,
     /// Those that may have something to do. Invariant: exactly those whose `queued` is true, each once.
     ready: VecDeque<u64>,
-    /// Those for which a deadline may pass.
-    timed: Vec<u64>,
+    /// The soonest deadline of those that are not in `ready`, or an earlier instant.
+    soonest: Option<Instant>,
+    /// How many of them were dismissed.
+    leaving: usize,
     /// The worst status so far.
     pub(super) status: u8,
     observer: Rc<dyn Observer>,
@@ -108,7 +110,8 @@ impl Programs {
             running: HashMap::new(),
             by_slot: HashMap::new(),
             ready: VecDeque::new(),
-            timed: Vec::new(),
+            soonest: None,
+            leaving: 0,
             status: 0,
             observer,
         }
@@ -203,7 +206,7 @@ impl Programs {
         }
     }
 
-    /// Gives those their turn that have something to do; true if there is more to do at once. `Ok(None)` while the
+    /// Gives those their turn that have something to do; true if there is more to do at once. `None` while the
     /// audience has no room.
     pub(super) fn turn(&mut self, turn: &mut Turn, audience: &mut impl Audience) -> Option<bool> {
         let now = turn.now();
@@ -213,11 +216,7 @@ impl Programs {
             let Some(running) = self.running.get_mut(&number) else { continue };
             running.queued = false;
             match running.turn(turn, self.limit, audience) {
-                Step::Wait => {
-                    if running.status.is_some() && !self.timed.contains(&number) {
-                        self.timed.push(number);
-                    }
-                }
+                Step::Wait => self.soonest = soonest([self.soonest, running.deadline()]),
                 Step::Again => self.queue(number),
                 Step::Full => {
                     running.queued = true;
@@ -232,17 +231,21 @@ impl Programs {
 
     /// Queues those whose time has come.
     fn look_at_the_clock(&mut self, now: Instant) {
-        self.timed.retain(|number| self.running.contains_key(number));
-        for number in self.timed.clone() {
-            if self.running.get(&number).and_then(Running::deadline).is_some_and(|at| at <= now) {
-                self.queue(number);
-            }
+        if self.soonest.is_none_or(|at| at > now) {
+            return;
         }
+        // those in the queue have their turn whatever the time, and tell their deadline after it
+        let deadlines = self.running.iter().filter(|(_, running)| !running.queued);
+        let deadlines = deadlines.filter_map(|(number, running)| Some((running.deadline()?, *number)));
+        let (due, later): (Vec<_>, Vec<_>) = deadlines.partition(|(at, _)| *at <= now);
+        self.soonest = later.iter().map(|(at, _)| *at).min();
+        due.into_iter().for_each(|(_, number)| self.queue(number));
     }
 
     /// A program has ended, and so has its session.
     fn finish(&mut self, turn: &mut Turn, number: u64, audience: &mut impl Audience) {
         let Some(running) = self.running.remove(&number) else { return };
+        self.leaving -= usize::from(running.leaving.is_some());
         for slot in &running.slots {
             self.by_slot.remove(slot);
         }
@@ -265,7 +268,7 @@ impl Programs {
         let Some(running) = self.running.get_mut(&number).filter(|running| running.leaving.is_none()) else { return };
         running.leaving = Some(until);
         running.say_goodbye(turn);
-        self.timed.push(number);
+        self.leaving += 1;
         self.queue(number);
     }
 
@@ -281,6 +284,7 @@ impl Programs {
         for running in self.running.values_mut() {
             running.leaving = running.leaving.min(Some(turn.now()));
         }
+        self.soonest = Some(turn.now());
     }
 
     /// Ends all of them at once.
@@ -298,12 +302,14 @@ impl Programs {
         self.running.is_empty()
     }
 
-    /// When one of them wants its next turn.
+    /// True while one that was dismissed has not ended.
+    pub(super) fn are_leaving(&self) -> bool {
+        self.leaving > 0
+    }
+
+    /// When one of them wants its next turn at the latest.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        // one that waits for the socket has its turn after that, whatever the time
-        let waiting = |running: &&Running| !running.queued;
-        let timed = self.timed.iter().filter_map(|number| self.running.get(number)).filter(waiting);
-        soonest(timed.map(Running::deadline))
+        self.soonest
     }
 }
 

@@ -79,9 +79,16 @@ struct Ticket {
 
 /// Gives the task that binds, accepts and joins.
 pub(super) fn relay(plan: Relay, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
-    let blueprint = Blueprint::new(&plan, reporting, most_flows(&plan))?;
+    let (sessions, flows) = (most(&plan), most_flows(&plan));
+    let datagrams = plan.pairs.iter().all(Pair::is_datagram);
+    let possible = if datagrams { flows } else { sessions };
+    if plan.serving.most.is_some_and(|most| most > possible) {
+        let text = format!("descriptors are enough for {possible} at once, less than -m says: see ulimit -n");
+        reporting.observers().observe(&Event::Note { verbosity: 1, text });
+    }
+    let blueprint = Blueprint::new(&plan, reporting, flows)?;
     let access = Access::load(&plan.serving.allow, &plan.serving.deny)?;
-    let gate = Gate::new(access, &plan.serving, most(&plan));
+    let gate = Gate::new(access, &plan.serving, sessions);
     let lobby = plan.proxy_accept.as_deref().map(Lobby::new).transpose()?;
     Ok(Box::new(Forwarder {
         doors: Vec::new(),

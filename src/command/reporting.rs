@@ -149,6 +149,10 @@ impl Reporting {
         if let (Some(error), Ok(_)) = (logged.failure, &outcome) {
             return Err(Error::new(Op::Write, "the log", error).into());
         }
+        if logged.lines > 0 && outcome.as_ref().is_ok_and(|outcome| outcome.status() == ExitStatus::Success) {
+            let lines = if logged.lines == 1 { "line is" } else { "lines are" };
+            return Err(Error::said(Op::Write, "the log", format!("{} {lines} lost", logged.lines)).into());
+        }
         match self.events.and_then(|events| events.finish(FINISH).failure) {
             Some(error) if outcome.is_ok() => Err(Error::new(Op::Write, "the events", error).into()),
             _ => outcome,

@@ -199,7 +199,7 @@ impl Queue {
 
     /// Forgets what is pending and counts its lines.
     fn abandon(&mut self) {
-        let lines = self.pending.drain(..).filter(|piece| matches!(piece, Piece::Line(_))).count();
+        let lines = self.pending.drain(..).filter(Piece::is_line).count();
         self.loss.lines += lines as u64;
         self.bytes = 0;
     }
@@ -254,7 +254,7 @@ impl Shared {
         let piece = queue.pending.pop_front();
         queue.bytes -= piece.as_ref().map_or(0, Piece::len);
         queue.writing = piece.is_some();
-        queue.writing_line = matches!(piece, Some(Piece::Line(_)));
+        queue.writing_line = piece.as_ref().is_some_and(Piece::is_line);
         if piece.is_none() {
             self.idle.notify_all();
         }
@@ -263,7 +263,7 @@ impl Shared {
 
     /// Writes one piece; after an error that stays, nothing more is tried.
     fn put(&self, piece: Piece) {
-        let is_line = matches!(piece, Piece::Line(_));
+        let is_line = piece.is_line();
         let written = self.sink.lock().unwrap_or_else(PoisonError::into_inner).put(piece);
         if let Err(error) = written {
             let mut queue = self.lock();

@@ -19,6 +19,11 @@ pub(super) enum Piece {
 }
 
 impl Piece {
+    /// True for what a reader would miss: an empty line only opens the way.
+    pub(super) fn is_line(&self) -> bool {
+        matches!(self, Piece::Line(line) if !line.is_empty())
+    }
+
     pub(super) fn len(&self) -> usize {
         match self {
             Piece::Line(bytes) | Piece::Footer(bytes) => bytes.len(),

@@ -46,6 +46,16 @@ impl Common {
     }
 }
 
+impl Way {
+    /// The next appointment behind those of `others`, at `earliest` at the soonest. Where nobody else waits, the
+    /// time that is booked is that of sessions that have come or left: it is given back.
+    fn book(&mut self, earliest: Instant, others: u64, step: Duration) -> Instant {
+        let at = if others == 0 { earliest } else { earliest.max(self.booked) };
+        self.booked = at + step;
+        at
+    }
+}
+
 impl Share {
     /// A session that has asked for nothing yet.
     pub fn new(common: Arc<Common>) -> Self {
@@ -70,8 +80,9 @@ impl Share {
             if let (Ok(level), 0) = (&found, way.waiting) {
                 return Ok(*level);
             }
-            let at = found.as_ref().err().copied().unwrap_or(now).max(way.booked);
-            (way.booked, way.waiting) = (at + *step, way.waiting + 1);
+            let (earliest, others) = (found.as_ref().err().copied().unwrap_or(now), way.waiting);
+            let at = way.book(earliest, others, *step);
+            way.waiting += 1;
             *appointment = Some(at);
             // one that is due has come: whoever is refused sleeps until the instant that it is told
             if at > now {
@@ -84,8 +95,8 @@ impl Share {
             // nearly a helping is one: who was late left as much less to the next, and the appointments keep their pace
             Err(at) if level < helping.div_ceil(2) => {
                 // behind everybody: of several at one instant the first would have it every time
-                let at = at.max(way.booked);
-                way.booked = at + *step;
+                let others = way.waiting.saturating_sub(1);
+                let at = way.book(at, others, *step);
                 *appointment = Some(at);
                 Err(at)
             }
@@ -244,5 +255,19 @@ mod tests {
         gone.leave(0);
         gone.leave(0);
         assert_eq!(Share::new(common).allowance(0, later).unwrap(), all);
+    }
+
+    // A crowd that has gone away without having taken anything leaves no time behind that nobody may use.
+    #[test]
+    fn the_time_of_those_who_have_left_is_given_back() {
+        let start = Instant::now();
+        let common = Common::new(Rate(1_000_000), start);
+        let mut crowd: Vec<_> = (0..500).map(|_| Share::new(Arc::clone(&common))).collect();
+        assert!(crowd.iter_mut().all(|share| share.allowance(0, start).is_err()));
+        drop(crowd);
+        let mut left = Share::new(common);
+        let at = left.allowance(0, start).unwrap_err();
+        assert!(at < start + Duration::from_millis(20), "it waits {:?}", at - start);
+        assert!(left.allowance(0, at).is_ok());
     }
 }

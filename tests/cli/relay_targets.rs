@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::data;
 use crate::harness::peer::refusing_address;
-use crate::harness::{Ending, Listener, Peer, Running, file_with, haul, poll_until, proc, scratch};
+use crate::harness::{Ending, Listener, Peer, Running, fifo, file_with, haul, poll_until, proc, scratch};
 use crate::relay::{echoes, is_reset_at_once, joined, relay_to, stop};
 
 // A file is opened for each session: one that is read is sent whole to everybody, one that is appended to grows.
@@ -153,6 +153,76 @@ fn a_log_that_cannot_be_written_is_told_at_once() {
     sessions.join().unwrap();
     relay.signal(Signal::TERM);
     assert_eq!(relay.wait().code(5).stderr.matches(why).count(), 2);
+}
+
+// What a log has lost is lost, also when it has found a place since.
+#[test]
+fn lost_lines_of_a_log_are_told_at_the_end() {
+    let home = scratch();
+    let (log, place) = (home.path().join("log"), home.path().join("place"));
+    std::os::unix::fs::symlink("/dev/full", &log).unwrap();
+    let (_keep, nobody) = refusing_address();
+    let relay = relay_to(&nobody.to_string(), &["--log", &log.display().to_string()]);
+    let (address, over) = (relay.address(), Arc::new(AtomicBool::new(false)));
+    let ends = Arc::clone(&over);
+    let sessions = thread::spawn(move || {
+        while !ends.load(Relaxed) {
+            is_reset_at_once(address);
+        }
+    });
+    relay.stderr_line("haul: cannot write the log: no space left on device");
+    over.store(true, Relaxed);
+    sessions.join().unwrap();
+    std::fs::remove_file(&log).unwrap();
+    std::os::unix::fs::symlink(&place, &log).unwrap();
+    relay.signal(Signal::HUP);
+    poll_until("the new place", || place.exists().then_some(()));
+    relay.signal(Signal::TERM);
+    let ended = relay.wait();
+    let last = ended.code(5).stderr.lines().last().unwrap_or_default();
+    assert!(last.starts_with("haul: cannot write the log: ") && last.ends_with(" lost"), "{last}");
+}
+
+// A line that was written in part stays alone: the next one does not continue it.
+#[test]
+fn a_torn_line_of_a_log_is_ended_before_it_goes_on() {
+    let home = scratch();
+    let log = file_with(home.path(), "log", b"torn");
+    let (_keep, nobody) = refusing_address();
+    let relay = relay_to(&nobody.to_string(), &["--log", &log.display().to_string()]);
+    relay.address();
+    relay.signal(Signal::HUP);
+    proc::wait_until_idle(relay.pid());
+    is_reset_at_once(relay.address());
+    stop(relay);
+    let lines = std::fs::read_to_string(&log).unwrap();
+    assert!(lines.starts_with("torn\n") && lines.lines().count() == 2, "{lines}");
+}
+
+// A FIFO that nobody reads: without a line for it nothing is lost.
+#[test]
+fn a_log_that_nobody_reads_has_lost_only_what_there_was() {
+    let (_home, log) = fifo();
+    let (_keep, nobody) = refusing_address();
+    let flags = ["--log", &log.display().to_string()];
+    let relay = relay_to(&nobody.to_string(), &flags);
+    relay.address();
+    stop(relay);
+    let target = Listener::tcp();
+    let relay = relay_to(&target.endpoint(), &[&flags[..], &["--once"]].concat());
+    let (client, server) = (Peer::connect(relay.address()), target.accept());
+    drop((client, server));
+    let ended = relay.wait();
+    assert!(ended.code(5).stderr.ends_with("haul: cannot write the log: 1 line is lost\n"), "{}", ended.stderr);
+}
+
+// -m is a wish where descriptors are few.
+#[test]
+fn fewer_places_than_asked_for_are_told() {
+    let (_keep, nobody) = refusing_address();
+    let relay = haul(["relay", "-v", "-m", "500", "127.0.0.1:0", &nobody.to_string()]).after("ulimit -n 40").spawn();
+    relay.stderr_line("haul: descriptors are enough for 10 at once, less than -m says: see ulimit -n");
+    stop(relay);
 }
 
 #[test]

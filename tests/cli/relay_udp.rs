@@ -417,6 +417,12 @@ fn once_is_one_flow() {
         silent(&second);
         relay.wait().code(0);
     }
+
+    // a limit on silence is one here, too
+    let (relay, at) = between(&["--once", "-w", "300ms"], &[responder.at]);
+    echoes(&peer(at), b"x");
+    let ended = relay.wait();
+    assert!(ended.code(3).stderr.contains("no datagram moved for 300ms"), "{}", ended.stderr);
 }
 
 // A relay for streams and one for datagrams in the same process, with totals of each.

@@ -92,6 +92,23 @@ fn a_silent_flow_ends_its_program() {
     stop(relay);
 }
 
+// A program's last words keep to the limits of its flow, and to that of all. The pipes of the portable build keep no bounds.
+#[cfg(not(feature = "portable"))]
+#[test]
+fn last_words_keep_to_the_limits() {
+    let talk = "cat; for n in 1 2 3 4 5 6 7 8; do head -c 1000 /dev/zero; sleep 0.01; done";
+    for limit in ["-L", "--limit-total"] {
+        let (relay, at) = to_program(&["--flow-idle", "300ms", "--stats", limit, "10"], talk);
+        let client = peer(at);
+        assert_eq!(asked(&client, "x"), "x");
+        relay.stderr_line_where(|line| line.ends_with(": silent for too long"));
+        relay.stderr_line("haul: session 1: sh exited with status 0");
+        relay.signal(Signal::TERM);
+        let ended = relay.wait();
+        assert!(ended.code(0).stderr.contains(" beyond the rate"), "{limit}: {}", ended.stderr);
+    }
+}
+
 // A place is free when the program is gone, not when its client is forgotten: so there are never more of them.
 #[test]
 fn the_cap_counts_programs_that_have_not_ended() {
@@ -116,6 +133,36 @@ fn the_cap_counts_programs_that_have_not_ended() {
         newcomer.send(b"y").unwrap();
         newcomer.recv(&mut [0; 10]).ok()
     });
+    stop(relay);
+}
+
+// Without -m a newcomer takes the place of who was silent the longest, and has it once that program is gone. Until then
+// no other has to go: that would not make room any sooner.
+#[test]
+fn a_newcomer_costs_one_program_not_all() {
+    let home = scratch();
+    let [stop_file, log] = ["stop", "log"].map(|name| home.path().join(name));
+    let wait = format!("cat; until [ -e {} ]; do sleep 0.05; done", stop_file.display());
+    let words = ["relay", "-v", "--grace", "1h", "--log", log.to_str().unwrap(), "udp:127.0.0.1:0"];
+    let relay = haul([&words[..], &["--", "sh", "-c", &wait]].concat()).after("ulimit -n 40").spawn();
+    let at = address(&relay);
+    let clients: Vec<UdpSocket> = (0..20).map(|_| peer(at)).collect();
+    for client in &clients {
+        client.send(b"x").unwrap();
+    }
+    relay.stderr_line_where(|line| line.ends_with(": too many clients at once"));
+    let newcomer = peer(at);
+    newcomer.set_read_timeout(Some(std::time::Duration::from_millis(50))).unwrap();
+    let is_let_in = || {
+        newcomer.send(b"y").unwrap();
+        newcomer.recv(&mut [0; 10]).is_ok()
+    };
+    let logged = || std::fs::read_to_string(&log).unwrap_or_default().lines().count();
+    poll_until("somebody to make room", || (is_let_in() || logged() > 0).then_some(()));
+    assert!((0..20).all(|_| !is_let_in()), "the program that was to go is not gone");
+    assert_eq!(logged(), 1);
+    std::fs::write(&stop_file, "").unwrap();
+    poll_until("a place", || is_let_in().then_some(()));
     stop(relay);
 }
 
@@ -150,6 +197,17 @@ fn a_signal_lets_a_program_finish_what_it_owes() {
     proc::wait_until_idle(relay.pid());
     relay.signal(Signal::TERM);
     relay.wait().code(0);
+
+    // who is owed an answer when nothing is waited for any more
+    let (relay, at) = to_program(&["--grace", "1h"], "trap '' HUP TERM; while :; do sleep 1; done");
+    peer(at).send(b"owed\n").unwrap();
+    relay.stderr_line("haul: accepted udp ");
+    proc::wait_until_idle(relay.pid());
+    relay.signal(Signal::TERM);
+    proc::wait_until_idle(relay.pid());
+    relay.signal(Signal::TERM);
+    let ended = relay.wait();
+    assert!(ended.code(0).stderr.contains(": session cut short: haul was asked to end"), "{}", ended.stderr);
 }
 
 // What is done to other flows is done to these: copies, faults, limits; and a program that cannot read loses its own.

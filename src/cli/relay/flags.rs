@@ -102,7 +102,8 @@ pub(super) struct Records {
     /// Write a line for each session that is over to FILE, or - for standard output [default: to none]
     ///
     /// It holds, with a space between: the time, the client, the target, bytes from the client, bytes to it, seconds,
-    /// and how it ended, which is the rest of the line. A space in a name is written \x20. A file is appended to.
+    /// and how it ended, which is the rest of the line. A space in a name is written \x20. A file is appended to,
+    /// and opened anew at SIGHUP.
     #[arg(long, value_name = "FILE|-", value_parser = Value(log))]
     pub(super) log: Option<LogSink>,
 

@@ -20,22 +20,25 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::floor::{Floor, Place};
-use crate::command::client::Closing;
+use crate::command::client::{Closing, stopped};
 use crate::command::programs::Programs;
 use crate::datagram::flows::{FlowId, Flows, Limits};
+use crate::datagram::police::Policer;
 use crate::datagram::{DatagramSocket, Inbox, LocalIp, Outbox, Peer};
 use crate::endpoint::access::Access;
 use crate::endpoint::printed;
 use crate::endpoint::udp::Bound;
 use crate::endpoint::unix_path::SocketFile;
-use crate::error::{Error, Op};
+use crate::error::{Cause, Error, Op};
 use crate::event::{Event, Traffic};
-use crate::outcome::{Ended, Outcome};
+use crate::outcome::{Ended, ExitStatus, Outcome};
 use crate::plan::datagram::MOST_OVER_V6;
 use crate::reactor::{Park, Slot, Task, Turn};
+use crate::report::summary::reason;
 use crate::session::limits::soonest;
+use crate::units::Span;
 pub(super) use flight::Terms;
-use flight::{Flight, Key, Lead};
+use flight::{DOWN, Flight, Key, Lead};
 use late::Late;
 
 /// A bound listener on its way to the thread that serves it.
@@ -82,6 +85,8 @@ pub(super) struct Ferry {
     flows: Flows<Key, Flight>,
     /// The programs of flows, where a target is one; `None` while they have their turn.
     programs: Option<Box<Programs>>,
+    /// The limits of answers of programs whose flows are over, by the number of the session.
+    parting: HashMap<u64, Policer>,
     /// What a program writes, until it is on its way.
     draft: Vec<u8>,
     by_slot: HashMap<Slot, FlowId>,
@@ -100,7 +105,8 @@ pub(super) struct Ferry {
     /// Since when haul is asked to end, and whether what was received until then was passed on.
     closing_since: Option<Instant>,
     drained: bool,
-    /// Programs were ended at once.
+    /// Programs were told to end, and were ended at once.
+    hurried: bool,
     killed: bool,
     /// With `--once`: how the one flow has ended.
     once: Option<Outcome>,
@@ -136,6 +142,7 @@ impl Ferry {
             longest: room(unix),
             flows: Flows::new(Limits { idle: Some(terms.silence), most: usize::MAX, spare: most }),
             programs: programs.map(Box::new),
+            parting: HashMap::new(),
             draft: Vec::new(),
             berth: Some(bound),
             door: None,
@@ -150,6 +157,7 @@ impl Ferry {
             traffic: Traffic::default(),
             closing_since: None,
             drained: false,
+            hurried: false,
             killed: false,
             once: None,
             started: None,
@@ -173,18 +181,29 @@ impl Ferry {
     fn expire(&mut self, turn: &mut Turn) {
         while let Some((key, flight)) = self.flows.expire(turn.now()) {
             self.see_off(turn, &key, flight, "silent for too long");
+            if let (Some(limit), Some(once)) = (self.terms.patience, &mut self.once) {
+                let cause = Cause::Said(format!("no datagram moved for {}", Span(limit)));
+                once.ended = Ended::Failed(Error::begun("session cut short", cause).with_status(ExitStatus::TimeLimit));
+            }
         }
     }
 
-    /// A flow is over.
-    fn see_off(&mut self, turn: &mut Turn, key: &Key, mut flight: Flight, reason: &str) {
+    /// A flow is over; true if its place is free already.
+    fn see_off(&mut self, turn: &mut Turn, key: &Key, mut flight: Flight, reason: &str) -> bool {
         let far = flight.far.take();
         let target = far.as_ref().map_or_else(String::new, |far| far.peer.clone());
         let ip = key.client.ip().map(|address| address.ip());
-        match far {
-            Some(far) => self.vacate(turn, far, flight.number, ip),
-            None => self.floor.hall.leave(ip),
-        }
+        let is_free = match far {
+            Some(far) => {
+                let police = flight.police.filter(|_| far.socket().is_none());
+                self.parting.extend(police.map(|police| (flight.number, police[DOWN])));
+                self.vacate(turn, far, flight.number, ip)
+            }
+            None => {
+                self.floor.hall.leave(ip);
+                true
+            }
+        };
         let elapsed = turn.now().saturating_duration_since(flight.began);
         let [bytes_out, bytes_in] = flight.bytes;
         let (session, told) = (flight.number, reason.to_string());
@@ -195,6 +214,7 @@ impl Ferry {
         if self.terms.once {
             self.once = Some(Outcome { ended: Ended::Clean, bytes: flight.bytes, elapsed });
         }
+        is_free
     }
 
     /// Closes a flow's socket, or dismisses its program; false if that is not gone yet.
@@ -217,11 +237,13 @@ impl Ferry {
     }
 
     /// The same for a flow that is over. Its place is free once nothing of it is left: programs that take their time to
-    /// end are not to become more than there may be.
-    fn vacate(&mut self, turn: &mut Turn, far: flight::Far, number: u64, ip: Option<IpAddr>) {
-        if self.leave_target(turn, far, number) {
+    /// end are not to become more than there may be. True if it is.
+    fn vacate(&mut self, turn: &mut Turn, far: flight::Far, number: u64, ip: Option<IpAddr>) -> bool {
+        let is_gone = self.leave_target(turn, far, number);
+        if is_gone {
             self.floor.hall.leave(ip);
         }
+        is_gone
     }
 
     /// Ends a flow at once.
@@ -242,9 +264,11 @@ impl Ferry {
         if first || until <= turn.now() {
             let over = |flight: &Flight| until <= turn.now() || !flight.is_busy();
             let over: Vec<Key> = self.flows.iter().filter(|(_, flight)| over(flight)).map(|(key, _)| *key).collect();
+            let cut = reason(&stopped());
             for key in over {
                 if let Some(flight) = self.flows.remove(&key) {
-                    self.see_off(turn, &key, flight, "clean");
+                    let reason = if flight.is_busy() { cut.as_str() } else { "clean" };
+                    self.see_off(turn, &key, flight, reason);
                 }
             }
         }
@@ -291,7 +315,10 @@ impl Ferry {
         }
         let elapsed = self.started.map_or(Duration::ZERO, |at| turn.now().saturating_duration_since(at));
         let nothing = Outcome { ended: Ended::Clean, bytes: [0, 0], elapsed };
-        Park::Done(self.once.take().map_or(nothing, |once| Outcome { ended: self.ended_alone(), ..once }))
+        Park::Done(self.once.take().map_or(nothing, |once| match once.ended {
+            Ended::Clean => Outcome { ended: self.ended_alone(), ..once },
+            _ => once,
+        }))
     }
 }
 

@@ -77,6 +77,11 @@ impl Hall {
         self.sessions.fetch_add(1, Relaxed) + 1
     }
 
+    /// Takes a number back whose session has not begun and was not told, unless somebody has a later one.
+    pub(super) fn give_back(&self, number: u64) {
+        let _ = self.sessions.compare_exchange(number, number.saturating_sub(1), Relaxed, Relaxed);
+    }
+
     /// Takes the one place of `--once`, for ever; always true without it.
     pub(super) fn comes_first(&self) -> bool {
         !self.once || !self.taken.swap(true, Relaxed)
@@ -175,6 +180,16 @@ mod tests {
         hall.leave(ip(here));
         hall.leave(ip(there));
         assert!(locked(&hall.per_ip).is_empty());
+    }
+
+    #[test]
+    fn the_number_of_a_session_that_has_not_begun_is_the_next_ones() {
+        let hall = Hall::new(10, None, false);
+        assert_eq!(hall.number(), 1);
+        hall.give_back(1);
+        assert_eq!([hall.number(), hall.number()], [1, 2]);
+        hall.give_back(1);
+        assert_eq!(hall.number(), 3, "2 is in use");
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! What signals ask of a relay: lists, certificates and the log anew, totals, and the end.
 
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
 use std::time::Instant;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
@@ -46,7 +49,12 @@ impl Forwarder {
             return; // whoever reads it has it already
         }
         match appended_to(path) {
-            Ok(file) => log.continue_at(file),
+            Ok(file) => {
+                log.continue_at(file);
+                if is_torn(path) {
+                    log.line(|_| b"\n".to_vec());
+                }
+            }
             Err(error) => self.observer.observe(&Event::Error { session: None, reason: error.line() }),
         }
     }
@@ -77,4 +85,16 @@ impl Forwarder {
         }
         totals
     }
+}
+
+/// True if a file ends in the middle of a line: a disk was full, and the next line is not to be taken for its end.
+fn is_torn(path: &Path) -> bool {
+    let last = |mut file: File| -> io::Result<u8> {
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last).map(|()| last[0])
+    };
+    // an empty file has no last byte, and what cannot be read is not known to be torn
+    let is_file = path.metadata().is_ok_and(|found| found.is_file());
+    is_file && File::open(path).and_then(last).is_ok_and(|last| last != b'\n')
 }

@@ -99,6 +99,8 @@ pub(in crate::command::relay) struct Terms {
     /// The number of flows is the user's choice: nobody gives way for a newcomer.
     pub(super) strict: bool,
     pub(super) once: bool,
+    /// With `--once -w`: the silence that is a limit that was passed, and not how a flow ends.
+    pub(super) patience: Option<Duration>,
 }
 
 impl Terms {
@@ -114,6 +116,7 @@ impl Terms {
             hold: plan.transfer.buffer.unwrap_or(DEFAULT_HOLD).0 as usize,
             strict: plan.serving.most.is_some(),
             once: plan.once,
+            patience: plan.transfer.idle.filter(|_| plan.once && plan.flow_idle.is_none()),
         }
     }
 

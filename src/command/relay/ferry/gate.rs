@@ -44,8 +44,12 @@ impl Ferry {
             match self.floor.hall.enter(ip) {
                 Ok(()) => break,
                 Err(Full::Flows) => {
-                    if let Some((key, flight)) = self.flows.give_way(now) {
-                        self.see_off(turn, &key, flight, "made room for another client");
+                    // a program holds its place until it has ended: whoever is next waits for that, and costs no other
+                    let is_leaving = self.programs.as_ref().is_some_and(|programs| programs.are_leaving());
+                    let gone = if is_leaving { None } else { self.flows.give_way(now) };
+                    if let Some((key, flight)) = gone
+                        && self.see_off(turn, &key, flight, "made room for another client")
+                    {
                         continue;
                     }
                     self.turn_away(turn, run.from, count, Full::Flows);
@@ -67,6 +71,7 @@ impl Ferry {
         let far = match self.open(turn, &key, number) {
             Ok(far) => far,
             Err(error) => {
+                self.floor.hall.give_back(number);
                 self.floor.hall.leave(ip);
                 self.traffic.unsent += count;
                 self.tell_seldom(turn.now(), || Event::Error { session: None, reason: error.line() });
@@ -76,6 +81,7 @@ impl Ferry {
         if far.address.is_some() && far.address == key.client.ip().map(printed::unmapped) {
             self.traffic.refused += count;
             self.note(turn, &key.client, "that is its target");
+            self.floor.hall.give_back(number);
             self.vacate(turn, far, number, ip);
             return None;
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use signal_hook::consts::SIGCHLD;
 
-use super::flight::Key;
+use super::flight::{DOWN, Key};
 use super::{Ferry, ROUNDS, UNIX};
 use crate::command::client::Closing;
 use crate::command::programs::{Audience, Programs, Talk};
@@ -51,7 +51,9 @@ impl Ferry {
         if until > turn.now() {
             return;
         }
-        programs.hurry_all(turn);
+        if !std::mem::replace(&mut self.hurried, true) {
+            programs.hurry_all(turn);
+        }
         if self.floor.closing.get() == Some(Closing::Now) && !std::mem::replace(&mut self.killed, true) {
             programs.kill_all(turn.now());
         }
@@ -67,6 +69,23 @@ impl Ferry {
         match self.programs.as_ref().map_or(0, |programs| programs.status) {
             0 => Ended::Clean,
             status => Ended::Program(status),
+        }
+    }
+
+    /// Passes on what a program says when its flow is over, within the limits of that; nothing once its client talks with
+    /// another, which would have to take it for that one's answer.
+    fn last_words<'a>(&mut self, turn: &Turn, key: &Key, number: u64, answers: impl Iterator<Item = &'a [u8]>) {
+        let is_heard = key.client != Peer::Unnamed && self.flows.find(key).is_none();
+        for answer in answers {
+            let (now, police) = (turn.now(), self.parting.get_mut(&number));
+            if is_heard
+                && (police.is_some_and(|police| !police.admits(now, answer.len()))
+                    || !self.floor.hall.admits(DOWN, now, answer.len()))
+            {
+                self.traffic.limited += 1;
+            } else if !is_heard || !self.down.push_from(key.local, Some(&key.client), answer) {
+                Ferry::lose(&mut self.traffic, 1);
+            }
         }
     }
 
@@ -101,13 +120,7 @@ impl Audience for Ferry {
                     self.ready.push_back(id);
                 }
             }
-            // its flow is over: these are the last words
-            None => answers.for_each(|answer| {
-                let named = key.client != Peer::Unnamed;
-                if !named || !self.down.push_from(key.local, Some(&key.client), answer) {
-                    Ferry::lose(&mut self.traffic, 1);
-                }
-            }),
+            None => self.last_words(turn, &key, talk.number, answers),
         }
         self.draft = draft;
     }
@@ -122,5 +135,6 @@ impl Audience for Ferry {
         if let Some(id) = self.flows.find(&key).filter(|id| self.is_of(*id, talk)) {
             self.end(turn, id, reason);
         }
+        self.parting.remove(&talk.number);
     }
 }

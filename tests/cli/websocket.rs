@@ -130,7 +130,9 @@ fn the_patience_before_a_close_is_no_silence_of_the_peer() {
     for answers in [true, false] {
         let listener = Listener::tcp();
         let url = format!("ws://{}/", listener.address());
-        let connector = haul(["connect", "-w", "1", &url]).stdin(Input::Bytes(b"x".to_vec())).spawn();
+        // the exact seconds are tested with a clock of the tests' own
+        let limit = if answers { "60" } else { "2" };
+        let connector = haul(["connect", "-w", limit, &url]).stdin(Input::Bytes(b"x".to_vec())).spawn();
         let mut peer = accept(&listener);
         assert_eq!(unmasked(&mut peer), (0x82, b"x".to_vec()));
         assert_eq!(unmasked(&mut peer), (0x88, vec![3, 0xe8]));

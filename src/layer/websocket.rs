@@ -4,9 +4,9 @@
 //! kept of a message but what its UTF-8 check needs. Of what the protocol has to say between two frames at most one of
 //! each kind is pending, the newest pong among them. Extensions are neither asked for nor granted.
 //!
-//! What one call of [`Layer::encode`] takes is one message of bytes, or several of 16 KiB where it is more, since servers
-//! have limits for what they take as one; in text mode each line is a message of text, without
-//! its line end, and each message of text that comes is given as a line.
+//! What one call of [`Layer::encode`] takes is one message of bytes, or several of 16 KiB where it is more, since peers
+//! have limits for what they take as one; in text mode each line is a message of text, without its line end, and each
+//! message of text that comes is given as a line.
 //!
 //! A Close ends both directions: whoever wants the answer to what it sent waits before it closes. The Close of the peer is
 //! answered when the application has ended: what it says until then is still sent, and a peer that waits for the answer

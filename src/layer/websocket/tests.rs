@@ -117,7 +117,7 @@ pub(super) fn joined(manner: Manner, capacity: usize, cut: usize) -> (Side, Side
     (client, server)
 }
 
-// What is written at once is several messages where servers would not take it as one.
+// What is written at once is several messages where peers would not take it as one, also what passes the layer by.
 #[test]
 fn a_long_write_is_several_messages() {
     let (mut client, mut server) = joined(BINARY, 1 << 20, 1 << 20);
@@ -127,6 +127,21 @@ fn a_long_write_is_several_messages() {
     assert_eq!(said.len(), plain.len() + 7 * (2 + 2 + 4));
     server.hear(&said, said.len());
     assert_eq!(server.read, plain);
+    let mut said = Vec::new();
+    let mut rest = &plain[..];
+    while let (before, most @ 1..) = server.stack.raw_out(rest.into()) {
+        assert!(most <= 16 << 10, "{most} bytes are one message");
+        said.extend_from_slice(before.filled());
+        before.clear();
+        server.stack.passed_out(&rest[..most]);
+        said.extend_from_slice(&rest[..most]);
+        rest = &rest[most..];
+    }
+    server.send(rest, rest.len().max(1));
+    said.extend(server.take_said());
+    assert_eq!(said.len(), plain.len() + 7 * (2 + 2));
+    client.hear(&said, said.len());
+    assert_eq!(client.read, plain);
 }
 
 fn exchanged(manner: Manner, capacity: usize, cut: usize, piece: usize, plain: &[u8]) -> [Vec<u8>; 2] {

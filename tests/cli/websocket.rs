@@ -388,6 +388,10 @@ fn flags_without_a_websocket_are_told() {
         ended.code(0);
         assert!(ended.complaints().contains("changes nothing for"), "{flags:?}: {}", ended.complaints());
     }
+    // of a header only the name is told: it may hold a secret
+    let plan = haul(["connect", "--explain", "-H", "Authorization: Bearer x1y2", "ws://127.0.0.1:1/"]).run();
+    let text = String::from_utf8_lossy(&plan.code(0).stdout);
+    assert!(text.contains("Authorization%3A ***") && !text.contains("x1y2"), "{text}");
     let bad = haul(["connect", "-H", "A: b\r\nC: d", "ws://127.0.0.1:1/"]).stdin(Input::Null).run();
     bad.code(2);
     let half = haul(["connect", "-H", "A", "ws://127.0.0.1:1/"]).stdin(Input::Null).run();

@@ -91,19 +91,26 @@ impl Http {
         parser.allow_obsolete_multiline_headers_in_responses(true);
         parser.allow_spaces_after_header_name_in_responses(true);
         parser.ignore_invalid_headers_in_responses(true);
-        let parsed = parser.parse_response(&mut answer, &self.header);
+        // the code counts whatever the words behind it are
+        let line = memchr::memchr(b'\n', &self.header).unwrap_or(self.header.len());
+        let mut header = self.header.clone();
+        header[..line]
+            .iter_mut()
+            .filter(|byte| byte.is_ascii_control() && **byte != b'\r')
+            .for_each(|byte| *byte = b'?');
+        let parsed = parser.parse_response(&mut answer, &header);
         let (Ok(httparse::Status::Complete(_)), Some(code)) = (parsed, answer.code) else {
             return (false, Some(Refusal::said("gave an answer that is not HTTP")));
         };
         match code {
             100 | 102..=199 => (false, None),
             200..=299 => (true, None),
-            _ => (false, Some(self.refusal(code, &answer))),
+            _ => (false, Some(self.refusal(code, self.header[..line].get(WORDS..).unwrap_or_default(), &answer))),
         }
     }
 
-    fn refusal(&self, code: u16, answer: &httparse::Response) -> Refusal {
-        let reason = self.shown(answer.reason.unwrap_or_default().trim().as_bytes());
+    fn refusal(&self, code: u16, reason: &[u8], answer: &httparse::Response) -> Refusal {
+        let reason = self.shown(reason.trim_ascii());
         let told = format!("{code} {reason}");
         let told = told.trim_end();
         let logged_in = self.login.is_some();
@@ -153,6 +160,9 @@ const STARS: &str = "***";
 
 /// How every answer begins.
 const BEGINNING: &[u8] = b"HTTP/1.";
+
+/// Where the words begin, behind the version and the code.
+const WORDS: usize = b"HTTP/1.1 407 ".len();
 
 /// Bytes of all headers together.
 const LONGEST: usize = 64 * 1024;

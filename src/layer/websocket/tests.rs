@@ -253,14 +253,19 @@ fn a_silent_peer_is_pinged_and_then_given_up() {
     server.hear(&ping, 1);
     let pong = server.take_said();
     assert_eq!(pong, [0x8a, 0]);
+    // a pong alone leaves it silent
     client.hear(&pong, 1);
+    tick(&mut client);
+    assert_eq!(client.take_said()[0], 0x89);
+    server.send(b"data", 4);
+    client.hear(&server.take_said(), 1);
     tick(&mut client);
     assert!(client.take_said().is_empty() && client.error.is_none());
     tick(&mut client);
     assert!(!client.take_said().is_empty());
     tick(&mut client);
     let error = client.error.unwrap();
-    assert_eq!(error.line(), "receiving failed after 0 B: the peer did not answer a ping within 1s");
+    assert_eq!(error.line(), "receiving failed after 4 B: the peer did not answer a ping within 1s");
     assert_eq!(error.status(), ExitStatus::TimeLimit);
 }
 
@@ -275,4 +280,22 @@ fn a_close_that_nobody_answers_is_the_end_after_five_seconds() {
     client.stack.tick(now + PATIENCE);
     assert!(client.stack.is_plain_ended() && client.stack.is_closed());
     assert_eq!(client.stack.deadline(), None);
+}
+
+// What is cut short must not pass for the whole.
+#[test]
+fn a_message_that_is_not_whole_when_the_time_for_the_answer_is_over_is_a_failure() {
+    for begun in [&b"\x82\x0ahello"[..], b"\x02\x05hello", b"\x82"] {
+        let (mut client, _) = joined(BINARY, 300, 1000);
+        client.close();
+        let now = Instant::now();
+        client.stack.tick(now);
+        client.hear(begun, 100);
+        client.stack.tick(now + PATIENCE);
+        assert_eq!(client.stack.deadline(), None);
+        client.collect();
+        let error = client.error.unwrap();
+        let why = "stream cut short: 5s after our Close the peer was within a message";
+        assert!(error.line().ends_with(why) && error.status() == ExitStatus::Network, "{}", error.line());
+    }
 }

@@ -226,12 +226,15 @@ fn versions(options: &TlsOptions) -> &'static [&'static SupportedProtocolVersion
 }
 
 /// Looks whether keys can be logged where SSLKEYLOGFILE wants them, if it does; the file is there then, and a new one is
-/// its owner's alone.
+/// its owner's alone. A pipe is not looked at: whoever reads it would take that for the end.
 ///
 /// # Errors
 /// It cannot be created or appended to: connections go on, and no keys are logged.
 pub fn check_key_log() -> Result<(), Error> {
     let Some(file) = key_log_file() else { return Ok(()) };
+    if std::fs::metadata(&file).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return Ok(());
+    }
     let opened = OpenOptions::new().append(true).create(true).mode(OWNER_ONLY).open(&file);
     opened.map(drop).map_err(|error| Error::new(Op::Write, file.as_encoded_bytes(), error))
 }

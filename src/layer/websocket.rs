@@ -4,9 +4,9 @@
 //! kept of a message but what its UTF-8 check needs. Of what the protocol has to say between two frames at most one of
 //! each kind is pending, the newest pong among them. Extensions are neither asked for nor granted.
 //!
-//! What one call of [`Layer::encode`] takes is one message of bytes, or several of 16 KiB where it is more, since servers
-//! have limits for what they take as one; in text mode each line is a message of text, without
-//! its line end, and each message of text that comes is given as a line.
+//! What one call of [`Layer::encode`] takes is one message of bytes, or several of 16 KiB where it is more, since peers
+//! have limits for what they take as one; in text mode each line is a message of text, without its line end, and each
+//! message of text that comes is given as a line.
 //!
 //! A Close ends both directions: whoever wants the answer to what it sent waits before it closes. The Close of the peer is
 //! answered when the application has ended: what it says until then is still sent, and a peer that waits for the answer
@@ -64,6 +64,8 @@ pub struct WebSocket {
     answer_by: Option<Instant>,
     /// The peer has said Close, or will not be waited for any more.
     over: bool,
+    /// The time for that is over within a message, to be told by the next decode.
+    late: bool,
     wire_ended: bool,
     failed: bool,
     /// Why nothing can be sent, to be told by the next decode.
@@ -126,6 +128,7 @@ impl WebSocket {
             pinging: manner.ping.map(pinging),
             answer_by: None,
             over: false,
+            late: false,
             wire_ended: false,
             failed: false,
             trouble: None,
@@ -229,6 +232,10 @@ impl WebSocket {
             self.failed = true;
             return Err(told(trouble));
         }
+        if self.late {
+            let limit = humantime::format_duration(PATIENCE);
+            return Err(self.fail(format!("stream cut short: {limit} after our Close the peer was within a message")));
+        }
         if std::mem::take(&mut self.silent) {
             let every = self.pinging.as_ref().map(|pinging| pinging.every).unwrap_or_default();
             let limit = humantime::format_duration(every);
@@ -257,19 +264,21 @@ impl WebSocket {
         if self.awaits_answer() {
             match self.answer_by {
                 None => self.answer_by = Some(now + PATIENCE),
-                Some(at) => self.over |= at <= now,
+                Some(at) if at > now => {}
+                Some(_) if self.receiving.is_within() => self.late = true,
+                Some(_) => self.over = true,
             }
         }
-        let heard = std::mem::take(&mut self.receiving.heard);
+        let (heard, spoke) = (self.receiving.heard, self.receiving.spoke);
         let Some(pinging) = self.pinging.as_deref_mut() else { return };
         if pinging.at > now {
-            self.receiving.heard = heard;
             return;
         }
+        (self.receiving.heard, self.receiving.spoke) = (false, false);
         pinging.at = now + pinging.every;
-        if heard || self.opening.is_some() {
+        if spoke || self.opening.is_some() {
             pinging.unanswered = false;
-        } else if !pinging.unanswered {
+        } else if heard || !pinging.unanswered {
             (pinging.unanswered, pinging.looked) = (true, false);
             self.sending.ping = true;
         } else {
@@ -280,7 +289,7 @@ impl WebSocket {
 
     /// Our Close is said, and the peer's has not come.
     fn awaits_answer(&self) -> bool {
-        self.sending.close_said && !self.over && !self.failed
+        self.sending.close_said && !self.over && !self.late && !self.failed
     }
 }
 
@@ -397,7 +406,7 @@ impl Layer for WebSocket {
     }
 
     fn is_settled(&self) -> bool {
-        self.failed || self.over && self.sending.close_said
+        self.failed || self.late || self.over && self.sending.close_said
     }
 
     fn announce(&mut self, payload: Portion<'_>, wire: &mut Buffer) {

@@ -50,6 +50,7 @@ impl Session {
     /// Since when nothing has moved although one direction has ended.
     fn silent_half_since(&self) -> Option<Instant> {
         let half = self.pumps[0].is_over() != self.pumps[1].is_over();
+        let half = half && !self.is_holding();
         self.late().half_closed_at.filter(|_| half).map(|at| at.max(self.moved_at))
     }
 

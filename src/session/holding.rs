@@ -137,7 +137,7 @@ pub(super) struct Held {
 /// How long a peer may be silent before it is told the end: no longer than it may be silent at all.
 pub(super) fn patience(policy: &Policy) -> Duration {
     let patience = policy.quit_after.unwrap_or(SILENCE);
-    policy.idle.map_or(patience, |idle| patience.min(idle))
+    policy.idle.into_iter().chain(policy.half_close).fold(patience, Duration::min)
 }
 
 /// How long a peer may be silent before it is told the end, where `-q` does not say.

@@ -4,6 +4,7 @@ mod closing;
 mod descriptors;
 mod driver;
 mod faults;
+mod holding;
 mod kernel;
 mod one_direction;
 mod one_way;

@@ -161,6 +161,19 @@ fn keys_are_logged_where_the_environment_says() {
     haul(["connect", "discard:"]).by(&["env", nowhere]).stdin(Input::Null).run().ok();
 }
 
+// Whoever reads a pipe takes it for ended when all that write to it have closed it: haul opens it once.
+#[test]
+fn keys_go_to_a_pipe_that_is_opened_once() {
+    let zoo = Zoo::new();
+    let (_home, path) = fifo();
+    let set = format!("SSLKEYLOGFILE={}", path.display());
+    let reader = thread::spawn(move || fs::read_to_string(path).unwrap());
+    let server = listening(&zoo, &[]);
+    connecting(&zoo, &[], server.address()).by(&["env", &set]).stdin(Input::Null).run().ok();
+    server.wait().code(0);
+    assert!(reader.join().unwrap().contains("CLIENT_TRAFFIC_SECRET_0 "));
+}
+
 // The roots for an https proxy are read once, however many targets are tested through it: a FIFO gives them once.
 #[test]
 fn many_targets_behind_one_proxy_read_its_roots_once() {

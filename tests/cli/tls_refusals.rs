@@ -1,9 +1,10 @@
 //! Peers that are not who they should be: status 6, one line that says why, and not a byte of ours with them.
 
 use std::fs;
+use std::thread;
 
 use crate::harness::zoo::Pair;
-use crate::harness::{Ended, Input, Listener, Zoo, file_with, haul};
+use crate::harness::{Ended, Input, Listener, Zoo, fifo, file_with, haul};
 
 const SECRET: &[u8] = b"attack at dawn";
 
@@ -98,16 +99,20 @@ fn a_server_that_says_nothing_is_given_up_in_time() {
     assert!(client.stderr.contains("its handshake is not over"), "{}", client.stderr);
 }
 
-// The roots of SSL_CERT_FILE are the system's, for who asks for none.
+// The roots of SSL_CERT_FILE are the system's, for who asks for none; they are read once, as a pipe gives them once.
 #[test]
 fn the_roots_of_the_environment_are_believed() {
     let zoo = Zoo::new();
     let pair = zoo.good();
     let server = haul(["listen", "--tls", "--cert", pair.cert(), "--key", pair.key(), "127.0.0.1:0"]).spawn();
     let address = server.address().to_string();
-    let roots = format!("SSL_CERT_FILE={}", zoo.ca());
+    let (_home, path) = fifo();
+    let roots = format!("SSL_CERT_FILE={}", path.display());
+    let text = fs::read(zoo.ca()).unwrap();
+    let writer = thread::spawn(move || fs::write(path, text).unwrap());
     haul(["connect", "--tls", &address]).by(&["env", &roots]).stdin(Input::Bytes(SECRET.to_vec())).run().ok();
     assert_eq!(server.wait().code(0).stdout, SECRET);
+    writer.join().unwrap();
 }
 
 // Roots that were named have to be there: the line names the file or the directory, and nobody is gone to.

@@ -130,7 +130,9 @@ fn the_patience_before_a_close_is_no_silence_of_the_peer() {
     for answers in [true, false] {
         let listener = Listener::tcp();
         let url = format!("ws://{}/", listener.address());
-        let connector = haul(["connect", "-w", "1", &url]).stdin(Input::Bytes(b"x".to_vec())).spawn();
+        // the exact seconds are tested with a clock of the tests' own
+        let limit = if answers { "60" } else { "2" };
+        let connector = haul(["connect", "-w", limit, &url]).stdin(Input::Bytes(b"x".to_vec())).spawn();
         let mut peer = accept(&listener);
         assert_eq!(unmasked(&mut peer), (0x82, b"x".to_vec()));
         assert_eq!(unmasked(&mut peer), (0x88, vec![3, 0xe8]));
@@ -386,6 +388,10 @@ fn flags_without_a_websocket_are_told() {
         ended.code(0);
         assert!(ended.complaints().contains("changes nothing for"), "{flags:?}: {}", ended.complaints());
     }
+    // of a header only the name is told: it may hold a secret
+    let plan = haul(["connect", "--explain", "-H", "Authorization: Bearer x1y2", "ws://127.0.0.1:1/"]).run();
+    let text = String::from_utf8_lossy(&plan.code(0).stdout);
+    assert!(text.contains("Authorization%3A ***") && !text.contains("x1y2"), "{text}");
     let bad = haul(["connect", "-H", "A: b\r\nC: d", "ws://127.0.0.1:1/"]).stdin(Input::Null).run();
     bad.code(2);
     let half = haul(["connect", "-H", "A", "ws://127.0.0.1:1/"]).stdin(Input::Null).run();

@@ -11,7 +11,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::server::VerifierBuilderError;
-use rustls_native_certs::{load_certs_from_paths, load_native_certs};
+use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
 
 use super::pem;
 use crate::error::{Error, Op};
@@ -74,8 +74,10 @@ pub(super) fn unusable_store(file: &Path, error: &VerifierBuilderError) -> Error
 fn system_roots(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<RootCertStore, Error> {
     let file = variable(FILE).map(PathBuf::from);
     let directories: Vec<PathBuf> = variable(DIRECTORIES).iter().flat_map(std::env::split_paths).collect();
+    // read once, here: what is no regular file cannot be read again
+    let mut found = CertificateResult::default();
     if let Some(file) = &file {
-        pem::certificates(file)
+        found.certs = pem::certificates(file)
             .map_err(|error| error.with_advice(format!("{FILE} with another file, or --ca FILE")))?;
     }
     for directory in &directories {
@@ -83,15 +85,12 @@ fn system_roots(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<RootCertS
         std::fs::read_dir(directory).map_err(|error| Error::new(Op::Open, name, error))?;
     }
     let named = file.iter().chain(&directories).next();
-    let found = match named {
-        None => load_native_certs(),
-        Some(_) => directories.iter().fold(load_certs_from_paths(file.as_deref(), None), |mut all, directory| {
-            let more = load_certs_from_paths(None, Some(directory));
-            all.certs.extend(more.certs);
-            all.errors.extend(more.errors);
-            all
-        }),
-    };
+    if named.is_none() {
+        found = load_native_certs();
+    }
+    for directory in &directories {
+        found.certs.extend(load_certs_from_paths(None, Some(directory)).certs);
+    }
     let mut store = RootCertStore::empty();
     let (added, _) = store.add_parsable_certificates(found.certs);
     if added > 0 {

@@ -91,19 +91,26 @@ impl Http {
         parser.allow_obsolete_multiline_headers_in_responses(true);
         parser.allow_spaces_after_header_name_in_responses(true);
         parser.ignore_invalid_headers_in_responses(true);
-        let parsed = parser.parse_response(&mut answer, &self.header);
+        // the code counts whatever the words behind it are
+        let line = memchr::memchr(b'\n', &self.header).unwrap_or(self.header.len());
+        let mut header = self.header.clone();
+        header[..line]
+            .iter_mut()
+            .filter(|byte| byte.is_ascii_control() && **byte != b'\r')
+            .for_each(|byte| *byte = b'?');
+        let parsed = parser.parse_response(&mut answer, &header);
         let (Ok(httparse::Status::Complete(_)), Some(code)) = (parsed, answer.code) else {
             return (false, Some(Refusal::said("gave an answer that is not HTTP")));
         };
         match code {
             100 | 102..=199 => (false, None),
             200..=299 => (true, None),
-            _ => (false, Some(self.refusal(code, &answer))),
+            _ => (false, Some(self.refusal(code, self.header[..line].get(WORDS..).unwrap_or_default(), &answer))),
         }
     }
 
-    fn refusal(&self, code: u16, answer: &httparse::Response) -> Refusal {
-        let reason = self.shown(answer.reason.unwrap_or_default().trim().as_bytes());
+    fn refusal(&self, code: u16, reason: &[u8], answer: &httparse::Response) -> Refusal {
+        let reason = self.shown(reason.trim_ascii());
         let told = format!("{code} {reason}");
         let told = told.trim_end();
         let logged_in = self.login.is_some();
@@ -114,8 +121,10 @@ impl Http {
             return Refusal { passing, ..Refusal::said(format!("answered {told}")) };
         }
         let fields = || answer.headers.iter().filter(|field| field.name.eq_ignore_ascii_case("proxy-authenticate"));
-        let way = |value: &[u8]| -> String {
-            self.shown(value.split(|byte| b" ,".contains(byte)).next().unwrap_or_default())
+        // a password may be of several words: all are looked at before they are told apart
+        let way = |value: &[u8]| match self.repeats_login(value) {
+            true => STARS.into(),
+            false => self.shown(value.split(|byte| b" ,".contains(byte)).next().unwrap_or_default()),
         };
         let ways: Vec<_> = fields().map(|field| way(field.value)).filter(|way| !way.is_empty()).collect();
         // several may stand in one line
@@ -133,17 +142,27 @@ impl Http {
 
     /// The beginning of the proxy's words, for a person; three stars where they repeat a password that it was told.
     fn shown(&self, words: &[u8]) -> String {
-        if self.login.as_ref().is_some_and(|login| login.is_told_by(words)) {
-            return "***".into();
+        if self.repeats_login(words) {
+            return STARS.into();
         }
         let text = String::from_utf8_lossy(words);
         let beginning: String = text.chars().take(LONGEST_REASON).collect();
         Escaped(beginning.as_bytes()).to_string()
     }
+
+    fn repeats_login(&self, words: &[u8]) -> bool {
+        self.login.as_ref().is_some_and(|login| login.is_told_by(words))
+    }
 }
+
+/// What stands for a password.
+const STARS: &str = "***";
 
 /// How every answer begins.
 const BEGINNING: &[u8] = b"HTTP/1.";
+
+/// Where the words begin, behind the version and the code.
+const WORDS: usize = b"HTTP/1.1 407 ".len();
 
 /// Bytes of all headers together.
 const LONGEST: usize = 64 * 1024;
@@ -169,5 +188,15 @@ mod tests {
             let (_, words) = Http::new(&destination, Some(login)).unwrap();
             assert!(words.len() <= 2 * 259 + (2 * length + 1).div_ceil(3) * 4 + FIXED);
         }
+    }
+
+    #[test]
+    fn no_part_of_a_password_of_several_words_is_repeated() {
+        let login = Login::new("me", Some("correct horse"));
+        let (mut http, _) = Http::new(&Destination::Name("db".into(), 5432), Some(login)).unwrap();
+        let mut wire = Buffer::new(200);
+        wire.push(b"HTTP/1.1 407 Who\r\nProxy-Authenticate: correct horse\r\n\r\n");
+        let said = http.hear(&mut wire).err().unwrap().said;
+        assert_eq!(said, "wants a login by ***, and haul knows only Basic (407 Who)");
     }
 }

@@ -183,7 +183,7 @@ proptest! {
 fn a_refusal_of_http_has_the_words_of_the_proxy() {
     for (answer, cause) in [
         ("HTTP/1.1 403 Forbidden\r\n\r\n", "answered 403 Forbidden"),
-        ("HTTP/1.0 502 Bad\x1b[2J Gateway\r\n\r\n", "gave an answer that is not HTTP"),
+        ("HTTP/1.0 502 Bad\x1b[2J Gateway\r\n\r\n", "answered 502 Bad\\x1b[2J Gateway"),
         ("HTTP/1.1 503 \r\n\r\n", "answered 503"),
         ("HTTP/1.1 301 Moved\r\nLocation: /\r\n\r\n", "answered 301 Moved"),
         ("HTTP/1.1 101 Switching Protocols\r\n\r\n", "answered 101 Switching Protocols"),

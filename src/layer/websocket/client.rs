@@ -6,6 +6,7 @@ use crate::buffer::Buffer;
 use crate::error::Error;
 use crate::escape::Escaped;
 use crate::outcome::ExitStatus;
+use crate::secret::Login;
 
 /// What a client asks for. Nothing in it may hold a line end.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Request {
 pub(super) struct Asking {
     key: String,
     subprotocols: Vec<String>,
+    /// What the server is told of who asks, and may repeat.
+    login: Option<Login>,
     head: Head,
 }
 
@@ -38,7 +41,8 @@ impl Asking {
     /// The system has no random bytes.
     pub(super) fn new(request: &Request, entropy: Entropy) -> std::io::Result<(Self, Vec<u8>)> {
         let key = handshake::fresh_key(entropy)?;
-        let asking = Asking { key, subprotocols: request.subprotocols.clone(), head: Head::default() };
+        let login = request.credentials.as_deref().map(|text| Login::parse(text.as_bytes()));
+        let asking = Asking { key, subprotocols: request.subprotocols.clone(), login, head: Head::default() };
         let words = asking.words(request).into_bytes();
         Ok((asking, words))
     }
@@ -75,7 +79,7 @@ impl Asking {
             let begins = self.head.bytes().iter().zip(ANSWER).all(|(a, b)| a == b);
             if !begins {
                 let line = self.head.bytes().split(|byte| *byte == b'\n').next().unwrap_or_default();
-                return Err(wrong(format!("the peer speaks no HTTP: it said {}", quoted(line))));
+                return Err(wrong(format!("the peer speaks no HTTP: it said {}", self.quoted(line))));
             }
             if !whole || self.judge()? {
                 return Ok(whole);
@@ -106,7 +110,7 @@ impl Asking {
             return Ok(false);
         }
         if code != SWITCHING {
-            return Err(refused(code, response.reason.unwrap_or_default(), fields));
+            return Err(self.refused(code, response.reason.unwrap_or_default(), fields));
         }
         let upgrades = has_word(fields, "Upgrade", "websocket") && has_word(fields, "Connection", "upgrade");
         if response.version != Some(1) || !upgrades {
@@ -123,51 +127,52 @@ impl Asking {
             (None, _) if self.subprotocols.is_empty() => Ok(true),
             (None, _) => {
                 let wanted = self.subprotocols.join(", ");
-                Err(wrong(format!("the peer does not speak the subprotocol {}", quoted(wanted.as_bytes()))))
+                Err(wrong(format!("the peer does not speak the subprotocol {}", self.quoted(wanted.as_bytes()))))
             }
             (Some(one), None) if self.subprotocols.iter().any(|other| other.as_bytes() == one) => Ok(true),
             (Some(one), _) => {
-                Err(wrong(format!("the peer speaks a subprotocol that nobody asked for, {}", quoted(one))))
+                Err(wrong(format!("the peer speaks a subprotocol that nobody asked for, {}", self.quoted(one))))
             }
         }
     }
-}
 
-/// The server said no.
-fn refused(code: u16, reason: &str, fields: &[httparse::Header]) -> Error {
-    let reason = if reason.is_empty() { String::new() } else { format!(" {}", shortened(reason.as_bytes())) };
-    let to = match value(fields, "Location") {
-        Some(to) if (300..400).contains(&code) => format!(", see {}", quoted(to)),
-        _ => String::new(),
-    };
-    let status = match code {
-        401 | 403 | 407 => ExitStatus::Authentication,
-        _ => ExitStatus::Network,
-    };
-    let error = failure(format!("the peer answered {code}{reason}{to}"), status);
-    match code {
-        401 => error.with_advice("HAUL_WS_AUTH=user:password in the environment"),
-        403 => error.with_advice("--origin, if the server wants a page that it knows"),
-        404 => error.with_advice("another path, as in ws://host/path"),
-        _ => error,
+    /// The server said no.
+    fn refused(&self, code: u16, reason: &str, fields: &[httparse::Header]) -> Error {
+        let reason = if reason.is_empty() { String::new() } else { format!(" {}", self.shortened(reason.as_bytes())) };
+        let to = match value(fields, "Location") {
+            Some(to) if (300..400).contains(&code) => format!(", see {}", self.quoted(to)),
+            _ => String::new(),
+        };
+        let status = match code {
+            401 | 403 | 407 => ExitStatus::Authentication,
+            _ => ExitStatus::Network,
+        };
+        let error = failure(format!("the peer answered {code}{reason}{to}"), status);
+        match code {
+            401 => error.with_advice("HAUL_WS_AUTH=user:password in the environment"),
+            403 => error.with_advice("--origin, if the server wants a page that it knows"),
+            404 => error.with_advice("another path, as in ws://host/path"),
+            _ => error,
+        }
+    }
+
+    fn quoted(&self, bytes: &[u8]) -> String {
+        format!("\"{}\"", self.shortened(bytes.trim_ascii_end()))
+    }
+
+    /// What came from the peer, fit for a line; three stars where it repeats a password that it was told.
+    fn shortened(&self, bytes: &[u8]) -> String {
+        const LONGEST: usize = 80;
+        match bytes.get(..LONGEST) {
+            _ if self.login.as_ref().is_some_and(|login| login.is_told_by(bytes)) => "***".into(),
+            Some(front) if bytes.len() > LONGEST => format!("{}…", Escaped(front)),
+            _ => Escaped(bytes).to_string(),
+        }
     }
 }
 
 fn wrong(said: impl Into<String>) -> Error {
     failure(said, ExitStatus::Network)
-}
-
-fn quoted(bytes: &[u8]) -> String {
-    format!("\"{}\"", shortened(bytes.trim_ascii_end()))
-}
-
-/// What came from the peer, fit for a line.
-fn shortened(bytes: &[u8]) -> String {
-    const LONGEST: usize = 80;
-    match bytes.get(..LONGEST) {
-        Some(front) if bytes.len() > LONGEST => format!("{}…", Escaped(front)),
-        _ => Escaped(bytes).to_string(),
-    }
 }
 
 /// What every answer begins with; a server of HTTP/1.0 can answer, though never with a change of protocol.

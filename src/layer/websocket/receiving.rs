@@ -55,6 +55,8 @@ pub(super) struct Receiving {
     pub(super) total: u64,
     /// Something came since this was last asked.
     pub(super) heard: bool,
+    /// The same of what is no pong.
+    pub(super) spoke: bool,
 }
 
 /// A frame whose payload is under way.
@@ -94,6 +96,7 @@ impl Receiving {
             newline: false,
             total: 0,
             heard: false,
+            spoke: false,
         }
     }
 
@@ -144,6 +147,7 @@ impl Receiving {
     }
 
     fn begin(&mut self, header: Header) -> Result<(), Wrong> {
+        self.spoke |= header.opcode != Opcode::Pong;
         let what = match (header.opcode, self.message) {
             (Opcode::Continuation, None) => return Err(Misfit("a continuation of nothing").into()),
             (Opcode::Text | Opcode::Binary, Some(_)) => return Err(Misfit("a message within another").into()),
@@ -189,6 +193,7 @@ impl Receiving {
             self.utf8.take(spare)?;
         }
         self.last = spare.last().copied().or(self.last);
+        self.spoke |= count > 0;
         plain.fill(count);
         wire.consume(count);
         Ok(self.advance(frame, count))
@@ -247,7 +252,7 @@ impl Receiving {
     /// These bytes, at most [`Receiving::raw`], were taken elsewhere.
     pub(super) fn passed(&mut self, bytes: &[u8]) {
         let Some(frame) = self.frame else { return };
-        self.heard = true;
+        (self.heard, self.spoke) = (true, true);
         if self.advance(frame, bytes.len()) {
             self.frame = None;
             if frame.last {

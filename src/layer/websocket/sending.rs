@@ -118,7 +118,7 @@ impl Sending {
         }
     }
 
-    /// Messages that no server refuses for their length.
+    /// Messages that no peer refuses for their length.
     fn take_bytes(&mut self, plain: &[u8], wire: &mut Buffer) -> Result<usize, Trouble> {
         let mut taken = 0;
         for piece in plain.chunks(LONGEST_MESSAGE) {
@@ -165,9 +165,10 @@ impl Sending {
         }
         self.say(wire)?;
         if !self.close_said && Self::free(wire) > LONGEST_HEADER {
-            let header = Header { last: true, opcode: Opcode::Binary, length: payload.len() as u64, key: None };
+            let length = payload.len().min(LONGEST_MESSAGE);
+            let header = Header { last: true, opcode: Opcode::Binary, length: length as u64, key: None };
             wire.push(header.write().bytes());
-            self.missing = payload.len();
+            self.missing = length;
         }
         Ok(())
     }
@@ -247,7 +248,7 @@ impl Sending {
     }
 }
 
-/// Most bytes of one message: some servers take no more than 32 KiB by default.
+/// Most bytes of one message: some libraries take no more than 32 KiB by default.
 const LONGEST_MESSAGE: usize = 16 * 1024;
 
 /// Fewer bytes are no frame of their own while others wait to be written.

@@ -117,7 +117,7 @@ pub(super) fn joined(manner: Manner, capacity: usize, cut: usize) -> (Side, Side
     (client, server)
 }
 
-// What is written at once is several messages where servers would not take it as one.
+// What is written at once is several messages where peers would not take it as one, also what passes the layer by.
 #[test]
 fn a_long_write_is_several_messages() {
     let (mut client, mut server) = joined(BINARY, 1 << 20, 1 << 20);
@@ -127,6 +127,21 @@ fn a_long_write_is_several_messages() {
     assert_eq!(said.len(), plain.len() + 7 * (2 + 2 + 4));
     server.hear(&said, said.len());
     assert_eq!(server.read, plain);
+    let mut said = Vec::new();
+    let mut rest = &plain[..];
+    while let (before, most @ 1..) = server.stack.raw_out(rest.into()) {
+        assert!(most <= 16 << 10, "{most} bytes are one message");
+        said.extend_from_slice(before.filled());
+        before.clear();
+        server.stack.passed_out(&rest[..most]);
+        said.extend_from_slice(&rest[..most]);
+        rest = &rest[most..];
+    }
+    server.send(rest, rest.len().max(1));
+    said.extend(server.take_said());
+    assert_eq!(said.len(), plain.len() + 7 * (2 + 2));
+    client.hear(&said, said.len());
+    assert_eq!(client.read, plain);
 }
 
 fn exchanged(manner: Manner, capacity: usize, cut: usize, piece: usize, plain: &[u8]) -> [Vec<u8>; 2] {
@@ -238,14 +253,19 @@ fn a_silent_peer_is_pinged_and_then_given_up() {
     server.hear(&ping, 1);
     let pong = server.take_said();
     assert_eq!(pong, [0x8a, 0]);
+    // a pong alone leaves it silent
     client.hear(&pong, 1);
+    tick(&mut client);
+    assert_eq!(client.take_said()[0], 0x89);
+    server.send(b"data", 4);
+    client.hear(&server.take_said(), 1);
     tick(&mut client);
     assert!(client.take_said().is_empty() && client.error.is_none());
     tick(&mut client);
     assert!(!client.take_said().is_empty());
     tick(&mut client);
     let error = client.error.unwrap();
-    assert_eq!(error.line(), "receiving failed after 0 B: the peer did not answer a ping within 1s");
+    assert_eq!(error.line(), "receiving failed after 4 B: the peer did not answer a ping within 1s");
     assert_eq!(error.status(), ExitStatus::TimeLimit);
 }
 
@@ -260,4 +280,22 @@ fn a_close_that_nobody_answers_is_the_end_after_five_seconds() {
     client.stack.tick(now + PATIENCE);
     assert!(client.stack.is_plain_ended() && client.stack.is_closed());
     assert_eq!(client.stack.deadline(), None);
+}
+
+// What is cut short must not pass for the whole.
+#[test]
+fn a_message_that_is_not_whole_when_the_time_for_the_answer_is_over_is_a_failure() {
+    for begun in [&b"\x82\x0ahello"[..], b"\x02\x05hello", b"\x82"] {
+        let (mut client, _) = joined(BINARY, 300, 1000);
+        client.close();
+        let now = Instant::now();
+        client.stack.tick(now);
+        client.hear(begun, 100);
+        client.stack.tick(now + PATIENCE);
+        assert_eq!(client.stack.deadline(), None);
+        client.collect();
+        let error = client.error.unwrap();
+        let why = "stream cut short: 5s after our Close the peer was within a message";
+        assert!(error.line().ends_with(why) && error.status() == ExitStatus::Network, "{}", error.line());
+    }
 }

@@ -8,9 +8,16 @@ use super::{Address, Family, Keepalive, Kind, Layer, Message, Options, TlsVersio
 use crate::escape::{Escaped, escape};
 use crate::units::{Size, Span};
 
-/// For a person: bytes that a terminal would not show are escaped. [`Address::to_os_string`] is exact.
+/// For a person: bytes that a terminal would not show are escaped, and of a header only the name is shown, as its value
+/// may be a secret. [`Address::to_os_string`] is exact.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.options.web.header.is_empty() {
+            let mut shown = self.clone();
+            let fields = self.options.web.fields();
+            shown.options.web.header = fields.map(|(name, _)| format!("{name}: ***")).collect();
+            return Escaped(shown.to_os_string().as_bytes()).fmt(f);
+        }
         Escaped(self.to_os_string().as_bytes()).fmt(f)
     }
 }

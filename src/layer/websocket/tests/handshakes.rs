@@ -144,6 +144,20 @@ fn judged(request: &Request, answer: &str, cut: usize) -> (Side, Option<Error>) 
 const YES: &str = "HTTP/1.1 101 Yes\r\nupgrade: WebSocket\r\nconnection: upgrade\r\nsec-websocket-accept: KEY\r\n";
 
 #[test]
+fn a_password_that_a_server_repeats_is_not_shown() {
+    let request = Request { credentials: Some("me:correct horse".into()), ..request() };
+    for (answer, why) in [
+        ("HTTP/1.1 403 correct horse\r\n\r\n", "the peer answered 403 ***"),
+        ("HTTP/1.1 401 Basic bWU6Y29ycmVjdCBob3JzZQ==\r\n\r\n", "the peer answered 401 ***"),
+        ("HTTP/1.1 301 M\r\nLocation: /?correct horse\r\n\r\n", "the peer answered 301 M, see \"***\""),
+        ("echo me:correct horse\r\n", "the peer speaks no HTTP: it said \"***\""),
+    ] {
+        let (_, error) = judged(&request, answer, 1000);
+        assert_eq!(error.unwrap().line(), format!("WebSocket handshake failed: {why}"));
+    }
+}
+
+#[test]
 fn a_good_answer_opens_and_what_follows_it_is_payload() {
     for cut in [1, 1000] {
         let (client, error) = judged(&request(), &format!("{YES}\r\n\u{0}"), cut);

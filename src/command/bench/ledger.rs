@@ -352,7 +352,8 @@ impl Ledger {
         if let (Some(told), Some(datagrams)) = (told, received.as_mut().and_then(|side| side.datagrams.as_mut()))
             && let Some(most) = most_sent(told, lane)
         {
-            bound(datagrams, most);
+            // a haul that receives has waited until nothing came any more
+            bound(datagrams, most, is_sender && told.more.is_some());
         }
         StreamTotal { id, is_sender, sent, received }
     }
@@ -392,15 +393,16 @@ fn most_sent(told: &Counted, lane: &Lane) -> Option<u64> {
     Some(most).filter(|most| *most > 0)
 }
 
-/// A number beyond what was sent was none of the sender's, whatever it was: what it made missing was not lost. Where nothing
-/// has come there is no gap to tell of what was lost, which is all.
-fn bound(datagrams: &mut Datagrams, most: u64) {
-    if datagrams.sent == 0 && datagrams.received.unwrap_or(0) == 0 {
-        (datagrams.sent, datagrams.lost) = (most, most);
+/// A number beyond what was sent was none of the sender's, whatever it was: what it made missing was not lost. No gap
+/// tells of what was lost at the end: where nothing has come that is all, and where nothing more can come it is the rest.
+fn bound(datagrams: &mut Datagrams, most: u64, is_drained: bool) {
+    let received = datagrams.received.unwrap_or(0);
+    if is_drained || datagrams.sent == 0 && received == 0 {
+        (datagrams.sent, datagrams.lost) = (most, most.saturating_sub(received));
         return;
     }
     datagrams.sent = datagrams.sent.min(most);
-    datagrams.lost = datagrams.lost.min(most.saturating_sub(datagrams.received.unwrap_or(0)));
+    datagrams.lost = datagrams.lost.min(most.saturating_sub(received));
 }
 
 /// Seconds that somebody else has told.
@@ -416,10 +418,20 @@ mod tests {
     #[test]
     fn where_nothing_came_all_was_lost() {
         let mut datagrams = Datagrams { received: Some(0), ..Datagrams::default() };
-        bound(&mut datagrams, 39);
+        bound(&mut datagrams, 39, false);
         assert_eq!((datagrams.sent, datagrams.lost, datagrams.loss_percent()), (39, 39, 100.0));
         let mut datagrams = Datagrams { sent: 50, received: Some(30), lost: 20, ..Datagrams::default() };
-        bound(&mut datagrams, 39);
+        bound(&mut datagrams, 39, false);
         assert_eq!((datagrams.sent, datagrams.lost), (39, 9));
+    }
+
+    #[test]
+    fn what_is_missing_at_the_end_is_lost_once_nothing_more_comes() {
+        let seen = Datagrams { sent: 20, received: Some(18), lost: 2, ..Datagrams::default() };
+        for (is_drained, expected) in [(false, (20, 2)), (true, (39, 21))] {
+            let mut datagrams = seen;
+            bound(&mut datagrams, 39, is_drained);
+            assert_eq!((datagrams.sent, datagrams.lost), expected);
+        }
     }
 }

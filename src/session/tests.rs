@@ -1,5 +1,6 @@
 //! Sessions over scripted transports, and over real descriptors.
 
+mod byes;
 mod closing;
 mod descriptors;
 mod driver;

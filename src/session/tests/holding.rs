@@ -2,53 +2,12 @@
 
 use std::time::Duration;
 
+use super::byes::Byes;
 use super::driver::{Plot, data, drive, plain, silent, summary};
-use crate::buffer::Buffer;
 use crate::endpoint::script::Read;
-use crate::error::Error;
+use crate::layer::HalfClose;
 use crate::layer::stack::Stack;
-use crate::layer::{HalfClose, Layer, LayerState, Note};
 use crate::session::policy::Policy;
-
-/// A protocol in which the end of either peer, a byte of its own, is the end of both.
-#[derive(Default)]
-struct Whole {
-    to_say: bool,
-    heard: bool,
-}
-
-const BYE: u8 = 4;
-
-impl Layer for Whole {
-    fn decode(&mut self, wire: &mut Buffer, plain: &mut Buffer) -> Result<(), Error> {
-        let count = plain.push(wire.filled().split(|byte| *byte == BYE).next().unwrap_or(&[]));
-        self.heard |= wire.filled().contains(&BYE);
-        wire.consume(if self.heard { wire.len() } else { count });
-        Ok(())
-    }
-
-    fn encode(&mut self, plain: &[u8], wire: &mut Buffer) -> Result<usize, Error> {
-        Ok(wire.push(plain))
-    }
-
-    fn flush(&mut self, wire: &mut Buffer) {
-        if std::mem::take(&mut self.to_say) {
-            wire.push(&[BYE]);
-        }
-    }
-
-    fn note(&mut self, note: Note) {
-        self.to_say |= matches!(note, Note::PlainClosed);
-    }
-
-    fn state(&self) -> LayerState {
-        if self.heard { LayerState::PlainEof } else { LayerState::Open }
-    }
-
-    fn half_close(&self) -> HalfClose {
-        HalfClose::EndsBoth
-    }
-}
 
 // While the end is held the silence is ours: a limit makes that shorter, and counts from the end on.
 #[test]
@@ -57,7 +16,7 @@ fn the_patience_before_the_end_is_said_is_no_silence_of_the_peer() {
     for (idle, half_close) in [(limit, None), (None, limit)] {
         for answers in [true, false] {
             let local = Plot::local(vec![data("x"), Read::End], vec![]);
-            let stack = Some(Stack::new(vec![Box::new(Whole::default())], 64));
+            let stack = Some(Stack::new(vec![Box::new(Byes::new(HalfClose::EndsBoth))], 64));
             let reads = [vec![Read::Block, data("late\u{4}")], silent()].concat();
             let mut driver =
                 drive(local, Plot { stack, ..Plot::peer(reads, vec![]) }, Policy { idle, half_close, ..plain() });

@@ -3,6 +3,7 @@
 use std::io::ErrorKind::ConnectionReset;
 use std::time::Duration;
 
+use super::byes::Byes;
 use super::driver::{Dice, Plot, data, drive, line, plain, silent, summary};
 use crate::buffer::Buffer;
 use crate::endpoint::script::{Read, Write};
@@ -262,53 +263,13 @@ fn a_layer_that_fails_while_it_writes_ends_the_session_although_the_peer_goes_on
     assert!(driver.was_reset(1));
 }
 
-/// A protocol whose peers say their end by a byte of its own.
-#[derive(Default)]
-struct Byes {
-    to_say: bool,
-    heard: bool,
-}
-
-const BYE: u8 = 4;
-
-impl Layer for Byes {
-    fn decode(&mut self, wire: &mut Buffer, plain: &mut Buffer) -> Result<(), Error> {
-        let count = plain.push(wire.filled().split(|byte| *byte == BYE).next().unwrap_or(&[]));
-        self.heard |= wire.filled().contains(&BYE);
-        wire.consume(if self.heard { wire.len() } else { count });
-        Ok(())
-    }
-
-    fn encode(&mut self, plain: &[u8], wire: &mut Buffer) -> Result<usize, Error> {
-        Ok(wire.push(plain))
-    }
-
-    fn flush(&mut self, wire: &mut Buffer) {
-        if std::mem::take(&mut self.to_say) {
-            wire.push(&[BYE]);
-        }
-    }
-
-    fn note(&mut self, note: Note) {
-        self.to_say |= matches!(note, Note::PlainClosed);
-    }
-
-    fn state(&self) -> LayerState {
-        if self.heard { LayerState::PlainEof } else { LayerState::Open }
-    }
-
-    fn half_close(&self) -> HalfClose {
-        HalfClose::Supported
-    }
-}
-
 // What the peer said last may arrive together with its reset, after the last event that was looked at.
 #[test]
 fn a_peer_that_said_its_end_before_it_reset_has_lost_nothing_but_ours() {
     for (heard, unsent, expected) in [("\u{4}", 2, ("clean", 0)), ("\u{4}", 3, ("failed", 1)), ("", 2, ("failed", 1))] {
         let policy = Policy { after_peer_eof: AfterPeerEof::Exit, flow: Flow::SendOnly, ..plain() };
         let local = Plot::local(vec![data("page"), Read::End], vec![]);
-        let stack = Some(Stack::new(vec![Box::new(Byes::default())], 64));
+        let stack = Some(Stack::new(vec![Box::new(Byes::new(HalfClose::Supported))], 64));
         let last_words = if heard.is_empty() { Read::End } else { data(heard) };
         let peer = Plot { holds: true, stack, ..Plot::peer(vec![Read::Block, last_words], vec![]) };
         let mut driver = drive(local, peer, policy);

@@ -89,6 +89,11 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// True where TCP is below it, whose facts are told.
+    pub fn is_over_tcp(&self) -> bool {
+        matches!(self, Protocol::Tcp | Protocol::Other("tls" | "ws" | "wss"))
+    }
+
     /// As it is shown.
     pub fn name(&self) -> &'static str {
         match self {

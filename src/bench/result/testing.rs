@@ -63,7 +63,7 @@ pub(crate) fn run(protocol: Protocol, direction: Direction, streams: u32) -> Res
         start: Duration::from_secs(second),
         end: Duration::from_secs(second + 1),
         bytes,
-        tcp: (setup.protocol == Protocol::Tcp && connection.is_sender).then_some(facts),
+        tcp: (setup.protocol.is_over_tcp() && connection.is_sender).then_some(facts),
         datagrams: is_udp.then(|| count(!connection.is_sender)),
     };
     let intervals: Vec<Interval> = (0..2)
@@ -82,7 +82,7 @@ pub(crate) fn run(protocol: Protocol, direction: Direction, streams: u32) -> Res
         let (id, is_sender) = (connection.id, connection.is_sender);
         StreamTotal { id, is_sender, sent: Some(side(false)), received: Some(side(true)) }
     };
-    let congestion = (setup.protocol == Protocol::Tcp).then(|| "bbr".to_owned());
+    let congestion = setup.protocol.is_over_tcp().then(|| "bbr".to_owned());
     Results {
         totals: setup.connections.iter().map(total).collect(),
         cpu: [Some(Cpu { total: 13.4, user: 0.0, system: 13.4 }), Some(Cpu { total: 10.8, user: 0.1, system: 10.7 })],

@@ -39,7 +39,7 @@ fn heading(setup: &Setup) -> String {
     }
     let start = format!("{start} Transfer     Bitrate");
     match (&setup.protocol, sends(setup)) {
-        (Protocol::Tcp, true) => format!("{start}         Retr  Cwnd         RTT"),
+        (over, true) if over.is_over_tcp() => format!("{start}         Retr  Cwnd         RTT"),
         (Protocol::Udp, true) if setup.direction != Direction::Both => format!("{start}         Total Datagrams"),
         (Protocol::Udp, _) => format!("{start}         Jitter    Lost/Total Datagrams"),
         _ => start,
@@ -169,10 +169,10 @@ pub fn summary(results: &Results) -> String {
 fn table(results: &Results) -> Vec<String> {
     let setup = &results.setup;
     let role = if setup.direction == Direction::Both { "[Role]" } else { "" };
-    let last = match setup.protocol {
-        Protocol::Tcp => "         Retr",
+    let last = match &setup.protocol {
+        over if over.is_over_tcp() => "         Retr",
         Protocol::Udp => "         Jitter    Lost/Total Datagrams",
-        Protocol::Other(_) => "",
+        _ => "",
     };
     let mut lines = vec![format!("[ ID]{role} Interval           Transfer     Bitrate{last}")];
     for is_sender in [true, false] {
@@ -197,7 +197,7 @@ fn ends(setup: &Setup, brackets: &str, sent: Option<&Side>, received: Option<&Si
             (side.elapsed.as_secs_f64(), Transfer(side.bytes), Bitrate(side.bits_per_second()));
         let last = match (&setup.protocol, &side.datagrams) {
             (Protocol::Udp, Some(datagrams)) => lossy(datagrams),
-            (Protocol::Tcp, _) => match side.tcp {
+            (over, _) if over.is_over_tcp() => match side.tcp {
                 Some(tcp) => format!("  {:3}           ", tcp.retransmits),
                 None => " ".repeat(16),
             },

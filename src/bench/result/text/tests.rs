@@ -45,6 +45,15 @@ Congestion control: bbr (sender), bbr (receiver)
     );
 }
 
+// What stands on TCP has its columns, above each figure of them.
+#[test]
+fn layers_over_tcp_read_as_it_does() {
+    let plain = told(&run(Protocol::Tcp, Direction::Forward, 1));
+    for name in ["tls", "ws", "wss"] {
+        assert_eq!(told(&run(Protocol::Other(name), Direction::Forward, 1)), plain);
+    }
+}
+
 #[test]
 fn both_directions_have_their_roles_and_sums() {
     let mut both = run(Protocol::Tcp, Direction::Both, 2);

@@ -6,6 +6,8 @@ use haul::secret::Login;
 
 /// The payload behind an agreement, or the refusal.
 pub fn hear(wire: &[u8], language: Language, login: Option<Login>, piece: usize) -> Result<Vec<u8>, String> {
+    // without a login the same letters are the proxy's own
+    let secret = login.is_some();
     let names = Names { object: "db:1 through the proxy".into(), proxy: "the proxy".into() };
     let proxy = Proxy::new(language, &Destination::Name("db".into(), 1), login, names);
     let mut stack = Stack::new(vec![Box::new(proxy.expect("it has words for it"))], 64);
@@ -23,7 +25,8 @@ pub fn hear(wire: &[u8], language: Language, login: Option<Login>, piece: usize)
         if let Some(error) = stack.take_failure() {
             let text = error.to_string();
             assert_eq!(error.status().code(), 6);
-            assert!(!text.replace("\n  try: ", "").contains(char::is_control) && !text.contains("s3cr3t"));
+            assert!(!text.replace("\n  try: ", "").contains(char::is_control));
+            assert!(!(secret && text.contains("s3cr3t")));
             return Err(text);
         }
         if stack.is_bare() {

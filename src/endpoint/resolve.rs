@@ -122,17 +122,20 @@ impl Lookup {
         }
     }
 
-    /// The addresses, waiting for them: before there is a loop.
+    /// The addresses, waiting for them: before there is a loop. A signal ends the program meanwhile.
     ///
     /// # Errors
     /// As [`Lookup::poll`].
     pub fn wait(self) -> Result<Vec<SocketAddr>, NoAddress> {
         match self.state {
             State::Known(list) => Ok(list),
-            State::New(name) => match ask((name, self.port)) {
-                Ok(list) => only(self.family, list),
-                Err(error) => Err(not_found(&error)),
-            },
+            State::New(name) => {
+                let _at_once = sys::AtOnce::begin();
+                match ask((name, self.port)) {
+                    Ok(list) => only(self.family, list),
+                    Err(error) => Err(not_found(&error)),
+                }
+            }
             State::Asked(receiver) => match receiver.recv() {
                 Ok(Ok(list)) => only(self.family, list),
                 Ok(Err(error)) => Err(not_found(&error)),

@@ -48,6 +48,35 @@ pub fn raise_default(number: i32) {
     }
 }
 
+/// As long as this lives, the signals that end a program do so at once, whatever handlers there are: around a call that
+/// may sleep for long before there is a loop that would hear of them. What was ignored stays ignored.
+pub struct AtOnce(Vec<(i32, libc::sigaction)>);
+
+impl AtOnce {
+    /// Sets the handlers of SIGHUP, SIGINT and SIGTERM aside.
+    pub fn begin() -> Self {
+        let heeded =
+            [libc::SIGHUP, libc::SIGINT, libc::SIGTERM].into_iter().filter(|number| !is_signal_ignored(*number));
+        let aside = heeded.filter_map(|number| {
+            // SAFETY: all-zero sigactions are valid, SIG_DFL with no flags among them; the pointers are to locals.
+            unsafe {
+                let (action, mut before): (libc::sigaction, libc::sigaction) = (std::mem::zeroed(), std::mem::zeroed());
+                (libc::sigaction(number, &raw const action, &raw mut before) == 0).then_some((number, before))
+            }
+        });
+        AtOnce(aside.collect())
+    }
+}
+
+impl Drop for AtOnce {
+    fn drop(&mut self) {
+        for (number, before) in &self.0 {
+            // SAFETY: `before` is what sigaction itself has filled in for this very signal.
+            unsafe { libc::sigaction(*number, std::ptr::from_ref(before), std::ptr::null_mut()) };
+        }
+    }
+}
+
 /// Raises RLIMIT_NOFILE to its hard limit; the soft limit before, for children.
 pub fn raise_descriptor_limit() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -5,20 +5,20 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{DEADLINE, Peer, Program, Running, file_with, haul, poll_until, require, scratch};
+use crate::harness::{DEADLINE, Peer, Program, Running, fifo, file_with, haul, poll_until, require, scratch};
 use crate::listen_udp::{address, peer};
 use crate::relay::stop;
 use crate::relay_udp::heard;
 
 /// A name, and the file that says what it means.
-struct Names {
+pub(crate) struct Names {
     _home: tempfile::TempDir,
     hosts: PathBuf,
 }
 
 impl Names {
     /// `None` where this user cannot have a file of hosts of his own.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let unshare = require("unshare")?;
         let home = scratch();
         let hosts = file_with(home.path(), "hosts", b"127.0.0.2 db.test\n");
@@ -40,8 +40,18 @@ impl Names {
         std::fs::write(&self.hosts, format!("{address} db.test\n")).unwrap();
     }
 
+    /// The same, where a look-up never ends: nobody writes to the FIFO that the file of hosts is.
+    pub(crate) fn endless() -> Option<Self> {
+        Names::new()?;
+        let (home, hosts) = fifo();
+        Some(Names { _home: home, hosts })
+    }
+
     fn relay(&self, words: &[&str]) -> Running {
-        let program: Program = haul([&["relay", "-v"], words].concat());
+        self.spawn(haul([&["relay", "-v"], words].concat()))
+    }
+
+    pub(crate) fn spawn(&self, program: Program) -> Running {
         let wrapper = [&["unshare".to_string()][..], &self.wrapped()].concat();
         program.by(&wrapper).spawn()
     }

@@ -2,7 +2,8 @@
 
 use rustix::process::Signal;
 
-use crate::harness::{Ending, Input, Listener, Net, Peer, Role, Running, Way, haul, proc, scratch};
+use crate::harness::{Ending, Input, Listener, Net, Peer, Role, Running, Way, haul, poll_until, proc, scratch};
+use crate::relay_names::Names;
 
 // SIGINT and SIGTERM end a connection by that very signal.
 fn a_signal_ends_by_the_signal_itself(way: Way) {
@@ -37,6 +38,21 @@ fn interrupt_at_the_end(haul: &mut Running, peer: &mut Peer, signal: Signal) {
     haul.signal(signal);
     haul.end_stdin();
     haul.thaw();
+}
+
+// getaddrinfo(3) may sleep for a minute; until there is an address there is nothing to tidy up.
+#[test]
+fn a_signal_ends_a_listener_whose_name_is_still_looked_up() {
+    let Some(names) = Names::endless() else { return };
+    for words in [&["listen"][..], &["listen", "-k"], &["listen", "-u"], &["bench", "-s"], &["connect", "-u"]] {
+        for signal in [Signal::INT, Signal::TERM] {
+            let haul = names.spawn(haul([words, &["db.test", "9"]].concat()));
+            poll_until("haul itself", || (proc::name(haul.pid()) == "haul").then_some(()));
+            proc::wait_until_idle(haul.pid());
+            haul.signal(signal);
+            haul.wait().killed_by(signal);
+        }
+    }
 }
 
 // ^C ends the program before haul in a pipeline, too: that end of file must not look like the end of the data.

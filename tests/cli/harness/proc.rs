@@ -31,6 +31,12 @@ pub fn state(pid: Pid) -> char {
     stat(pid).first().and_then(|word| word.chars().next()).unwrap_or('?')
 }
 
+/// What the process runs now: the first 15 bytes of the program's name.
+pub fn name(pid: Pid) -> String {
+    let text = fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero())).unwrap_or_default();
+    text.trim_end().to_owned()
+}
+
 /// The fields of `/proc/PID/stat` behind the name: index 0 is the state.
 fn stat(pid: Pid) -> Vec<String> {
     let text = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();

@@ -11,6 +11,10 @@
 //! A Close ends both directions: whoever wants the answer to what it sent waits before it closes. The Close of the peer is
 //! answered when the application has ended: what it says until then is still sent, and a peer that waits for the answer
 //! may take it. [`Layer::is_settled`] tells when the peer has answered our Close, or has had 5 s for it.
+//!
+//! A Close with a code that means a failure, and a protocol that was broken, are the peer's words. An end without a Close,
+//! or within a message, is a cut like one that the kernel tells: [`ErrorKind::UnexpectedEof`]; and so is the silence of a
+//! peer that answers no ping: [`ErrorKind::TimedOut`].
 
 mod client;
 mod frame;
@@ -23,6 +27,7 @@ mod server;
 mod tests;
 mod utf8;
 
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 use super::{HalfClose, Layer, LayerState, Note};
@@ -186,8 +191,18 @@ impl WebSocket {
 
     fn fail(&mut self, said: impl Into<String>) -> Error {
         self.failed = true;
-        let headline = format!("receiving failed after {}", Size(self.receiving.total).human());
-        Error::begun(headline, Cause::Said(said.into())).with_status(ExitStatus::Network)
+        Error::begun(self.headline(), Cause::Said(said.into())).with_status(ExitStatus::Network)
+    }
+
+    /// The same of a stream that has no end, whatever the peer meant by that.
+    fn cut(&mut self, said: impl AsRef<str>) -> Error {
+        self.failed = true;
+        let said = format!("stream cut short: {}", said.as_ref());
+        Error::begun(self.headline(), io::Error::new(ErrorKind::UnexpectedEof, said))
+    }
+
+    fn headline(&self) -> String {
+        format!("receiving failed after {}", Size(self.receiving.total).human())
     }
 
     /// What the peer said wants an answer.
@@ -197,18 +212,16 @@ impl WebSocket {
             Said::Close(number, why) => {
                 self.sending.answer_close(number);
                 let odd = number.filter(|number| !matches!(*number, code::NORMAL | code::AWAY));
-                let said = match odd {
-                    Some(number) => closed_with(number, &why),
-                    None if self.receiving.is_within() => {
-                        "stream cut short: the peer closed the WebSocket within a message".into()
-                    }
+                let error = match odd {
+                    Some(number) => self.fail(closed_with(number, &why)),
+                    None if self.receiving.is_within() => self.cut("the peer closed the WebSocket within a message"),
                     None => {
                         self.over = true;
                         return Ok(());
                     }
                 };
                 self.sending.closed = true;
-                return Err(self.fail(said));
+                return Err(error);
             }
         }
         Ok(())
@@ -217,10 +230,10 @@ impl WebSocket {
     /// What the end of the wire means at this place.
     fn judge_end(&mut self) -> Result<(), Error> {
         if self.receiving.is_within() {
-            return Err(self.fail("stream cut short: the peer ended within a message"));
+            return Err(self.cut("the peer ended within a message"));
         }
         if !self.sending.close_said {
-            return Err(self.fail("stream cut short: the peer ended without closing the WebSocket"));
+            return Err(self.cut("the peer ended without closing the WebSocket"));
         }
         self.over = true;
         Ok(())
@@ -234,13 +247,14 @@ impl WebSocket {
         }
         if self.late {
             let limit = humantime::format_duration(PATIENCE);
-            return Err(self.fail(format!("stream cut short: {limit} after our Close the peer was within a message")));
+            return Err(self.cut(format!("{limit} after our Close the peer was within a message")));
         }
         if std::mem::take(&mut self.silent) {
             let every = self.pinging.as_ref().map(|pinging| pinging.every).unwrap_or_default();
             let limit = humantime::format_duration(every);
-            return Err(self
-                .fail(format!("the peer did not answer a ping within {limit}"))
+            self.failed = true;
+            let said = format!("the peer did not answer a ping within {limit}");
+            return Err(Error::begun(self.headline(), io::Error::new(ErrorKind::TimedOut, said))
                 .with_status(ExitStatus::TimeLimit));
         }
         Ok(())
@@ -453,7 +467,7 @@ fn told(trouble: Trouble) -> Error {
     }
 }
 
-fn no_entropy(error: std::io::Error) -> Error {
+fn no_entropy(error: io::Error) -> Error {
     Error::begun("no random bytes for WebSocket", error).with_status(ExitStatus::LocalIo)
 }
 

@@ -313,6 +313,10 @@ impl End {
                 self.cut |= self.is_peer() && is_cut(&error);
                 Step::Failed(Fault::Io(error))
             }
+            Step::Failed(Fault::Layer(error)) => {
+                self.cut |= self.is_peer() && matches!(error.cause(), Cause::Io(error) if is_cut(error));
+                Step::Failed(Fault::Layer(error))
+            }
             // an end that a protocol vouches for is one, whatever became of the connection
             Step::Eof if self.cut && self.is_peer() && !self.has_heard_end() => {
                 Step::Failed(Fault::Io(io::ErrorKind::ConnectionReset.into()))

@@ -297,5 +297,6 @@ fn a_message_that_is_not_whole_when_the_time_for_the_answer_is_over_is_a_failure
         let error = client.error.unwrap();
         let why = "stream cut short: 5s after our Close the peer was within a message";
         assert!(error.line().ends_with(why) && error.status() == ExitStatus::Network, "{}", error.line());
+        assert_eq!(error.into_io().unwrap().kind(), ErrorKind::UnexpectedEof, "a cut");
     }
 }

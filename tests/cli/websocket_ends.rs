@@ -1,0 +1,70 @@
+//! What the end of a WebSocket means to whoever has no more to say, or wants nothing of what the peer says.
+
+use crate::data::bytes;
+use crate::harness::{Input, Listener, Peer, Running, haul};
+use crate::websocket::{accept, unmasked};
+
+/// Ways of sending `x` that take nothing of what the peer says: the words behind `connect` or `pipe`, and an input.
+const SENDERS: [(&[&str], &[&str]); 3] =
+    [(&["connect", "--send-only"], &[]), (&["pipe", "-"], &[]), (&["connect"], &["--", "printf", "x"])];
+
+/// A sender, and its peer after the Close that follows the `x`.
+#[track_caller]
+fn sent((words, program): (&[&str], &[&str])) -> (Running, Peer) {
+    let listener = Listener::tcp();
+    let url = format!("ws://{}/", listener.address());
+    let words = [words, &[&*url], program].concat();
+    let sender = haul(words).stdin(Input::Bytes(b"x".to_vec())).spawn();
+    let mut peer = accept(&listener);
+    assert_eq!(unmasked(&mut peer), (0x82, b"x".to_vec()));
+    assert_eq!(unmasked(&mut peer), (0x88, vec![3, 0xe8]));
+    (sender, peer)
+}
+
+// A peer that says that it could not take what it got is heeded, also where nothing else of what it says is wanted.
+#[test]
+fn a_failure_that_the_peer_tells_is_one_for_whoever_only_sends() {
+    for sender in SENDERS {
+        for (frames, why) in [
+            (
+                &b"\x82\x03ok\n\x88\x0b\x03\xf3disk full"[..],
+                "closed the WebSocket with code 1011 (internal error): \"disk full\"",
+            ),
+            (b"\xf2\x01x", "broke the protocol of WebSocket: a reserved bit is set"),
+        ] {
+            let (sender, mut peer) = sent(sender);
+            peer.send(frames);
+            let ended = sender.wait();
+            ended.code(1);
+            assert!(ended.one_error().ends_with(why), "{}", ended.one_error());
+        }
+    }
+}
+
+// What nobody wants cannot be cut short: a message that is not whole, and an end without a Close, are no loss.
+#[test]
+fn how_what_is_dropped_ends_is_no_loss_for_whoever_only_sends() {
+    for sender in SENDERS {
+        for frames in [&b"\x02\x04part\x88\x02\x03\xe8"[..], b"\x82\x0apart", b""] {
+            let (sender, mut peer) = sent(sender);
+            peer.send(frames);
+            peer.finish();
+            sender.wait().ok();
+        }
+    }
+}
+
+// Nobody waits for a peer to take the rest that does not even answer a ping.
+#[test]
+fn a_peer_that_takes_nothing_and_answers_no_ping_is_given_up() {
+    for words in [&["connect"][..], &["connect", "--send-only"], &["pipe", "-"]] {
+        let listener = Listener::tcp();
+        let url = format!("ws://{}/", listener.address());
+        let words = [words, &["--ping", "0.3", &url]].concat();
+        let sender = haul(words).stdin(Input::Bytes(bytes(1, 40 << 20))).spawn();
+        let _peer = accept(&listener);
+        let ended = sender.wait();
+        ended.code(3);
+        assert!(ended.one_error().ends_with("the peer did not answer a ping within 300ms"), "{}", ended.one_error());
+    }
+}

@@ -80,6 +80,9 @@ impl Layer for Chaos {
     }
 
     fn encode(&mut self, plain: &[u8], wire: &mut Buffer) -> Result<usize, Error> {
+        if self.failed {
+            return Err(Error::said(Op::Transfer, "test", "it has failed"));
+        }
         if self.state() == LayerState::Handshaking || plain.is_empty() || self.closed {
             return Ok(0);
         }

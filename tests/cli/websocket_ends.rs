@@ -54,6 +54,23 @@ fn how_what_is_dropped_ends_is_no_loss_for_whoever_only_sends() {
     }
 }
 
+// Under receipts nothing waits for a way that has ended, the Close is answered, and the stream counts as cut short.
+#[test]
+fn a_close_that_is_a_failure_ends_a_verified_stream_at_once() {
+    let listener = Listener::tcp();
+    let url = format!("ws://{}/", listener.address());
+    let words = ["connect", "--verify", "--linger", "1h", &url];
+    let connector = haul(words).stdin(Input::Bytes(b"x".to_vec())).spawn();
+    let mut peer = accept(&listener);
+    assert_eq!(unmasked(&mut peer).0, 0x82, "the greeting");
+    peer.send(b"\x88\x02\x03\xf3");
+    assert_eq!(unmasked(&mut peer), (0x88, vec![3, 0xf3]));
+    let ended = connector.wait();
+    ended.code(4);
+    let why = "stream cut short: the peer closed the WebSocket with code 1011 (internal error)";
+    assert!(ended.one_error().ends_with(why), "{}", ended.one_error());
+}
+
 // Nobody waits for a peer to take the rest that does not even answer a ping.
 #[test]
 fn a_peer_that_takes_nothing_and_answers_no_ping_is_given_up() {

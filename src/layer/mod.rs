@@ -108,6 +108,9 @@ pub enum Note {
     WireEof,
     /// The time that [`Layer::deadline`] asked for has come.
     Tick(Instant),
+    /// Before a tick: when the last one came the peer had not acknowledged everything that was sent to it, and since then
+    /// it has acknowledged more.
+    Taken,
     /// Everything up to the peer's end is where it belongs, so many bytes; or writing failed after so many, and why in a
     /// few words.
     Delivered(Result<u64, (u64, String)>),

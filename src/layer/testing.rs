@@ -116,7 +116,7 @@ impl Layer for Chaos {
     fn note(&mut self, note: Note) {
         match note {
             Note::PlainClosed => self.closing = true,
-            Note::WireEof | Note::Tick(_) | Note::Delivered(_) | Note::Stopped(_) => {}
+            Note::WireEof | Note::Tick(_) | Note::Taken | Note::Delivered(_) | Note::Stopped(_) => {}
         }
     }
 

@@ -20,6 +20,7 @@ mod client;
 mod frame;
 mod handshake;
 mod mask;
+mod pinging;
 mod receiving;
 mod sending;
 mod server;
@@ -40,6 +41,7 @@ use client::Asking;
 pub use client::Request;
 use frame::{LONGEST_CONTROL, LONGEST_HEADER, Misfit, code};
 pub use mask::{Entropy, Wide};
+use pinging::{Finding, Heard, Pinging};
 use receiving::{Receiving, Said, Wrong};
 use sending::{Sending, Trouble};
 use server::Answering;
@@ -52,7 +54,8 @@ pub struct Manner {
     pub text: bool,
     /// Only text is taken: a message of bytes breaks it off.
     pub strict: bool,
-    /// A peer that was silent for so long is pinged, and given up after as long again.
+    /// A peer that was silent for so long is pinged, and given up after as long again, unless it takes what it is sent
+    /// so slowly that the ping may still be behind that.
     pub ping: Option<Duration>,
 }
 
@@ -95,16 +98,6 @@ enum Side {
     Server(Answering),
 }
 
-/// Looking after a silent peer.
-struct Pinging {
-    every: Duration,
-    at: Instant,
-    /// A ping went out, or waits to, that nothing has followed.
-    unanswered: bool,
-    /// Somebody looked for an answer since.
-    looked: bool,
-}
-
 impl WebSocket {
     /// A client; its request goes out first.
     ///
@@ -124,7 +117,7 @@ impl WebSocket {
 
     fn new(opening: Opening, sending: Sending, manner: Manner, now: Instant) -> Self {
         let masked = matches!(opening.side, Side::Server(_));
-        let pinging = |every| Box::new(Pinging { every, at: now + every, unanswered: false, looked: false });
+        let pinging = |every| Box::new(Pinging::new(every, now));
         WebSocket {
             opening: Some(Box::new(opening)),
             sending,
@@ -283,21 +276,13 @@ impl WebSocket {
                 Some(_) => self.over = true,
             }
         }
-        let (heard, spoke) = (self.receiving.heard, self.receiving.spoke);
-        let Some(pinging) = self.pinging.as_deref_mut() else { return };
-        if pinging.at > now {
-            return;
-        }
-        (self.receiving.heard, self.receiving.spoke) = (false, false);
-        pinging.at = now + pinging.every;
-        if spoke || self.opening.is_some() {
-            pinging.unanswered = false;
-        } else if heard || !pinging.unanswered {
-            (pinging.unanswered, pinging.looked) = (true, false);
-            self.sending.ping = true;
-        } else {
-            // a peer that nobody had the time to listen to is not silent
-            self.silent |= pinging.looked;
+        // nothing is sent behind a Close
+        let due = |pinging: &&mut Box<Pinging>| pinging.at <= now;
+        let Some(pinging) = self.pinging.as_mut().filter(|_| !self.sending.close_said).filter(due) else { return };
+        match pinging.tick(now, if self.opening.is_some() { Heard::Words } else { self.receiving.take_heard() }) {
+            Finding::Alive => {}
+            Finding::Silent => self.sending.ping = true,
+            Finding::Dead => self.silent = true,
         }
     }
 
@@ -391,12 +376,14 @@ impl Layer for WebSocket {
             Note::PlainClosed => self.sending.closed = true,
             Note::WireEof => self.wire_ended = true,
             Note::Tick(now) => self.tick(now),
+            Note::Taken => self.pinging.iter_mut().for_each(|pinging| pinging.taken = true),
             Note::Delivered(_) | Note::Stopped(_) => {}
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let ping = self.pinging.as_ref().filter(|_| !self.over && !self.failed).map(|pinging| pinging.at);
+        let is_over = self.over || self.failed || self.sending.close_said;
+        let ping = self.pinging.as_ref().filter(|_| !is_over).map(|pinging| pinging.at);
         // the time is only told to those who ask
         let answer = self.awaits_answer().then(|| self.answer_by.unwrap_or(self.began));
         ping.into_iter().chain(answer).min()

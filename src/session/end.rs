@@ -16,6 +16,7 @@ use crate::error::{Cause, Error};
 use crate::layer::stack::Stack;
 use crate::reactor::Turn;
 use crate::sys::Access;
+use layered::Pace;
 
 /// Who is at the other side of an end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +103,7 @@ pub struct End {
     held_close: bool,
     /// Nothing more may be sent.
     is_shut: bool,
+    pace: Pace,
     /// Bytes that the layers have said since our end, which are no payload; below 0 while payload waits in front of them.
     behind_payload: Option<isize>,
 }
@@ -124,6 +126,7 @@ impl End {
             parting: false,
             held_close: false,
             is_shut: false,
+            pace: Pace::default(),
             behind_payload: None,
         }
     }
@@ -361,13 +364,6 @@ impl End {
     /// When a layer wants to be told the time.
     pub fn deadline(&self) -> Option<Instant> {
         self.stack.as_ref().and_then(|stack| stack.deadline())
-    }
-
-    /// Tells the time to the layers that asked for it.
-    pub fn tick(&mut self, now: Instant) {
-        if let Some(stack) = &mut self.stack {
-            stack.tick(now);
-        }
     }
 
     /// Closes everything; with `reset` the peer is told that this was no orderly end.

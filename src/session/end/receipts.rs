@@ -193,6 +193,7 @@ impl End {
             match self.transport.write_both(turn, before.filled(), &bytes[..most]) {
                 Ok(0) => return Some(Step::Blocked),
                 Ok(count) => {
+                    self.pace.given += count as u64;
                     let said = count.min(before.len());
                     before.consume(said);
                     if count > said {

@@ -29,6 +29,7 @@ mod tests;
 mod utf8;
 
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{HalfClose, Layer, LayerState, Note};
@@ -36,6 +37,7 @@ use crate::buffer::{Buffer, Portion};
 use crate::error::{Cause, Error};
 use crate::escape::Escaped;
 use crate::outcome::ExitStatus;
+use crate::secret::Login;
 use crate::units::Size;
 use client::Asking;
 pub use client::Request;
@@ -63,6 +65,8 @@ pub struct Manner {
 pub struct WebSocket {
     /// The opening handshake, until it is over.
     opening: Option<Box<Opening>>,
+    /// What the peer was told of who we are, or what we want to hear, and must not show.
+    login: Option<Arc<Login>>,
     sending: Sending,
     receiving: Receiving,
     /// When it began: asks for the time at once.
@@ -104,15 +108,17 @@ impl WebSocket {
     /// # Errors
     /// The system has no random bytes.
     pub fn client(request: &Request, manner: Manner, entropy: Entropy, now: Instant) -> Result<Self, Error> {
-        let (asking, words) = Asking::new(request, entropy).map_err(no_entropy)?;
+        let login = request.credentials.as_deref().map(login);
+        let (asking, words) = Asking::new(request, login.clone(), entropy).map_err(no_entropy)?;
         let opening = Opening { side: Side::Client(asking), words, said: 0, heard: false };
-        Ok(WebSocket::new(opening, Sending::new(Some(entropy), manner.text), manner, now))
+        Ok(WebSocket { login, ..WebSocket::new(opening, Sending::new(Some(entropy), manner.text), manner, now) })
     }
 
     /// A server; it answers a request.
     pub fn server(terms: Terms, manner: Manner, now: Instant) -> Self {
+        let login = terms.credentials.as_deref().map(login);
         let opening = Opening { side: Side::Server(Answering::new(terms)), words: Vec::new(), said: 0, heard: false };
-        WebSocket::new(opening, Sending::new(None, manner.text), manner, now)
+        WebSocket { login, ..WebSocket::new(opening, Sending::new(None, manner.text), manner, now) }
     }
 
     fn new(opening: Opening, sending: Sending, manner: Manner, now: Instant) -> Self {
@@ -120,6 +126,7 @@ impl WebSocket {
         let pinging = |every| Box::new(Pinging::new(every, now));
         WebSocket {
             opening: Some(Box::new(opening)),
+            login: None,
             sending,
             receiving: Receiving::new(masked, manner),
             began: now,
@@ -206,7 +213,7 @@ impl WebSocket {
                 self.sending.answer_close(number);
                 let odd = number.filter(|number| !matches!(*number, code::NORMAL | code::AWAY));
                 let error = match odd {
-                    Some(number) => self.fail(closed_with(number, &why)),
+                    Some(number) => self.fail(self.closed_with(number, &why)),
                     None if self.receiving.is_within() => self.cut("the peer closed the WebSocket within a message"),
                     None => {
                         self.over = true;
@@ -218,6 +225,17 @@ impl WebSocket {
             }
         }
         Ok(())
+    }
+
+    /// What a Close that is no normal end says; three stars where it repeats a password.
+    fn closed_with(&self, number: u16, why: &[u8]) -> String {
+        let meaning = code::meaning(number).map(|meaning| format!(" ({meaning})")).unwrap_or_default();
+        let why = match why {
+            [] => String::new(),
+            why if self.login.as_ref().is_some_and(|login| login.is_told_by(why)) => ": \"***\"".into(),
+            why => format!(": \"{}\"", Escaped(why)),
+        };
+        format!("the peer closed the WebSocket with code {number}{meaning}{why}")
     }
 
     /// What the end of the wire means at this place.
@@ -436,11 +454,8 @@ impl Layer for WebSocket {
     }
 }
 
-/// What a Close that is no normal end says.
-fn closed_with(number: u16, why: &[u8]) -> String {
-    let meaning = code::meaning(number).map(|meaning| format!(" ({meaning})")).unwrap_or_default();
-    let why = if why.is_empty() { String::new() } else { format!(": \"{}\"", Escaped(why)) };
-    format!("the peer closed the WebSocket with code {number}{meaning}{why}")
+fn login(credentials: &str) -> Arc<Login> {
+    Arc::new(Login::parse(credentials.as_bytes()))
 }
 
 fn told(trouble: Trouble) -> Error {

@@ -157,6 +157,25 @@ fn a_password_that_a_server_repeats_is_not_shown() {
     }
 }
 
+// Nor is it where it is the reason of a Close.
+#[test]
+fn a_password_that_a_peer_closes_with_is_not_shown() {
+    let credentials = || Some("me:correct horse".into());
+    let mut client = Side::new(client(&Request { credentials: credentials(), ..request() }, BINARY), 300);
+    let terms = Terms { credentials: credentials(), ..Terms::default() };
+    let mut server = Side::new(server(terms, BINARY), 300);
+    client.speak();
+    server.hear(&client.take_said(), 99);
+    client.hear(&server.take_said(), 99);
+    client.hear(b"\x88\x14\x03\xf0no correct horse!!", 5);
+    // with this key it is what it was
+    server.hear(b"\x88\x98\0\0\0\0\x03\xf0bWU6Y29ycmVjdCBob3JzZQ", 5);
+    for side in [client, server] {
+        let line = side.error.unwrap().line();
+        assert!(line.ends_with("closed the WebSocket with code 1008 (policy violation): \"***\""), "{line}");
+    }
+}
+
 #[test]
 fn a_good_answer_opens_and_what_follows_it_is_payload() {
     for cut in [1, 1000] {

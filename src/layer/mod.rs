@@ -57,6 +57,12 @@ pub trait Layer: Send {
         true
     }
 
+    /// True once the peer was told, in the protocol's own words, that this is no orderly end: how the transport ends then
+    /// has nothing to add.
+    fn has_said_failure(&self) -> bool {
+        false
+    }
+
     /// How many bytes the buffers at its two seams should hold; less than what the stack was made with is no wish.
     fn seam(&self) -> usize {
         0

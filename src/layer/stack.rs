@@ -315,6 +315,12 @@ impl Stack {
             && self.receipts().is_none_or(|receipts| !receipts.awaited)
     }
 
+    /// True once a layer's peer was told that this is no orderly end, and the transport has taken it.
+    pub fn has_said_failure(&self) -> bool {
+        let said = self.stages.iter().rposition(|stage| stage.layer.has_said_failure());
+        said.is_some_and(|first| self.stages[first..].iter().all(|stage| stage.wire.is_empty()))
+    }
+
     /// True while the peer has yet to answer the end that was said to it.
     pub fn awaits_answer(&self) -> bool {
         self.stages.iter().any(|stage| stage.told_plain_end && !stage.layer.is_settled())

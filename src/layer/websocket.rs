@@ -211,7 +211,7 @@ impl WebSocket {
             Said::Ping(payload) => self.sending.pong = Some(payload),
             Said::Close(number, why) => {
                 self.sending.answer_close(number);
-                let odd = number.filter(|number| !matches!(*number, code::NORMAL | code::AWAY));
+                let odd = number.filter(|number| !code::is_orderly(*number));
                 let error = match odd {
                     Some(number) => self.fail(self.closed_with(number, &why)),
                     None if self.receiving.is_within() => self.cut("the peer closed the WebSocket within a message"),
@@ -426,6 +426,10 @@ impl Layer for WebSocket {
 
     fn is_settled(&self) -> bool {
         self.failed || self.late || self.over && self.sending.close_said
+    }
+
+    fn has_said_failure(&self) -> bool {
+        self.failed && self.sending.has_said_failure()
     }
 
     fn announce(&mut self, payload: Portion<'_>, wire: &mut Buffer) {

@@ -366,12 +366,14 @@ impl End {
         self.stack.as_ref().and_then(|stack| stack.deadline())
     }
 
-    /// Closes everything; with `reset` the peer is told that this was no orderly end.
+    /// Closes everything; with `reset` the peer is told that this was no orderly end, unless a layer has done that: then
+    /// the connection ends cleanly, as RFC 6455, 7.1.1 asks for.
     ///
     /// # Errors
     /// What closing a file says of data that could not be written.
     pub fn close(self, turn: &mut Turn, reset: bool) -> io::Result<()> {
-        self.transport.close(turn, reset)
+        let is_said = self.stack.as_ref().is_some_and(|stack| stack.has_said_failure());
+        self.transport.close(turn, reset && !is_said)
     }
 }
 

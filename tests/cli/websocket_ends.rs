@@ -1,8 +1,11 @@
 //! What the end of a WebSocket means to whoever has no more to say, or wants nothing of what the peer says.
 
+use rustix::process::Signal;
+
 use crate::data::bytes;
-use crate::harness::{Input, Listener, Peer, Running, haul};
-use crate::websocket::{accept, unmasked};
+use crate::harness::{Ending, Input, Listener, Peer, Running, haul};
+use crate::websocket::{accept, head, listening, unmasked};
+use crate::websocket_bad::ask;
 
 /// Ways of sending `x` that take nothing of what the peer says: the words behind `connect` or `pipe`, and an input.
 const SENDERS: [(&[&str], &[&str]); 3] =
@@ -69,6 +72,31 @@ fn a_close_that_is_a_failure_ends_a_verified_stream_at_once() {
     ended.code(4);
     let why = "stream cut short: the peer closed the WebSocket with code 1011 (internal error)";
     assert!(ended.one_error().ends_with(why), "{}", ended.one_error());
+}
+
+// A Close that tells of a failure is the last word: the connection then ends cleanly (RFC 6455, 7.1.1), and browsers take
+// it for closed rather than lost.
+#[test]
+fn a_connection_whose_failure_is_told_in_a_close_is_not_reset() {
+    let listener = listening(&["-k", "--", "cat"]);
+    for (frames, code) in [(&b"\x82\x01x"[..], b"\x03\xea"), (b"\x88\x82\0\0\0\0\x0f\xa1", b"\x0f\xa1")] {
+        let mut peer = Peer::connect(listener.address());
+        peer.send(ask("/").as_bytes());
+        assert!(head(&mut peer).starts_with("HTTP/1.1 101 "));
+        peer.send(frames);
+        let (said, ending) = peer.receive_all();
+        assert_eq!((said[0], &said[2..4], ending), (0x88, &code[..], Ending::Eof));
+    }
+    listener.signal(Signal::TERM);
+    listener.wait().ok();
+
+    let listener = Listener::tcp();
+    let connector = haul(["connect", &format!("ws://{}/", listener.address())]).stdin(Input::Piped).spawn();
+    let mut peer = accept(&listener);
+    peer.send(b"\x88\x02\x0f\xa1");
+    assert_eq!(unmasked(&mut peer), (0x88, vec![0x0f, 0xa1]));
+    assert_eq!(peer.receive_all(), (vec![], Ending::Eof));
+    connector.wait().code(1);
 }
 
 // Nobody waits for a peer to take the rest that does not even answer a ping.

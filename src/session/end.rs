@@ -371,7 +371,11 @@ impl End {
     ///
     /// # Errors
     /// What closing a file says of data that could not be written.
-    pub fn close(self, turn: &mut Turn, reset: bool) -> io::Result<()> {
+    pub fn close(mut self, turn: &mut Turn, reset: bool) -> io::Result<()> {
+        if reset && self.stack.as_ref().is_some_and(|stack| stack.is_failed()) {
+            // what it has to say of that goes first, if there is room; a reset says the rest
+            self.flush(turn);
+        }
         let is_said = self.stack.as_ref().is_some_and(|stack| stack.has_said_failure());
         self.transport.close(turn, reset && !is_said)
     }

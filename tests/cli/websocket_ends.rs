@@ -90,13 +90,16 @@ fn a_connection_whose_failure_is_told_in_a_close_is_not_reset() {
     listener.signal(Signal::TERM);
     listener.wait().ok();
 
-    let listener = Listener::tcp();
-    let connector = haul(["connect", &format!("ws://{}/", listener.address())]).stdin(Input::Piped).spawn();
-    let mut peer = accept(&listener);
-    peer.send(b"\x88\x02\x0f\xa1");
-    assert_eq!(unmasked(&mut peer), (0x88, vec![0x0f, 0xa1]));
-    assert_eq!(peer.receive_all(), (vec![], Ending::Eof));
-    connector.wait().code(1);
+    for words in [&["connect"][..], &["connect", "--send-only"], &["pipe", "--buffer", "64Ki", "-"]] {
+        let listener = Listener::tcp();
+        let url = format!("ws://{}/", listener.address());
+        let connector = haul(words.iter().chain(&[&*url])).stdin(Input::Piped).spawn();
+        let mut peer = accept(&listener);
+        peer.send(b"\x88\x02\x0f\xa1");
+        assert_eq!(unmasked(&mut peer), (0x88, vec![0x0f, 0xa1]));
+        assert_eq!(peer.receive_all(), (vec![], Ending::Eof));
+        connector.wait().code(1);
+    }
 }
 
 // Nobody waits for a peer to take the rest that does not even answer a ping.

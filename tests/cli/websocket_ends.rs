@@ -57,6 +57,22 @@ fn how_what_is_dropped_ends_is_no_loss_for_whoever_only_sends() {
     }
 }
 
+// In a dialogue, too, what the peer says of its failure is told rather than that nothing can be sent any more.
+#[test]
+fn a_dialogue_tells_why_the_peer_has_closed() {
+    let listener = Listener::tcp();
+    let url = format!("ws://{}/", listener.address());
+    let words = ["connect", "--send", "a", "--expect", "b", "--send", "c", "--expect", "d", &url];
+    let connector = haul(words).stdin(Input::Null).spawn();
+    let mut peer = accept(&listener);
+    assert_eq!(unmasked(&mut peer), (0x82, b"a".to_vec()));
+    peer.send(b"\x82\x02b\n\x88\x02\x03\xf3");
+    let ended = connector.wait();
+    ended.code(1);
+    let why = "the peer closed the WebSocket with code 1011 (internal error)";
+    assert!(ended.one_error().ends_with(why), "{}", ended.one_error());
+}
+
 // Under receipts nothing waits for a way that has ended, the Close is answered, and the stream counts as cut short.
 #[test]
 fn a_close_that_is_a_failure_ends_a_verified_stream_at_once() {

@@ -57,9 +57,9 @@ pub trait Layer: Send {
         true
     }
 
-    /// True once the peer was told, in the protocol's own words, that this is no orderly end: how the transport ends then
-    /// has nothing to add.
-    fn has_said_failure(&self) -> bool {
+    /// True once one side has told the other, in the protocol's own words, that this is no orderly end: how the transport
+    /// ends then has nothing to add.
+    fn is_failure_told(&self) -> bool {
         false
     }
 

@@ -315,9 +315,9 @@ impl Stack {
             && self.receipts().is_none_or(|receipts| !receipts.awaited)
     }
 
-    /// True once a layer's peer was told that this is no orderly end, and the transport has taken it.
-    pub fn has_said_failure(&self) -> bool {
-        let said = self.stages.iter().rposition(|stage| stage.layer.has_said_failure());
+    /// True once a layer and its peer agree that this is no orderly end, and the transport has taken what is said of it.
+    pub fn is_failure_told(&self) -> bool {
+        let said = self.stages.iter().rposition(|stage| stage.layer.is_failure_told());
         said.is_some_and(|first| self.stages[first..].iter().all(|stage| stage.wire.is_empty()))
     }
 

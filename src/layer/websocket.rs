@@ -80,6 +80,8 @@ pub struct WebSocket {
     late: bool,
     wire_ended: bool,
     failed: bool,
+    /// It was the peer that told of the failure, in its Close.
+    is_refused: bool,
     /// Why nothing can be sent, to be told by the next decode.
     trouble: Option<Trouble>,
     /// The peer was silent for too long, to be told by the next decode.
@@ -136,6 +138,7 @@ impl WebSocket {
             late: false,
             wire_ended: false,
             failed: false,
+            is_refused: false,
             trouble: None,
             silent: false,
             seam: 0,
@@ -220,7 +223,7 @@ impl WebSocket {
                         return Ok(());
                     }
                 };
-                self.sending.closed = true;
+                (self.sending.closed, self.is_refused) = (true, odd.is_some());
                 return Err(error);
             }
         }
@@ -428,8 +431,8 @@ impl Layer for WebSocket {
         self.failed || self.late || self.over && self.sending.close_said
     }
 
-    fn has_said_failure(&self) -> bool {
-        self.failed && self.sending.has_said_failure()
+    fn is_failure_told(&self) -> bool {
+        self.failed && self.sending.close_said && (self.is_refused || self.sending.has_said_failure())
     }
 
     fn announce(&mut self, payload: Portion<'_>, wire: &mut Buffer) {

@@ -376,7 +376,7 @@ impl End {
             // what it has to say of that goes first, if there is room; a reset says the rest
             self.flush(turn);
         }
-        let is_said = self.stack.as_ref().is_some_and(|stack| stack.has_said_failure());
+        let is_said = self.stack.as_ref().is_some_and(|stack| stack.is_failure_told());
         self.transport.close(turn, reset && !is_said)
     }
 }

@@ -37,6 +37,9 @@ fn a_failure_that_the_peer_tells_is_one_for_whoever_only_sends() {
         ] {
             let (sender, mut peer) = sent(sender);
             peer.send(frames);
+            let (said, ending) = peer.receive_all();
+            // both have said Close, unless it was the protocol that the peer broke
+            assert!(said.is_empty() && (ending == Ending::Eof || frames[0] == 0xf2), "{ending:?}");
             let ended = sender.wait();
             ended.code(1);
             assert!(ended.one_error().ends_with(why), "{}", ended.one_error());

@@ -109,7 +109,7 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -s H -d 'Add a field t
 complete -c haul -n "__fish_haul_using_subcommand listen" -l subprotocol -d 'The protocol that is spoken over it; repeatable, the best first [default: none is named]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l origin -d 'The page that the request comes from; in a listener, a page that it may come from, repeatable [default: not said, and any]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l path -d 'The path that is asked for; in a listener, the only one that is served [default: /, and any]' -r
-complete -c haul -n "__fish_haul_using_subcommand listen" -l ping -d 'Ping a peer that was silent for T, and give it up with status 3 after T more [default: never]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l ping -d 'Ping a peer that was silent for T, and give it up with status 3 if it then neither answers nor takes anything for T [default: never]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s l -d 'Changes nothing; for habits from other netcats'
 complete -c haul -n "__fish_haul_using_subcommand listen" -s u -d 'Receive datagrams over UDP, or with -U over a Unix socket, from every peer that sends some'
 complete -c haul -n "__fish_haul_using_subcommand listen" -l seq -d 'With -u, read the stamps of send-udp --seq, and report what was lost, reordered and duplicated'
@@ -202,7 +202,7 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -s H -d 'Add a field 
 complete -c haul -n "__fish_haul_using_subcommand connect" -l subprotocol -d 'The protocol that is spoken over it; repeatable, the best first [default: none is named]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l origin -d 'The page that the request comes from; in a listener, a page that it may come from, repeatable [default: not said, and any]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l path -d 'The path that is asked for; in a listener, the only one that is served [default: /, and any]' -r
-complete -c haul -n "__fish_haul_using_subcommand connect" -l ping -d 'Ping a peer that was silent for T, and give it up with status 3 after T more [default: never]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l ping -d 'Ping a peer that was silent for T, and give it up with status 3 if it then neither answers nor takes anything for T [default: never]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s z -d 'Only test whether something listens: at all ports and ranges of a host, or at all endpoints, at once'
 complete -c haul -n "__fish_haul_using_subcommand connect" -l any -d 'With -z, succeed when one of them is open [default: all of them]'
 complete -c haul -n "__fish_haul_using_subcommand connect" -s u -d 'Exchange datagrams, over UDP or with -U over a Unix socket; with -z, test UDP ports [default: TCP]'
@@ -282,7 +282,7 @@ complete -c haul -n "__fish_haul_using_subcommand pipe" -s H -d 'Add a field to 
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l subprotocol -d 'The protocol that is spoken over it; repeatable, the best first [default: none is named]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l origin -d 'The page that the request comes from; in a listener, a page that it may come from, repeatable [default: not said, and any]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l path -d 'The path that is asked for; in a listener, the only one that is served [default: /, and any]' -r
-complete -c haul -n "__fish_haul_using_subcommand pipe" -l ping -d 'Ping a peer that was silent for T, and give it up with status 3 after T more [default: never]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l ping -d 'Ping a peer that was silent for T, and give it up with status 3 if it then neither answers nor takes anything for T [default: never]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -s 2 -d 'Move bytes both ways, between SRC and one DST'
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l verify -d 'Verify with the haul at the other end, which needs --verify too, that every byte has arrived; if not, status 4'
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l fsync -d 'Before a file counts as written, have it on the disk (fsync); with --verify, before that is reported'
@@ -409,7 +409,7 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -s H -d 'Add a field to
 complete -c haul -n "__fish_haul_using_subcommand relay" -l subprotocol -d 'The protocol that is spoken over it; repeatable, the best first [default: none is named]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l origin -d 'The page that the request comes from; in a listener, a page that it may come from, repeatable [default: not said, and any]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l path -d 'The path that is asked for; in a listener, the only one that is served [default: /, and any]' -r
-complete -c haul -n "__fish_haul_using_subcommand relay" -l ping -d 'Ping a peer that was silent for T, and give it up with status 3 after T more [default: never]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l ping -d 'Ping a peer that was silent for T, and give it up with status 3 if it then neither answers nor takes anything for T [default: never]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l keepalive -d 'Probe a silent peer (SO_KEEPALIVE), every T if given [default: 60s]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l user-timeout -d 'Give up when a peer has acknowledged nothing, or taken nothing, for T (TCP_USER_TIMEOUT) [default: 5m]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l once -d 'Serve one session, then end with its status'

@@ -209,10 +209,10 @@ impl Error {
     /// The error of the system that caused it, if one did.
     ///
     /// # Errors
-    /// This error, where the cause is another.
+    /// This error, where the cause is another, or does not decide the exit status.
     pub fn into_io(self) -> Result<io::Error, Error> {
         match self.cause {
-            Cause::Io(error) => Ok(error),
+            Cause::Io(error) if self.status.is_none() => Ok(error),
             _ => Err(self),
         }
     }

@@ -35,6 +35,9 @@ pub(super) struct Clients {
     fan_out: bool,
 
     /// Send what a client sends to every other client; implies -k unless --count is given.
+    ///
+    /// Bytes are passed on as they come. Over a WebSocket with --text each message stays whole; messages of bytes are a
+    /// stream like any other: they may be joined and divided, and what others say may come between two parts of one.
     #[arg(long)]
     broker: bool,
 

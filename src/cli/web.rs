@@ -35,7 +35,7 @@ pub(super) struct Web {
     #[arg(long, value_name = "/PATH", value_parser = Value(|v| value::setting("path", v, |o| o.path)))]
     path: Option<String>,
 
-    /// Ping a peer that was silent for T, and give it up with status 3 after T more [default: never]
+    /// Ping a peer that was silent for T, and give it up with status 3 if it then neither answers nor takes anything for T [default: never]
     #[arg(long, value_name = "T", value_parser = Value(|v| value::setting("ping", v, |o| o.web.ping)))]
     ping: Option<Duration>,
 }

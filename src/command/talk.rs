@@ -295,9 +295,10 @@ impl Talk {
                         continue;
                     }
                     end::Step::Blocked => false,
-                    end::Step::Eof => return Err(self.broken(turn, ErrorKind::BrokenPipe.into())),
-                    end::Step::Failed(Fault::Layer(error)) => return Err(self.placed(error)),
-                    end::Step::Failed(Fault::Io(error)) => return Err(self.broken(turn, error)),
+                    end::Step::Eof => {
+                        return Err(self.broken(turn, std::io::Error::from(ErrorKind::BrokenPipe).into()));
+                    }
+                    end::Step::Failed(fault) => return Err(self.broken(turn, fault)),
                 },
                 Some(Act::Send { .. }) => true,
                 Some(Act::Expect(_)) => self.expect(now, printer)?,
@@ -368,15 +369,18 @@ impl Talk {
     }
 
     /// Writing failed: what the peer said before it went away tells why.
-    fn broken(&mut self, turn: &mut Turn, error: std::io::Error) -> Error {
+    fn broken(&mut self, turn: &mut Turn, fault: Fault) -> Error {
         for _ in 0..ROUNDS {
             if !self.hear(turn) {
                 break;
             }
         }
-        if !self.end.is_peer() {
-            return Error::new(Op::Write, &self.name, error);
-        }
+        let error = match fault {
+            _ if matches!(self.peer, Peer::Failed(Fault::Layer(_))) => return self.lost(),
+            Fault::Layer(error) => return self.placed(error),
+            Fault::Io(error) if !self.end.is_peer() => return Error::new(Op::Write, &self.name, error),
+            Fault::Io(error) => error,
+        };
         let headline = format!("{} before everything was sent", cut(&self.name, &error));
         Error::begun(headline, Cause::Said(format!("got {}", self.window.told())))
     }

@@ -57,6 +57,12 @@ pub trait Layer: Send {
         true
     }
 
+    /// True once one side has told the other, in the protocol's own words, that this is no orderly end: how the transport
+    /// ends then has nothing to add.
+    fn is_failure_told(&self) -> bool {
+        false
+    }
+
     /// How many bytes the buffers at its two seams should hold; less than what the stack was made with is no wish.
     fn seam(&self) -> usize {
         0
@@ -108,6 +114,9 @@ pub enum Note {
     WireEof,
     /// The time that [`Layer::deadline`] asked for has come.
     Tick(Instant),
+    /// Before a tick: when the last one came the peer had not acknowledged everything that was sent to it, and since then
+    /// it has acknowledged more.
+    Taken,
     /// Everything up to the peer's end is where it belongs, so many bytes; or writing failed after so many, and why in a
     /// few words.
     Delivered(Result<u64, (u64, String)>),

@@ -74,6 +74,10 @@ impl Stage {
         self.wire.is_empty()
     }
 
+    fn has_failed(&self) -> bool {
+        self.layer.state() == LayerState::Failed
+    }
+
     /// Nothing more will be read out of it.
     fn has_ended(&self) -> bool {
         self.plain.is_empty() && (self.told_wire_end || self.layer.state() == LayerState::PlainEof)
@@ -242,28 +246,33 @@ impl Stack {
     pub fn encode(&mut self, plain: &[u8]) -> Result<usize, Error> {
         // one that has finished is on its way out: what follows its last words is not for it
         let open = |stage: &&mut Stage| stage.layer.state() != LayerState::Finished;
+        // what is told of a layer concerns all that stand on it
+        let cut = self.stages.iter_mut().skip(1).find(|stage| stage.has_failed());
+        if let Some(cut) = cut.filter(|_| self.failed.is_none()) {
+            return cut.layer.encode(plain, &mut cut.wire);
+        }
         let Some(first) = self.stages.first_mut().filter(open) else { return Ok(0) };
         let taken = first.layer.encode(plain, &mut first.wire)?;
         self.flush()?;
         Ok(taken)
     }
 
-    /// Carries everything that layers have to say inwards.
+    /// Carries everything that layers have to say inwards; what has no way past a layer that has failed is dropped.
     ///
     /// # Errors
-    /// A layer cannot send what the one outwards of it encoded; not before [`Stack::take_failure`] has told why it failed.
+    /// A layer cannot send what the one outwards of it encoded.
     pub fn flush(&mut self) -> Result<(), Error> {
         let mut closed = self.plain_closed;
         for i in 0..self.stages.len() {
             let (outer, inner) = self.stages.split_at_mut(i);
             let Some(stage) = inner.first_mut() else { break };
-            if let Some(before) = outer.last_mut().filter(|_| stage.told_plain_end) {
+            // once it is told why a layer has failed, all that is waited for are its own last words
+            let is_cut = stage.has_failed() && self.failed.is_none();
+            if let Some(before) = outer.last_mut().filter(|_| stage.told_plain_end || is_cut) {
                 // an answer to what came after its last words has no way out any more
                 before.wire.clear();
             } else if let Some(before) = outer.last_mut()
-                && stage.layer.state() != LayerState::Finished
-                // why it failed is told by the error that is kept, and its alert has still to go out
-                && !(self.failed.is_some() && stage.layer.state() == LayerState::Failed)
+                && !matches!(stage.layer.state(), LayerState::Finished | LayerState::Failed)
             {
                 let taken = stage.layer.encode(before.wire.filled(), &mut stage.wire)?;
                 before.wire.consume(taken);
@@ -288,8 +297,7 @@ impl Stack {
     /// Bytes that wait to be written to the transport, as they stand between the layers; not those that a layer which has
     /// failed will never let through.
     pub fn unflushed(&self) -> usize {
-        let failed = |stage: &Stage| stage.layer.state() == LayerState::Failed;
-        let first = self.stages.iter().rposition(failed).unwrap_or(0);
+        let first = self.stages.iter().rposition(Stage::has_failed).unwrap_or(0);
         self.stages[first..].iter().map(|stage| stage.wire.len()).sum()
     }
 
@@ -305,6 +313,12 @@ impl Stack {
             && self.stages.last().is_none_or(|stage| stage.wire.is_empty())
             && !self.is_handshaking()
             && self.receipts().is_none_or(|receipts| !receipts.awaited)
+    }
+
+    /// True once a layer and its peer agree that this is no orderly end, and the transport has taken what is said of it.
+    pub fn is_failure_told(&self) -> bool {
+        let said = self.stages.iter().rposition(|stage| stage.layer.is_failure_told());
+        said.is_some_and(|first| self.stages[first..].iter().all(|stage| stage.wire.is_empty()))
     }
 
     /// True while the peer has yet to answer the end that was said to it.

@@ -80,6 +80,9 @@ impl Layer for Chaos {
     }
 
     fn encode(&mut self, plain: &[u8], wire: &mut Buffer) -> Result<usize, Error> {
+        if self.failed {
+            return Err(Error::said(Op::Transfer, "test", "it has failed"));
+        }
         if self.state() == LayerState::Handshaking || plain.is_empty() || self.closed {
             return Ok(0);
         }
@@ -113,7 +116,7 @@ impl Layer for Chaos {
     fn note(&mut self, note: Note) {
         match note {
             Note::PlainClosed => self.closing = true,
-            Note::WireEof | Note::Tick(_) | Note::Delivered(_) | Note::Stopped(_) => {}
+            Note::WireEof | Note::Tick(_) | Note::Taken | Note::Delivered(_) | Note::Stopped(_) => {}
         }
     }
 

@@ -279,7 +279,7 @@ impl Layer for Tls {
             Note::PlainClosed if self.ending == Ending::Open => self.ending = Ending::Due,
             Note::Stopped(_) if self.ending != Ending::Said => self.ending = Ending::Never,
             Note::WireEof => self.wire_ended = true,
-            Note::PlainClosed | Note::Stopped(_) | Note::Tick(_) | Note::Delivered(_) => {}
+            Note::PlainClosed | Note::Stopped(_) | Note::Tick(_) | Note::Taken | Note::Delivered(_) => {}
         }
     }
 

@@ -321,7 +321,7 @@ impl Layer for Verify {
                 let total = self.receiving.total;
                 self.receiving.receipt.get_or_insert((Verdict::Good, total, String::new()));
             }
-            Note::Delivered(Ok(_)) => {}
+            Note::Delivered(Ok(_)) | Note::Taken => {}
             Note::Delivered(Err((count, why))) => {
                 self.receiving.receipt.get_or_insert((Verdict::NotWritten, count, why));
             }

@@ -11,11 +11,16 @@
 //! A Close ends both directions: whoever wants the answer to what it sent waits before it closes. The Close of the peer is
 //! answered when the application has ended: what it says until then is still sent, and a peer that waits for the answer
 //! may take it. [`Layer::is_settled`] tells when the peer has answered our Close, or has had 5 s for it.
+//!
+//! A Close with a code that means a failure, and a protocol that was broken, are the peer's words. An end without a Close,
+//! or within a message, is a cut like one that the kernel tells: [`ErrorKind::UnexpectedEof`]; and so is the silence of a
+//! peer that answers no ping: [`ErrorKind::TimedOut`].
 
 mod client;
 mod frame;
 mod handshake;
 mod mask;
+mod pinging;
 mod receiving;
 mod sending;
 mod server;
@@ -23,6 +28,8 @@ mod server;
 mod tests;
 mod utf8;
 
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{HalfClose, Layer, LayerState, Note};
@@ -30,11 +37,13 @@ use crate::buffer::{Buffer, Portion};
 use crate::error::{Cause, Error};
 use crate::escape::Escaped;
 use crate::outcome::ExitStatus;
+use crate::secret::Login;
 use crate::units::Size;
 use client::Asking;
 pub use client::Request;
 use frame::{LONGEST_CONTROL, LONGEST_HEADER, Misfit, code};
 pub use mask::{Entropy, Wide};
+use pinging::{Finding, Heard, Pinging};
 use receiving::{Receiving, Said, Wrong};
 use sending::{Sending, Trouble};
 use server::Answering;
@@ -47,7 +56,8 @@ pub struct Manner {
     pub text: bool,
     /// Only text is taken: a message of bytes breaks it off.
     pub strict: bool,
-    /// A peer that was silent for so long is pinged, and given up after as long again.
+    /// A peer that was silent for so long is pinged, and given up after as long again, unless it takes what it is sent
+    /// so slowly that the ping may still be behind that.
     pub ping: Option<Duration>,
 }
 
@@ -55,6 +65,8 @@ pub struct Manner {
 pub struct WebSocket {
     /// The opening handshake, until it is over.
     opening: Option<Box<Opening>>,
+    /// What the peer was told of who we are, or what we want to hear, and must not show.
+    login: Option<Arc<Login>>,
     sending: Sending,
     receiving: Receiving,
     /// When it began: asks for the time at once.
@@ -68,6 +80,8 @@ pub struct WebSocket {
     late: bool,
     wire_ended: bool,
     failed: bool,
+    /// It was the peer that told of the failure, in its Close.
+    is_refused: bool,
     /// Why nothing can be sent, to be told by the next decode.
     trouble: Option<Trouble>,
     /// The peer was silent for too long, to be told by the next decode.
@@ -90,38 +104,31 @@ enum Side {
     Server(Answering),
 }
 
-/// Looking after a silent peer.
-struct Pinging {
-    every: Duration,
-    at: Instant,
-    /// A ping went out, or waits to, that nothing has followed.
-    unanswered: bool,
-    /// Somebody looked for an answer since.
-    looked: bool,
-}
-
 impl WebSocket {
     /// A client; its request goes out first.
     ///
     /// # Errors
     /// The system has no random bytes.
     pub fn client(request: &Request, manner: Manner, entropy: Entropy, now: Instant) -> Result<Self, Error> {
-        let (asking, words) = Asking::new(request, entropy).map_err(no_entropy)?;
+        let login = request.credentials.as_deref().map(login);
+        let (asking, words) = Asking::new(request, login.clone(), entropy).map_err(no_entropy)?;
         let opening = Opening { side: Side::Client(asking), words, said: 0, heard: false };
-        Ok(WebSocket::new(opening, Sending::new(Some(entropy), manner.text), manner, now))
+        Ok(WebSocket { login, ..WebSocket::new(opening, Sending::new(Some(entropy), manner.text), manner, now) })
     }
 
     /// A server; it answers a request.
     pub fn server(terms: Terms, manner: Manner, now: Instant) -> Self {
+        let login = terms.credentials.as_deref().map(login);
         let opening = Opening { side: Side::Server(Answering::new(terms)), words: Vec::new(), said: 0, heard: false };
-        WebSocket::new(opening, Sending::new(None, manner.text), manner, now)
+        WebSocket { login, ..WebSocket::new(opening, Sending::new(None, manner.text), manner, now) }
     }
 
     fn new(opening: Opening, sending: Sending, manner: Manner, now: Instant) -> Self {
         let masked = matches!(opening.side, Side::Server(_));
-        let pinging = |every| Box::new(Pinging { every, at: now + every, unanswered: false, looked: false });
+        let pinging = |every| Box::new(Pinging::new(every, now));
         WebSocket {
             opening: Some(Box::new(opening)),
+            login: None,
             sending,
             receiving: Receiving::new(masked, manner),
             began: now,
@@ -131,6 +138,7 @@ impl WebSocket {
             late: false,
             wire_ended: false,
             failed: false,
+            is_refused: false,
             trouble: None,
             silent: false,
             seam: 0,
@@ -186,8 +194,18 @@ impl WebSocket {
 
     fn fail(&mut self, said: impl Into<String>) -> Error {
         self.failed = true;
-        let headline = format!("receiving failed after {}", Size(self.receiving.total).human());
-        Error::begun(headline, Cause::Said(said.into())).with_status(ExitStatus::Network)
+        Error::begun(self.headline(), Cause::Said(said.into())).with_status(ExitStatus::Network)
+    }
+
+    /// The same of a stream that has no end, whatever the peer meant by that.
+    fn cut(&mut self, said: impl AsRef<str>) -> Error {
+        self.failed = true;
+        let said = format!("stream cut short: {}", said.as_ref());
+        Error::begun(self.headline(), io::Error::new(ErrorKind::UnexpectedEof, said))
+    }
+
+    fn headline(&self) -> String {
+        format!("receiving failed after {}", Size(self.receiving.total).human())
     }
 
     /// What the peer said wants an answer.
@@ -196,31 +214,40 @@ impl WebSocket {
             Said::Ping(payload) => self.sending.pong = Some(payload),
             Said::Close(number, why) => {
                 self.sending.answer_close(number);
-                let odd = number.filter(|number| !matches!(*number, code::NORMAL | code::AWAY));
-                let said = match odd {
-                    Some(number) => closed_with(number, &why),
-                    None if self.receiving.is_within() => {
-                        "stream cut short: the peer closed the WebSocket within a message".into()
-                    }
+                let odd = number.filter(|number| !code::is_orderly(*number));
+                let error = match odd {
+                    Some(number) => self.fail(self.closed_with(number, &why)),
+                    None if self.receiving.is_within() => self.cut("the peer closed the WebSocket within a message"),
                     None => {
                         self.over = true;
                         return Ok(());
                     }
                 };
-                self.sending.closed = true;
-                return Err(self.fail(said));
+                (self.sending.closed, self.is_refused) = (true, odd.is_some());
+                return Err(error);
             }
         }
         Ok(())
     }
 
+    /// What a Close that is no normal end says; three stars where it repeats a password.
+    fn closed_with(&self, number: u16, why: &[u8]) -> String {
+        let meaning = code::meaning(number).map(|meaning| format!(" ({meaning})")).unwrap_or_default();
+        let why = match why {
+            [] => String::new(),
+            why if self.login.as_ref().is_some_and(|login| login.is_told_by(why)) => ": \"***\"".into(),
+            why => format!(": \"{}\"", Escaped(why)),
+        };
+        format!("the peer closed the WebSocket with code {number}{meaning}{why}")
+    }
+
     /// What the end of the wire means at this place.
     fn judge_end(&mut self) -> Result<(), Error> {
         if self.receiving.is_within() {
-            return Err(self.fail("stream cut short: the peer ended within a message"));
+            return Err(self.cut("the peer ended within a message"));
         }
         if !self.sending.close_said {
-            return Err(self.fail("stream cut short: the peer ended without closing the WebSocket"));
+            return Err(self.cut("the peer ended without closing the WebSocket"));
         }
         self.over = true;
         Ok(())
@@ -234,13 +261,14 @@ impl WebSocket {
         }
         if self.late {
             let limit = humantime::format_duration(PATIENCE);
-            return Err(self.fail(format!("stream cut short: {limit} after our Close the peer was within a message")));
+            return Err(self.cut(format!("{limit} after our Close the peer was within a message")));
         }
         if std::mem::take(&mut self.silent) {
             let every = self.pinging.as_ref().map(|pinging| pinging.every).unwrap_or_default();
             let limit = humantime::format_duration(every);
-            return Err(self
-                .fail(format!("the peer did not answer a ping within {limit}"))
+            self.failed = true;
+            let said = format!("the peer did not answer a ping within {limit}");
+            return Err(Error::begun(self.headline(), io::Error::new(ErrorKind::TimedOut, said))
                 .with_status(ExitStatus::TimeLimit));
         }
         Ok(())
@@ -269,21 +297,13 @@ impl WebSocket {
                 Some(_) => self.over = true,
             }
         }
-        let (heard, spoke) = (self.receiving.heard, self.receiving.spoke);
-        let Some(pinging) = self.pinging.as_deref_mut() else { return };
-        if pinging.at > now {
-            return;
-        }
-        (self.receiving.heard, self.receiving.spoke) = (false, false);
-        pinging.at = now + pinging.every;
-        if spoke || self.opening.is_some() {
-            pinging.unanswered = false;
-        } else if heard || !pinging.unanswered {
-            (pinging.unanswered, pinging.looked) = (true, false);
-            self.sending.ping = true;
-        } else {
-            // a peer that nobody had the time to listen to is not silent
-            self.silent |= pinging.looked;
+        // nothing is sent behind a Close
+        let due = |pinging: &&mut Box<Pinging>| pinging.at <= now;
+        let Some(pinging) = self.pinging.as_mut().filter(|_| !self.sending.close_said).filter(due) else { return };
+        match pinging.tick(now, if self.opening.is_some() { Heard::Words } else { self.receiving.take_heard() }) {
+            Finding::Alive => {}
+            Finding::Silent => self.sending.ping = true,
+            Finding::Dead => self.silent = true,
         }
     }
 
@@ -377,12 +397,14 @@ impl Layer for WebSocket {
             Note::PlainClosed => self.sending.closed = true,
             Note::WireEof => self.wire_ended = true,
             Note::Tick(now) => self.tick(now),
+            Note::Taken => self.pinging.iter_mut().for_each(|pinging| pinging.taken = true),
             Note::Delivered(_) | Note::Stopped(_) => {}
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let ping = self.pinging.as_ref().filter(|_| !self.over && !self.failed).map(|pinging| pinging.at);
+        let is_over = self.over || self.failed || self.sending.close_said;
+        let ping = self.pinging.as_ref().filter(|_| !is_over).map(|pinging| pinging.at);
         // the time is only told to those who ask
         let answer = self.awaits_answer().then(|| self.answer_by.unwrap_or(self.began));
         ping.into_iter().chain(answer).min()
@@ -407,6 +429,10 @@ impl Layer for WebSocket {
 
     fn is_settled(&self) -> bool {
         self.failed || self.late || self.over && self.sending.close_said
+    }
+
+    fn is_failure_told(&self) -> bool {
+        self.failed && self.sending.close_said && (self.is_refused || self.sending.has_said_failure())
     }
 
     fn announce(&mut self, payload: Portion<'_>, wire: &mut Buffer) {
@@ -435,11 +461,8 @@ impl Layer for WebSocket {
     }
 }
 
-/// What a Close that is no normal end says.
-fn closed_with(number: u16, why: &[u8]) -> String {
-    let meaning = code::meaning(number).map(|meaning| format!(" ({meaning})")).unwrap_or_default();
-    let why = if why.is_empty() { String::new() } else { format!(": \"{}\"", Escaped(why)) };
-    format!("the peer closed the WebSocket with code {number}{meaning}{why}")
+fn login(credentials: &str) -> Arc<Login> {
+    Arc::new(Login::parse(credentials.as_bytes()))
 }
 
 fn told(trouble: Trouble) -> Error {
@@ -453,7 +476,7 @@ fn told(trouble: Trouble) -> Error {
     }
 }
 
-fn no_entropy(error: std::io::Error) -> Error {
+fn no_entropy(error: io::Error) -> Error {
     Error::begun("no random bytes for WebSocket", error).with_status(ExitStatus::LocalIo)
 }
 

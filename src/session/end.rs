@@ -16,6 +16,7 @@ use crate::error::{Cause, Error};
 use crate::layer::stack::Stack;
 use crate::reactor::Turn;
 use crate::sys::Access;
+use layered::Pace;
 
 /// Who is at the other side of an end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +103,7 @@ pub struct End {
     held_close: bool,
     /// Nothing more may be sent.
     is_shut: bool,
+    pace: Pace,
     /// Bytes that the layers have said since our end, which are no payload; below 0 while payload waits in front of them.
     behind_payload: Option<isize>,
 }
@@ -124,6 +126,7 @@ impl End {
             parting: false,
             held_close: false,
             is_shut: false,
+            pace: Pace::default(),
             behind_payload: None,
         }
     }
@@ -313,6 +316,10 @@ impl End {
                 self.cut |= self.is_peer() && is_cut(&error);
                 Step::Failed(Fault::Io(error))
             }
+            Step::Failed(Fault::Layer(error)) => {
+                self.cut |= self.is_peer() && matches!(error.cause(), Cause::Io(error) if is_cut(error));
+                Step::Failed(Fault::Layer(error))
+            }
             // an end that a protocol vouches for is one, whatever became of the connection
             Step::Eof if self.cut && self.is_peer() && !self.has_heard_end() => {
                 Step::Failed(Fault::Io(io::ErrorKind::ConnectionReset.into()))
@@ -359,19 +366,18 @@ impl End {
         self.stack.as_ref().and_then(|stack| stack.deadline())
     }
 
-    /// Tells the time to the layers that asked for it.
-    pub fn tick(&mut self, now: Instant) {
-        if let Some(stack) = &mut self.stack {
-            stack.tick(now);
-        }
-    }
-
-    /// Closes everything; with `reset` the peer is told that this was no orderly end.
+    /// Closes everything; with `reset` the peer is told that this was no orderly end, unless a layer has done that: then
+    /// the connection ends cleanly, as RFC 6455, 7.1.1 asks for.
     ///
     /// # Errors
     /// What closing a file says of data that could not be written.
-    pub fn close(self, turn: &mut Turn, reset: bool) -> io::Result<()> {
-        self.transport.close(turn, reset)
+    pub fn close(mut self, turn: &mut Turn, reset: bool) -> io::Result<()> {
+        if reset && self.stack.as_ref().is_some_and(|stack| stack.is_failed()) {
+            // what it has to say of that goes first, if there is room; a reset says the rest
+            self.flush(turn);
+        }
+        let is_said = self.stack.as_ref().is_some_and(|stack| stack.is_failure_told());
+        self.transport.close(turn, reset && !is_said)
     }
 }
 

@@ -143,8 +143,12 @@ impl Linger {
     }
 }
 
-/// Reads and drops what still comes, so that closing does not turn into a reset; true if more may be there. A failure
-/// concerns only a peer that was to confirm what it got.
+/// Reads and drops what still comes, so that closing does not turn into a reset; true if more may be there.
+///
+/// # Errors
+/// What a layer's peer has said of a failure, or how it broke the protocol: it may be about what it was sent. A cut is no
+/// loss of what nobody wants; it concerns only a peer that was to confirm what it got. One that has confirmed it may say
+/// what it likes.
 fn discard_input(end: &mut End, turn: &mut Turn, farewell: &Farewell) -> Result<bool, Fault> {
     let mut buffer = farewell.pools.buffer();
     for _ in 0..DISCARDS {
@@ -162,6 +166,7 @@ fn discard_input(end: &mut End, turn: &mut Turn, farewell: &Farewell) -> Result<
                 return Ok(false);
             }
             Step::Failed(fault) if end.is_unconfirmed() => return Err(fault),
+            Step::Failed(fault @ Fault::Layer(_)) if !end.is_verified() => return Err(fault),
             Step::Blocked | Step::Failed(_) => return Ok(false),
         }
     }

@@ -323,18 +323,16 @@ impl Session {
     pub(super) fn explain(&self, direction: usize, at_source: bool, fault: Fault) -> Error {
         let index = if at_source { direction } else { 1 - direction };
         let name = self.ends[index].as_ref().map(|end| end.name(at_source)).unwrap_or_default();
-        match fault {
+        let error = match fault {
             Fault::Layer(error) => error.at_peer(&self.headline(), &name),
             Fault::Io(error) if !self.is_wire(index) => {
-                Error::new(if at_source { Op::Read } else { Op::Write }, name, error)
+                return Error::new(if at_source { Op::Read } else { Op::Write }, name, error);
             }
-            Fault::Io(error) => {
-                let error = peer_failed(self.headline(), &name, error);
-                match &self.ends[index] {
-                    Some(end) => end.as_cut(error),
-                    None => error,
-                }
-            }
+            Fault::Io(error) => peer_failed(self.headline(), &name, error),
+        };
+        match &self.ends[index] {
+            Some(end) => end.as_cut(error),
+            None => error,
         }
     }
 }

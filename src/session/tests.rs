@@ -14,5 +14,6 @@ mod property;
 mod receipts;
 mod settling;
 mod sharing;
+mod silence;
 mod spread;
 mod wire;

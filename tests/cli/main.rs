@@ -84,6 +84,7 @@ mod verify;
 mod verify_ends;
 mod websocket;
 mod websocket_bad;
+mod websocket_ends;
 mod websocket_many;
 mod websocket_peers;
 mod whole;

@@ -17,11 +17,19 @@ fn chat(share: &str, count: usize) -> (Running, Vec<Peer>) {
 
 #[track_caller]
 fn client(listener: &Running) -> Peer {
+    let (peer, greeting) = greeted(listener);
+    assert_eq!(greeting, (0x81, b"hi".to_vec()));
+    peer
+}
+
+/// A client, and the banner that it has got.
+#[track_caller]
+fn greeted(listener: &Running) -> (Peer, (u8, Vec<u8>)) {
     let mut peer = Peer::connect(listener.address());
     peer.send(ask("/").as_bytes());
     assert!(head(&mut peer).starts_with("HTTP/1.1 101 "));
-    assert_eq!(frame(&mut peer), (0x81, b"hi".to_vec()));
-    peer
+    let greeting = frame(&mut peer);
+    (peer, greeting)
 }
 
 /// Sends frames, and waits until they were read.
@@ -107,6 +115,23 @@ fn a_chat_passes_nothing_on_that_would_break_the_others() {
     let parts: Vec<_> = (0..2).map(|_| String::from_utf8(message(&mut clients[1])).unwrap()).collect();
     assert!(parts.concat() == long);
     assert_eq!(message(&mut clients[1]), b"after");
+    stop(listener);
+}
+
+// Messages of bytes are a stream: what has come is passed on, whoever comes between two parts of a message, and what
+// others get is always a message of its own.
+#[test]
+fn parts_of_messages_of_bytes_are_passed_on_as_they_come() {
+    let listener = haul(["listen", "-k", "--broker", "--banner", "hi", "ws:127.0.0.1:0"]).spawn();
+    let mut clients = [0; 3].map(|_| greeted(&listener).0);
+    for (speaker, others, first, part) in
+        [(0, [1, 2], 0x02, b"first"), (1, [0, 2], 0x82, b"other"), (0, [1, 2], 0x80, b"third")]
+    {
+        say(&mut clients[speaker], &[(first, part)]);
+        for other in others {
+            assert_eq!(frame(&mut clients[other]), (0x82, part.to_vec()));
+        }
+    }
     stop(listener);
 }
 

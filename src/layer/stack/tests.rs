@@ -119,6 +119,22 @@ fn an_error_is_told_after_what_was_decoded_before_it() {
     assert!(stack.take_failure().is_some());
 }
 
+// What stands on a layer that has failed hears of it once that is told, and nothing of its own keeps anybody waiting.
+#[test]
+fn nothing_is_taken_by_what_stands_on_a_layer_that_has_failed() {
+    let mut stack = Stack::new(vec![Box::new(Chaos::new(9)), Box::new(Chaos::new(9))], 64);
+    stack.flush().unwrap();
+    stack.wire_spare()[..3].copy_from_slice(b"NO!");
+    stack.wire_received(3);
+    stack.decode();
+    assert_eq!(stack.encode(b"x").unwrap(), 0, "not before it is told");
+    assert!(stack.take_failure().is_some());
+    assert!(stack.encode(b"x").is_err());
+    stack.flush().unwrap();
+    assert_eq!(stack.outgoing().unwrap().filled(), b"HI", "its own last words are still to go");
+    assert_eq!(stack.unflushed(), 2);
+}
+
 // What a layer makes may go straight to whoever asked, unless there is little room or something waits already.
 #[test]
 fn what_is_decoded_into_a_buffer_is_what_would_be_read() {

@@ -70,7 +70,7 @@ fn a_failure_below_another_layer_is_told_with_its_reason_and_to_the_peer() {
     );
     // whoever goes on sending after that hears that it is over
     let [client, _] = &mut sides;
-    assert!(client.flush().is_err());
+    assert!(client.encode(b"more").is_err());
 }
 
 /// Both sides talk until neither has anything to say.

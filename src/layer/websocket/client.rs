@@ -1,5 +1,7 @@
 //! The client's side of the opening handshake: a request, and what the server's answer must say.
 
+use std::sync::Arc;
+
 use super::handshake::{self, Head, MOST_FIELDS, TooLong, failure, has_word, value, values};
 use super::mask::Entropy;
 use crate::buffer::Buffer;
@@ -30,18 +32,21 @@ pub(super) struct Asking {
     key: String,
     subprotocols: Vec<String>,
     /// What the server is told of who asks, and may repeat.
-    login: Option<Login>,
+    login: Option<Arc<Login>>,
     head: Head,
 }
 
 impl Asking {
-    /// Makes the request; its bytes are for the wire.
+    /// Makes the request, in which `login` is; its bytes are for the wire.
     ///
     /// # Errors
     /// The system has no random bytes.
-    pub(super) fn new(request: &Request, entropy: Entropy) -> std::io::Result<(Self, Vec<u8>)> {
+    pub(super) fn new(
+        request: &Request,
+        login: Option<Arc<Login>>,
+        entropy: Entropy,
+    ) -> std::io::Result<(Self, Vec<u8>)> {
         let key = handshake::fresh_key(entropy)?;
-        let login = request.credentials.as_deref().map(|text| Login::parse(text.as_bytes()));
         let asking = Asking { key, subprotocols: request.subprotocols.clone(), login, head: Head::default() };
         let words = asking.words(request).into_bytes();
         Ok((asking, words))

@@ -215,6 +215,11 @@ pub(super) mod code {
         matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
 
+    /// True for a code that tells of no failure.
+    pub(in super::super) fn is_orderly(code: u16) -> bool {
+        matches!(code, NORMAL | AWAY)
+    }
+
     /// What a code means, in a few words.
     pub(in super::super) fn meaning(code: u16) -> Option<&'static str> {
         Some(match code {

@@ -3,6 +3,7 @@
 use super::Manner;
 use super::frame::{Gather, Header, LONGEST_CONTROL, Misfit, Opcode, code};
 use super::mask::{self, Key, Wide};
+use super::pinging::Heard;
 use super::sending::Control;
 use super::utf8::{NotUtf8, Utf8};
 use crate::buffer::Buffer;
@@ -53,10 +54,10 @@ pub(super) struct Receiving {
     newline: bool,
     /// Payload of messages, so far.
     pub(super) total: u64,
-    /// Something came since this was last asked.
-    pub(super) heard: bool,
+    /// Something came since [`Receiving::take_heard`].
+    heard: bool,
     /// The same of what is no pong.
-    pub(super) spoke: bool,
+    spoke: bool,
 }
 
 /// A frame whose payload is under way.
@@ -97,6 +98,15 @@ impl Receiving {
             total: 0,
             heard: false,
             spoke: false,
+        }
+    }
+
+    /// What came since this was last asked.
+    pub(super) fn take_heard(&mut self) -> Heard {
+        match (std::mem::take(&mut self.heard), std::mem::take(&mut self.spoke)) {
+            (_, true) => Heard::Words,
+            (true, false) => Heard::Pong,
+            (false, false) => Heard::Nothing,
         }
     }
 

@@ -101,6 +101,13 @@ impl Sending {
         self.answer = Some(code.map_or_else(Control::new, |code| Control::close(code, "")).into());
     }
 
+    /// True once a Close was said whose code means a failure.
+    pub(super) fn has_said_failure(&self) -> bool {
+        let number =
+            self.close.as_ref().and_then(|close| close.payload().first_chunk().copied().map(u16::from_be_bytes));
+        self.close_said && number.is_some_and(|number| !code::is_orderly(number))
+    }
+
     /// Takes application bytes; how many.
     pub(super) fn take(&mut self, plain: &[u8], wire: &mut Buffer) -> Result<usize, Trouble> {
         if self.missing > 0 {

@@ -1,6 +1,6 @@
 //! The server's side of the opening handshake: what a request must say, and the answers.
 
-use super::handshake::{self, Head, MOST_FIELDS, TooLong, failure, has_word, value, words};
+use super::handshake::{self, Head, MOST_FIELDS, TooLong, failure, has_word, value, values, words};
 use crate::buffer::Buffer;
 use crate::error::Error;
 use crate::escape::Escaped;
@@ -92,6 +92,11 @@ impl Answering {
         }
         if method != "GET" || request.version != Some(1) || value(fields, "Host").is_none() {
             return Err(bad("its request is no GET of HTTP/1.1 with a host"));
+        }
+        // it would be taken for frames by us and for a body by a proxy between (RFC 9112, section 6)
+        let has_length = values(fields, "Content-Length").any(|length| length != b"0");
+        if has_length || values(fields, "Transfer-Encoding").next().is_some() {
+            return Err(bad("its request has a body"));
         }
         let key = value(fields, "Sec-WebSocket-Key").filter(|key| handshake::is_key(key));
         let key = key.ok_or_else(|| bad("its Sec-WebSocket-Key is none"))?;

@@ -282,6 +282,21 @@ fn a_close_that_nobody_answers_is_the_end_after_five_seconds() {
     assert_eq!(client.stack.deadline(), None);
 }
 
+// Nothing goes behind our Close, so no ping can be answered: the limit for the answer to it is the only one.
+#[test]
+fn behind_a_close_nobody_is_pinged() {
+    let (mut client, _) = joined(Manner { ping: Some(Duration::from_secs(1)), ..BINARY }, 300, 1000);
+    client.close();
+    let now = Instant::now();
+    client.stack.tick(now);
+    for second in 1..5 {
+        client.stack.tick(now + Duration::from_secs(second));
+        client.collect();
+    }
+    assert!(client.error.is_none());
+    assert_eq!(client.stack.deadline(), Some(now + PATIENCE));
+}
+
 // What is cut short must not pass for the whole.
 #[test]
 fn a_message_that_is_not_whole_when_the_time_for_the_answer_is_over_is_a_failure() {
@@ -297,5 +312,6 @@ fn a_message_that_is_not_whole_when_the_time_for_the_answer_is_over_is_a_failure
         let error = client.error.unwrap();
         let why = "stream cut short: 5s after our Close the peer was within a message";
         assert!(error.line().ends_with(why) && error.status() == ExitStatus::Network, "{}", error.line());
+        assert_eq!(error.into_io().unwrap().kind(), ErrorKind::UnexpectedEof, "a cut");
     }
 }

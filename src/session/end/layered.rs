@@ -1,12 +1,44 @@
 //! How an end reads and writes through its layers: what they take from the wire, and what they have to say on it.
 
 use std::io;
+use std::time::Instant;
 
 use super::{End, Fault, Step};
 use crate::buffer::Buffer;
+use crate::layer::Note;
+use crate::layer::stack::Stack;
 use crate::reactor::Turn;
 
+/// How far the peer has come with what was sent to it through layers.
+#[derive(Default)]
+pub(super) struct Pace {
+    /// Bytes that the transport has taken.
+    pub(super) given: u64,
+    /// Those of them that were acknowledged when the layers were told the time last, and whether that was not all.
+    acknowledged: u64,
+    is_behind: bool,
+}
+
+impl Pace {
+    /// Looks again; true if the peer has taken some of what waited for it.
+    fn look(&mut self, unsent: usize) -> bool {
+        let acknowledged = self.given.saturating_sub(unsent as u64);
+        let moved = std::mem::replace(&mut self.acknowledged, acknowledged) < acknowledged;
+        std::mem::replace(&mut self.is_behind, unsent > 0) && moved
+    }
+}
+
 impl End {
+    /// Tells the time to the layers that asked for it, and before that whether the peer takes what waits for it.
+    pub fn tick(&mut self, now: Instant) {
+        let due = |stack: &&mut Box<Stack>| stack.deadline().is_some_and(|at| at <= now);
+        let Some(stack) = self.stack.as_mut().filter(due) else { return };
+        if self.pace.look(self.transport.unsent()) {
+            stack.note(&Note::Taken);
+        }
+        stack.tick(now);
+    }
+
     pub(super) fn read_through_layers(&mut self, turn: &mut Turn, buffer: &mut Buffer, most: usize) -> Step {
         let mut fruitless = 0;
         loop {
@@ -126,6 +158,7 @@ impl End {
                 Ok(count) => {
                     wire.consume(count);
                     moved += count;
+                    self.pace.given += count as u64;
                     if let Some(said) = &mut self.behind_payload {
                         *said += count.cast_signed();
                     }

@@ -95,7 +95,7 @@ impl End {
             let Some(stack) = &mut self.stack else { return Step::Blocked };
             stack.decode();
             if let Some(error) = stack.take_failure() {
-                return Step::Failed(error.into_io().map_or_else(Fault::Layer, Fault::Io));
+                return self.judge(Step::Failed(error.into_io().map_or_else(Fault::Layer, Fault::Io)));
             }
             let awaited = stack.receipts().is_some_and(|receipts| receipts.awaited) || stack.awaits_answer();
             if !awaited || self.wire_ended || stack.is_failed() || stack.wire_spare().is_empty() {
@@ -141,9 +141,10 @@ impl End {
         self.is_unconfirmed().then(|| Cause::Said(said()))
     }
 
-    /// What a failure of this end's socket is for a person: under receipts, a stream that was cut short.
+    /// What a failure of this end's socket, or of a layer below the receipts, is for a person: under receipts, a stream
+    /// that was cut short.
     pub fn as_cut(&self, error: Error) -> Error {
-        match (self.is_verified(), error.cause()) {
+        match (self.is_verified() && error.status() == ExitStatus::Network, error.cause()) {
             (false, _) => error,
             (true, Cause::Said(said)) => {
                 let said = format!("stream cut short: {said}");
@@ -192,6 +193,7 @@ impl End {
             match self.transport.write_both(turn, before.filled(), &bytes[..most]) {
                 Ok(0) => return Some(Step::Blocked),
                 Ok(count) => {
+                    self.pace.given += count as u64;
                     let said = count.min(before.len());
                     before.consume(said);
                     if count > said {

@@ -7,9 +7,10 @@ use super::backlog::Cursor;
 use crate::buffer::Buffer;
 use crate::error::Error;
 use crate::outcome::{Ended, Outcome};
-use crate::session::end::End;
+use crate::session::end::{End, Fault};
 use crate::session::limits::Bucket;
 use crate::session::linger::Linger;
+use crate::session::parting::{headline, peer_failed};
 use crate::session::tap::Tap;
 
 /// One client, from the moment it was added to its close.
@@ -124,5 +125,13 @@ impl Client {
     /// True while it may still be heard.
     pub(super) fn is_speaker(&self) -> bool {
         self.input == Input::Open && self.leaving.is_none()
+    }
+}
+
+/// What a fault of a client's connection means to a person.
+pub(super) fn explain(fault: Fault, bytes: [u64; 2], end: &End) -> Error {
+    match fault {
+        Fault::Io(error) => peer_failed(headline(bytes), &end.name(true), error),
+        Fault::Layer(error) => error.at_peer(&headline(bytes), &end.name(true)),
     }
 }

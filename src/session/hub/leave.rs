@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::client::{Client, Departed, Input, Leaving};
+use super::client::{Client, Departed, Input, Leaving, explain};
 use super::{Hub, STUCK, Standing, Stopping};
 use crate::error::{Cause, Error};
 use crate::event::Event;
@@ -45,7 +45,16 @@ impl Hub {
         let farewell = Farewell { pools: &self.context.pools, orderly, resets, sent: bytes[0] > 0, rest: Rest::Judged };
         let given_up = leaving.until.is_some_and(|until| until <= now);
         let idle = |linger: &Linger| linger.progress_at() + policy.linger <= now;
-        if given_up || matches!(leaving.linger.look(end, turn, &farewell), Lingering::Over) || idle(&leaving.linger) {
+        let mut lingering = Lingering::Over;
+        if !given_up {
+            lingering = leaving.linger.look(end, turn, &farewell);
+        }
+        if let Lingering::Failed(fault) = lingering {
+            let error = explain(fault, *bytes, end);
+            if let Ended::Clean = leaving.ended {
+                (leaving.ended, leaving.reset) = (Ended::Failed(error), true);
+            }
+        } else if matches!(lingering, Lingering::Over) || idle(&leaving.linger) {
             return self.close(turn, key);
         }
         let again = now + leaving.pause;

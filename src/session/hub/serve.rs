@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Hub;
 use super::backlog::CHUNK;
-use super::client::{Client, Input, Outlet};
+use super::client::{Client, Input, Outlet, explain};
 use super::lines::{LONGEST, Speech};
 use super::messages;
 use super::room::HALF_CLOSED;
@@ -16,7 +16,7 @@ use crate::reactor::Turn;
 use crate::session::end::{Fault, Step};
 use crate::session::holding;
 use crate::session::limits::soonest;
-use crate::session::parting::{headline, peer_failed, reset_by};
+use crate::session::parting::{headline, reset_by};
 use crate::session::policy::{AfterPeerEof, Flow};
 
 impl Hub {
@@ -290,10 +290,7 @@ impl Hub {
     /// Remembers the first failure of a client.
     fn blame(&mut self, key: usize, fault: Fault) {
         let client = &mut self.clients[key];
-        let error = match fault {
-            Fault::Io(error) => peer_failed(headline(client.bytes), &client.end.name(true), error),
-            Fault::Layer(error) => error.at_peer(&headline(client.bytes), &client.end.name(true)),
-        };
+        let error = explain(fault, client.bytes, &client.end);
         client.failure.get_or_insert(Box::new(error));
     }
 

@@ -215,27 +215,21 @@ impl Spread {
     fn explain(&self, index: usize, fault: Fault) -> Error {
         let (sink, headline) = (&self.sinks[index], self.how_far(index));
         let is_peer = sink.end.as_ref().is_some_and(End::is_peer);
-        match (fault, self.sinks.len()) {
+        let error = match (fault, self.sinks.len()) {
             (Fault::Layer(error), 1) => error.at_peer(&headline, &sink.name()),
             // how far it came is told once, and by its own count
             (Fault::Layer(error), _) => {
                 Error::begun(headline, Cause::Said(error.cause().to_string())).with_status(error.status())
             }
-            (Fault::Io(error), 1) if is_peer => self.as_cut(index, peer_failed(headline, &sink.name(), error)),
+            (Fault::Io(error), 1) if is_peer => peer_failed(headline, &sink.name(), error),
             (Fault::Io(error), 1) => Error::new(Op::Write, sink.name(), error),
             (Fault::Io(error), _) if is_peer && is_reset(&error) => {
-                self.as_cut(index, Error::begun(headline, Cause::Said("connection reset".into())))
+                Error::begun(headline, Cause::Said("connection reset".into()))
             }
-            (Fault::Io(error), _) if is_peer => self.as_cut(index, Error::begun(headline, error)),
+            (Fault::Io(error), _) if is_peer => Error::begun(headline, error),
             (Fault::Io(error), _) => Error::begun(headline, error).with_status(ExitStatus::LocalIo),
-        }
-    }
-}
-
-impl Spread {
-    /// What a failure of one sink's socket is under receipts.
-    fn as_cut(&self, index: usize, error: Error) -> Error {
-        match &self.sinks[index].end {
+        };
+        match &sink.end {
             Some(end) => end.as_cut(error),
             None => error,
         }

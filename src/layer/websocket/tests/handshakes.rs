@@ -48,6 +48,9 @@ fn each_bad_request_has_its_status() {
         (format!("{}{KEY}\r\n", HEAD.replace("1.1", "1.0")), 400, "its request is no GET of HTTP/1.1 with a host"),
         (format!("{}{KEY}\r\n", HEAD.replace("Host: h\r\n", "")), 400, "its request is no GET of HTTP/1.1 with a host"),
         (format!("{}{KEY}\r\n", HEAD.replace("Host", "Ho st")), 400, "its request is malformed"),
+        (format!("{HEAD}{KEY}Content-Length: 0\r\n{good}\r\n"), 101, ""),
+        (format!("{HEAD}{KEY}Content-Length: 5\r\n{good}\r\n"), 400, "its request has a body"),
+        (format!("{HEAD}{KEY}Transfer-Encoding: chunked\r\n{good}\r\n"), 400, "its request has a body"),
         ("\u{16}\u{3}\u{1}".into(), 400, "what it said is no HTTP request"),
         (format!("{HEAD}X: {}", "x".repeat(70_000)), 431, "its header has more than 64 KiB"),
         (format!("{HEAD}{KEY}\r\n"), 401, "its credentials are not those of HAUL_WS_AUTH"),
@@ -154,6 +157,25 @@ fn a_password_that_a_server_repeats_is_not_shown() {
     ] {
         let (_, error) = judged(&request, answer, 1000);
         assert_eq!(error.unwrap().line(), format!("WebSocket handshake failed: {why}"));
+    }
+}
+
+// Nor is it where it is the reason of a Close.
+#[test]
+fn a_password_that_a_peer_closes_with_is_not_shown() {
+    let credentials = || Some("me:correct horse".into());
+    let mut client = Side::new(client(&Request { credentials: credentials(), ..request() }, BINARY), 300);
+    let terms = Terms { credentials: credentials(), ..Terms::default() };
+    let mut server = Side::new(server(terms, BINARY), 300);
+    client.speak();
+    server.hear(&client.take_said(), 99);
+    client.hear(&server.take_said(), 99);
+    client.hear(b"\x88\x14\x03\xf0no correct horse!!", 5);
+    // with this key it is what it was
+    server.hear(b"\x88\x98\0\0\0\0\x03\xf0bWU6Y29ycmVjdCBob3JzZQ", 5);
+    for side in [client, server] {
+        let line = side.error.unwrap().line();
+        assert!(line.ends_with("closed the WebSocket with code 1008 (policy violation): \"***\""), "{line}");
     }
 }
 

@@ -92,6 +92,9 @@ pub(super) struct Sessions {
     pub(super) rate: Option<Rate>,
 
     /// Move at most RATE in each direction of all sessions together, shared out evenly [default: no limit]
+    ///
+    /// Each session that has more takes its turn; one that says little need not wait for them. Of datagrams, which are
+    /// dropped, a client loses those beyond its even part as far as others use theirs.
     #[arg(long, value_name = "RATE", value_parser = value::rate())]
     pub(super) limit_total: Option<Rate>,
 }

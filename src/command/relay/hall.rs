@@ -26,6 +26,8 @@ pub(super) struct Hall {
     /// `--limit-total` for datagrams, to the clients and from them.
     total: Option<[SharedPolicer; 2]>,
     counts: [AtomicU64; COUNTS],
+    /// A copy is not complete (`-o`).
+    misses_copies: AtomicBool,
 }
 
 /// Why a newcomer is turned away.
@@ -63,6 +65,7 @@ impl Hall {
             per_ip: Mutex::default(),
             total: None,
             counts: std::array::from_fn(|_| AtomicU64::new(0)),
+            misses_copies: AtomicBool::new(false),
         }
     }
 
@@ -130,6 +133,16 @@ impl Hall {
     /// True if each datagram has to ask.
     pub(super) fn has_limit(&self) -> bool {
         self.total.is_some()
+    }
+
+    /// A copy could not be made, or not be completed.
+    pub(super) fn miss_copy(&self) {
+        self.misses_copies.store(true, Relaxed);
+    }
+
+    /// True if there was such a copy.
+    pub(super) fn misses_copies(&self) -> bool {
+        self.misses_copies.load(Relaxed)
     }
 
     /// Adds what one thread has seen.

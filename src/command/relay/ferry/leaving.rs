@@ -137,6 +137,7 @@ impl Ferry {
         let [bytes_out, bytes_in] = flight.bytes;
         if let Some(journal) = &self.floor.journal {
             journal.write_flow([&printed::peer(&key.client), &target], flight.bytes, elapsed, &reason);
+            journal.watch(&**self.floor.observer());
         }
         let session = flight.number;
         self.floor.observer().observe(&Event::Closed { session, bytes_in, bytes_out, elapsed, reason });

@@ -81,10 +81,7 @@ struct Ticket {
 /// Gives the task that binds, accepts and joins.
 pub(super) fn relay(plan: Relay, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
     let (sessions, flows) = (most(&plan), most_flows(&plan));
-    let datagrams = plan.pairs.iter().all(Pair::is_datagram);
-    let possible = if datagrams { flows } else { sessions };
-    if plan.serving.most.is_some_and(|most| most > possible) {
-        let text = format!("descriptors are enough for {possible} at once, less than -m says: see ulimit -n");
+    if let Some(text) = shortage(&plan) {
         reporting.observers().observe(&Event::Note { verbosity: 1, text });
     }
     let blueprint = Blueprint::new(&plan, reporting, flows)?;
@@ -122,6 +119,14 @@ pub(super) fn open_log(plan: &Relay) -> Result<Option<Outlet>, Error> {
         Some(LogSink::Stdout) => Ok(Some(Outlet::new(std::io::stdout()))),
         Some(LogSink::File(path)) => appended(path).map(|log| Some(log.that_retries())),
     }
+}
+
+/// That descriptors are not enough for as many as `-m` says.
+pub(super) fn shortage(plan: &Relay) -> Option<String> {
+    let datagrams = plan.pairs.iter().all(Pair::is_datagram);
+    let possible = if datagrams { most_flows(plan) } else { most(plan) };
+    plan.serving.most.filter(|most| *most > possible)?;
+    Some(format!("descriptors are enough for {possible} at once, less than -m says: see ulimit -n"))
 }
 
 /// Sessions at once: each needs descriptors for both ends, and more for a program.

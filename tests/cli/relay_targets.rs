@@ -279,6 +279,11 @@ fn fewer_places_than_asked_for_are_told() {
     let (_keep, nobody) = refusing_address();
     let relay = haul(["relay", "-v", "-m", "500", "127.0.0.1:0", &nobody.to_string()]).after("ulimit -n 40").spawn();
     relay.stderr_line("haul: descriptors are enough for 10 at once, less than -m says: see ulimit -n");
+    relay.address();
+    let explained = haul(["relay", "--explain", "-m", "500", "9000", "9001"]).after("ulimit -n 40").run();
+    let last = "descriptors are enough for 10 at once, less than -m says: see ulimit -n\n";
+    let explained = String::from_utf8_lossy(&explained.code(0).stdout).into_owned();
+    assert!(explained.ends_with(last), "{explained}");
     stop(relay);
 }
 

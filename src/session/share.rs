@@ -124,26 +124,27 @@ impl Share {
     pub fn allowance(&mut self, direction: usize, now: Instant) -> Result<u64, Instant> {
         let Part { place, usual, granted, sparse_from, borrows } = &mut self.ways[direction];
         *borrows = false;
-        if let Some(Place { at, .. }) = *place
-            && at > now
-        {
+        let is_sparse = *sparse_from <= now + AT_ONCE;
+        let waits_until = place.map(|place| place.at).filter(|at| *at > now);
+        if let (Some(at), false) = (waits_until, is_sparse) {
             return Err(at);
         }
         let helping = self.common.helping;
         let mut way = locked(&self.common.ways[direction]);
         let found = way.bucket.allowance(now);
-        if place.is_none() {
-            if let (Ok(level), 0) = (&found, way.waiting) {
-                *granted = *level;
-                return Ok(*level);
-            }
-            if *sparse_from <= now
-                && let Ok(level) = way.sparse.allowance(now)
-            {
-                *borrows = true;
-                *granted = level.min(helping);
-                return Ok(*granted);
-            }
+        if place.is_none()
+            && let (Ok(level), 0) = (&found, way.waiting)
+        {
+            *granted = *level;
+            return Ok(*level);
+        }
+        if is_sparse && let Ok(level) = way.sparse.allowance(now) {
+            *borrows = true;
+            *granted = level.min(helping);
+            return Ok(*granted);
+        }
+        if let Some(at) = waits_until {
+            return Err(at);
         }
         let is_new = place.is_none();
         let place = place.get_or_insert_with(|| way.queue(*usual, now));
@@ -154,7 +155,10 @@ impl Share {
             *granted = (level / way.ripe(now)).max(helping).min(level);
             return Ok(*granted);
         }
-        let at = way.bucket.when(before + *usual);
+        let mut at = way.bucket.when(before + *usual);
+        if !is_sparse {
+            at = at.min(*sparse_from);
+        }
         // those before may take less, or leave
         let soon = SOON.max(at.saturating_duration_since(now) / 4);
         place.at = at.clamp(now + AT_ONCE, now + soon);
@@ -223,7 +227,7 @@ const AT_ONCE: Duration = Duration::from_millis(1);
 const SOON: Duration = Duration::from_millis(50);
 
 /// How long ago it may be that a session took much for it to wait with those who do.
-const FORGOTTEN: Duration = Duration::from_millis(100);
+const FORGOTTEN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

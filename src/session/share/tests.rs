@@ -90,6 +90,10 @@ fn beside_a_quiet_one(rate: u64, sessions: usize, secs: u64) -> (Vec<u64>, Vec<(
                     if now > start + Duration::from_secs(1) {
                         worst = worst.max(now - since);
                     }
+                    // a session looks at once whether there is more
+                    if quiet.allowance(0, now).is_ok() {
+                        quiet.leave(0);
+                    }
                     asks = now + Duration::from_millis(5);
                     since = asks;
                 }

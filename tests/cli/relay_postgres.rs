@@ -33,7 +33,7 @@ fn a_database_session_passes_as_it_is() {
         says(&mut server, &mut client, b"N");
         says(&mut client, &mut server, &untagged(196_608, b"user\0me\0database\0db\0\0"));
         let ready = message(b'Z', b"I");
-        let parameter = message(b'S', b"server_version\017.0\0");
+        let parameter = message(b'S', b"server_version\x0017.0\0");
         says(
             &mut server,
             &mut client,

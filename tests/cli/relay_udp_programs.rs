@@ -140,6 +140,19 @@ fn an_answer_that_is_held_back_outlives_its_program() {
     relay.wait().code(0);
 }
 
+// What is still held back when haul ends is cut, and the record of the flow says so.
+#[test]
+fn an_answer_that_is_still_held_back_at_the_end_is_in_the_record() {
+    let (relay, at) = to_program(&["--delay", "1h:down", "--grace", "100ms"], "read -r line; printf answer");
+    let client = peer(at);
+    client.send(b"x\n").unwrap();
+    relay.stderr_line("haul: session 1: sh exited with status 0");
+    relay.signal(Signal::TERM);
+    let ended = relay.wait();
+    let closed = ended.code(0).stderr.lines().find(|line| line.contains(": closed after ")).unwrap_or_default();
+    assert!(closed.ends_with("sent 0 B: session cut short: haul was asked to end"), "{}", ended.stderr);
+}
+
 // An empty datagram cannot be written to a pipe: it is counted among those that their program did not take.
 #[test]
 fn an_empty_datagram_to_a_program_is_counted() {

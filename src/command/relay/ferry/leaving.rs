@@ -5,11 +5,13 @@ use std::net::IpAddr;
 
 use super::Ferry;
 use super::flight::{DOWN, Far, Flight, Key, Lead};
+use crate::command::client::stopped;
 use crate::datagram::flows::FlowId;
 use crate::endpoint::printed;
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
 use crate::reactor::Turn;
+use crate::report::summary::reason;
 
 /// Names a flow from its beginning until nothing of it is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,12 @@ pub(super) struct Leaving {
     why: Why,
     /// Its program has not ended.
     talks: bool,
+}
+
+impl Leaving {
+    fn holds_answers(&mut self) -> bool {
+        self.flight.held(DOWN).is_some_and(|held| held.line.next_due().is_some())
+    }
 }
 
 impl Ferry {
@@ -79,7 +87,10 @@ impl Ferry {
             None => (String::new(), false),
         };
         if talks {
-            let text = format!("session {number}: its program is to end: {}", why.reason);
+            let text = match why.reason.as_str() {
+                "clean" => format!("session {number}: its program is to end"),
+                reason => format!("session {number}: its program is to end: {reason}"),
+            };
             self.floor.observer().observe(&Event::Note { verbosity: 1, text });
             self.parting.insert(number, Leaving { key: *key, flight, target, why, talks });
             return false;
@@ -89,13 +100,13 @@ impl Ferry {
     }
 
     /// The program of a session has ended, and with it its flow, but for what is held back.
-    pub(super) fn fall_silent(&mut self, turn: &mut Turn, name: Name, ip: Option<IpAddr>, reason: &str) {
+    pub(super) fn fall_silent(&mut self, turn: &mut Turn, name: Name, ip: Option<IpAddr>, told: &str) {
         let key = self.living(name).and_then(|id| self.flows.get(id)).map(|(key, _)| *key);
         if let Some(key) = key
             && let Some(mut flight) = self.flows.remove(&key)
         {
             let target = flight.far.take().map_or_else(String::new, |far| far.peer);
-            let leaving = Leaving { key, flight, target, why: reason.into(), talks: false };
+            let leaving = Leaving { key, flight, target, why: told.into(), talks: false };
             self.parting.insert(name.number, leaving);
         } else if let Some(leaving) = self.parting.get_mut(&name.number) {
             leaving.talks = false;
@@ -109,8 +120,7 @@ impl Ferry {
     /// Writes the record of a flow that is over, once it has nothing left to say.
     pub(super) fn let_go(&mut self, turn: &mut Turn, number: u64) {
         let Some(leaving) = self.parting.get_mut(&number) else { return };
-        let holds = leaving.flight.held(DOWN).is_some_and(|held| held.line.next_due().is_some());
-        if leaving.talks || holds {
+        if leaving.talks || leaving.holds_answers() {
             return;
         }
         if let Some(leaving) = self.parting.remove(&number) {
@@ -122,8 +132,11 @@ impl Ferry {
     pub(super) fn hold_nothing(&mut self, turn: &mut Turn) {
         let numbers: Vec<u64> = self.parting.keys().copied().collect();
         for number in numbers {
-            if let Some(leaving) = self.parting.get_mut(&number) {
+            if let Some(leaving) = self.parting.get_mut(&number)
+                && leaving.holds_answers()
+            {
                 leaving.flight.lines = None;
+                leaving.why.reason = reason(&stopped());
             }
             self.let_go(turn, number);
         }

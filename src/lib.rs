@@ -119,7 +119,7 @@ use outcome::{ExitStatus, Outcome};
 pub fn run(args: Vec<OsString>) -> anyhow::Result<Outcome> {
     match cli::plan(args)? {
         Request::Run(plan) => command::run(plan),
-        Request::Explain(plan) => print(&plan.to_string()),
+        Request::Explain(plan) => print(&command::explain(&plan)),
         Request::Print(text) => print(&text),
     }
 }

@@ -34,9 +34,10 @@ use flags::{Clients, Proxying, Records, Sessions, Targets};
 ///
 /// A program behind such a listener is started for each client: each datagram is written to it, and each of its writes is
 /// a datagram back, or several where one cannot hold it (65507 bytes over IPv4). It reads from a pipe, which may give it
-/// two quick datagrams as one. It ends with its flow. Datagrams and streams are joined by a program as well, which has to
-/// say how, because a stream does not keep them apart: behind udp:9000, sh:'haul connect db:5432' makes a datagram of what
-/// is read at once, and behind 9000, sh:'haul connect --split len16 udp:db:53' expects a length in front of each.
+/// two quick datagrams as one, and says nothing of an empty one. It ends with its flow. Datagrams and streams are joined
+/// by a program as well, which has to say how, because a stream does not keep them apart: behind udp:9000, sh:'haul connect
+/// db:5432' makes a datagram of what is read at once, and behind 9000, sh:'haul connect --split len16 udp:db:53' expects a
+/// length in front of each.
 #[derive(Debug, clap::Parser)]
 #[command(
     name = "relay",

@@ -293,7 +293,7 @@ impl Joint {
     ) -> Result<Link, Error> {
         let context = self.shared.clone().unwrap_or_else(|| self.context().into());
         let session = Session::new(near, far, context, turn.now()).numbered(number);
-        let share = self.total.clone().map(Share::new);
+        let share = self.total.clone().map(|total| Share::new(total, turn.now()));
         let session = session.with_share(share).with_faults(self.mischief(number));
         let mut session = session.with_tap(tap).with_banner(&self.transfer.banner);
         if let Err(error) = session.start(turn) {

@@ -57,6 +57,16 @@ use crate::reactor::{Reactor, Task};
 use layering::remind;
 use reporting::Reporting;
 
+/// What `--explain` prints: the plan, and what this machine has to say to it.
+pub fn explain(plan: &Plan) -> String {
+    crate::sys::raise_descriptor_limit();
+    let shortage = match plan {
+        Plan::Relay(plan) => relay::shortage(plan),
+        _ => None,
+    };
+    format!("{plan}{}", shortage.map_or_else(String::new, |line| line + "\n"))
+}
+
 /// Carries out a plan.
 ///
 /// # Errors

@@ -165,9 +165,13 @@ impl Programs {
         Ok(())
     }
 
-    /// Hands a datagram to the program of a session; false if it has no room for it, or is not there.
+    /// Hands a datagram to the program of a session; false if it has no room for it, or is not there, or if the datagram
+    /// is empty, which a pipe cannot tell.
     pub(super) fn deliver(&mut self, turn: &mut Turn, number: u64, payload: &[u8]) -> bool {
         let Some(running) = self.running.get_mut(&number).filter(|running| !running.deaf) else { return false };
+        if payload.is_empty() {
+            return false;
+        }
         if running.waiting.is_empty() {
             match running.pipes.write(turn, payload) {
                 Ok(count) if count == payload.len() => return true,

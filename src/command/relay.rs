@@ -33,7 +33,7 @@ use crate::endpoint::udp;
 use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
 use crate::layer::proxy_header::Parties;
-use crate::outcome::{Ended, Outcome};
+use crate::outcome::{Ended, ExitStatus, Outcome};
 use crate::plan::address::Address;
 use crate::plan::policy;
 use crate::plan::relay::{LogSink, Pair, Relay, Target};
@@ -44,6 +44,7 @@ use crate::sys;
 use crew::{Arrival, Crew, Guest};
 use ferry::Berth;
 use floor::{Blueprint, prepared};
+use journal::Journal;
 use lobby::{Heard, Lobby, Silence};
 
 /// Accepts within its limits, and gives every connection a task of its own.
@@ -60,7 +61,7 @@ struct Forwarder {
     /// Who runs the sessions; `None` before the listeners are bound.
     crew: Option<Crew>,
     /// Where lines about sessions go, if anywhere.
-    log: Option<Outlet>,
+    journal: Option<Journal>,
     observer: Rc<dyn Observer>,
     /// Why it ends, where that is a failure.
     ended: Option<Ended>,
@@ -80,10 +81,7 @@ struct Ticket {
 /// Gives the task that binds, accepts and joins.
 pub(super) fn relay(plan: Relay, reporting: &Reporting) -> Result<Box<dyn Task>, Error> {
     let (sessions, flows) = (most(&plan), most_flows(&plan));
-    let datagrams = plan.pairs.iter().all(Pair::is_datagram);
-    let possible = if datagrams { flows } else { sessions };
-    if plan.serving.most.is_some_and(|most| most > possible) {
-        let text = format!("descriptors are enough for {possible} at once, less than -m says: see ulimit -n");
+    if let Some(text) = shortage(&plan) {
         reporting.observers().observe(&Event::Note { verbosity: 1, text });
     }
     let blueprint = Blueprint::new(&plan, reporting, flows)?;
@@ -97,7 +95,7 @@ pub(super) fn relay(plan: Relay, reporting: &Reporting) -> Result<Box<dyn Task>,
         lobby,
         vestibule: plan.once.then(|| Vestibule::new(reporting.observers())),
         crew: None,
-        log: reporting.log(),
+        journal: reporting.log().map(Journal::new),
         observer: reporting.observers(),
         ended: None,
         closing: false,
@@ -119,8 +117,16 @@ pub(super) fn open_log(plan: &Relay) -> Result<Option<Outlet>, Error> {
             Err(Error::new(Op::Write, "standard output", closed))
         }
         Some(LogSink::Stdout) => Ok(Some(Outlet::new(std::io::stdout()))),
-        Some(LogSink::File(path)) => appended(path).map(Some),
+        Some(LogSink::File(path)) => appended(path).map(|log| Some(log.that_retries())),
     }
+}
+
+/// That descriptors are not enough for as many as `-m` says.
+pub(super) fn shortage(plan: &Relay) -> Option<String> {
+    let datagrams = plan.pairs.iter().all(Pair::is_datagram);
+    let possible = if datagrams { most_flows(plan) } else { most(plan) };
+    plan.serving.most.filter(|most| *most > possible)?;
+    Some(format!("descriptors are enough for {possible} at once, less than -m says: see ulimit -n"))
 }
 
 /// Sessions at once: each needs descriptors for both ends, and more for a program.
@@ -372,7 +378,12 @@ impl Forwarder {
         for event in self.totals(turn.now()) {
             self.observer.observe(&event);
         }
-        Outcome { ended: self.ended.take().unwrap_or(Ended::Clean), bytes: [bytes_out, bytes_in], elapsed }
+        let ended = match self.ended.take() {
+            // it was told when it happened
+            None | Some(Ended::Clean) if self.blueprint.hall.misses_copies() => Ended::Told(ExitStatus::LocalIo),
+            ended => ended.unwrap_or(Ended::Clean),
+        };
+        Outcome { ended, bytes: [bytes_out, bytes_in], elapsed }
     }
 }
 
@@ -392,7 +403,9 @@ impl Task for Forwarder {
     fn turn(&mut self, turn: &mut Turn) -> Park {
         self.obey(turn);
         if self.farewell(turn) {
-            self.watch_log();
+            if let Some(journal) = &self.journal {
+                journal.watch(&*self.observer);
+            }
             // descriptors are free again: nobody has to wait for the end of a pause
             let doors = self.doors.iter_mut().map(|(_, door)| door);
             doors.filter(|door| door.is_starved()).for_each(Acceptor::resume);

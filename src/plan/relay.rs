@@ -18,7 +18,7 @@ use crate::error::{Error, Op};
 use crate::units::Rate;
 pub(super) use explain::explain;
 pub(super) use halves::is_introduced;
-use halves::{is_itself, listens, reaches};
+use halves::{is_itself, listens, no_ring, reaches};
 
 /// `--connect-timeout` where it is not given.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -190,6 +190,7 @@ pub(super) fn settle(plan: &mut Relay, flags: &Options) -> Result<(), Error> {
         }
         policy::programs_and_the_world(at, targets.iter().any(Target::is_program), &plan.checked())?;
     }
+    no_ring(&plan.pairs)?;
     let odd = odd(plan, flags);
     plan.report.advice.extend(odd);
     Ok(())

@@ -24,12 +24,22 @@ pub struct Outlet {
     shared: Arc<Shared>,
 }
 
+/// What became of the writing.
+#[derive(Debug)]
+pub enum News {
+    /// It failed: lines are lost from then on.
+    Failed(io::Error),
+    /// It goes on, and so many lines are lost.
+    GoesOn(u64),
+}
+
 /// What did not get through, and why.
 #[derive(Debug, Default)]
 pub struct Loss {
     /// Lines that were never written, those announced to the reader included.
     pub lines: u64,
-    /// The error that ended the writing, if one did; lines after it are not even queued.
+    /// The error that ended the writing, if one did; lines after it are not even queued, unless they are
+    /// [tried again](Outlet::that_retries).
     pub failure: Option<io::Error>,
 }
 
@@ -57,8 +67,13 @@ struct Queue {
     /// Lines dropped since the last one that got through.
     dropped: u64,
     loss: Loss,
-    /// The failure was told to whoever asked for it.
-    told: bool,
+    /// A failure is not the end: the next line is tried.
+    retries: bool,
+    /// Lines lost before the failure.
+    lost_before: u64,
+    /// What whoever asks is to be told.
+    failed: Option<io::Error>,
+    goes_on: Option<u64>,
 }
 
 impl Outlet {
@@ -76,6 +91,12 @@ impl Outlet {
         }
     }
 
+    /// The same, but after a failure the next line is tried all the same: a disk that is full need not stay so.
+    pub fn that_retries(self) -> Self {
+        self.shared.lock().retries = true;
+        self
+    }
+
     /// Lines go to standard error.
     pub fn stderr() -> Self {
         Outlet::new(io::stderr())
@@ -85,7 +106,7 @@ impl Outlet {
     /// before this one. When there is no room, `build` is not called and the line counts as dropped.
     pub fn line(&self, build: impl FnOnce(u64) -> Vec<u8>) {
         let mut queue = self.shared.lock();
-        if queue.closed || queue.loss.failure.is_some() {
+        if queue.closed || queue.loss.failure.is_some() && !queue.retries {
             queue.loss.lines += 1;
             return;
         }
@@ -125,19 +146,17 @@ impl Outlet {
     pub fn continue_at(&self, out: impl Write + Send + 'static) {
         let mut queue = self.shared.lock();
         if !queue.closed {
-            (queue.loss.failure, queue.told) = (None, false);
+            queue.loss.failure = None;
             queue.push(Piece::Elsewhere(Box::new(out)));
             self.shared.wake(queue);
         }
     }
 
-    /// The error that ended the writing, once: lines are lost from then on, until they [go elsewhere](Outlet::continue_at).
-    pub fn trouble(&self) -> Option<io::Error> {
+    /// What became of the writing since it was last asked: each failure and each recovery once.
+    pub fn news(&self) -> Option<News> {
         let mut queue = self.shared.lock();
-        let failure = queue.loss.failure.as_ref().filter(|_| !queue.told)?;
-        let copy = failure.raw_os_error().map_or_else(|| failure.kind().into(), io::Error::from_raw_os_error);
-        queue.told = true;
-        Some(copy)
+        let failed = queue.failed.take().map(News::Failed);
+        failed.or_else(|| queue.goes_on.take().map(News::GoesOn))
     }
 
     /// Waits until everything queued so far is written, at most `wait`; true if it was.
@@ -195,6 +214,27 @@ impl Queue {
 
     fn has_work(&self) -> bool {
         self.writing || !self.pending.is_empty()
+    }
+
+    /// A line could not be written; `is_line`: it is missed.
+    fn fail(&mut self, error: io::Error, is_line: bool) {
+        if self.loss.failure.is_none() {
+            self.lost_before = self.loss.lines;
+            self.failed = Some(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error));
+            self.goes_on = None;
+            self.loss.failure = Some(error);
+        }
+        self.loss.lines += u64::from(is_line);
+        if !self.retries {
+            self.abandon();
+        }
+    }
+
+    /// A line was written.
+    fn recover(&mut self) {
+        if self.loss.failure.take().is_some() {
+            self.goes_on = Some(self.loss.lines - self.lost_before);
+        }
     }
 
     /// Forgets what is pending and counts its lines.
@@ -261,15 +301,14 @@ impl Shared {
         piece
     }
 
-    /// Writes one piece; after an error that stays, nothing more is tried.
+    /// Writes one piece; after an error that stays, nothing more is tried unless that was asked for.
     fn put(&self, piece: Piece) {
         let is_line = piece.is_line();
         let written = self.sink.lock().unwrap_or_else(PoisonError::into_inner).put(piece);
-        if let Err(error) = written {
-            let mut queue = self.lock();
-            queue.loss.lines += u64::from(is_line);
-            queue.loss.failure.get_or_insert(error);
-            queue.abandon();
+        match written {
+            Err(error) => self.lock().fail(error, is_line),
+            Ok(()) if is_line => self.lock().recover(),
+            Ok(()) => {}
         }
     }
 }
@@ -279,135 +318,4 @@ pub const QUEUE_BYTES: usize = 256 * 1024;
 const STACK_BYTES: usize = 128 * 1024;
 
 #[cfg(test)]
-mod tests {
-    use super::super::testing::{Recorder, WAIT};
-    use super::*;
-    use std::io::{BufRead, BufReader, ErrorKind};
-
-    fn numbered(out: &Outlet, number: u64) {
-        out.line(|dropped| format!("{number:01000} after {dropped}\n").into_bytes());
-    }
-
-    #[test]
-    fn an_outlet_that_nobody_uses_starts_no_thread() {
-        let out = Outlet::new(Recorder::default());
-        out.clear_footer();
-        assert!(out.flush(Duration::ZERO));
-        assert!(!out.shared.lock().started);
-        assert_eq!(out.finish(WAIT, |_| Vec::new()).lines, 0);
-    }
-
-    #[test]
-    fn a_pipe_that_nobody_reads_costs_lines_and_never_time() {
-        // far more than queue and pipe hold, from one thread: a call that waited would never come back
-        let (reader, writer) = io::pipe().unwrap();
-        let out = Outlet::new(writer);
-        for number in 0..2000 {
-            numbered(&out, number);
-        }
-        let reader = thread::spawn(move || BufReader::new(reader).lines().map(Result::unwrap).collect::<Vec<_>>());
-        let loss = out.finish(WAIT, |dropped| format!("{dropped} at the end\n").into_bytes());
-        assert!(loss.lines > 1000, "{}", loss.lines);
-        assert!(loss.failure.is_none());
-        drop(out);
-        let lines = reader.join().unwrap();
-        let (last, whole) = lines.split_last().unwrap();
-        assert_eq!(whole.len() as u64 + loss.lines, 2000);
-        let mut told: u64 = last.strip_suffix(" at the end").unwrap().parse().unwrap();
-        for line in whole {
-            // the digits, then how many are missing just before: room may come and go while the writer starts
-            let (digits, dropped) = line.split_once(" after ").unwrap();
-            assert!(digits.len() == 1000, "every line is whole");
-            told += dropped.parse::<u64>().unwrap();
-        }
-        assert_eq!(told, loss.lines, "every missing line is told of");
-    }
-
-    #[test]
-    fn the_next_line_that_gets_through_knows_what_was_dropped() {
-        let (reader, writer) = io::pipe().unwrap();
-        let out = Outlet::new(writer);
-        for number in 0..1000 {
-            numbered(&out, number);
-        }
-        let (dropped, lost) = {
-            let queue = out.shared.lock();
-            (queue.dropped, queue.loss.lines)
-        };
-        assert!(dropped > 0);
-        let mut reader = BufReader::new(reader);
-        let mut line = String::new();
-        for _ in 0..1000 - lost {
-            line.clear();
-            reader.read_line(&mut line).unwrap();
-        }
-        assert!(out.flush(WAIT));
-        numbered(&out, 1000);
-        line.clear();
-        reader.read_line(&mut line).unwrap();
-        assert_eq!(line.trim_end().rsplit_once(' ').unwrap().1, dropped.to_string());
-        assert_eq!(out.finish(WAIT, |_| Vec::new()).lines, lost);
-    }
-
-    #[test]
-    fn a_deadline_ends_the_wait_for_a_reader_that_never_reads() {
-        let (reader, writer) = io::pipe().unwrap();
-        let out = Outlet::new(writer);
-        for number in 0..100 {
-            numbered(&out, number);
-        }
-        let loss = out.finish(Duration::from_millis(1), |_| Vec::new());
-        assert!(loss.lines > 0 && loss.lines <= 100);
-        drop(reader);
-    }
-
-    #[test]
-    fn a_reader_that_is_gone_is_told_of_once_and_costs_nothing_more() {
-        let (reader, writer) = io::pipe().unwrap();
-        drop(reader);
-        let out = Outlet::new(writer);
-        numbered(&out, 1);
-        assert!(out.flush(WAIT));
-        numbered(&out, 2);
-        let loss = out.finish(WAIT, |_| Vec::new());
-        assert_eq!(loss.failure.unwrap().kind(), ErrorKind::BrokenPipe);
-        assert_eq!(loss.lines, 2);
-    }
-
-    // The hook belongs to the whole process, so the panic happens in a child: this same test, told to by its
-    // environment.
-    #[test]
-    fn a_panic_takes_the_bar_off_the_screen_before_it_is_told() {
-        const CHILD: &str = "HAUL_TEST_PANIC_WITH_A_BAR";
-        if std::env::var_os(CHILD).is_some() {
-            let out = Outlet::stderr();
-            out.clear_footer_on_panic();
-            out.offer_footer(b"\r50%".to_vec());
-            assert!(out.flush(WAIT));
-            panic!("by intent");
-        }
-        let name = "report::outlet::tests::a_panic_takes_the_bar_off_the_screen_before_it_is_told";
-        let child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", name, "--nocapture"])
-            .env(CHILD, "1")
-            .output()
-            .unwrap();
-        let told = String::from_utf8(child.stderr).unwrap();
-        assert!(!child.status.success());
-        let (before, _) = told.split_once("panicked at").unwrap();
-        assert!(before.starts_with("\r50%\r\x1b[K"), "{told:?}");
-    }
-
-    #[test]
-    fn a_line_replaces_the_footer_and_puts_it_back_in_one_write() {
-        let seen = Recorder::default();
-        let out = Outlet::new(seen.clone());
-        out.offer_footer(b"\r50%".to_vec());
-        assert!(out.flush(WAIT));
-        out.line(|_| b"hello\n".to_vec());
-        out.clear_footer();
-        out.line(|_| b"bye\n".to_vec());
-        out.finish(WAIT, |_| Vec::new());
-        assert_eq!(seen.writes(), ["\r50%", "\r\x1b[Khello\n\r50%", "\r\x1b[K", "bye\n"]);
-    }
-}
+mod tests;

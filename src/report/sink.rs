@@ -56,11 +56,13 @@ pub(super) struct Sink {
     out: Box<dyn Write + Send>,
     footer: Vec<u8>,
     state: Arc<FooterState>,
+    /// A line was written in part: the next one is not to continue it.
+    torn: bool,
 }
 
 impl Sink {
     pub(super) fn new(out: Box<dyn Write + Send>, state: Arc<FooterState>) -> Self {
-        Sink { out, footer: Vec::new(), state }
+        Sink { out, footer: Vec::new(), state, torn: false }
     }
 
     /// Writes one piece, waiting for the reader as long as it takes.
@@ -72,6 +74,7 @@ impl Sink {
             self.footer.clear();
         }
         match piece {
+            Piece::Line(line) if self.torn && !line.is_empty() => self.write_whole(&[b"\n", &line[..]].concat()),
             Piece::Line(line) if self.footer.is_empty() => self.write_whole(&line),
             Piece::Line(line) => self.write_whole(&[ERASE, &line, &self.footer].concat()),
             Piece::Footer(_) if self.state.is_banned() => Ok(()),
@@ -83,7 +86,7 @@ impl Sink {
                 Ok(())
             }
             Piece::Elsewhere(out) => {
-                self.out = out;
+                (self.out, self.torn) = (out, false);
                 Ok(())
             }
             Piece::ClearFooter if self.footer.is_empty() => Ok(()),
@@ -97,6 +100,7 @@ impl Sink {
 
     /// `write_all` that also outlasts a descriptor which somebody else has made non-blocking.
     fn write_whole(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let all = bytes.len();
         while !bytes.is_empty() {
             match self.out.write(bytes) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -104,9 +108,13 @@ impl Sink {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // the writer's thread has nothing else to do, and poll(2) is not for this room
                 Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(FULL_PAUSE),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.torn |= bytes.len() < all;
+                    return Err(error);
+                }
             }
         }
+        self.torn &= all == 0;
         self.out.flush()
     }
 }

@@ -73,10 +73,8 @@ impl Session {
             (Some(buckets), pump) if !pump.is_over() => buckets[direction].allowance(now).err(),
             _ => None,
         });
-        let shared = [0, 1].map(|direction| match (&mut self.share, &self.pumps[direction]) {
-            (Some(share), pump) if pump.is_taking() => share.allowance(direction, now).err(),
-            _ => None,
-        });
+        // one that has come and was not used is no reason to look again
+        let shared = [0, 1].map(|direction| self.share.as_ref()?.appointment(direction).filter(|at| *at > now));
         let silence = self.silence_deadline(now);
         let half_closed = self.silent_half_since();
         let policy = &self.context.policy;

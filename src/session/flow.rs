@@ -59,7 +59,7 @@ impl Session {
         if self.pumps[direction].is_over() || *budget == 0 || self.parting.is_some() {
             return false;
         }
-        // a bucket that has nothing now names the instant; next_deadline asks it again
+        // a bucket that has nothing now names the instant; next_deadline asks again
         let most = self.allowance(direction, now).min(*budget);
         self.hold_settling(turn, direction);
         let drops = self.drops(direction);
@@ -78,7 +78,11 @@ impl Session {
         let changed = pump.route().filter(|_| pump.route() != route);
         *budget -= run.taken.min(*budget);
         if let Some(share) = &mut self.share {
-            share.take(direction, run.taken);
+            share.take(direction, run.taken, now);
+            if matches!(run.stop, Stop::Blocked) {
+                // an event will tell when there is something to ask for
+                share.leave(direction);
+            }
         }
         if let Some(route) = changed {
             self.tell_route(direction, route);

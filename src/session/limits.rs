@@ -10,20 +10,25 @@ use crate::units::Rate;
 #[derive(Clone, Debug)]
 pub struct Bucket {
     rate: u64,
+    /// The most that gathers, in bytes.
+    burst: u64,
     /// Bytes that may go now. Invariant: at most one burst.
     level: u64,
-    /// The instant up to which the level is accounted for.
+    /// The instant up to which the level is accounted for; in the future while something is owed.
     updated: Instant,
 }
 
 impl Bucket {
     /// An empty bucket.
     pub fn new(rate: Rate, now: Instant) -> Self {
-        Bucket { rate: rate.0.max(1), level: 0, updated: now }
+        Bucket::with_burst(rate, BURST, now)
     }
 
-    fn burst(&self) -> u64 {
-        (self.rate / 25).max(1)
+    /// An empty bucket with another burst: so much time's worth of the rate, at least the 10 ms that are handed out.
+    pub fn with_burst(rate: Rate, burst: Duration, now: Instant) -> Self {
+        let rate = rate.0.max(1);
+        let burst = u128::from(rate) * burst.as_nanos() / NANOS;
+        Bucket { rate, burst: u64::try_from(burst).unwrap_or(u64::MAX).max(1), level: 0, updated: now }
     }
 
     fn quantum(&self) -> u64 {
@@ -33,10 +38,10 @@ impl Bucket {
     fn refill(&mut self, now: Instant) {
         let nanos = now.saturating_duration_since(self.updated).as_nanos();
         let gained = nanos * u128::from(self.rate) / NANOS;
-        let room = u128::from(self.burst() - self.level.min(self.burst()));
+        let room = u128::from(self.burst - self.level.min(self.burst));
         if gained > room {
             // time that a full bucket could not use is gone, or a pause would be followed by a flood
-            self.level = self.burst();
+            self.level = self.burst;
             self.updated = now;
         } else if gained > 0 {
             self.level += gained as u64;
@@ -55,9 +60,19 @@ impl Bucket {
         if self.level >= self.quantum() {
             return Ok(self.level);
         }
-        let missing = u128::from(self.quantum() - self.level);
-        let wait = (missing * NANOS).div_ceil(u128::from(self.rate));
-        Err(self.updated + Duration::from_nanos(wait.min(u128::from(u64::MAX)) as u64))
+        Err(self.when(self.quantum()))
+    }
+
+    /// When so many bytes will have gathered, as of the last question.
+    pub fn when(&self, bytes: u64) -> Instant {
+        let wait = self.time_of(bytes.saturating_sub(self.level));
+        self.updated.checked_add(wait).unwrap_or(self.updated)
+    }
+
+    /// How long so many bytes take at the rate.
+    pub fn time_of(&self, bytes: u64) -> Duration {
+        let nanos = (u128::from(bytes) * NANOS).div_ceil(u128::from(self.rate));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
     /// Bytes that may go as of the last question.
@@ -69,7 +84,17 @@ impl Bucket {
     pub fn take(&mut self, bytes: u64) {
         self.level = self.level.saturating_sub(bytes);
     }
+
+    /// The same for bytes that went although they were not there yet: nothing more goes until they would have been.
+    pub fn borrow(&mut self, bytes: u64) {
+        let owed = self.time_of(bytes.saturating_sub(self.level));
+        self.updated = self.updated.checked_add(owed).unwrap_or(self.updated);
+        self.take(bytes);
+    }
 }
+
+/// What gathers at most, as time.
+const BURST: Duration = Duration::from_millis(40);
 
 const NANOS: u128 = 1_000_000_000;
 
@@ -128,5 +153,17 @@ mod tests {
         let start = Instant::now();
         let mut bucket = Bucket::new(Rate(1_000_000), start);
         assert_eq!(bucket.allowance(start + Duration::from_secs(3600)), Ok(40_000));
+    }
+
+    #[test]
+    fn what_was_borrowed_is_paid_back_before_anything_goes() {
+        let start = Instant::now();
+        let after = |millis| start + Duration::from_millis(millis);
+        let mut bucket = Bucket::with_burst(Rate(1_000_000), Duration::from_millis(30), start);
+        assert_eq!(bucket.allowance(after(20)), Ok(20_000));
+        bucket.borrow(25_000);
+        assert_eq!(bucket.allowance(after(21)), Err(after(35)), "5 ms are owed, and 10 ms have to gather");
+        assert_eq!(bucket.allowance(after(35)), Ok(10_000));
+        assert_eq!(bucket.allowance(after(3600)), Ok(30_000));
     }
 }

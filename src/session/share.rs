@@ -1,7 +1,12 @@
-//! One rate for many sessions (`--limit-total`): a bucket a direction, and appointments, so that each gets its turn.
+//! One rate for many sessions (`--limit-total`): a bucket a direction, and a queue, so that each gets its turn.
 //!
-//! A session that finds nothing gets an appointment behind everybody else's and sleeps until then; while others wait,
-//! it may take one helping at a time. Whoever comes first by accident of the timers therefore cannot starve the rest.
+//! A session that finds nothing takes its place behind everybody else and sleeps until those before it have had as much
+//! as they usually take; when its turn comes it may take one helping at a time while others wait (deficit round robin).
+//! Whoever comes first by accident of the timers therefore cannot starve the rest.
+//!
+//! A session that says little is not to wait behind those that always have more: as long as it takes less than half of
+//! an even part, its next helping comes at once, out of a quarter of the rate that is kept for such (RFC 8290 gives
+//! sparse flows precedence for the same reason). What goes that way is borrowed from the others, who wait as much longer.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,117 +19,192 @@ use crate::units::Rate;
 pub struct Common {
     /// The smallest helping while others wait, in bytes.
     helping: u64,
-    /// The time between two appointments: what the smallest helping takes at this rate.
-    step: Duration,
     ways: [Mutex<Way>; 2],
 }
 
+/// One direction of all of them. Positions in the queue are counted in bytes: what those before usually take.
 #[derive(Debug)]
 struct Way {
     bucket: Bucket,
-    /// The end of the last appointment.
-    booked: Instant,
-    /// Appointments that nobody has come to yet.
+    /// What sessions that say little may borrow from `bucket`. Its burst and that of `bucket` are together what one rate
+    /// may be ahead.
+    sparse: Bucket,
+    /// The end of the queue, and how far it was served or left. Nobody waits where they are equal.
+    tail: u64,
+    head: u64,
+    /// How many wait, and how many of them have come at `came`.
     waiting: u64,
+    fresh: u64,
+    came: Instant,
 }
 
 /// What one session has to do with it.
 #[derive(Debug)]
 pub struct Share {
     common: Arc<Common>,
-    /// When it may ask again.
-    appointments: [Option<Instant>; 2],
+    ways: [Part; 2],
+}
+
+/// One direction of a session.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    /// Where it waits, if it does.
+    place: Option<Place>,
+    /// What it takes at a turn, at most a helping.
+    usual: u64,
+    /// What its turn has given it.
+    granted: u64,
+    /// From then on it has taken so little that it need not wait.
+    sparse_from: Instant,
+    /// What it was last allowed is borrowed.
+    borrows: bool,
+}
+
+/// A place in the queue.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// The end of the queue when it was taken.
+    position: u64,
+    /// How far it moved the end.
+    bytes: u64,
+    /// When to ask again.
+    at: Instant,
 }
 
 impl Common {
     /// A rate of so many bytes a second in each direction.
     pub fn new(rate: Rate, now: Instant) -> Arc<Self> {
-        let helping = (rate.0 / 100).clamp(1, HELPING);
-        let step = Duration::from_secs_f64(helping as f64 / rate.0.max(1) as f64);
-        let way = || Mutex::new(Way { bucket: Bucket::new(rate, now), booked: now, waiting: 0 });
-        Arc::new(Common { helping, step, ways: [way(), way()] })
+        let way = || {
+            let (bucket, sparse) = (Bucket::with_burst(rate, BURST, now), Bucket::new(Rate(rate.0 / 4), now));
+            Mutex::new(Way { bucket, sparse, tail: 0, head: 0, waiting: 0, fresh: 0, came: now })
+        };
+        Arc::new(Common { helping: (rate.0 / 100).clamp(1, HELPING), ways: [way(), way()] })
     }
 }
 
 impl Way {
-    /// The next appointment behind those of `others`, at `earliest` at the soonest. Where nobody else waits, the
-    /// time that is booked is that of sessions that have come or left: it is given back.
-    fn book(&mut self, earliest: Instant, others: u64, step: Duration) -> Instant {
-        let at = if others == 0 { earliest } else { earliest.max(self.booked) };
-        self.booked = at + step;
-        at
+    fn queue(&mut self, bytes: u64, now: Instant) -> Place {
+        let position = self.tail;
+        self.tail += bytes;
+        self.waiting += 1;
+        self.fresh = if self.came == now { self.fresh + 1 } else { 1 };
+        self.came = now;
+        Place { position, bytes, at: now }
+    }
+
+    /// Among how many what has gathered is shared out: who comes only now has had his part, or has to wait for it.
+    fn ripe(&self, now: Instant) -> u64 {
+        let fresh = if self.came == now { self.fresh } else { 0 };
+        self.waiting.saturating_sub(fresh).max(1)
+    }
+
+    /// Somebody has been served, or does not wait any more. Everybody is as much nearer, also those before: whoever
+    /// remains alone is the first.
+    fn strike_off(&mut self, place: Option<Place>) {
+        if let Some(place) = place {
+            self.head += place.bytes;
+            self.waiting -= 1;
+        }
     }
 }
 
 impl Share {
-    /// A session that has asked for nothing yet.
-    pub fn new(common: Arc<Common>) -> Self {
-        Share { common, appointments: [None, None] }
+    /// A session that has asked for nothing yet at `now`.
+    pub fn new(common: Arc<Common>, now: Instant) -> Self {
+        // too little is found out at the first turn, too much keeps everybody else waiting
+        let usual = common.helping.div_ceil(16);
+        let part = Part { place: None, usual, granted: 0, sparse_from: now, borrows: false };
+        Share { common, ways: [part; 2] }
     }
 
     /// How many bytes it may take now in this direction; otherwise when to ask again.
     ///
     /// # Errors
-    /// The instant of its appointment.
+    /// The instant at which its turn may have come.
     pub fn allowance(&mut self, direction: usize, now: Instant) -> Result<u64, Instant> {
-        let appointment = &mut self.appointments[direction];
-        if let Some(at) = *appointment
-            && at > now
-        {
+        let Part { place, usual, granted, sparse_from, borrows } = &mut self.ways[direction];
+        *borrows = false;
+        let is_sparse = *sparse_from <= now + AT_ONCE;
+        let waits_until = place.map(|place| place.at).filter(|at| *at > now);
+        if let (Some(at), false) = (waits_until, is_sparse) {
             return Err(at);
         }
-        let Common { helping, step, ways } = &*self.common;
-        let mut way = locked(&ways[direction]);
+        let helping = self.common.helping;
+        let mut way = locked(&self.common.ways[direction]);
         let found = way.bucket.allowance(now);
-        if appointment.is_none() {
-            if let (Ok(level), 0) = (&found, way.waiting) {
-                return Ok(*level);
-            }
-            let (earliest, others) = (found.as_ref().err().copied().unwrap_or(now), way.waiting);
-            let at = way.book(earliest, others, *step);
-            way.waiting += 1;
-            *appointment = Some(at);
-            // one that is due has come: whoever is refused sleeps until the instant that it is told
-            if at > now {
-                return Err(at);
-            }
+        if place.is_none()
+            && let (Ok(level), 0) = (&found, way.waiting)
+        {
+            *granted = *level;
+            return Ok(*level);
         }
-        // what others have left may be less than is worth waking up for, but here somebody is awake
+        if is_sparse && let Ok(level) = way.sparse.allowance(now) {
+            *borrows = true;
+            *granted = level.min(helping);
+            return Ok(*granted);
+        }
+        if let Some(at) = waits_until {
+            return Err(at);
+        }
+        let is_new = place.is_none();
+        let place = place.get_or_insert_with(|| way.queue(*usual, now));
+        let before = place.position.saturating_sub(way.head);
         let level = way.bucket.level();
-        match found {
-            // nearly a helping is one: who was late left as much less to the next, and the appointments keep their pace
-            Err(at) if level < helping.div_ceil(2) => {
-                // behind everybody: of several at one instant the first would have it every time
-                let others = way.waiting.saturating_sub(1);
-                let at = way.book(at, others, *step);
-                *appointment = Some(at);
-                Err(at)
+        // nearly as much as usual will do: who was late left as much less to the next; but nobody has two turns at once
+        if level >= before + usual.div_ceil(2) && (!is_new || way.waiting < 2) {
+            *granted = (level / way.ripe(now)).max(helping).min(level);
+            return Ok(*granted);
+        }
+        let mut at = way.bucket.when(before + *usual);
+        if !is_sparse {
+            at = at.min(*sparse_from);
+        }
+        // those before may take less, or leave
+        let soon = SOON.max(at.saturating_duration_since(now) / 4);
+        place.at = at.clamp(now + AT_ONCE, now + soon);
+        Err(place.at)
+    }
+
+    /// Accounts for bytes that it took at `now`.
+    pub fn take(&mut self, direction: usize, bytes: u64, now: Instant) {
+        if bytes == 0 {
+            return;
+        }
+        let part = &mut self.ways[direction];
+        let mut way = locked(&self.common.ways[direction]);
+        way.strike_off(part.place.take());
+        // who has taken all of it would have taken more, and may have had but half of the usual
+        let usual = if bytes >= part.granted { part.usual.max(4 * bytes) } else { bytes };
+        part.usual = usual.min(self.common.helping);
+        // half of an even part, between it and those who wait
+        let takes = way.bucket.time_of(bytes.saturating_mul(2 * (way.waiting + 1)));
+        let from = part.sparse_from.max(now);
+        part.sparse_from = from.checked_add(takes).unwrap_or(from).min(now + FORGOTTEN);
+        match part.borrows {
+            true => {
+                way.bucket.borrow(bytes);
+                way.sparse.take(bytes);
             }
-            _ => Ok((level / way.waiting.max(1)).max(*helping).min(level)),
+            false => way.bucket.take(bytes),
         }
     }
 
-    /// Accounts for bytes that it took.
-    pub fn take(&mut self, direction: usize, bytes: u64) {
-        if bytes > 0 {
-            let kept = self.appointments[direction].take();
-            let mut way = locked(&self.common.ways[direction]);
-            way.waiting -= u64::from(kept.is_some());
-            way.bucket.take(bytes);
-        }
+    /// When it is to ask again in this direction, if it was refused.
+    pub fn appointment(&self, direction: usize) -> Option<Instant> {
+        self.ways[direction].place.map(|place| place.at)
     }
 
-    /// It will take nothing in this direction: nobody has to wait for it to come to its appointment.
+    /// It takes nothing in this direction, now or for ever: nobody has to wait for it.
     pub fn leave(&mut self, direction: usize) {
-        if self.appointments[direction].take().is_some() {
-            locked(&self.common.ways[direction]).waiting -= 1;
+        if let Some(place) = self.ways[direction].place.take() {
+            locked(&self.common.ways[direction]).strike_off(Some(place));
         }
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        (0..self.appointments.len()).for_each(|direction| self.leave(direction));
+        (0..self.ways.len()).for_each(|direction| self.leave(direction));
     }
 }
 
@@ -136,138 +216,18 @@ fn locked(way: &Mutex<Way>) -> MutexGuard<'_, Way> {
 /// The most that a smallest helping is: enough for a read to be worth its call.
 const HELPING: u64 = 16 * 1024;
 
+/// What gathers at most, as time, beside the 10 ms that those who say little may borrow.
+const BURST: Duration = Duration::from_millis(30);
+
+/// How long whoever waits sleeps at least: timers are no finer.
+const AT_ONCE: Duration = Duration::from_millis(1);
+
+/// How long whoever waits sleeps at most before it looks whether the queue has become shorter, or a quarter of what is
+/// before it.
+const SOON: Duration = Duration::from_millis(50);
+
+/// How long ago it may be that a session took much for it to wait with those who do.
+const FORGOTTEN: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Greedy sessions, woken in a fixed order by a clock that ticks every millisecond; what each got in `secs`.
-    fn shared_out(rate: u64, sessions: usize, secs: u64) -> Vec<u64> {
-        let start = Instant::now();
-        let common = Common::new(Rate(rate), start);
-        let mut shares: Vec<_> = (0..sessions).map(|_| Share::new(Arc::clone(&common))).collect();
-        let mut got = vec![0; sessions];
-        for tick in 0..secs * 1000 {
-            let now = start + Duration::from_millis(tick);
-            for (share, got) in shares.iter_mut().zip(&mut got) {
-                while let Ok(bytes) = share.allowance(0, now) {
-                    share.take(0, bytes);
-                    *got += bytes;
-                }
-            }
-        }
-        got
-    }
-
-    #[test]
-    fn all_sessions_together_keep_the_rate_and_each_gets_its_part() {
-        for (rate, sessions) in [(100_000, 7), (1_000_000, 1), (10_000_000, 50), (1_000_000_000, 3)] {
-            let got = shared_out(rate, sessions, 4);
-            let total: u64 = got.iter().sum();
-            assert!(total <= rate * 4 + rate / 25, "{total} of {rate} by {sessions}");
-            assert!(total >= rate * 4 * 9 / 10, "{total} of {rate} by {sessions}");
-            let (least, most) = (got.iter().min().unwrap(), got.iter().max().unwrap());
-            assert!(*least * 2 >= *most, "{sessions} sessions at {rate} got {got:?}");
-        }
-    }
-
-    /// Greedy sessions that sleep until the instant that each was told, and are woken up to 1 ms late; among those that
-    /// were told the same, always the same one first. After two seconds everything stands still for one.
-    fn slept_for(rate: u64, sessions: usize, secs: u64) -> Vec<u64> {
-        let start = Instant::now();
-        let common = Common::new(Rate(rate), start);
-        let mut shares: Vec<_> = (0..sessions).map(|_| (start, Share::new(Arc::clone(&common)), 0)).collect();
-        let (mut now, mut lateness, mut stalled) = (start, 0, false);
-        while now < start + Duration::from_secs(secs) {
-            let Some((at, share, got)) = shares.iter_mut().min_by_key(|(at, ..)| *at) else { break };
-            lateness = (lateness + 337) % 1000;
-            now = now.max(*at + Duration::from_micros(lateness));
-            if !stalled && now > start + Duration::from_secs(2) {
-                (now, stalled) = (now + Duration::from_secs(1), true);
-            }
-            *at = loop {
-                match share.allowance(0, now) {
-                    Ok(bytes) => {
-                        share.take(0, bytes);
-                        *got += bytes;
-                    }
-                    Err(again) => break again,
-                }
-            };
-        }
-        shares.into_iter().map(|(_, _, got)| got).collect()
-    }
-
-    #[test]
-    fn being_woken_late_costs_nobody_his_part() {
-        for rate in [50_000, 300_000, 1_000_000, 3_000_000, 20_000_000] {
-            for sessions in [4, 20] {
-                let got = slept_for(rate, sessions, 13);
-                let total: u64 = got.iter().sum();
-                assert!(total <= rate * 13 && total >= rate * 11, "{total} of {rate} by {sessions}");
-                let (least, most) = (got.iter().min().unwrap(), got.iter().max().unwrap());
-                assert!(*least * 4 >= *most * 3, "{sessions} sessions at {rate} got {got:?}");
-            }
-        }
-    }
-
-    // Who is told to come back at once is asleep already: nothing would wake it.
-    #[test]
-    fn a_refusal_names_a_later_instant_and_stands_until_then() {
-        let start = Instant::now();
-        let common = Common::new(Rate(4_000_000), start);
-        let mut late = Share::new(Arc::clone(&common));
-        assert!(late.allowance(0, start).is_err());
-        // turns come late on a busy machine: nobody has come to that appointment, and there is enough for all
-        for millis in [100, 101, 150, 300] {
-            let now = start + Duration::from_millis(millis);
-            let mut share = Share::new(Arc::clone(&common));
-            match share.allowance(0, now) {
-                Ok(bytes) => share.take(0, bytes),
-                Err(at) => {
-                    assert!(at > now, "after {millis} ms it is to come back at once");
-                    assert_eq!(share.allowance(0, now), Err(at), "after {millis} ms");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn directions_do_not_share() {
-        let start = Instant::now();
-        let mut share = Share::new(Common::new(Rate(1_000_000), start));
-        let later = start + Duration::from_secs(1);
-        let up = share.allowance(0, later).unwrap();
-        share.take(0, up);
-        assert_eq!(share.allowance(1, later).unwrap(), up);
-    }
-
-    // Nobody gets less because somebody does not come to an appointment any more.
-    #[test]
-    fn who_leaves_is_not_waited_for() {
-        let start = Instant::now();
-        let common = Common::new(Rate(1_000_000), start);
-        let mut gone = Share::new(Arc::clone(&common));
-        assert!(gone.allowance(0, start).is_err());
-        let later = start + Duration::from_secs(1);
-        let all = Share::new(Arc::clone(&common)).allowance(1, later).unwrap();
-        assert!(Share::new(Arc::clone(&common)).allowance(0, later).unwrap() < all, "half is somebody else's");
-        gone.leave(1);
-        gone.leave(0);
-        gone.leave(0);
-        assert_eq!(Share::new(common).allowance(0, later).unwrap(), all);
-    }
-
-    // A crowd that has gone away without having taken anything leaves no time behind that nobody may use.
-    #[test]
-    fn the_time_of_those_who_have_left_is_given_back() {
-        let start = Instant::now();
-        let common = Common::new(Rate(1_000_000), start);
-        let mut crowd: Vec<_> = (0..500).map(|_| Share::new(Arc::clone(&common))).collect();
-        assert!(crowd.iter_mut().all(|share| share.allowance(0, start).is_err()));
-        drop(crowd);
-        let mut left = Share::new(common);
-        let at = left.allowance(0, start).unwrap_err();
-        assert!(at < start + Duration::from_millis(20), "it waits {:?}", at - start);
-        assert!(left.allowance(0, at).is_ok());
-    }
-}
+mod tests;

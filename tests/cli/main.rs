@@ -53,6 +53,7 @@ mod relay;
 mod relay_chain;
 mod relay_faults;
 mod relay_names;
+mod relay_postgres;
 mod relay_redis;
 mod relay_soak;
 mod relay_targets;

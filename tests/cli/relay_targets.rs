@@ -155,6 +155,63 @@ fn a_log_that_cannot_be_written_is_told_at_once() {
     assert_eq!(relay.wait().code(5).stderr.matches(why).count(), 2);
 }
 
+// A log on a disk that was full for a while: what is lost is told when it goes on, and again at the end.
+#[test]
+fn a_log_goes_on_when_there_is_room_again() {
+    let home = scratch();
+    let log = home.path().join("log");
+    std::fs::write(&log, [b'#'; 1 << 20]).unwrap();
+    let (_keep, nobody) = refusing_address();
+    // the shell gives the limit of the length of a file on
+    let words = ["relay", "--log", log.to_str().unwrap(), "127.0.0.1:0", &nobody.to_string()];
+    let relay = haul(words).after("ulimit -f 100").spawn();
+    let address = relay.address();
+    let until = |wanted: &str, why: &str| {
+        let over = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&over);
+        let sessions = thread::spawn(move || {
+            while !ends.load(Relaxed) {
+                is_reset_at_once(address);
+            }
+        });
+        relay.stderr_line_where(|line| line.contains(wanted));
+        over.store(true, Relaxed);
+        sessions.join().expect(why);
+    };
+    until("haul: cannot write the log: file too large", "the failure");
+    std::fs::File::options().write(true).open(&log).unwrap().set_len(0).unwrap();
+    until("haul: the log goes on: ", "the recovery");
+    relay.signal(Signal::TERM);
+    let ended = relay.wait();
+    let last = ended.code(5).stderr.lines().last().unwrap_or_default();
+    assert!(last.starts_with("haul: cannot write the log: "), "{last}");
+    assert!(std::fs::read_to_string(&log).unwrap().lines().next().unwrap().contains(" 127.0.0.1:"));
+}
+
+// -o DIR: a session that could not be copied is told of, and haul's status is that of trouble here.
+#[test]
+fn a_copy_that_could_not_be_made_is_in_the_status() {
+    let home = scratch();
+    let directory = home.path().join("copies");
+    std::fs::create_dir(&directory).unwrap();
+    let target = Listener::tcp();
+    for once in [&[][..], &["--once"]] {
+        let flags = [&["-o", directory.to_str().unwrap()][..], once].concat();
+        std::fs::create_dir_all(&directory).unwrap();
+        let relay = relay_to(&target.endpoint(), &flags);
+        let address = relay.address();
+        std::fs::remove_dir_all(&directory).unwrap();
+        let (mut client, mut server) = (Peer::connect(address), target.accept());
+        echoes(&mut client, &mut server);
+        drop((client, server));
+        relay.stderr_line_where(|line| line.starts_with("haul: session 1: cannot open "));
+        if once.is_empty() {
+            relay.signal(Signal::TERM);
+        }
+        relay.wait().code(5);
+    }
+}
+
 // What a log has lost is lost, also when it has found a place since.
 #[test]
 fn lost_lines_of_a_log_are_told_at_the_end() {
@@ -222,6 +279,11 @@ fn fewer_places_than_asked_for_are_told() {
     let (_keep, nobody) = refusing_address();
     let relay = haul(["relay", "-v", "-m", "500", "127.0.0.1:0", &nobody.to_string()]).after("ulimit -n 40").spawn();
     relay.stderr_line("haul: descriptors are enough for 10 at once, less than -m says: see ulimit -n");
+    relay.address();
+    let explained = haul(["relay", "--explain", "-m", "500", "9000", "9001"]).after("ulimit -n 40").run();
+    let last = "descriptors are enough for 10 at once, less than -m says: see ulimit -n\n";
+    let explained = String::from_utf8_lossy(&explained.code(0).stdout).into_owned();
+    assert!(explained.ends_with(last), "{explained}");
     stop(relay);
 }
 

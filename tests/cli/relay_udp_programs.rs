@@ -45,16 +45,16 @@ fn each_client_has_a_program_of_its_own() {
 #[cfg(not(feature = "portable"))]
 #[test]
 fn each_write_is_an_answer_and_none_is_cut() {
-    let talk = "read -r line; printf one; printf two; head -c 20000 /dev/zero; sleep 1000";
+    let talk = "read -r line; printf one; printf two; head -c 100000 /dev/zero; sleep 1000";
     let (relay, at) = to_program(&["--grace", "100ms"], talk);
     let client = peer(at);
     client.send(b"go\n").unwrap();
     assert_eq!([receive(&client), receive(&client)], [b"one", b"two"]);
     let mut zeros = 0;
-    while zeros < 20_000 {
+    while zeros < 100_000 {
         zeros += receive(&client).len();
     }
-    assert_eq!(zeros, 20_000);
+    assert_eq!(zeros, 100_000);
     stop(relay);
 }
 
@@ -109,6 +109,62 @@ fn last_words_keep_to_the_limits() {
     }
 }
 
+// What a program says at the end of its flow counts in the log, is copied, and is held back, as all that it says.
+#[test]
+fn last_words_are_in_the_record_of_their_flow() {
+    let home = scratch();
+    let (log, copies) = (home.path().join("log"), home.path().display().to_string());
+    let log_name = log.display().to_string();
+    let flags = ["--flow-idle", "200ms", "--grace", "1h", "--log", &log_name, "-o", &copies, "--delay", "20ms:down"];
+    let (relay, at) = to_program(&flags, "cat; printf bye");
+    let client = peer(at);
+    assert_eq!(asked(&client, "x"), "x");
+    assert_eq!(receive(&client), b"bye");
+    relay.stderr_line_where(|line| {
+        line.starts_with("haul: session 1: closed") && line.ends_with(": silent for too long")
+    });
+    stop(relay);
+    let line = std::fs::read_to_string(&log).unwrap();
+    let words: Vec<_> = line.split(' ').collect();
+    assert_eq!(words[3..5], ["1", "4"], "{line}");
+    assert!(line.ends_with(" silent for too long\n"), "{line}");
+    assert_eq!(std::fs::read_to_string(home.path().join("1.down")).unwrap(), "xbye");
+}
+
+// --delay: the answer of a program that has ended since is not lost.
+#[test]
+fn an_answer_that_is_held_back_outlives_its_program() {
+    let (relay, at) = to_program(&["--delay", "300ms:down", "--once"], "read -r line; printf answer");
+    let client = peer(at);
+    assert_eq!(asked(&client, "x\n"), "answer");
+    relay.wait().code(0);
+}
+
+// What is still held back when haul ends is cut, and the record of the flow says so.
+#[test]
+fn an_answer_that_is_still_held_back_at_the_end_is_in_the_record() {
+    let (relay, at) = to_program(&["--delay", "1h:down", "--grace", "100ms"], "read -r line; printf answer");
+    let client = peer(at);
+    client.send(b"x\n").unwrap();
+    relay.stderr_line("haul: session 1: sh exited with status 0");
+    relay.signal(Signal::TERM);
+    let ended = relay.wait();
+    let closed = ended.code(0).stderr.lines().find(|line| line.contains(": closed after ")).unwrap_or_default();
+    assert!(closed.ends_with("sent 0 B: session cut short: haul was asked to end"), "{}", ended.stderr);
+}
+
+// An empty datagram cannot be written to a pipe: it is counted among those that their program did not take.
+#[test]
+fn an_empty_datagram_to_a_program_is_counted() {
+    let (relay, at) = to_program(&["--stats", "--grace", "100ms"], "cat");
+    let client = peer(at);
+    client.send(b"").unwrap();
+    assert_eq!(asked(&client, "x"), "x");
+    relay.signal(Signal::TERM);
+    let ended = relay.wait();
+    assert!(ended.code(0).stderr.contains("1 not taken by a program"), "{}", ended.stderr);
+}
+
 // A place is free when the program is gone, not when its client is forgotten: so there are never more of them.
 #[test]
 fn the_cap_counts_programs_that_have_not_ended() {
@@ -141,9 +197,10 @@ fn the_cap_counts_programs_that_have_not_ended() {
 #[test]
 fn a_newcomer_costs_one_program_not_all() {
     let home = scratch();
-    let [stop_file, log] = ["stop", "log"].map(|name| home.path().join(name));
-    let wait = format!("cat; until [ -e {} ]; do sleep 0.05; done", stop_file.display());
-    let words = ["relay", "-v", "--grace", "1h", "--log", log.to_str().unwrap(), "udp:127.0.0.1:0"];
+    let [stop_file, told] = ["stop", "told"].map(|name| home.path().join(name));
+    let (wait, tell) = (stop_file.display(), told.display());
+    let wait = format!("cat; echo to end >> {tell}; until [ -e {wait} ]; do sleep 0.05; done");
+    let words = ["relay", "-v", "--grace", "1h", "udp:127.0.0.1:0"];
     let relay = haul([&words[..], &["--", "sh", "-c", &wait]].concat()).after("ulimit -n 40").spawn();
     let at = address(&relay);
     let clients: Vec<UdpSocket> = (0..20).map(|_| peer(at)).collect();
@@ -157,10 +214,10 @@ fn a_newcomer_costs_one_program_not_all() {
         newcomer.send(b"y").unwrap();
         newcomer.recv(&mut [0; 10]).is_ok()
     };
-    let logged = || std::fs::read_to_string(&log).unwrap_or_default().lines().count();
-    poll_until("somebody to make room", || (is_let_in() || logged() > 0).then_some(()));
+    let told = || std::fs::read_to_string(&told).unwrap_or_default().lines().count();
+    poll_until("somebody to make room", || (is_let_in() || told() > 0).then_some(()));
     assert!((0..20).all(|_| !is_let_in()), "the program that was to go is not gone");
-    assert_eq!(logged(), 1);
+    assert_eq!(told(), 1);
     std::fs::write(&stop_file, "").unwrap();
     poll_until("a place", || is_let_in().then_some(()));
     stop(relay);

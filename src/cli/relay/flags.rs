@@ -92,6 +92,9 @@ pub(super) struct Sessions {
     pub(super) rate: Option<Rate>,
 
     /// Move at most RATE in each direction of all sessions together, shared out evenly [default: no limit]
+    ///
+    /// Each session that has more takes its turn; one that says little need not wait for them. Of datagrams, which are
+    /// dropped, a client loses those beyond its even part as far as others use theirs.
     #[arg(long, value_name = "RATE", value_parser = value::rate())]
     pub(super) limit_total: Option<Rate>,
 }
@@ -103,11 +106,14 @@ pub(super) struct Records {
     ///
     /// It holds, with a space between: the time, the client, the target, bytes from the client, bytes to it, seconds,
     /// and how it ended, which is the rest of the line. A space in a name is written \x20. A file is appended to,
-    /// and opened anew at SIGHUP.
+    /// and opened anew at SIGHUP. After a failure, say of a full disk, each line is tried all the same; what is lost is
+    /// told, and the status at the end is 5.
     #[arg(long, value_name = "FILE|-", value_parser = Value(log))]
     pub(super) log: Option<LogSink>,
 
     /// Write a copy of what passes into DIR: N.up from the client and N.down to it, for the session's number N.
+    ///
+    /// A copy that cannot be made or completed is told of, and stops no session; the status at the end is 5.
     #[arg(short = 'o', value_name = "DIR", value_parser = value::file(), value_hint = ValueHint::DirPath)]
     pub(super) output: Option<PathBuf>,
 

@@ -10,6 +10,7 @@ mod down;
 mod flight;
 mod gate;
 mod late;
+mod leaving;
 mod servants;
 mod target;
 mod up;
@@ -23,7 +24,6 @@ use super::floor::{Floor, Place};
 use crate::command::client::{Closing, stopped};
 use crate::command::programs::Programs;
 use crate::datagram::flows::{FlowId, Flows, Limits};
-use crate::datagram::police::Policer;
 use crate::datagram::{DatagramSocket, Inbox, LocalIp, Outbox, Peer};
 use crate::endpoint::access::Access;
 use crate::endpoint::printed;
@@ -38,8 +38,9 @@ use crate::report::summary::reason;
 use crate::session::limits::soonest;
 use crate::units::Span;
 pub(super) use flight::Terms;
-use flight::{DOWN, Flight, Key, Lead};
+use flight::{Flight, Key};
 use late::Late;
+use leaving::{Leaving, Name, Why};
 
 /// A bound listener on its way to the thread that serves it.
 pub(super) struct Berth {
@@ -85,8 +86,8 @@ pub(super) struct Ferry {
     flows: Flows<Key, Flight>,
     /// The programs of flows, where a target is one; `None` while they have their turn.
     programs: Option<Box<Programs>>,
-    /// The limits of answers of programs whose flows are over, by the number of the session.
-    parting: HashMap<u64, Policer>,
+    /// Flows that are over, but whose programs are not, by the number of the session.
+    parting: HashMap<u64, Leaving>,
     /// What a program writes, until it is on its way.
     draft: Vec<u8>,
     by_slot: HashMap<Slot, FlowId>,
@@ -180,70 +181,13 @@ impl Ferry {
     /// Takes flows to their end that were silent for too long.
     fn expire(&mut self, turn: &mut Turn) {
         while let Some((key, flight)) = self.flows.expire(turn.now()) {
-            self.see_off(turn, &key, flight, "silent for too long");
-            if let (Some(limit), Some(once)) = (self.terms.patience, &mut self.once) {
+            let mut why = Why::from("silent for too long");
+            if let Some(limit) = self.terms.patience {
                 let cause = Cause::Said(format!("no datagram moved for {}", Span(limit)));
-                once.ended = Ended::Failed(Error::begun("session cut short", cause).with_status(ExitStatus::TimeLimit));
+                why.ended = Ended::Failed(Error::begun("session cut short", cause).with_status(ExitStatus::TimeLimit));
             }
+            self.see_off(turn, &key, flight, why);
         }
-    }
-
-    /// A flow is over; true if its place is free already.
-    fn see_off(&mut self, turn: &mut Turn, key: &Key, mut flight: Flight, reason: &str) -> bool {
-        let far = flight.far.take();
-        let target = far.as_ref().map_or_else(String::new, |far| far.peer.clone());
-        let ip = key.client.ip().map(|address| address.ip());
-        let is_free = match far {
-            Some(far) => {
-                let police = flight.police.filter(|_| far.socket().is_none());
-                self.parting.extend(police.map(|police| (flight.number, police[DOWN])));
-                self.vacate(turn, far, flight.number, ip)
-            }
-            None => {
-                self.floor.hall.leave(ip);
-                true
-            }
-        };
-        let elapsed = turn.now().saturating_duration_since(flight.began);
-        let [bytes_out, bytes_in] = flight.bytes;
-        let (session, told) = (flight.number, reason.to_string());
-        self.floor.observer().observe(&Event::Closed { session, bytes_in, bytes_out, elapsed, reason: told });
-        if let Some(journal) = &self.floor.journal {
-            journal.write_flow([&printed::peer(&key.client), &target], flight.bytes, elapsed, reason);
-        }
-        if self.terms.once {
-            self.once = Some(Outcome { ended: Ended::Clean, bytes: flight.bytes, elapsed });
-        }
-        is_free
-    }
-
-    /// Closes a flow's socket, or dismisses its program; false if that is not gone yet.
-    fn leave_target(&mut self, turn: &mut Turn, far: flight::Far, number: u64) -> bool {
-        match far.lead {
-            Lead::Socket(socket) => {
-                if let Some(slot) = socket.slot() {
-                    self.by_slot.remove(&slot);
-                }
-                socket.close(turn);
-                true
-            }
-            Lead::Program => {
-                if let Some(programs) = &mut self.programs {
-                    programs.dismiss(turn, number);
-                }
-                false
-            }
-        }
-    }
-
-    /// The same for a flow that is over. Its place is free once nothing of it is left: programs that take their time to
-    /// end are not to become more than there may be. True if it is.
-    fn vacate(&mut self, turn: &mut Turn, far: flight::Far, number: u64, ip: Option<IpAddr>) -> bool {
-        let is_gone = self.leave_target(turn, far, number);
-        if is_gone {
-            self.floor.hall.leave(ip);
-        }
-        is_gone
     }
 
     /// Ends a flow at once.
@@ -271,6 +215,9 @@ impl Ferry {
                     self.see_off(turn, &key, flight, reason);
                 }
             }
+        }
+        if until <= turn.now() {
+            self.hold_nothing(turn);
         }
         Some(until)
     }
@@ -361,7 +308,7 @@ impl Task for Ferry {
         self.add_up();
         self.press_programs(turn, until);
         again |= !stuck && self.programs.as_ref().is_some_and(|programs| programs.are_waiting());
-        let empty = self.flows.is_empty() && self.is_alone();
+        let empty = self.flows.is_empty() && self.parting.is_empty() && self.is_alone();
         let over = self.drained && empty && (!stuck || until.is_none_or(|until| until <= turn.now()));
         if over || self.once.is_some() && empty {
             return self.finish(turn);

@@ -205,7 +205,8 @@ impl Floor {
         &self.joint.observer
     }
 
-    /// Who copies a session, if anybody is to. Trouble with a copy is told, and does not stop the session.
+    /// Who copies a session, if anybody is to. Trouble with a copy is told, and does not stop the session; haul's status
+    /// is another for it.
     pub(super) fn tap(&self, number: u64) -> Option<Tap> {
         let Copies { directory, hex, timestamps } = self.copies.as_ref()?;
         let plans = ["down", "up"].map(|way| {
@@ -213,14 +214,28 @@ impl Floor {
             let path = directory.join(format!("{number}.{way}{ending}"));
             plan::Copy { path, hex: *hex, timestamps: *timestamps }
         });
-        match Copier::both_ways(plans, self.observer()) {
+        let tell: Rc<dyn Observer> =
+            Rc::new(Complaints { to: Rc::clone(self.observer()), hall: Arc::clone(&self.hall) });
+        match Copier::both_ways(plans, &tell) {
             Ok(tap) => Some(tap),
             Err(error) => {
-                let reason = error.line();
-                self.observer().observe(&Event::Error { session: Some(number), reason });
+                tell.observe(&Event::Error { session: Some(number), reason: error.line() });
                 None
             }
         }
+    }
+}
+
+/// Hears of copies that are not complete.
+struct Complaints {
+    to: Rc<dyn Observer>,
+    hall: Arc<Hall>,
+}
+
+impl Observer for Complaints {
+    fn observe(&self, event: &Event) {
+        self.hall.miss_copy();
+        self.to.observe(event);
     }
 }
 

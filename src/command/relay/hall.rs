@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::datagram::police::Policer;
+use crate::datagram::police::{Portion, SharedPolicer};
 use crate::event::Traffic;
 use crate::units::Rate;
 
@@ -24,8 +24,10 @@ pub(super) struct Hall {
     most_per_ip: Option<u64>,
     per_ip: Mutex<HashMap<IpAddr, u64>>,
     /// `--limit-total` for datagrams, to the clients and from them.
-    total: Option<[Mutex<Policer>; 2]>,
+    total: Option<[SharedPolicer; 2]>,
     counts: [AtomicU64; COUNTS],
+    /// A copy is not complete (`-o`).
+    misses_copies: AtomicBool,
 }
 
 /// Why a newcomer is turned away.
@@ -63,12 +65,13 @@ impl Hall {
             per_ip: Mutex::default(),
             total: None,
             counts: std::array::from_fn(|_| AtomicU64::new(0)),
+            misses_copies: AtomicBool::new(false),
         }
     }
 
     /// The same with a rate for all flows together.
     pub(super) fn with_total(self, rate: Option<Rate>, now: Instant) -> Self {
-        let police = |rate: Rate| [0, 1].map(|_| Mutex::new(Policer::new(rate.0, now)));
+        let police = |rate: Rate| [0, 1].map(|_| SharedPolicer::new(rate.0, now));
         Hall { total: rate.map(police), ..self }
     }
 
@@ -122,14 +125,24 @@ impl Hall {
         }
     }
 
-    /// Whether a datagram may go on under `--limit-total`.
-    pub(super) fn admits(&self, way: usize, now: Instant, bytes: usize) -> bool {
-        self.total.as_ref().is_none_or(|total| locked(&total[way]).admits(now, bytes))
+    /// Whether a datagram of the flow with this portion may go on under `--limit-total`.
+    pub(super) fn admits(&self, way: usize, portion: &mut Portion, now: Instant, bytes: usize) -> bool {
+        self.total.as_ref().is_none_or(|total| total[way].admits(portion, now, bytes))
     }
 
     /// True if each datagram has to ask.
     pub(super) fn has_limit(&self) -> bool {
         self.total.is_some()
+    }
+
+    /// A copy could not be made, or not be completed.
+    pub(super) fn miss_copy(&self) {
+        self.misses_copies.store(true, Relaxed);
+    }
+
+    /// True if there was such a copy.
+    pub(super) fn misses_copies(&self) -> bool {
+        self.misses_copies.load(Relaxed)
     }
 
     /// Adds what one thread has seen.

@@ -1,13 +1,17 @@
 //! `--log`: a line for each session that is over.
 
 use std::borrow::Cow;
+use std::fs::File;
 use std::time::{Duration, SystemTime};
 
 use crate::command::reporting::log_gap;
+use crate::error::{Error, Op};
 use crate::escape::Escaped;
+use crate::event::{Event, Observer};
 use crate::outcome::Outcome;
 use crate::report::Outlet;
 use crate::report::hexdump::utc;
+use crate::report::outlet::News;
 use crate::report::summary::reason;
 
 /// Writes lines; clones share the outlet.
@@ -29,6 +33,30 @@ impl Journal {
     /// Lines go to `out`.
     pub(super) fn new(out: Outlet) -> Self {
         Journal { out }
+    }
+
+    /// Lines go to another file from now on; where that is `torn`, in the middle of a line, after its end.
+    pub(super) fn continue_at(&self, file: File, torn: bool) {
+        self.out.continue_at(file);
+        if torn {
+            self.out.line(|_| b"\n".to_vec());
+        }
+    }
+
+    /// Tells that lines cannot be written, and that they can again, when it is found out: nobody may look at haul's end
+    /// for a long time.
+    pub(super) fn watch(&self, observer: &dyn Observer) {
+        while let Some(news) = self.out.news() {
+            observer.observe(&match news {
+                News::Failed(error) => {
+                    Event::Error { session: None, reason: Error::new(Op::Write, "the log", error).line() }
+                }
+                News::GoesOn(lost) => {
+                    let lines = if lost == 1 { "line is" } else { "lines are" };
+                    Event::Note { verbosity: 0, text: format!("the log goes on: {lost} {lines} lost") }
+                }
+            });
+        }
     }
 
     /// Writes the line for a session: time, client, target, bytes from the client, bytes to it, seconds, how it ended.

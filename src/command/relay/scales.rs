@@ -41,16 +41,20 @@ impl Scales {
     /// The targets in the order in which a new session tries them; those that have just failed come last.
     pub(super) fn order(&self, now: Instant) -> Vec<usize> {
         let count = self.pans.len();
-        let mut order: Vec<_> = (0..count).collect();
         if count < 2 {
-            return order;
+            return (0..count).collect();
         }
+        let (failed, mut order): (Vec<_>, Vec<_>) = (0..count).partition(|target| self.has_just_failed(*target, now));
         match self.balance {
             Balance::First => {}
-            Balance::RoundRobin => order.rotate_left(self.next.fetch_add(1, Relaxed) % count),
+            // among those that can be had: the turns of the others are not all the next one's
+            Balance::RoundRobin => {
+                let turn = self.next.fetch_add(1, Relaxed) % order.len().max(1);
+                order.rotate_left(turn);
+            }
             Balance::Least => order.sort_by_key(|target| self.pans[*target].sessions.load(Relaxed)),
         }
-        order.sort_by_key(|target| self.has_just_failed(*target, now));
+        order.extend(failed);
         order
     }
 
@@ -110,6 +114,18 @@ mod tests {
         assert_eq!(least.order(now), [1, 0, 2]);
         drop(a);
         assert_eq!(least.order(now), [0, 1, 2]);
+    }
+
+    #[test]
+    fn the_turns_of_a_target_that_failed_are_shared_out() {
+        let now = Instant::now();
+        let round = Scales::new(Balance::RoundRobin, 4, now);
+        round.failed(1, now);
+        let rounds: Vec<_> = (0..6).map(|_| round.order(now)).collect();
+        assert_eq!(rounds.iter().map(|order| order[0]).collect::<Vec<_>>(), [0, 2, 3, 0, 2, 3]);
+        assert!(rounds.iter().all(|order| order[3] == 1));
+        (0..4).for_each(|target| round.failed(target, now));
+        assert_eq!(round.order(now), [0, 1, 2, 3]);
     }
 
     #[test]

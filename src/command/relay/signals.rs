@@ -11,11 +11,10 @@ use super::Forwarder;
 use super::lobby::Lobby;
 use crate::command::late;
 use crate::command::reporting::appended_to;
-use crate::error::{Error, Op};
 use crate::event::Event;
 use crate::plan::relay::LogSink;
 use crate::reactor::Turn;
-use crate::report::{Outlet, Summary};
+use crate::report::Summary;
 
 impl Forwarder {
     /// Does what signals have asked for since the last turn.
@@ -44,26 +43,15 @@ impl Forwarder {
 
     /// Goes on with the log where its name leads now: somebody may have moved it away, to be kept.
     fn reopen_log(&self) {
-        let (Some(LogSink::File(path)), Some(log)) = (&self.plan.log, &self.log) else { return };
+        let (Some(LogSink::File(path)), Some(journal)) = (&self.plan.log, &self.journal) else { return };
         if late::is_fifo(path) {
             return; // whoever reads it has it already
         }
         match appended_to(path) {
             Ok(file) => {
-                log.continue_at(file);
-                if is_torn(path) {
-                    log.line(|_| b"\n".to_vec());
-                }
+                journal.continue_at(file, is_torn(path));
             }
             Err(error) => self.observer.observe(&Event::Error { session: None, reason: error.line() }),
-        }
-    }
-
-    /// Tells that the log cannot be written, when it is found out: nobody may look at haul's end for a long time.
-    pub(super) fn watch_log(&self) {
-        if let Some(error) = self.log.as_ref().and_then(Outlet::trouble) {
-            let reason = Error::new(Op::Write, "the log", error).line();
-            self.observer.observe(&Event::Error { session: None, reason });
         }
     }
 

@@ -5,7 +5,7 @@ use super::super::address::{Address, Host, Kind, UnixName, UnixSocket};
 use super::super::advice::{clash, family};
 use super::super::datagram::{is_datagram, is_group};
 use super::super::role::{in_this_version, refusal};
-use super::{Relay, datagram};
+use super::{Pair, Relay, Target, datagram};
 use crate::error::{Error, Op};
 
 /// Refuses a listener that accepts nothing, and what makes no sense in front of it.
@@ -112,6 +112,40 @@ pub(super) fn is_itself(at: &Address, to: &Address) -> bool {
     }
 }
 
+/// Refuses pairs that lead from one to the next and back to the first, where that is plain to see.
+pub(super) fn no_ring(pairs: &[Pair]) -> Result<(), Error> {
+    let leads = |from: usize, to: usize| {
+        let targets = pairs[from].targets.iter().filter_map(Target::address);
+        targets.into_iter().any(|target| target.options.way.is_none() && is_itself(&pairs[to].at, target))
+    };
+    for first in 0..pairs.len() {
+        // each listener that can be reached from there, behind the one that leads to it
+        let mut reached = vec![(first, 0)];
+        let mut next = 0;
+        while let Some((from, _)) = reached.get(next).copied() {
+            if next > 0 && leads(from, first) {
+                let mut through = Vec::new();
+                while next > 0 {
+                    through.push(pairs[reached[next].0].at.to_string());
+                    next = reached[next].1;
+                }
+                through.reverse();
+                let through = through.join(" and ");
+                let cause =
+                    format!("its target leads back to it through {through}, and every connection would make the next");
+                return Err(refusal(Op::Listen, &pairs[first].at, &cause, "another target".into()));
+            }
+            for to in 0..pairs.len() {
+                if reached.iter().all(|(pair, _)| *pair != to) && leads(from, to) {
+                    reached.push((to, next));
+                }
+            }
+            next += 1;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::super::address::Options;
@@ -155,6 +189,27 @@ mod tests {
         ] {
             assert!(settle(&mut relay(at, to), &Options::default()).is_ok(), "{at} {to}");
         }
+    }
+
+    #[test]
+    fn pairs_that_lead_in_a_ring_are_refused() {
+        let settled = |pairs: &[(&str, &str)]| {
+            let mut all: Vec<_> = pairs.iter().map(|(at, to)| relay(at, to)).collect();
+            let mut plan = all.remove(0);
+            plan.pairs.extend(all.into_iter().flat_map(|relay| relay.pairs));
+            settle(&mut plan, &Options::default())
+        };
+        let error = settled(&[("9000", "9001"), ("127.0.0.1:9001", "localhost:9000")]).unwrap_err();
+        assert_eq!(error.status(), ExitStatus::Usage);
+        let why = "its target leads back to it through tcp:127.0.0.1:9001, and every connection would make the next";
+        assert_eq!(error.line(), format!("cannot listen on tcp:9000: {why}"));
+        let ring = [("7000", "@a"), ("@a", "/b"), ("unix:/b", "9002"), ("9002", "@a")];
+        assert!(settled(&ring).unwrap_err().line().contains("through unix:/b and tcp:9002, and"));
+        assert!(settled(&[("udp:9", "udp:8"), ("udp:8", "udp:9")]).is_err());
+        // one behind the other, and the same number elsewhere
+        assert!(settled(&ring[..3]).is_ok());
+        assert!(settled(&[("9000", "9001"), ("127.0.0.1:9001", "db:9000")]).is_ok());
+        assert!(settled(&[("9000", "9001"), ("udp:9001", "udp:9000")]).is_ok());
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! From targets to clients.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::flight::{DOWN, Far, Flight, Key};
-use super::{Ferry, ROUNDS, UNIX};
+use super::{Ferry, Name, ROUNDS, UNIX};
 use crate::datagram::flows::FlowId;
 use crate::datagram::{Inbox, Peer, Stop};
 use crate::error::sentence;
@@ -69,13 +70,14 @@ impl Ferry {
     fn carry(&mut self, turn: &mut Turn, id: FlowId, mail: &Inbox) {
         let Some(key) = self.flows.get(id).map(|(key, _)| *key) else { return };
         let Some(flight) = self.answered(turn, &key) else { return };
+        let name = Name { id: Some(id), number: flight.number };
         let plain = flight.police.is_none() && flight.lines.is_none() && flight.tap.is_none();
         let plain = plain && !self.floor.hall.has_limit();
         for run in mail.runs() {
             match (run.truncated, plain) {
                 (true, _) => self.traffic.truncated += 1,
-                (false, true) => self.push_down(turn, id, run.bytes, run.segment),
-                (false, false) => self.pass_down(turn, id, run.datagrams().map(|datagram| datagram.payload)),
+                (false, true) => self.push_down(turn, name, run.bytes, run.segment),
+                (false, false) => self.pass_down(turn, name, run.datagrams().map(|datagram| datagram.payload)),
             }
         }
     }
@@ -89,34 +91,33 @@ impl Ferry {
     }
 
     /// Passes on what a target has answered, as far as the limits let it and with the faults that were asked for.
-    pub(super) fn pass_down<'a>(&mut self, turn: &mut Turn, id: FlowId, payloads: impl Iterator<Item = &'a [u8]>) {
+    pub(super) fn pass_down<'a>(&mut self, turn: &mut Turn, name: Name, payloads: impl Iterator<Item = &'a [u8]>) {
         for payload in payloads {
-            let Some(flight) = self.flows.get_mut(id) else { return };
-            let passes = Flight::passes(flight, DOWN, turn.now(), payload.len());
-            if !passes || !self.floor.hall.admits(DOWN, turn.now(), payload.len()) {
+            let hall = Arc::clone(&self.floor.hall);
+            let Some(flight) = self.flight(name) else { return };
+            if !flight.passes(DOWN, turn.now(), payload.len(), &hall) {
                 self.traffic.limited += 1;
                 continue;
             }
             match flight.held(DOWN) {
-                None => self.push_down(turn, id, payload, payload.len()),
+                None => self.push_down(turn, name, payload, payload.len()),
                 Some(held) => {
                     held.line.take(payload.to_vec(), turn.now());
-                    self.release(turn, id, DOWN);
+                    self.release(turn, name, DOWN);
                 }
             }
         }
     }
 
     /// Puts datagrams of `segment` bytes each, the last maybe shorter, where they wait for their client.
-    pub(super) fn push_down(&mut self, turn: &mut Turn, id: FlowId, bytes: &[u8], segment: usize) {
+    pub(super) fn push_down(&mut self, turn: &mut Turn, name: Name, bytes: &[u8], segment: usize) {
         let count = bytes.len().div_ceil(segment.max(1)).max(1) as u64;
-        let Some(key) = self.flows.get(id).map(|(key, _)| *key) else { return };
+        let Some(key) = self.listener(name) else { return Ferry::lose(&mut self.traffic, count) };
         if key.client == Peer::Unnamed {
             let unnamed = "cannot answer a client of a Unix socket that has no name of its own";
-            let Some(flight) = self.flows.get_mut(id) else { return };
-            let (told, number) = (std::mem::replace(&mut flight.told, true), flight.number);
-            if !told {
-                let event = Event::Error { session: Some(number), reason: unnamed.into() };
+            let Some(flight) = self.flight(name) else { return };
+            if !std::mem::replace(&mut flight.told, true) {
+                let event = Event::Error { session: Some(name.number), reason: unnamed.into() };
                 self.floor.observer().observe(&event);
             }
             return Ferry::lose(&mut self.traffic, count);
@@ -125,7 +126,7 @@ impl Ferry {
             if let Some(space) = self.down.space(bytes.len()) {
                 space[..bytes.len()].copy_from_slice(bytes);
                 if self.down.commit_from(key.local, Some(&key.client), bytes.len(), segment) {
-                    if let Some(flight) = self.flows.get_mut(id) {
+                    if let Some(flight) = self.flight(name) {
                         flight.bytes[DOWN] += bytes.len() as u64;
                         flight.show(DOWN, bytes);
                     }

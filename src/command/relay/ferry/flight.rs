@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::super::hall::Hall;
 use super::super::scales::Weight;
-use crate::datagram::police::Policer;
+use crate::datagram::police::{Policer, Portion};
 use crate::datagram::{DatagramSocket, LocalIp, Peer};
 use crate::dice::Dice;
 use crate::endpoint::unix_path::SocketFile;
@@ -73,6 +74,8 @@ pub(super) struct Flight {
     pub(super) told: bool,
     /// `-L`, for each way.
     pub(super) police: Option<[Policer; 2]>,
+    /// What it has had of `--limit-total`, for each way.
+    pub(super) portions: [Portion; 2],
     /// What goes wrong on purpose, for each way.
     pub(super) lines: Option<Box<[Option<Held>; 2]>>,
     pub(super) tap: Option<Tap>,
@@ -157,6 +160,7 @@ impl Flight {
             queued: false,
             told: false,
             police: terms.rate.map(|rate| [Policer::new(rate, now), Policer::new(rate, now)]),
+            portions: [Portion::default(); 2],
             lines: terms.lines(number),
             tap,
         }
@@ -173,9 +177,10 @@ impl Flight {
         self.owes || self.lines.iter().flat_map(|lines| lines.iter().flatten()).any(holds)
     }
 
-    /// Whether a datagram may go on under `-L`.
-    pub(super) fn passes(&mut self, way: usize, now: Instant, bytes: usize) -> bool {
-        self.police.as_mut().is_none_or(|police| police[way].admits(now, bytes))
+    /// Whether a datagram may go on under `-L` and `--limit-total`.
+    pub(super) fn passes(&mut self, way: usize, now: Instant, bytes: usize, hall: &Hall) -> bool {
+        let alone = self.police.as_mut().is_none_or(|police| police[way].admits(now, bytes));
+        alone && hall.admits(way, &mut self.portions[way], now, bytes)
     }
 
     /// Shows a datagram to whoever copies the flow.

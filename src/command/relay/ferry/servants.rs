@@ -5,13 +5,11 @@ use std::time::Instant;
 
 use signal_hook::consts::SIGCHLD;
 
-use super::flight::{DOWN, Key};
-use super::{Ferry, ROUNDS, UNIX};
+use super::flight::Key;
+use super::{Ferry, Name, ROUNDS, UNIX};
 use crate::command::client::Closing;
 use crate::command::programs::{Audience, Programs, Talk};
 use crate::command::relay::floor::{Floor, Goal};
-use crate::datagram::Peer;
-use crate::datagram::flows::FlowId;
 use crate::outcome::Ended;
 use crate::plan::datagram::{MOST_OVER_V4, MOST_OVER_V6};
 use crate::reactor::Turn;
@@ -72,26 +70,10 @@ impl Ferry {
         }
     }
 
-    /// Passes on what a program says when its flow is over, within the limits of that; nothing once its client talks with
-    /// another, which would have to take it for that one's answer.
-    fn last_words<'a>(&mut self, turn: &Turn, key: &Key, number: u64, answers: impl Iterator<Item = &'a [u8]>) {
-        let is_heard = key.client != Peer::Unnamed && self.flows.find(key).is_none();
-        for answer in answers {
-            let (now, police) = (turn.now(), self.parting.get_mut(&number));
-            if is_heard
-                && (police.is_some_and(|police| !police.admits(now, answer.len()))
-                    || !self.floor.hall.admits(DOWN, now, answer.len()))
-            {
-                self.traffic.limited += 1;
-            } else if !is_heard || !self.down.push_from(key.local, Some(&key.client), answer) {
-                Ferry::lose(&mut self.traffic, 1);
-            }
-        }
-    }
-
-    /// True if a flow is the session of this talk.
-    fn is_of(&self, id: FlowId, talk: &Talk) -> bool {
-        self.flows.get(id).is_some_and(|(_, flight)| flight.number == talk.number)
+    /// The flow of a talk, which may be over.
+    fn name_of(&self, talk: &Talk) -> Name {
+        let key = Key { client: talk.peer, local: talk.local };
+        Name { id: self.flows.find(&key), number: talk.number }
     }
 }
 
@@ -105,22 +87,21 @@ impl Audience for Ferry {
     }
 
     fn answer(&mut self, turn: &mut Turn, talk: &Talk, count: usize, limit: usize) {
-        let key = Key { client: talk.peer, local: talk.local };
+        let name = self.name_of(talk);
         let draft = std::mem::take(&mut self.draft);
         let answers = draft[..count.min(draft.len())].chunks(limit);
-        match self.flows.find(&key).filter(|id| self.is_of(*id, talk)) {
-            Some(id) => {
-                self.answered(turn, &key);
-                self.pass_down(turn, id, answers);
-                // it may be all that is waited for
-                if self.drained
-                    && let Some(flight) = self.flows.get_mut(id)
-                    && !std::mem::replace(&mut flight.queued, true)
-                {
-                    self.ready.push_back(id);
-                }
-            }
-            None => self.last_words(turn, &key, talk.number, answers),
+        let living = self.living(name);
+        if living.is_some() {
+            self.answered(turn, &Key { client: talk.peer, local: talk.local });
+        }
+        self.pass_down(turn, name, answers);
+        // it may be all that is waited for
+        if self.drained
+            && let Some(id) = living
+            && let Some(flight) = self.flows.get_mut(id)
+            && !std::mem::replace(&mut flight.queued, true)
+        {
+            self.ready.push_back(id);
         }
         self.draft = draft;
     }
@@ -130,11 +111,7 @@ impl Audience for Ferry {
     }
 
     fn over(&mut self, turn: &mut Turn, talk: &Talk, reason: &str) {
-        let key = Key { client: talk.peer, local: talk.local };
-        self.floor.hall.leave(talk.peer.ip().map(|address| address.ip()));
-        if let Some(id) = self.flows.find(&key).filter(|id| self.is_of(*id, talk)) {
-            self.end(turn, id, reason);
-        }
-        self.parting.remove(&talk.number);
+        let name = self.name_of(talk);
+        self.fall_silent(turn, name, talk.peer.ip().map(|address| address.ip()), reason);
     }
 }

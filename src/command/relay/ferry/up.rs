@@ -2,8 +2,8 @@
 
 use std::io::ErrorKind;
 
-use super::flight::{Flight, UP};
-use super::{Ferry, ROUNDS};
+use super::flight::UP;
+use super::{Ferry, Name, ROUNDS};
 use crate::datagram::Stop;
 use crate::datagram::flows::FlowId;
 use crate::datagram::inbox::Run;
@@ -74,9 +74,9 @@ impl Ferry {
         for datagram in run.datagrams() {
             let payload = datagram.payload;
             let Some(flight) = self.flows.get_mut(id) else { return };
+            let name = Name { id: Some(id), number: flight.number };
             flight.show(UP, payload);
-            let passes = Flight::passes(flight, UP, turn.now(), payload.len());
-            if !passes || !self.floor.hall.admits(UP, turn.now(), payload.len()) {
+            if !flight.passes(UP, turn.now(), payload.len(), &self.floor.hall) {
                 self.traffic.limited += 1;
                 continue;
             }
@@ -84,7 +84,7 @@ impl Ferry {
                 None => self.push_up(turn, id, payload, payload.len()),
                 Some(held) => {
                     held.line.take(payload.to_vec(), turn.now());
-                    self.release(turn, id, UP);
+                    self.release(turn, name, UP);
                 }
             }
         }
@@ -115,7 +115,9 @@ impl Ferry {
     /// Gives datagrams to a flow's program.
     fn hand_over(&mut self, turn: &mut Turn, id: FlowId, bytes: &[u8], segment: usize) {
         let (Some(flight), Some(programs)) = (self.flows.get_mut(id), &mut self.programs) else { return };
-        for payload in bytes.chunks(segment.max(1)) {
+        // an empty one is a datagram too
+        let empty = bytes.is_empty().then_some(bytes);
+        for payload in bytes.chunks(segment.max(1)).chain(empty) {
             match programs.deliver(turn, flight.number, payload) {
                 true => flight.bytes[UP] += payload.len() as u64,
                 false => self.traffic.unread += 1,

@@ -37,6 +37,8 @@ pub(super) struct Handshake {
     mute: Option<io::Error>,
     /// When it is given up, unless its owner sees to that.
     limit: Limit,
+    /// Nothing will be sent: all that is to be found out is whether the peer takes us.
+    only_asks: bool,
 }
 
 /// When something is over, and how long that is.
@@ -80,6 +82,12 @@ impl Handshake {
         self
     }
 
+    /// The same where nothing will be sent: it is over when the peer cannot refuse us any more, too. A peer that has not
+    /// done so within the limit has taken us.
+    pub(super) fn only_asking(self) -> Self {
+        Handshake { only_asks: true, ..self }
+    }
+
     fn begin(
         turn: &mut Turn,
         mut opened: Opened,
@@ -115,6 +123,7 @@ impl Handshake {
                     object,
                     mute: None,
                     limit: None,
+                    only_asks: false,
                 })
             }
             Err(error) => {
@@ -132,6 +141,7 @@ impl Handshake {
         let flaw = match self.drive(turn) {
             Ok(false) => match self.limit.filter(|(at, _)| *at <= turn.now()) {
                 None => return Ok(None),
+                Some(_) if self.is_open() => return Ok(self.take()),
                 Some((_, limit)) => {
                     let error = self.timed_out(limit);
                     self.abandon(turn);
@@ -151,6 +161,12 @@ impl Handshake {
             Flaw::Io(error) => broke(format!("{}, during the handshake", sentence(&error))),
             Flaw::Ended => broke("the peer closed the connection during the handshake".into()),
         })
+    }
+
+    /// True if payload could pass.
+    fn is_open(&self) -> bool {
+        let stack = self.under_way.as_ref().and_then(|(_, stack)| stack.as_deref());
+        stack.is_some_and(|stack| !stack.is_handshaking() && !stack.is_leaving())
     }
 
     fn take(&mut self) -> Option<Contact> {
@@ -210,7 +226,12 @@ impl Handshake {
                 return Err(Flaw::Layer(error));
             }
             if !stack.is_handshaking() && !stack.is_leaving() {
-                return Ok(true);
+                if !self.only_asks || stack.is_accepted() {
+                    return Ok(true);
+                }
+                // whoever hears that nothing comes answers soon, if not at once
+                stack.close_plain();
+                say(turn, opened, stack, &mut self.mute)?;
             }
             if ended {
                 return Err(self.mute.take().map_or(Flaw::Ended, Flaw::Io));

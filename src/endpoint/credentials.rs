@@ -15,19 +15,19 @@ use std::fs::OpenOptions;
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::server::WebPkiClientVerifier;
-use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, KeyLog, KeyLogFile, NoKeyLog, ServerConfig, SupportedProtocolVersion};
 
 use crate::error::{Error, Op};
 use crate::layer::Layer;
-use crate::layer::tls::Tls;
 use crate::layer::tls::verifier::Verifier;
+use crate::layer::tls::{ClientSide, Tls};
 use crate::plan::address::{TlsOptions, TlsVersion};
 use identity::{Identities, Identity};
 pub use trust::Trust;
@@ -35,7 +35,7 @@ use trust::{store, unusable_store};
 
 /// What the client's side of TLS needs for one endpoint.
 pub struct ClientTls {
-    config: Arc<ClientConfig>,
+    side: ClientSide,
     name: ServerName<'static>,
 }
 
@@ -68,14 +68,12 @@ impl ClientTls {
             .map_err(|error| unusable(&error))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
-        let mut config = match Identity::load_all(options, &provider)?.into_iter().next() {
-            Some(own) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.into_key()))),
-            None => builder.with_no_client_auth(),
-        };
+        let own = Identity::load_all(options, &provider)?.into_iter().next();
+        let mut config = builder.with_no_client_auth();
         config.alpn_protocols = options.alpn.iter().map(|name| name.clone().into_bytes()).collect();
         config.key_log = key_log();
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
-        Ok(ClientTls { config: Arc::new(config), name })
+        Ok(ClientTls { side: ClientSide::new(config, own.map(Identity::into_key)), name })
     }
 
     /// The layer of one connection.
@@ -83,7 +81,7 @@ impl ClientTls {
     /// # Errors
     /// The system has no random numbers.
     pub fn layer(&self) -> Result<Box<dyn Layer>, Error> {
-        Ok(Box::new(Tls::client(Arc::clone(&self.config), self.name.clone())?))
+        Ok(Box::new(Tls::client(&self.side, self.name.clone(), Instant::now())?))
     }
 }
 

@@ -57,6 +57,11 @@ pub trait Layer: Send {
         true
     }
 
+    /// False while the peer may still refuse us altogether, although payload passes already; it stays false if it does.
+    fn is_accepted(&self) -> bool {
+        true
+    }
+
     /// How many bytes the buffers at its two seams should hold; less than what the stack was made with is no wish.
     fn seam(&self) -> usize {
         0

@@ -312,6 +312,11 @@ impl Stack {
         self.stages.iter().any(|stage| stage.told_plain_end && !stage.layer.is_settled())
     }
 
+    /// False while a peer may still refuse us altogether, and if it did.
+    pub fn is_accepted(&self) -> bool {
+        self.stages.iter().all(|stage| stage.layer.is_accepted())
+    }
+
     /// True once the peer has said that no more application bytes come, and those that came were read. The layer that
     /// was told so need not be the outermost.
     pub fn is_plain_ended(&self) -> bool {

@@ -334,7 +334,7 @@ impl Session {
         }
         let error = self.explain(direction, false, fault);
         let reason = self.reason_given(turn, 1 - direction);
-        self.fail(reason.unwrap_or(error));
+        self.fail(reason.map_or(error, |reason| self.explain(1 - direction, true, end::Fault::Layer(reason))));
         if !self.is_wire(1 - direction) {
             return self.conclude(Manner::Aborted, now);
         }

@@ -64,15 +64,20 @@ impl End {
     }
 
     /// The peer left before it heard of our end. Where that was said behind the payload it may have read everything: what
-    /// it has said itself, and what it has acknowledged, will tell.
+    /// it has said itself, and what it has acknowledged, will tell. One that may have left because of who we are has not.
     fn end_unheard(&mut self, fault: Fault) -> Step {
         match fault {
-            Fault::Io(error) if is_cut(&error) && self.words_behind_payload().is_some() => {
+            Fault::Io(error) if is_cut(&error) && self.words_behind_payload().is_some() && self.is_accepted() => {
                 (self.cut, self.write_closed) = (true, true);
                 Step::Eof
             }
             fault => Step::Failed(fault),
         }
+    }
+
+    /// False while the peer may still refuse us altogether, and if it did.
+    pub fn is_accepted(&self) -> bool {
+        self.stack.as_ref().is_none_or(|stack| stack.is_accepted())
     }
 
     pub(super) fn has_heard_end(&self) -> bool {

@@ -90,7 +90,7 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -l ca -d 'When connect
 complete -c haul -n "__fish_haul_using_subcommand listen" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand listen" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
-complete -c haul -n "__fish_haul_using_subcommand listen" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l pin -d 'When connecting, accept the peer by its public key, alone unless there is --ca; may be repeated [default: by its certificate]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
 1.3\t''"
 complete -c haul -n "__fish_haul_using_subcommand listen" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r
@@ -183,7 +183,7 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l ca -d 'When connec
 complete -c haul -n "__fish_haul_using_subcommand connect" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand connect" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
-complete -c haul -n "__fish_haul_using_subcommand connect" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l pin -d 'When connecting, accept the peer by its public key, alone unless there is --ca; may be repeated [default: by its certificate]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
 1.3\t''"
 complete -c haul -n "__fish_haul_using_subcommand connect" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r
@@ -261,7 +261,7 @@ complete -c haul -n "__fish_haul_using_subcommand pipe" -l ca -d 'When connectin
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
-complete -c haul -n "__fish_haul_using_subcommand pipe" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l pin -d 'When connecting, accept the peer by its public key, alone unless there is --ca; may be repeated [default: by its certificate]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
 1.3\t''"
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l ready-fd -d 'Once listening, write ADDR:PORT and a newline to this descriptor and close it [default: to none]' -r
@@ -376,7 +376,7 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -l ca -d 'When connecti
 complete -c haul -n "__fish_haul_using_subcommand relay" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand relay" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
-complete -c haul -n "__fish_haul_using_subcommand relay" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l pin -d 'When connecting, accept the peer by its public key, alone unless there is --ca; may be repeated [default: by its certificate]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
 1.3\t''"
 complete -c haul -n "__fish_haul_using_subcommand relay" -l log -d 'Write a line for each session that is over to FILE, or - for standard output [default: to none]' -r
@@ -467,7 +467,7 @@ complete -c haul -n "__fish_haul_using_subcommand bench" -l ca -d 'When connecti
 complete -c haul -n "__fish_haul_using_subcommand bench" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand bench" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
-complete -c haul -n "__fish_haul_using_subcommand bench" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l pin -d 'When connecting, accept the peer by its public key, alone unless there is --ca; may be repeated [default: by its certificate]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
 1.3\t''"
 complete -c haul -n "__fish_haul_using_subcommand bench" -l ready-fd -d 'Once listening, write ADDR:PORT and a newline to this descriptor and close it [default: to none]' -r

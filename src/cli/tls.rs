@@ -50,7 +50,7 @@ pub(super) struct Tls {
     #[arg(long, value_name = "NAME,…", value_parser = Value(|v| value::setting("alpn", v, |o| Some(Names(o.tls.alpn)))))]
     alpn: Option<Names>,
 
-    /// When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]
+    /// When connecting, accept the peer by its public key, alone unless there is --ca; may be repeated [default: by its certificate]
     #[arg(long, value_name = "sha256/…", value_parser = Value(|v| value::setting("pin", v, |mut o| o.tls.pin.pop())))]
     pin: Vec<String>,
 

@@ -60,8 +60,8 @@ fn check_believed(
     verify_server_name(&ParsedCertificate::try_from(der)?, name)
 }
 
-/// Says more than webpki does.
-fn explained(error: rustls::Error, certificate: &Certificate) -> rustls::Error {
+/// Says more than webpki does; `is_pinned` for a certificate whose key is one that was to be there as well.
+fn explained(error: rustls::Error, certificate: &Certificate, is_pinned: bool) -> rustls::Error {
     let rustls::Error::InvalidCertificate(error) = error else { return error };
     let is_own_issuer = certificate.issuer == certificate.subject;
     let by = match &error {
@@ -75,8 +75,13 @@ fn explained(error: rustls::Error, certificate: &Certificate) -> rustls::Error {
         }
         _ => return error.into(),
     };
-    let advice = format!("--ca FILE, or --pin {} if you know that to be its key", certificate.pin());
-    Refused { sentence: format!("its certificate is signed {by}"), advice: Some(advice) }.into()
+    let (but, advice) = match is_pinned {
+        true => {
+            ("its key has the pin, but ", "--pin without --ca, if the key is enough, or --ca with another file".into())
+        }
+        false => ("", format!("--ca FILE, or --pin {} if you know that to be its key", certificate.pin())),
+    };
+    Refused { sentence: format!("{but}its certificate is signed {by}"), advice: Some(advice) }.into()
 }
 
 impl ServerCertVerifier for Verifier {
@@ -95,7 +100,8 @@ impl ServerCertVerifier for Verifier {
             true => check_believed(end_entity, &certificate, server_name, now),
             false => chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now).map(|_| ()),
         };
-        checked.map(|()| ServerCertVerified::assertion()).map_err(|error| explained(error, &certificate))
+        let is_pinned = !self.pins.is_empty();
+        checked.map(|()| ServerCertVerified::assertion()).map_err(|error| explained(error, &certificate, is_pinned))
     }
 
     fn verify_tls12_signature(

@@ -72,7 +72,7 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -l iface -d 'Use this 
 complete -c haul -n "__fish_haul_using_subcommand listen" -l idle -d 'End with status 3 when no byte has moved either way for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s q -d 'End with status 0 when T has passed since the end of standard input [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l max-bytes -d 'End with status 0 when SIZE bytes have been received; the connection is reset [default: no limit]' -r
-complete -c haul -n "__fish_haul_using_subcommand listen" -l max-time -d 'End with status 3 when the transfer has taken T; the connection is reset [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l max-time -d 'End with status 3 when the transfer, connecting and handshakes included, has taken T; the connection is reset [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l linger -d 'At the end, wait for T without progress until the peer has acknowledged everything [default: 30s]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s L -d 'Move at most RATE in each direction: 10M is bytes a second, 100Mbit bits [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l after-peer-eof -d 'What the peer\'s end means for what is still being sent [default: auto]' -r -f -a "auto\t'go on until standard input ends, but stop if it is a terminal'
@@ -165,7 +165,7 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l proxy-ca -d 'Belie
 complete -c haul -n "__fish_haul_using_subcommand connect" -l idle -d 'End with status 3 when no byte has moved either way for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s q -d 'End with status 0 when T has passed since the end of standard input [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l max-bytes -d 'End with status 0 when SIZE bytes have been received; the connection is reset [default: no limit]' -r
-complete -c haul -n "__fish_haul_using_subcommand connect" -l max-time -d 'End with status 3 when the transfer has taken T; the connection is reset [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l max-time -d 'End with status 3 when the transfer, connecting and handshakes included, has taken T; the connection is reset [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l linger -d 'At the end, wait for T without progress until the peer has acknowledged everything [default: 30s]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s L -d 'Move at most RATE in each direction: 10M is bytes a second, 100Mbit bits [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l after-peer-eof -d 'What the peer\'s end means for what is still being sent [default: auto]' -r -f -a "auto\t'go on until standard input ends, but stop if it is a terminal'
@@ -241,7 +241,7 @@ complete -c haul -n "__fish_haul_using_subcommand pipe" -l buffer -d 'Hold SIZE 
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l watchdog -d 'End with status 3 when nothing has moved for T, also while endpoints are being opened [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l connect-timeout -d 'End with status 3 when an endpoint is not open after T; of one that listens, when nobody has connected [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l size -d 'How many bytes will come, for the time that --progress shows as left [default: the size of a file]' -r
-complete -c haul -n "__fish_haul_using_subcommand pipe" -l max-time -d 'End with status 3 when the transfer has taken T; the connection is reset [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l max-time -d 'End with status 3 when the transfer, connecting and handshakes included, has taken T; the connection is reset [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l linger -d 'At the end, wait for T without progress until the peer has acknowledged everything [default: 30s]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -s L -d 'Move at most RATE in each direction: 10M is bytes a second, 100Mbit bits [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l block -d 'Move at most SIZE bytes in one system call, 1 to 1Gi [default: chosen for the kind of endpoint]' -r

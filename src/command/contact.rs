@@ -1,5 +1,7 @@
 //! Something that is open, with the layers that stand on it: what a handshake makes of a connection.
 
+use std::time::Instant;
+
 use crate::endpoint::Transport;
 use crate::endpoint::accept::Accepted;
 use crate::endpoint::open::Opened;
@@ -18,12 +20,24 @@ pub(super) struct Contact {
     stack: Option<Box<Stack>>,
     /// What it is called with its layers: `tls`, `wss`; what is open alone without them.
     protocol: &'static str,
+    /// When it was gone to, or came; `None` for just now.
+    began: Option<Instant>,
 }
 
 impl Contact {
     /// What is open, with what stands on it now; together they are called `protocol`.
     pub(super) fn new(opened: Opened, stack: Option<Box<Stack>>, protocol: &'static str) -> Self {
-        Contact { opened, stack: stack.filter(|stack| !stack.is_bare()), protocol }
+        Contact { opened, stack: stack.filter(|stack| !stack.is_bare()), protocol, began: None }
+    }
+
+    /// The same, which has taken this long to become.
+    pub(super) fn begun(self, at: Option<Instant>) -> Self {
+        Contact { began: at, ..self }
+    }
+
+    /// From when its time runs (`--max-time`), if not from now.
+    pub(super) fn began(&self) -> Option<Instant> {
+        self.began
     }
 
     /// What it is called with its layers: `tcp`, `tls`, `wss`.
@@ -123,7 +137,7 @@ impl From<Opened> for Contact {
     /// Nothing stands on it.
     fn from(opened: Opened) -> Self {
         let protocol = opened.protocol;
-        Contact { opened, stack: None, protocol }
+        Contact { opened, stack: None, protocol, began: None }
     }
 }
 

@@ -37,12 +37,18 @@ pub(super) struct Handshake {
     mute: Option<io::Error>,
     /// When it is given up, unless its owner sees to that.
     limit: Limit,
+    began: Instant,
     /// Nothing will be sent: all that is to be found out is whether the peer takes us.
     only_asks: bool,
 }
 
 /// When something is over, and how long that is.
-type Limit = Option<(Instant, Duration)>;
+pub(super) type Limit = Option<(Instant, Duration)>;
+
+/// The limit that ends first.
+pub(super) fn sooner(a: Limit, b: Limit) -> Limit {
+    [a, b].into_iter().flatten().min_by_key(|(at, _)| *at)
+}
 
 /// Why it failed.
 enum Flaw {
@@ -79,6 +85,12 @@ impl Handshake {
     /// waits for a name or a connection has no such limit of ours: there the system has one.
     pub(super) fn within(mut self, limit: Limit, now: Instant) -> Self {
         self.limit = limit.or(Some((now + PATIENCE, PATIENCE)));
+        self
+    }
+
+    /// The same, which is given up at the end of another limit if that comes sooner.
+    pub(super) fn and_within(mut self, limit: Limit) -> Self {
+        self.limit = sooner(self.limit, limit);
         self
     }
 
@@ -123,6 +135,7 @@ impl Handshake {
                     object,
                     mute: None,
                     limit: None,
+                    began: turn.now(),
                     only_asks: false,
                 })
             }
@@ -170,7 +183,8 @@ impl Handshake {
     }
 
     fn take(&mut self) -> Option<Contact> {
-        self.under_way.take().map(|(opened, stack)| Contact::new(opened, stack, self.protocol))
+        let (opened, stack) = self.under_way.take()?;
+        Some(Contact::new(opened, stack, self.protocol).begun(Some(self.began)))
     }
 
     /// Who is at the other side, as printed; empty once it is over.

@@ -276,7 +276,9 @@ impl Joint {
             contact.opened.transport.sync_before_close();
         }
         let tap = self.copier.as_ref().map(|copier| copier.tap(number));
-        self.join_ends(turn, near, far_end(contact, self.layers(turn.now())), number, tap)
+        let began = contact.began();
+        let link = self.join_ends(turn, near, far_end(contact, self.layers(turn.now())), number, tap)?;
+        Ok(link.counted_from(began))
     }
 
     /// Joins a connection to whatever it is for.

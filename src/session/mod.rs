@@ -83,6 +83,8 @@ pub struct Session {
     /// Bytes taken from each pump's source.
     taken: [u64; 2],
     started: Instant,
+    /// From when its longest time runs.
+    began: Instant,
     moved_at: Instant,
     /// The first failure; it decides the outcome, also when the other direction goes on to its own end.
     failure: Option<Box<Error>>,
@@ -124,6 +126,7 @@ impl Session {
             share: None,
             taken: [0, 0],
             started: now,
+            began: now,
             moved_at: now,
             failure: None,
             parting: None,
@@ -158,6 +161,11 @@ impl Session {
     pub fn with_share(mut self, share: Option<Share>) -> Self {
         self.share = share.map(Box::new);
         self
+    }
+
+    /// Has the longest time of the policy run from then: its connections took a while to be ready.
+    pub fn count_from(&mut self, began: Instant) {
+        self.began = began;
     }
 
     /// Registers both ends.

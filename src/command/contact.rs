@@ -22,12 +22,14 @@ pub(super) struct Contact {
     protocol: &'static str,
     /// When it was gone to, or came; `None` for just now.
     began: Option<Instant>,
+    /// Proxies lead to the peer.
+    pub(super) led: bool,
 }
 
 impl Contact {
     /// What is open, with what stands on it now; together they are called `protocol`.
     pub(super) fn new(opened: Opened, stack: Option<Box<Stack>>, protocol: &'static str) -> Self {
-        Contact { opened, stack: stack.filter(|stack| !stack.is_bare()), protocol, began: None }
+        Contact { opened, stack: stack.filter(|stack| !stack.is_bare()), protocol, began: None, led: false }
     }
 
     /// The same, which has taken this long to become.
@@ -137,7 +139,7 @@ impl From<Opened> for Contact {
     /// Nothing stands on it.
     fn from(opened: Opened) -> Self {
         let protocol = opened.protocol;
-        Contact { opened, stack: None, protocol, began: None }
+        Contact { opened, stack: None, protocol, began: None, led: false }
     }
 }
 

@@ -184,7 +184,9 @@ impl Handshake {
 
     fn take(&mut self) -> Option<Contact> {
         let (opened, stack) = self.under_way.take()?;
-        Some(Contact::new(opened, stack, self.protocol).begun(Some(self.began)))
+        let mut contact = Contact::new(opened, stack, self.protocol).begun(Some(self.began));
+        contact.led = self.led;
+        Some(contact)
     }
 
     /// Who is at the other side, as printed; empty once it is over.

@@ -307,6 +307,11 @@ impl Stack {
             && self.receipts().is_none_or(|receipts| !receipts.awaited)
     }
 
+    /// True if the peer hears of the end of our bytes without that of the transport.
+    pub fn says_end(&self) -> bool {
+        self.stages.iter().any(|stage| stage.layer.says_end())
+    }
+
     /// True while the peer has yet to answer the end that was said to it.
     pub fn awaits_answer(&self) -> bool {
         self.stages.iter().any(|stage| stage.told_plain_end && !stage.layer.is_settled())

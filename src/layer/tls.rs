@@ -329,6 +329,10 @@ impl Layer for Tls {
         }
     }
 
+    fn says_end(&self) -> bool {
+        true
+    }
+
     fn is_settled(&self) -> bool {
         self.failed || self.is_accepted()
     }

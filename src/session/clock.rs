@@ -92,6 +92,7 @@ impl Session {
             after(self.late().quiet_since.filter(|_| !self.holds_quitting()), policy.quit_after),
             self.holding_deadline(),
             self.closing_deadline(now),
+            self.wires_kept_until(),
             after(Some(self.began), policy.max_time),
             after(self.idle_since(), policy.idle),
             self.pumps[0].due(now),

@@ -196,6 +196,7 @@ impl Session {
         if self.parting.is_none() {
             spent = self.pump_all(turn);
             self.say_held(turn);
+            self.end_kept_wires(turn);
             self.leave_closed(turn);
             self.leave_forsaken(turn);
             spent |= self.check_programs(turn);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::contact::Contact;
 use super::guide::Guide;
-use super::layering::Layering;
+use super::layering::{Layering, unlogged};
 use super::proxy::introduce;
 use crate::endpoint::open::Opened;
 use crate::error::{Cause, Error, Op, sentence};
@@ -24,6 +24,8 @@ use crate::session::limits::soonest;
 pub(super) struct Handshake {
     /// `None` once it is over.
     under_way: Option<(Opened, Option<Box<Stack>>)>,
+    /// Where its layers are from.
+    layering: Layering,
     /// Names that have to be known before there are layers.
     guide: Option<Box<Guide>>,
     /// Proxies are asked first, and a cut is one of the ways in which they refuse.
@@ -128,6 +130,7 @@ impl Handshake {
                 let (protocol, led) = (layering.protocol(opened.protocol), layering.is_led());
                 Ok(Handshake {
                     under_way: Some((opened, stack)),
+                    layering: layering.clone(),
                     guide,
                     led,
                     protocol,
@@ -186,6 +189,7 @@ impl Handshake {
         let (opened, stack) = self.under_way.take()?;
         let mut contact = Contact::new(opened, stack, self.protocol).begun(Some(self.began));
         contact.led = self.led;
+        contact.trouble = self.layering.key_log_failure().map(|error| unlogged(&error));
         Some(contact)
     }
 

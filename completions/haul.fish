@@ -87,7 +87,7 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -l buffer -d 'Hold at 
 complete -c haul -n "__fish_haul_using_subcommand listen" -l cert -d 'Show the peer the certificate in this PEM file, with its chain; a listener may have several, one for each name' -r -F
 complete -c haul -n "__fish_haul_using_subcommand listen" -l key -d 'The private key for --cert, in PEM [default: the file of the certificate holds it as well]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand listen" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
-complete -c haul -n "__fish_haul_using_subcommand listen" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand listen" -l client-ca -d 'When listening, accept only clients whose certificate is in this PEM file, or that one in it vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand listen" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l pin -d 'When connecting, accept the peer by its public key, alone unless there is --ca; may be repeated [default: by its certificate]' -r
@@ -180,7 +180,7 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l buffer -d 'Hold at
 complete -c haul -n "__fish_haul_using_subcommand connect" -l cert -d 'Show the peer the certificate in this PEM file, with its chain; a listener may have several, one for each name' -r -F
 complete -c haul -n "__fish_haul_using_subcommand connect" -l key -d 'The private key for --cert, in PEM [default: the file of the certificate holds it as well]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand connect" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
-complete -c haul -n "__fish_haul_using_subcommand connect" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand connect" -l client-ca -d 'When listening, accept only clients whose certificate is in this PEM file, or that one in it vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand connect" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l pin -d 'When connecting, accept the peer by its public key, alone unless there is --ca; may be repeated [default: by its certificate]' -r
@@ -258,7 +258,7 @@ complete -c haul -n "__fish_haul_using_subcommand pipe" -l proxy-ca -d 'Believe 
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l cert -d 'Show the peer the certificate in this PEM file, with its chain; a listener may have several, one for each name' -r -F
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l key -d 'The private key for --cert, in PEM [default: the file of the certificate holds it as well]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
-complete -c haul -n "__fish_haul_using_subcommand pipe" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l client-ca -d 'When listening, accept only clients whose certificate is in this PEM file, or that one in it vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l pin -d 'When connecting, accept the peer by its public key, alone unless there is --ca; may be repeated [default: by its certificate]' -r
@@ -373,7 +373,7 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -l proxy-ca -d 'Believe
 complete -c haul -n "__fish_haul_using_subcommand relay" -l cert -d 'Show the peer the certificate in this PEM file, with its chain; a listener may have several, one for each name' -r -F
 complete -c haul -n "__fish_haul_using_subcommand relay" -l key -d 'The private key for --cert, in PEM [default: the file of the certificate holds it as well]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand relay" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
-complete -c haul -n "__fish_haul_using_subcommand relay" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand relay" -l client-ca -d 'When listening, accept only clients whose certificate is in this PEM file, or that one in it vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand relay" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l pin -d 'When connecting, accept the peer by its public key, alone unless there is --ca; may be repeated [default: by its certificate]' -r
@@ -464,7 +464,7 @@ complete -c haul -n "__fish_haul_using_subcommand bench" -s S -d 'Mark packets w
 complete -c haul -n "__fish_haul_using_subcommand bench" -l cert -d 'Show the peer the certificate in this PEM file, with its chain; a listener may have several, one for each name' -r -F
 complete -c haul -n "__fish_haul_using_subcommand bench" -l key -d 'The private key for --cert, in PEM [default: the file of the certificate holds it as well]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand bench" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
-complete -c haul -n "__fish_haul_using_subcommand bench" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand bench" -l client-ca -d 'When listening, accept only clients whose certificate is in this PEM file, or that one in it vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand bench" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l pin -d 'When connecting, accept the peer by its public key, alone unless there is --ca; may be repeated [default: by its certificate]' -r

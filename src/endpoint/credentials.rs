@@ -24,7 +24,7 @@ use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 
 use crate::error::{Error, Op};
 use crate::layer::Layer;
-use crate::layer::tls::verifier::Verifier;
+use crate::layer::tls::verifier::{ClientVerifier, Verifier};
 use crate::layer::tls::{ClientSide, Tls};
 use crate::plan::address::{TlsOptions, TlsVersion};
 use identity::{Identities, Identity};
@@ -196,9 +196,11 @@ impl Current {
         let builder = match &options.client_ca {
             None => builder.with_no_client_auth(),
             Some(file) => {
-                let roots = Arc::new(store(file, pem::certificates(file)?)?);
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider)).build();
-                builder.with_client_cert_verifier(verifier.map_err(|error| unusable_store(file, &error))?)
+                let believed = pem::certificates(file)?;
+                let roots = Arc::new(store(file, believed.clone())?);
+                let chain = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider)).build();
+                let chain = chain.map_err(|error| unusable_store(file, &error))?;
+                builder.with_client_cert_verifier(Arc::new(ClientVerifier { chain, believed }))
             }
         };
         let mut config = builder.with_cert_resolver(Arc::new(Identities::new(identities)));

@@ -72,7 +72,7 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -l iface -d 'Use this 
 complete -c haul -n "__fish_haul_using_subcommand listen" -l idle -d 'End with status 3 when no byte has moved either way for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s q -d 'End with status 0 when T has passed since the end of standard input [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l max-bytes -d 'End with status 0 when SIZE bytes have been received; the connection is reset [default: no limit]' -r
-complete -c haul -n "__fish_haul_using_subcommand listen" -l max-time -d 'End with status 3 when the transfer has taken T; the connection is reset [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l max-time -d 'End with status 3 when the transfer, connecting and handshakes included, has taken T; the connection is reset [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l linger -d 'At the end, wait for T without progress until the peer has acknowledged everything [default: 30s]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -s L -d 'Move at most RATE in each direction: 10M is bytes a second, 100Mbit bits [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l after-peer-eof -d 'What the peer\'s end means for what is still being sent [default: auto]' -r -f -a "auto\t'go on until standard input ends, but stop if it is a terminal'
@@ -87,10 +87,10 @@ complete -c haul -n "__fish_haul_using_subcommand listen" -l buffer -d 'Hold at 
 complete -c haul -n "__fish_haul_using_subcommand listen" -l cert -d 'Show the peer the certificate in this PEM file, with its chain; a listener may have several, one for each name' -r -F
 complete -c haul -n "__fish_haul_using_subcommand listen" -l key -d 'The private key for --cert, in PEM [default: the file of the certificate holds it as well]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand listen" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
-complete -c haul -n "__fish_haul_using_subcommand listen" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand listen" -l client-ca -d 'When listening, accept only clients whose certificate is in this PEM file, or that one in it vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand listen" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
-complete -c haul -n "__fish_haul_using_subcommand listen" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
+complete -c haul -n "__fish_haul_using_subcommand listen" -l pin -d 'When connecting, accept the peer by its public key, alone unless there is --ca; may be repeated [default: by its certificate]' -r
 complete -c haul -n "__fish_haul_using_subcommand listen" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
 1.3\t''"
 complete -c haul -n "__fish_haul_using_subcommand listen" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r
@@ -165,7 +165,7 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l proxy-ca -d 'Belie
 complete -c haul -n "__fish_haul_using_subcommand connect" -l idle -d 'End with status 3 when no byte has moved either way for T [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s q -d 'End with status 0 when T has passed since the end of standard input [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l max-bytes -d 'End with status 0 when SIZE bytes have been received; the connection is reset [default: no limit]' -r
-complete -c haul -n "__fish_haul_using_subcommand connect" -l max-time -d 'End with status 3 when the transfer has taken T; the connection is reset [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l max-time -d 'End with status 3 when the transfer, connecting and handshakes included, has taken T; the connection is reset [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l linger -d 'At the end, wait for T without progress until the peer has acknowledged everything [default: 30s]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -s L -d 'Move at most RATE in each direction: 10M is bytes a second, 100Mbit bits [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l after-peer-eof -d 'What the peer\'s end means for what is still being sent [default: auto]' -r -f -a "auto\t'go on until standard input ends, but stop if it is a terminal'
@@ -180,10 +180,10 @@ complete -c haul -n "__fish_haul_using_subcommand connect" -l buffer -d 'Hold at
 complete -c haul -n "__fish_haul_using_subcommand connect" -l cert -d 'Show the peer the certificate in this PEM file, with its chain; a listener may have several, one for each name' -r -F
 complete -c haul -n "__fish_haul_using_subcommand connect" -l key -d 'The private key for --cert, in PEM [default: the file of the certificate holds it as well]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand connect" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
-complete -c haul -n "__fish_haul_using_subcommand connect" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand connect" -l client-ca -d 'When listening, accept only clients whose certificate is in this PEM file, or that one in it vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand connect" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
-complete -c haul -n "__fish_haul_using_subcommand connect" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
+complete -c haul -n "__fish_haul_using_subcommand connect" -l pin -d 'When connecting, accept the peer by its public key, alone unless there is --ca; may be repeated [default: by its certificate]' -r
 complete -c haul -n "__fish_haul_using_subcommand connect" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
 1.3\t''"
 complete -c haul -n "__fish_haul_using_subcommand connect" -l events -d 'Write a JSON object a line for everything that happens, to a descriptor or at the end of a file' -r
@@ -241,7 +241,7 @@ complete -c haul -n "__fish_haul_using_subcommand pipe" -l buffer -d 'Hold SIZE 
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l watchdog -d 'End with status 3 when nothing has moved for T, also while endpoints are being opened [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l connect-timeout -d 'End with status 3 when an endpoint is not open after T; of one that listens, when nobody has connected [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l size -d 'How many bytes will come, for the time that --progress shows as left [default: the size of a file]' -r
-complete -c haul -n "__fish_haul_using_subcommand pipe" -l max-time -d 'End with status 3 when the transfer has taken T; the connection is reset [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l max-time -d 'End with status 3 when the transfer, connecting and handshakes included, has taken T; the connection is reset [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l linger -d 'At the end, wait for T without progress until the peer has acknowledged everything [default: 30s]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -s L -d 'Move at most RATE in each direction: 10M is bytes a second, 100Mbit bits [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l block -d 'Move at most SIZE bytes in one system call, 1 to 1Gi [default: chosen for the kind of endpoint]' -r
@@ -258,10 +258,10 @@ complete -c haul -n "__fish_haul_using_subcommand pipe" -l proxy-ca -d 'Believe 
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l cert -d 'Show the peer the certificate in this PEM file, with its chain; a listener may have several, one for each name' -r -F
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l key -d 'The private key for --cert, in PEM [default: the file of the certificate holds it as well]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
-complete -c haul -n "__fish_haul_using_subcommand pipe" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l client-ca -d 'When listening, accept only clients whose certificate is in this PEM file, or that one in it vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
-complete -c haul -n "__fish_haul_using_subcommand pipe" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
+complete -c haul -n "__fish_haul_using_subcommand pipe" -l pin -d 'When connecting, accept the peer by its public key, alone unless there is --ca; may be repeated [default: by its certificate]' -r
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
 1.3\t''"
 complete -c haul -n "__fish_haul_using_subcommand pipe" -l ready-fd -d 'Once listening, write ADDR:PORT and a newline to this descriptor and close it [default: to none]' -r
@@ -373,10 +373,10 @@ complete -c haul -n "__fish_haul_using_subcommand relay" -l proxy-ca -d 'Believe
 complete -c haul -n "__fish_haul_using_subcommand relay" -l cert -d 'Show the peer the certificate in this PEM file, with its chain; a listener may have several, one for each name' -r -F
 complete -c haul -n "__fish_haul_using_subcommand relay" -l key -d 'The private key for --cert, in PEM [default: the file of the certificate holds it as well]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand relay" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
-complete -c haul -n "__fish_haul_using_subcommand relay" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand relay" -l client-ca -d 'When listening, accept only clients whose certificate is in this PEM file, or that one in it vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand relay" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
-complete -c haul -n "__fish_haul_using_subcommand relay" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
+complete -c haul -n "__fish_haul_using_subcommand relay" -l pin -d 'When connecting, accept the peer by its public key, alone unless there is --ca; may be repeated [default: by its certificate]' -r
 complete -c haul -n "__fish_haul_using_subcommand relay" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
 1.3\t''"
 complete -c haul -n "__fish_haul_using_subcommand relay" -l log -d 'Write a line for each session that is over to FILE, or - for standard output [default: to none]' -r
@@ -464,10 +464,10 @@ complete -c haul -n "__fish_haul_using_subcommand bench" -s S -d 'Mark packets w
 complete -c haul -n "__fish_haul_using_subcommand bench" -l cert -d 'Show the peer the certificate in this PEM file, with its chain; a listener may have several, one for each name' -r -F
 complete -c haul -n "__fish_haul_using_subcommand bench" -l key -d 'The private key for --cert, in PEM [default: the file of the certificate holds it as well]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand bench" -l ca -d 'When connecting, believe the certificates in this PEM file alone [default: the system\'s roots]' -r -F
-complete -c haul -n "__fish_haul_using_subcommand bench" -l client-ca -d 'When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]' -r -F
+complete -c haul -n "__fish_haul_using_subcommand bench" -l client-ca -d 'When listening, accept only clients whose certificate is in this PEM file, or that one in it vouches for [default: anybody]' -r -F
 complete -c haul -n "__fish_haul_using_subcommand bench" -l sni -d 'When connecting, ask for NAME, which the certificate has to be for [default: the host]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l alpn -d 'Offer these application protocols, or listen to offers of only these, say h2,http/1.1 [default: none]' -r
-complete -c haul -n "__fish_haul_using_subcommand bench" -l pin -d 'When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l pin -d 'When connecting, accept the peer by its public key, alone unless there is --ca; may be repeated [default: by its certificate]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l tls-min -d 'The oldest version of TLS that is spoken [default: 1.2]' -r -f -a "1.2\t''
 1.3\t''"
 complete -c haul -n "__fish_haul_using_subcommand bench" -l ready-fd -d 'Once listening, write ADDR:PORT and a newline to this descriptor and close it [default: to none]' -r

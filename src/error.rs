@@ -217,6 +217,12 @@ impl Error {
         }
     }
 
+    /// The same for whoever speaks of errors of the system alone: the cause is kept, and so is what it is as an exit status.
+    pub fn as_io(self) -> io::Error {
+        let status = self.status();
+        self.into_io().unwrap_or_else(|error| io::Error::other(Protocol { cause: error.cause().to_string(), status }))
+    }
+
     /// The indented lines below the first.
     pub fn facts(&self) -> &[String] {
         &self.facts
@@ -227,8 +233,15 @@ impl Error {
         if let Some(status) = self.status {
             return status;
         }
-        if let Cause::TimedOut(_) = self.cause {
-            return ExitStatus::TimeLimit;
+        match &self.cause {
+            Cause::TimedOut(_) => return ExitStatus::TimeLimit,
+            Cause::Io(error) => {
+                let protocol = error.get_ref().and_then(|error| error.downcast_ref::<Protocol>());
+                if let Some(protocol) = protocol {
+                    return protocol.status;
+                }
+            }
+            Cause::Said(_) => {}
         }
         match self.op {
             _ if self.is_scarcity() => ExitStatus::LocalIo,
@@ -284,6 +297,21 @@ impl std::error::Error for Error {
         }
     }
 }
+
+/// What failed in a protocol, as a cause within an error of the system.
+#[derive(Debug)]
+struct Protocol {
+    cause: String,
+    status: ExitStatus,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.cause)
+    }
+}
+
+impl std::error::Error for Protocol {}
 
 /// An operating system error as a sentence: lower case, without its number.
 pub fn sentence(error: &io::Error) -> String {
@@ -351,6 +379,15 @@ mod tests {
             let error = Error::new(op, "x", io::Error::from_raw_os_error(libc::EMFILE));
             assert_eq!(error.status(), ExitStatus::LocalIo, "{error}");
         }
+    }
+
+    #[test]
+    fn what_a_protocol_refused_keeps_its_status_as_an_error_of_the_system() {
+        let refused = Error::said(Op::Use, "x", "TLS said no").with_status(ExitStatus::Authentication);
+        let error = Error::new(Op::Transfer, "a:1", refused.as_io());
+        assert_eq!((error.line().as_str(), error.status().code()), ("cannot transfer with a:1: TLS said no", 6));
+        let reset = Error::begun("x", io::Error::from(ErrorKind::ConnectionReset)).as_io();
+        assert_eq!(reset.kind(), ErrorKind::ConnectionReset);
     }
 
     #[test]

@@ -127,7 +127,9 @@ pub(super) struct Stops {
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct Limits {
-    /// End with status 3 when the transfer has taken T; the connection is reset [default: no limit]
+    /// End with status 3 when the transfer, connecting and handshakes included, has taken T; the connection is reset [default: no limit]
+    ///
+    /// A listener counts from when a client came; --wait tries again, and each try counts anew.
     #[arg(long, value_name = "T", value_parser = value::limit())]
     max_time: Option<Duration>,
 

@@ -34,7 +34,7 @@ pub(super) struct Tls {
           value_hint = ValueHint::FilePath)]
     ca: Option<PathBuf>,
 
-    /// When listening, accept only clients with a certificate that one in this PEM file vouches for [default: anybody]
+    /// When listening, accept only clients whose certificate is in this PEM file, or that one in it vouches for [default: anybody]
     #[arg(long, value_name = "FILE", value_parser = Value(|v| value::setting("client-ca", v, |o| o.tls.client_ca)),
           value_hint = ValueHint::FilePath)]
     client_ca: Option<PathBuf>,
@@ -50,7 +50,7 @@ pub(super) struct Tls {
     #[arg(long, value_name = "NAME,…", value_parser = Value(|v| value::setting("alpn", v, |o| Some(Names(o.tls.alpn)))))]
     alpn: Option<Names>,
 
-    /// When connecting, accept the peer by its public key alone; may be repeated [default: by its certificate]
+    /// When connecting, accept the peer by its public key, alone unless there is --ca; may be repeated [default: by its certificate]
     #[arg(long, value_name = "sha256/…", value_parser = Value(|v| value::setting("pin", v, |mut o| o.tls.pin.pop())))]
     pin: Vec<String>,
 

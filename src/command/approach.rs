@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::contact::Contact;
-use super::handshake::Handshake;
+use super::handshake::{Handshake, Limit, sooner};
 use super::layering::Layering;
 use super::patience::Patience;
 use super::proxy::own_header;
@@ -28,6 +28,10 @@ pub(super) struct Approach {
     /// What each connection begins with.
     header: Option<ProxyVersion>,
     patience: Patience,
+    /// Longest time for a try and everything that follows if it is the last.
+    whole: Option<Duration>,
+    /// When the try under way began.
+    began: Option<Instant>,
     observer: Rc<dyn Observer>,
     stage: Stage,
 }
@@ -40,9 +44,6 @@ enum Stage {
     /// The next one begins then.
     Pausing(Instant),
 }
-
-/// When a try is over, and how long that is.
-type Limit = Option<(Instant, Duration)>;
 
 impl Approach {
     /// Prepares to open `address`; nothing is touched yet.
@@ -71,7 +72,13 @@ impl Approach {
     ) -> Result<Self, Error> {
         let opening = Opening::new(address, ways.0, ways.1)?;
         let stage = Stage::Trying(Box::new(opening), None);
-        Ok(Approach { address: address.clone(), ways, layering, header: None, patience, observer, stage })
+        let address = address.clone();
+        Ok(Approach { address, ways, layering, header: None, patience, whole: None, began: None, observer, stage })
+    }
+
+    /// The same, where a try has no longer than what it is for may take in all (`--max-time`).
+    pub(super) fn with_whole(self, whole: Option<Duration>) -> Self {
+        Approach { whole, ..self }
     }
 
     /// The same, where each connection begins with a PROXY header about its own two ends.
@@ -96,10 +103,10 @@ impl Approach {
         if matches!(self.stage, Stage::Pausing(at) if at <= turn.now()) {
             self.begin(turn)?;
         }
-        let now = turn.now();
+        let (now, whole) = (turn.now(), self.whole());
         let passed = |limit: &Limit| limit.filter(|(at, _)| *at <= now).map(|(_, limit)| limit);
         if let Stage::Trying(opening, limit) = &mut self.stage {
-            let (over, limit) = (passed(limit), *limit);
+            let (over, limit) = (passed(&sooner(*limit, whole)), *limit);
             match (opening.turn(turn), over) {
                 (Ok(None), Some(over)) => {
                     let (failure, asleep) = (opening.timed_out(over), opening.is_asleep());
@@ -113,7 +120,7 @@ impl Approach {
         }
         let Stage::Shaking(handshake) = &mut self.stage else { return Ok(None) };
         match handshake.turn(turn) {
-            Ok(found) => Ok(found.map(|contact| contact.beyond(&self.address, &*self.observer))),
+            Ok(found) => Ok(found.map(|contact| contact.begun(self.began).beyond(&self.address, &*self.observer))),
             Err(error) => self.failed(turn, error).map(|()| None),
         }
     }
@@ -124,7 +131,8 @@ impl Approach {
         let object = printed::goal(&self.address, "localhost");
         match Handshake::with_server(turn, opened, &self.layering, header, object) {
             Ok(handshake) => {
-                self.stage = Stage::Shaking(Box::new(handshake.within(limit, turn.now())));
+                let handshake = handshake.within(limit, turn.now()).and_within(self.whole());
+                self.stage = Stage::Shaking(Box::new(handshake));
                 Ok(())
             }
             Err(error) => self.failed(turn, error),
@@ -134,7 +142,9 @@ impl Approach {
     /// When the next turn is due at the latest, whatever happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.stage {
-            Stage::Trying(opening, limit) => soonest([opening.deadline(), limit.map(|(at, _)| at)]),
+            Stage::Trying(opening, limit) => {
+                soonest([opening.deadline(), sooner(*limit, self.whole()).map(|(at, _)| at)])
+            }
             Stage::Shaking(handshake) => handshake.deadline(),
             Stage::Pausing(at) => Some(*at),
         }
@@ -162,6 +172,7 @@ impl Approach {
         let mut opening = Opening::new(&self.address, self.ways.0, self.ways.1)?;
         let started = opening.start(turn);
         let limit = self.limit(turn.now());
+        self.began = Some(turn.now());
         self.stage = Stage::Trying(Box::new(opening), limit);
         started.or_else(|error| self.failed(turn, error))
     }
@@ -171,6 +182,11 @@ impl Approach {
         self.patience.limit(now).map(|limit| (now + limit, limit))
     }
 
+    /// When the try under way has taken all the time that there is for everything.
+    fn whole(&self) -> Limit {
+        Some((self.began? + self.whole?, self.whole?))
+    }
+
     /// Lets an opening that sleeps go on as the next try, or makes its failure final.
     fn sleep_on(&mut self, turn: &mut Turn, failure: Error) -> Result<(), Error> {
         if self.patience.again(&failure, turn.now()).is_none() {
@@ -178,6 +194,7 @@ impl Approach {
         }
         self.tell(&failure);
         let next = self.limit(turn.now());
+        self.began = Some(turn.now());
         if let Stage::Trying(_, limit) = &mut self.stage {
             *limit = next;
         }

@@ -1,5 +1,7 @@
 //! Something that is open, with the layers that stand on it: what a handshake makes of a connection.
 
+use std::time::Instant;
+
 use crate::endpoint::Transport;
 use crate::endpoint::accept::Accepted;
 use crate::endpoint::open::Opened;
@@ -18,12 +20,35 @@ pub(super) struct Contact {
     stack: Option<Box<Stack>>,
     /// What it is called with its layers: `tls`, `wss`; what is open alone without them.
     protocol: &'static str,
+    /// When it was gone to, or came; `None` for just now.
+    began: Option<Instant>,
+    /// Proxies lead to the peer.
+    pub(super) led: bool,
+    /// What its handshake left undone beside it, to be told when the connection is.
+    pub(super) trouble: Option<String>,
 }
 
 impl Contact {
     /// What is open, with what stands on it now; together they are called `protocol`.
     pub(super) fn new(opened: Opened, stack: Option<Box<Stack>>, protocol: &'static str) -> Self {
-        Contact { opened, stack: stack.filter(|stack| !stack.is_bare()), protocol }
+        Contact {
+            opened,
+            stack: stack.filter(|stack| !stack.is_bare()),
+            protocol,
+            began: None,
+            led: false,
+            trouble: None,
+        }
+    }
+
+    /// The same, which has taken this long to become.
+    pub(super) fn begun(self, at: Option<Instant>) -> Self {
+        Contact { began: at, ..self }
+    }
+
+    /// From when its time runs (`--max-time`), if not from now.
+    pub(super) fn began(&self) -> Option<Instant> {
+        self.began
     }
 
     /// What it is called with its layers: `tcp`, `tls`, `wss`.
@@ -33,14 +58,22 @@ impl Contact {
 
     /// That it was accepted, as a session's connection, for `observer`.
     pub(super) fn accepted(&self, session: u64, observer: &dyn Observer) -> Event {
+        self.tell_trouble(observer);
         let (peer, local) = (self.opened.peer.clone(), self.opened.local.clone());
         Event::Accepted { session, protocol: self.protocol, peer, local, secured: self.secured(observer) }
     }
 
     /// The same of one that we asked for.
     pub(super) fn connected(&self, session: u64, observer: &dyn Observer) -> Event {
+        self.tell_trouble(observer);
         let (peer, local) = (self.opened.peer.clone(), self.opened.local.clone());
         Event::Connected { session, protocol: self.protocol, peer, local, secured: self.secured(observer) }
+    }
+
+    fn tell_trouble(&self, observer: &dyn Observer) {
+        if let Some(text) = &self.trouble {
+            observer.observe(&Event::Note { verbosity: 0, text: text.clone() });
+        }
     }
 
     /// What protects it; not asked for where nobody would hear of it.
@@ -123,7 +156,7 @@ impl From<Opened> for Contact {
     /// Nothing stands on it.
     fn from(opened: Opened) -> Self {
         let protocol = opened.protocol;
-        Contact { opened, stack: None, protocol }
+        Contact { opened, stack: None, protocol, began: None, led: false, trouble: None }
     }
 }
 

@@ -47,6 +47,7 @@ pub(super) fn dialogue(plan: &Connect, reporting: &Reporting) -> Result<Box<dyn 
     let patience = Patience::new(plan.wait, plan.connect_timeout);
     let observer = reporting.observers();
     let approach = Approach::new(&plan.to, (true, true), patience, Rc::clone(&observer))?.with_header(plan.proxy_send);
+    let approach = approach.with_whole(plan.transfer.max_time);
     Ok(Box::new(Dialogue {
         stage: Stage::Opening(Box::new(approach), acts),
         name: Escaped(&printed::object(&plan.to, "localhost")).to_string(),
@@ -59,6 +60,7 @@ pub(super) fn dialogue(plan: &Connect, reporting: &Reporting) -> Result<Box<dyn 
         console: reporting.console(),
         bytes: [0, 0],
         started: None,
+        began: None,
     }))
 }
 
@@ -99,6 +101,8 @@ struct Dialogue {
     /// Bytes sent and received while talking.
     bytes: [u64; 2],
     started: Option<Instant>,
+    /// From when its longest time runs.
+    began: Option<Instant>,
 }
 
 enum Stage {
@@ -124,12 +128,13 @@ impl Dialogue {
         };
         let acts = std::mem::take(acts);
         self.observer.observe(&contact.connected(1, &*self.observer));
+        let since = contact.began().unwrap_or(turn.now());
         let end = far_end(contact, layers(self.transfer.crlf, None));
         let Transfer { idle, max_time, .. } = self.transfer;
-        let limits = Limits { expect: self.expect_timeout, idle, max_time };
+        let limits = Limits { expect: self.expect_timeout, idle, max_time, since };
         let talk = Talk::new(end, self.name.clone(), acts, limits, turn.now());
         let mut talk = talk.with_feed(self.feed.take()).with_tap(self.tap.clone());
-        self.started = Some(talk.started());
+        (self.started, self.began) = (Some(talk.started()), Some(since));
         let started = talk.start(turn);
         self.stage = Stage::Talking(Box::new(talk));
         started.map_err(Ended::Failed)
@@ -162,13 +167,11 @@ impl Dialogue {
         }
         let names = Side::Local { reading: "what is to be sent".into(), writing: "".into() };
         let near = End::new(Synthetic::text(rest).into(), names, None);
-        let spent = self.elapsed(turn.now());
         let transfer = Transfer {
             flow: Flow::SendOnly,
             stdin: failed.is_none(),
             after_peer_eof: AfterPeerEof::Send,
             max_bytes: None,
-            max_time: self.transfer.max_time.map(|limit| limit.saturating_sub(spent)),
             ..self.transfer.clone()
         };
         // its counts are those of the rest alone, and would be told as those of the whole
@@ -185,7 +188,8 @@ impl Dialogue {
         if let Some(ended) = failed {
             session.stop(ended, turn.now());
         }
-        self.stage = Stage::Ending { link: Box::new(joint.link(session, 1)), settled };
+        let link = joint.link(session, 1).counted_from(self.began);
+        self.stage = Stage::Ending { link: Box::new(link), settled };
         Ok(())
     }
 

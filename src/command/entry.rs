@@ -143,7 +143,8 @@ impl Entry {
         }
         let patience = Patience::new(None, self.limit);
         let (layering, observer) = (self.layering.clone(), Rc::clone(&self.observer));
-        let mut approach = Approach::over(&self.address, layering, self.ways, patience, observer)?;
+        let approach = Approach::over(&self.address, layering, self.ways, patience, observer)?;
+        let mut approach = approach.with_whole(plan.transfer.max_time);
         approach.start(turn)?;
         self.stage = Stage::Opening(approach);
         Ok(())
@@ -199,6 +200,12 @@ impl Entry {
             Stage::Opening(approach) => Some(approach.unopened(cause)),
             Stage::Idle | Stage::Open(_) => None,
         }
+    }
+
+    /// When a peer that is there now was gone to, or came.
+    pub(super) fn began(&self) -> Option<Instant> {
+        let Stage::Open(contact) = &self.stage else { return None };
+        contact.began().filter(|_| contact.opened.transport.is_remote())
     }
 
     /// What was opened, once [`Entry::turn`] has said so.

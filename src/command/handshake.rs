@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::contact::Contact;
 use super::guide::Guide;
-use super::layering::Layering;
+use super::layering::{Layering, unlogged};
 use super::proxy::introduce;
 use crate::endpoint::open::Opened;
 use crate::error::{Cause, Error, Op, sentence};
@@ -24,6 +24,8 @@ use crate::session::limits::soonest;
 pub(super) struct Handshake {
     /// `None` once it is over.
     under_way: Option<(Opened, Option<Box<Stack>>)>,
+    /// Where its layers are from.
+    layering: Layering,
     /// Names that have to be known before there are layers.
     guide: Option<Box<Guide>>,
     /// Proxies are asked first, and a cut is one of the ways in which they refuse.
@@ -37,10 +39,18 @@ pub(super) struct Handshake {
     mute: Option<io::Error>,
     /// When it is given up, unless its owner sees to that.
     limit: Limit,
+    began: Instant,
+    /// Nothing will be sent: all that is to be found out is whether the peer takes us.
+    only_asks: bool,
 }
 
 /// When something is over, and how long that is.
-type Limit = Option<(Instant, Duration)>;
+pub(super) type Limit = Option<(Instant, Duration)>;
+
+/// The limit that ends first.
+pub(super) fn sooner(a: Limit, b: Limit) -> Limit {
+    [a, b].into_iter().flatten().min_by_key(|(at, _)| *at)
+}
 
 /// Why it failed.
 enum Flaw {
@@ -80,6 +90,18 @@ impl Handshake {
         self
     }
 
+    /// The same, which is given up at the end of another limit if that comes sooner.
+    pub(super) fn and_within(mut self, limit: Limit) -> Self {
+        self.limit = sooner(self.limit, limit);
+        self
+    }
+
+    /// The same where nothing will be sent: it is over when the peer cannot refuse us any more, too. A peer that has not
+    /// done so within the limit has taken us.
+    pub(super) fn only_asking(self) -> Self {
+        Handshake { only_asks: true, ..self }
+    }
+
     fn begin(
         turn: &mut Turn,
         mut opened: Opened,
@@ -108,6 +130,7 @@ impl Handshake {
                 let (protocol, led) = (layering.protocol(opened.protocol), layering.is_led());
                 Ok(Handshake {
                     under_way: Some((opened, stack)),
+                    layering: layering.clone(),
                     guide,
                     led,
                     protocol,
@@ -115,6 +138,8 @@ impl Handshake {
                     object,
                     mute: None,
                     limit: None,
+                    began: turn.now(),
+                    only_asks: false,
                 })
             }
             Err(error) => {
@@ -132,6 +157,7 @@ impl Handshake {
         let flaw = match self.drive(turn) {
             Ok(false) => match self.limit.filter(|(at, _)| *at <= turn.now()) {
                 None => return Ok(None),
+                Some(_) if self.is_open() => return Ok(self.take()),
                 Some((_, limit)) => {
                     let error = self.timed_out(limit);
                     self.abandon(turn);
@@ -153,8 +179,18 @@ impl Handshake {
         })
     }
 
+    /// True if payload could pass.
+    fn is_open(&self) -> bool {
+        let stack = self.under_way.as_ref().and_then(|(_, stack)| stack.as_deref());
+        stack.is_some_and(|stack| !stack.is_handshaking() && !stack.is_leaving())
+    }
+
     fn take(&mut self) -> Option<Contact> {
-        self.under_way.take().map(|(opened, stack)| Contact::new(opened, stack, self.protocol))
+        let (opened, stack) = self.under_way.take()?;
+        let mut contact = Contact::new(opened, stack, self.protocol).begun(Some(self.began));
+        contact.led = self.led;
+        contact.trouble = self.layering.key_log_failure().map(|error| unlogged(&error));
+        Some(contact)
     }
 
     /// Who is at the other side, as printed; empty once it is over.
@@ -210,7 +246,12 @@ impl Handshake {
                 return Err(Flaw::Layer(error));
             }
             if !stack.is_handshaking() && !stack.is_leaving() {
-                return Ok(true);
+                if !self.only_asks || stack.is_accepted() {
+                    return Ok(true);
+                }
+                // whoever hears that nothing comes answers soon, if not at once
+                stack.close_plain();
+                say(turn, opened, stack, &mut self.mute)?;
             }
             if ended {
                 return Err(self.mute.take().map_or(Flaw::Ended, Flaw::Io));

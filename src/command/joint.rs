@@ -276,7 +276,9 @@ impl Joint {
             contact.opened.transport.sync_before_close();
         }
         let tap = self.copier.as_ref().map(|copier| copier.tap(number));
-        self.join_ends(turn, near, far_end(contact, self.layers(turn.now())), number, tap)
+        let began = contact.began();
+        let link = self.join_ends(turn, near, far_end(contact, self.layers(turn.now())), number, tap)?;
+        Ok(link.counted_from(began))
     }
 
     /// Joins a connection to whatever it is for.
@@ -328,7 +330,9 @@ pub(super) fn layers(crlf: bool, verify: Option<Instant>) -> Vec<Box<dyn Layer>>
 
 /// The end that was opened or accepted, with what stands on it, and with these layers on top of that.
 pub(super) fn far_end(contact: impl Into<Contact>, layers: Vec<Box<dyn Layer>>) -> End {
-    let (opened, stack) = contact.into().covered(layers);
+    let contact = contact.into();
+    let led = contact.led;
+    let (opened, stack) = contact.covered(layers);
     let Opened { transport, peer, local, cut, child, .. } = opened;
     // the usual client of a Unix socket has no name: what it came to has
     let peer = if peer == printed::UNNAMED { format!("a client of {local}") } else { peer };
@@ -337,7 +341,7 @@ pub(super) fn far_end(contact: impl Into<Contact>, layers: Vec<Box<dyn Layer>>) 
         (false, Some(_)) => Side::Program(peer.into()),
         (false, None) => Side::Local { reading: peer.as_str().into(), writing: peer.into() },
     };
-    let mut far = End::new(transport, side, stack);
+    let mut far = End::new(transport, side, stack).led(led);
     if let Some(child) = child {
         far = far.with_program(child);
     }

@@ -199,6 +199,16 @@ impl Layering {
         Layering::of(&Address::from(crate::plan::address::Kind::Stdio), sorts(over, false), sorts(under, true))
     }
 
+    /// Why no more keys are logged (SSLKEYLOGFILE), once.
+    pub(super) fn key_log_failure(&self) -> Option<Error> {
+        let Sorts { over, under } = self.inner.as_deref()?;
+        over.iter().chain(under).find_map(|sort| match sort {
+            Sort::ClientTls(credentials) => credentials.key_log_failure(),
+            Sort::ServerTls(credentials) => credentials.key_log_failure(),
+            _ => None,
+        })
+    }
+
     /// What a connection, or a listener, is called with its layers; `bare` is its name without.
     pub(super) fn protocol(&self, bare: &'static str) -> &'static str {
         self.protocol.unwrap_or(bare)
@@ -283,8 +293,13 @@ pub(super) fn remind<'a>(addresses: impl IntoIterator<Item = &'a Address>, obser
         }
     }
     if logs && let Err(error) = check_key_log() {
-        tell(format!("{}, so that no keys are logged (SSLKEYLOGFILE)", error.line()));
+        tell(unlogged(&error));
     }
+}
+
+/// That keys which were to be logged are not.
+pub(super) fn unlogged(error: &Error) -> String {
+    format!("{}, so that no keys are logged (SSLKEYLOGFILE)", error.line())
 }
 
 /// Bytes at each seam of layers that have no wish of their own.

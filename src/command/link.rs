@@ -40,6 +40,12 @@ impl Link {
         Link { mover, number, grace, observer, aftermath: None, patient: true }
     }
 
+    /// The same, whose time (`--max-time`) runs from then, if that is given.
+    pub(super) fn counted_from(mut self, began: Option<Instant>) -> Self {
+        began.into_iter().for_each(|began| self.mover.count_from(began));
+        self
+    }
+
     /// The spread, where that is what moves bytes and it is not over.
     pub(super) fn spread(&mut self) -> Option<&mut Spread> {
         match &mut self.mover {

@@ -33,6 +33,14 @@ impl Mover {
         }
     }
 
+    /// Has its time (`--max-time`) run from then: its connections took a while to be ready.
+    pub(super) fn count_from(&mut self, began: Instant) {
+        match self {
+            Mover::Session(session) => session.count_from(began),
+            Mover::Spread(spread) => spread.count_from(began),
+        }
+    }
+
     /// True if nothing is on its way and no direction has ended.
     pub(super) fn is_idle(&self, now: Instant) -> bool {
         matches!(self, Mover::Session(session) if session.is_idle(now))

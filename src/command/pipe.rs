@@ -145,6 +145,7 @@ impl Piping {
 
     /// Joins both ends.
     fn join(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        let began = self.entries.iter().filter_map(Entry::began).max();
         let Some(source) = self.entries[0].take() else { return Ok(()) };
         let size = self.size(&source.opened);
         let source = self.end(source, turn.now());
@@ -152,7 +153,7 @@ impl Piping {
             1 if !self.is_buffered() => self.pair(turn, source)?,
             _ => self.spread(turn, source)?,
         };
-        self.stage = Stage::Moving(Box::new(link));
+        self.stage = Stage::Moving(Box::new(link.counted_from(began)));
         self.started = Some(turn.now());
         if let Some(mut view) = self.progress.take() {
             view.begin(turn.now(), size);

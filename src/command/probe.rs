@@ -92,7 +92,7 @@ impl Probe {
     /// It is connected: that is the answer, or the first half of it.
     fn connected(&mut self, turn: &mut Turn, opened: Opened) -> Result<(), Error> {
         let handshake = Handshake::with_server(turn, opened, &self.layering, None, self.name.clone())?;
-        self.question = Question::Handshake(Box::new(handshake.within(self.limit, turn.now())));
+        self.question = Question::Handshake(Box::new(handshake.within(self.limit, turn.now()).only_asking()));
         Ok(())
     }
 }

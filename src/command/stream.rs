@@ -54,7 +54,8 @@ pub(super) fn connect(plan: &Connect, reporting: &Reporting) -> Result<Box<dyn T
     let joint = joint.with_copier(reporting.copier());
     let mut bridge = Bridge::new(&plan.to, joint, reporting)?;
     let patience = Patience::new(plan.wait, plan.connect_timeout);
-    bridge.stage = Stage::Opening(bridge.approach(&plan.to, patience)?.with_header(plan.proxy_send));
+    let approach = bridge.approach(&plan.to, patience)?.with_whole(plan.transfer.max_time);
+    bridge.stage = Stage::Opening(approach.with_header(plan.proxy_send));
     Ok(Box::new(bridge))
 }
 

@@ -53,8 +53,9 @@ pub(super) struct Limits {
     pub(super) expect: Option<Duration>,
     /// Without a byte either way.
     pub(super) idle: Option<Duration>,
-    /// For everything.
+    /// For everything, from then on.
     pub(super) max_time: Option<Duration>,
+    pub(super) since: Instant,
 }
 
 /// Standard input on its way to the peer, beside the steps.
@@ -179,7 +180,7 @@ impl Talk {
         let expects = matches!(self.acts.front(), Some(Act::Expect(_)));
         let expect = self.limits.expect.filter(|_| expects).map(|limit| self.began + limit);
         let idle = self.limits.idle.map(|limit| self.moved_at + limit);
-        let max_time = self.limits.max_time.map(|limit| self.started + limit);
+        let max_time = self.limits.max_time.map(|limit| self.limits.since + limit);
         let open =
             matches!(self.acts.front(), Some(Act::Expect(pattern)) if self.window.search(pattern) == Found::Open);
         let settled = open.then(|| self.heard_at + SETTLE);
@@ -346,7 +347,7 @@ impl Talk {
     fn passed_limit(&self, now: Instant) -> Option<Error> {
         let passed = |since: Instant, limit: Option<Duration>| limit.filter(|limit| since + *limit <= now);
         let told = humantime::format_duration;
-        let begin = if let Some(limit) = passed(self.started, self.limits.max_time) {
+        let begin = if let Some(limit) = passed(self.limits.since, self.limits.max_time) {
             format!("the time limit of {} was reached before {} sent", told(limit), self.name)
         } else if let Some(limit) = passed(self.moved_at, self.limits.idle) {
             format!("nothing moved for {} and {} did not send", told(limit), self.name)

@@ -3,6 +3,7 @@
 //! Nothing of it is touched before a TLS endpoint is used: the roots of a system alone are a few hundred files.
 
 mod identity;
+mod key_log;
 mod pem;
 mod provider;
 #[cfg(test)]
@@ -10,33 +11,33 @@ mod tests;
 mod throwaway;
 mod trust;
 
-use std::ffi::OsString;
-use std::fs::OpenOptions;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::server::WebPkiClientVerifier;
-use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, KeyLog, KeyLogFile, NoKeyLog, ServerConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 
 use crate::error::{Error, Op};
 use crate::layer::Layer;
-use crate::layer::tls::Tls;
-use crate::layer::tls::verifier::Verifier;
+use crate::layer::tls::verifier::{ClientVerifier, Verifier};
+use crate::layer::tls::{ClientSide, Tls};
 use crate::plan::address::{TlsOptions, TlsVersion};
 use identity::{Identities, Identity};
+pub use key_log::check as check_key_log;
+use key_log::{KeyFile, logging};
 pub use trust::Trust;
 use trust::{store, unusable_store};
 
 /// What the client's side of TLS needs for one endpoint.
 pub struct ClientTls {
-    config: Arc<ClientConfig>,
+    side: ClientSide,
     name: ServerName<'static>,
+    keys: Option<Arc<KeyFile>>,
 }
 
 impl ClientTls {
@@ -68,14 +69,13 @@ impl ClientTls {
             .map_err(|error| unusable(&error))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
-        let mut config = match Identity::load_all(options, &provider)?.into_iter().next() {
-            Some(own) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.into_key()))),
-            None => builder.with_no_client_auth(),
-        };
+        let own = Identity::load_all(options, &provider)?.into_iter().next();
+        let mut config = builder.with_no_client_auth();
         config.alpn_protocols = options.alpn.iter().map(|name| name.clone().into_bytes()).collect();
-        config.key_log = key_log();
+        let keys = KeyFile::open();
+        config.key_log = logging(keys.as_ref());
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
-        Ok(ClientTls { config: Arc::new(config), name })
+        Ok(ClientTls { side: ClientSide::new(config, own.map(Identity::into_key)), name, keys })
     }
 
     /// The layer of one connection.
@@ -83,7 +83,12 @@ impl ClientTls {
     /// # Errors
     /// The system has no random numbers.
     pub fn layer(&self) -> Result<Box<dyn Layer>, Error> {
-        Ok(Box::new(Tls::client(Arc::clone(&self.config), self.name.clone())?))
+        Ok(Box::new(Tls::client(&self.side, self.name.clone(), Instant::now())?))
+    }
+
+    /// Why no more keys are logged although they were to be, once.
+    pub fn key_log_failure(&self) -> Option<Error> {
+        self.keys.as_ref()?.take_failure()
     }
 }
 
@@ -93,6 +98,7 @@ pub struct ServerTls {
     provider: Arc<CryptoProvider>,
     current: RwLock<Current>,
     tickets: usize,
+    keys: Option<Arc<KeyFile>>,
 }
 
 #[derive(Clone)]
@@ -125,8 +131,9 @@ impl ServerTls {
             true => vec![throwaway::make(&provider)?],
             false => Identity::load_all(options, &provider)?,
         };
-        let current = RwLock::new(Current::new(options, &provider, identities, tickets)?);
-        Ok(ServerTls { options: options.clone(), provider, current, tickets })
+        let keys = KeyFile::open();
+        let current = Current::new(options, &provider, identities, tickets)?.logging(keys.as_ref());
+        Ok(ServerTls { options: options.clone(), provider, current: RwLock::new(current), tickets, keys })
     }
 
     /// The layer of one connection.
@@ -135,6 +142,11 @@ impl ServerTls {
     /// The system has no random numbers.
     pub fn layer(&self) -> Result<Box<dyn Layer>, Error> {
         Ok(Box::new(Tls::server(self.current().config)?))
+    }
+
+    /// Why no more keys are logged although they were to be, once.
+    pub fn key_log_failure(&self) -> Option<Error> {
+        self.keys.as_ref()?.take_failure()
     }
 
     /// The pin of the first certificate's key, as `--pin` takes it: `sha256/…`.
@@ -160,6 +172,7 @@ impl ServerTls {
         cert.iter().chain(key).chain(client_ca).try_for_each(|file| pem::is_readable_again(file))?;
         let identities = Identity::load_all(&self.options, &self.provider)?;
         let new = Current::new(&self.options, &self.provider, identities, self.tickets)?;
+        let new = new.logging(self.keys.as_ref());
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
     }
@@ -183,16 +196,23 @@ impl Current {
         let builder = match &options.client_ca {
             None => builder.with_no_client_auth(),
             Some(file) => {
-                let roots = Arc::new(store(file, pem::certificates(file)?)?);
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider)).build();
-                builder.with_client_cert_verifier(verifier.map_err(|error| unusable_store(file, &error))?)
+                let believed = pem::certificates(file)?;
+                let roots = Arc::new(store(file, believed.clone())?);
+                let chain = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider)).build();
+                let chain = chain.map_err(|error| unusable_store(file, &error))?;
+                builder.with_client_cert_verifier(Arc::new(ClientVerifier { chain, believed }))
             }
         };
         let mut config = builder.with_cert_resolver(Arc::new(Identities::new(identities)));
         config.alpn_protocols = options.alpn.iter().map(|name| name.clone().into_bytes()).collect();
-        config.key_log = key_log();
         config.send_tls13_tickets = tickets;
         Ok(Current { config: Arc::new(config), pin })
+    }
+
+    /// The same, whose keys are written there.
+    fn logging(mut self, keys: Option<&Arc<KeyFile>>) -> Self {
+        Arc::make_mut(&mut self.config).key_log = logging(keys);
+        self
     }
 }
 
@@ -224,35 +244,6 @@ fn versions(options: &TlsOptions) -> &'static [&'static SupportedProtocolVersion
         Some(TlsVersion::V12) | None => BOTH,
     }
 }
-
-/// Looks whether keys can be logged where SSLKEYLOGFILE wants them, if it does; the file is there then, and a new one is
-/// its owner's alone. A pipe is not looked at: whoever reads it would take that for the end.
-///
-/// # Errors
-/// It cannot be created or appended to: connections go on, and no keys are logged.
-pub fn check_key_log() -> Result<(), Error> {
-    let Some(file) = key_log_file() else { return Ok(()) };
-    if std::fs::metadata(&file).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
-        return Ok(());
-    }
-    let opened = OpenOptions::new().append(true).create(true).mode(OWNER_ONLY).open(&file);
-    opened.map(drop).map_err(|error| Error::new(Op::Write, file.as_encoded_bytes(), error))
-}
-
-/// SSLKEYLOGFILE, for those who look at packets.
-fn key_log() -> Arc<dyn KeyLog> {
-    match key_log_file() {
-        Some(_) => Arc::new(KeyLogFile::new()),
-        None => Arc::new(NoKeyLog),
-    }
-}
-
-fn key_log_file() -> Option<OsString> {
-    std::env::var_os("SSLKEYLOGFILE").filter(|name| !name.is_empty())
-}
-
-/// Whoever reads the keys reads what they protect.
-const OWNER_ONLY: u32 = 0o600;
 
 /// A pin may be written without the padding of its base64.
 fn with_padding(pin: &str) -> String {

@@ -52,6 +52,11 @@ pub trait Layer: Send {
     /// What can be done about the end of the application's bytes; asked when it is reached.
     fn half_close(&self) -> HalfClose;
 
+    /// True if the peer hears of the end of our bytes by this layer, and need not hear it from the transport.
+    fn says_end(&self) -> bool {
+        false
+    }
+
     /// False while the peer has yet to answer the end of our bytes, where the protocol wants an answer.
     fn is_settled(&self) -> bool {
         true
@@ -61,6 +66,11 @@ pub trait Layer: Send {
     /// ends then has nothing to add.
     fn is_failure_told(&self) -> bool {
         false
+    }
+
+    /// False while the peer may still refuse us altogether, although payload passes already; it stays false if it does.
+    fn is_accepted(&self) -> bool {
+        true
     }
 
     /// How many bytes the buffers at its two seams should hold; less than what the stack was made with is no wish.

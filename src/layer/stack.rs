@@ -321,9 +321,19 @@ impl Stack {
         said.is_some_and(|first| self.stages[first..].iter().all(|stage| stage.wire.is_empty()))
     }
 
+    /// True if the peer hears of the end of our bytes without that of the transport.
+    pub fn says_end(&self) -> bool {
+        self.stages.iter().any(|stage| stage.layer.says_end())
+    }
+
     /// True while the peer has yet to answer the end that was said to it.
     pub fn awaits_answer(&self) -> bool {
         self.stages.iter().any(|stage| stage.told_plain_end && !stage.layer.is_settled())
+    }
+
+    /// False while a peer may still refuse us altogether, and if it did.
+    pub fn is_accepted(&self) -> bool {
+        self.stages.iter().all(|stage| stage.layer.is_accepted())
     }
 
     /// True once the peer has said that no more application bytes come, and those that came were read. The layer that

@@ -10,6 +10,7 @@
 //!
 //! An end of the wire without the peer's close_notify is a cut, never an end of file: [`std::io::ErrorKind::UnexpectedEof`].
 
+mod approval;
 pub mod certificate;
 mod connection;
 mod refusal;
@@ -21,16 +22,19 @@ pub mod verifier;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
-use rustls::{ClientConfig, ProtocolVersion, ServerConfig};
+use rustls::{ProtocolVersion, ServerConfig};
 
 use super::{HalfClose, Layer, LayerState, Note};
 use crate::buffer::Buffer;
 use crate::error::{Cause, Error};
 use crate::outcome::ExitStatus;
+use approval::Approval;
+pub use approval::ClientSide;
 use connection::{Connection, Event, Outlet, Wish};
 pub use summary::Summary;
 
@@ -53,6 +57,8 @@ pub struct Tls {
     peer_closed: bool,
     wire_ended: bool,
     failed: bool,
+    /// Of a client: whether the server lets it stay.
+    approval: Option<Approval>,
 }
 
 /// Where our own direction stands.
@@ -72,9 +78,11 @@ impl Tls {
     ///
     /// # Errors
     /// [`ExitStatus::Authentication`], if no random numbers are to be had.
-    pub fn client(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Self, Error> {
-        let connection = UnbufferedClientConnection::new(config, name).map_err(|error| refusal::of(&error, true))?;
-        Ok(Tls::new(Connection::Client(Box::new(connection))))
+    pub fn client(side: &ClientSide, name: ServerName<'static>, now: Instant) -> Result<Self, Error> {
+        let connection = UnbufferedClientConnection::new(Arc::clone(&side.config), name);
+        let connection = connection.map_err(|error| refusal::of(&error, true))?;
+        let approval = Some(Approval::new(side, now));
+        Ok(Tls { approval, ..Tls::new(Connection::Client(Box::new(connection))) })
     }
 
     /// The server's side.
@@ -98,6 +106,7 @@ impl Tls {
             peer_closed: false,
             wire_ended: false,
             failed: false,
+            approval: None,
         }
     }
 
@@ -159,7 +168,9 @@ impl Tls {
                 return Ok(true);
             }
             known = whole_records(wire.filled(), known);
+            let was_handshaking = self.is_handshaking();
             let (discard, event) = self.step(wire.filled_mut(), Some(plain), Wish::Nothing);
+            self.heed_approval(was_handshaking, &event);
             wire.consume(discard);
             known = known.saturating_sub(discard);
             settled = matches!(event, Event::Gave);
@@ -174,6 +185,19 @@ impl Tls {
                     return Err(error);
                 }
             }
+        }
+    }
+
+    /// What a step means for whether the server lets us stay. Before TLS 1.3 it says so within the handshake.
+    fn heed_approval(&mut self, was_handshaking: bool, event: &Event) {
+        let Some(approval) = &mut self.approval else { return };
+        if was_handshaking {
+            approval.look();
+        }
+        let heard = matches!(event, Event::Gave | Event::PeerClosed) || self.connection.has_ticket();
+        let is_settled = self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_2);
+        if approval.is_awaited() && (heard || is_settled) {
+            approval.give();
         }
     }
 
@@ -279,8 +303,14 @@ impl Layer for Tls {
             Note::PlainClosed if self.ending == Ending::Open => self.ending = Ending::Due,
             Note::Stopped(_) if self.ending != Ending::Said => self.ending = Ending::Never,
             Note::WireEof => self.wire_ended = true,
+            Note::Tick(now) if self.ending == Ending::Said => self.approval.iter_mut().for_each(|one| one.tick(now)),
             Note::PlainClosed | Note::Stopped(_) | Note::Tick(_) | Note::Taken | Note::Delivered(_) => {}
         }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let waits = self.ending == Ending::Said && !self.failed;
+        self.approval.as_ref().filter(|_| waits)?.deadline()
     }
 
     fn state(&self) -> LayerState {
@@ -297,6 +327,18 @@ impl Layer for Tls {
             Some(ProtocolVersion::TLSv1_2) => HalfClose::EndsBoth,
             _ => HalfClose::Supported,
         }
+    }
+
+    fn says_end(&self) -> bool {
+        true
+    }
+
+    fn is_settled(&self) -> bool {
+        self.failed || self.is_accepted()
+    }
+
+    fn is_accepted(&self) -> bool {
+        !self.approval.as_ref().is_some_and(Approval::is_awaited)
     }
 
     fn seam(&self) -> usize {

@@ -233,7 +233,7 @@ pub struct Transfer {
     pub linger: Duration,
     /// `-w` / `--idle`: longest time without a byte either way.
     pub idle: Option<Duration>,
-    /// `--max-time`: longest time for the whole transfer.
+    /// `--max-time`: longest time for the whole transfer, with what it takes to reach the peer.
     pub max_time: Option<Duration>,
     /// `--max-bytes`: received bytes after which the connection is reset, successfully.
     pub max_bytes: Option<u64>,

@@ -256,7 +256,11 @@ pub(super) fn explain(address: &Address, op: Op, f: &mut fmt::Formatter<'_>) -> 
                     writeln!(f, "encrypt with TLS, for the key with pin {}", tls.pin.join(" or "))?
                 }
                 None => writeln!(f, "encrypt with TLS, and verify {whom} by the system's roots")?,
-                Some(ca) => writeln!(f, "encrypt with TLS, and verify {whom} by {}", file(ca))?,
+                Some(ca) if tls.pin.is_empty() => writeln!(f, "encrypt with TLS, and verify {whom} by {}", file(ca))?,
+                Some(ca) => {
+                    let pins = tls.pin.join(" or ");
+                    writeln!(f, "encrypt with TLS, and verify {whom} by {} and by the pin {pins}", file(ca))?;
+                }
             }
         }
     }

@@ -29,7 +29,7 @@ impl Session {
     /// The user's time limit that has passed, as an error.
     pub(super) fn passed_limit(&self, now: Instant) -> Option<Error> {
         let Policy { max_time, idle, half_close, .. } = &self.context.policy;
-        let sentence = if has_passed(Some(self.started), *max_time, now) {
+        let sentence = if has_passed(Some(self.began), *max_time, now) {
             format!("time limit of {} reached", humantime::format_duration(max_time.unwrap_or_default()))
         } else if has_passed(self.idle_since(), *idle, now) {
             format!("nothing moved for {}", humantime::format_duration(idle.unwrap_or_default()))
@@ -90,7 +90,8 @@ impl Session {
             after(self.late().quiet_since.filter(|_| !self.holds_quitting()), policy.quit_after),
             self.holding_deadline(),
             self.closing_deadline(now),
-            after(Some(self.started), policy.max_time),
+            self.wires_kept_until(),
+            after(Some(self.began), policy.max_time),
             after(self.idle_since(), policy.idle),
             self.pumps[0].due(now),
             self.pumps[1].due(now),

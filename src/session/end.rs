@@ -104,6 +104,10 @@ pub struct End {
     /// Nothing more may be sent.
     is_shut: bool,
     pace: Pace,
+    /// Proxies lead to the peer.
+    is_led: bool,
+    /// The end of our bytes was said by the layers, and the transport's is kept back.
+    keeps_wire: bool,
     /// Bytes that the layers have said since our end, which are no payload; below 0 while payload waits in front of them.
     behind_payload: Option<isize>,
 }
@@ -127,6 +131,8 @@ impl End {
             held_close: false,
             is_shut: false,
             pace: Pace::default(),
+            is_led: false,
+            keeps_wire: false,
             behind_payload: None,
         }
     }
@@ -141,6 +147,12 @@ impl End {
     pub fn with_program(mut self, child: Child) -> Self {
         self.program = Some(Box::new(Program::new(child)));
         self
+    }
+
+    /// The same, where proxies lead to the peer if `led`: some of them take the end of the transport for that of both
+    /// directions, and what comes back is lost.
+    pub fn led(self, led: bool) -> Self {
+        End { is_led: led, ..self }
     }
 
     /// Has its layers borrow from a pool what memory they need while there is something in transit.

@@ -3,10 +3,13 @@
 //! So it is held while an answer may still come: until the peer has been silent for a while after our source's end. Then
 //! it is said, and what comes before the peer's own end is still delivered. Where the peer ends first, a program gets the
 //! time to say what it makes of that end, as the peer may wait for it, and then the session is over.
+//!
+//! Where proxies lead to the peer and TLS has told it our end, the wire is kept until the peer's: simple proxies drop both
+//! directions at the first end of file.
 
 use std::time::{Duration, Instant};
 
-use super::end::closed_by;
+use super::end::{End, closed_by};
 use super::parting::Manner;
 use super::policy::{AfterPeerEof, Policy};
 use super::{OUTWARD, Session};
@@ -120,6 +123,26 @@ impl Session {
     /// When that is looked at.
     pub(super) fn closing_deadline(&self, now: Instant) -> Option<Instant> {
         self.late().closing_by.iter().flatten().filter(|at| **at > now).min().copied()
+    }
+}
+
+impl Session {
+    /// Ends the wires that were kept for an answer, where none comes: a peer may want to hear it from there after all.
+    pub(super) fn end_kept_wires(&mut self, turn: &mut Turn) {
+        if self.wires_kept_until().is_none_or(|at| at > turn.now()) || self.parting.is_some() {
+            return;
+        }
+        for end in self.ends.iter_mut().flatten().filter(|end| end.keeps_wire()) {
+            // what fails here is told by reading
+            end.close_write_for_good(turn);
+        }
+    }
+
+    /// When nothing will have moved for the longest time that may pass at a close.
+    pub(super) fn wires_kept_until(&self) -> Option<Instant> {
+        let kept = self.ends.iter().flatten().any(End::keeps_wire);
+        let since = self.late().half_closed_at.filter(|_| kept)?;
+        Some(since.max(self.moved_at) + self.context.policy.linger)
     }
 }
 

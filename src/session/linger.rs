@@ -17,7 +17,7 @@ pub(super) struct Linger {
     progress_at: Instant,
     /// The last look found everything acknowledged, and the end of our bytes told.
     settled: bool,
-    /// The peer answered a reset while our bytes were on their way.
+    /// The peer answered a reset while our bytes were on their way, or while it could still refuse us.
     lost: bool,
 }
 
@@ -29,7 +29,7 @@ pub(super) enum Lingering {
     Waiting,
     /// There is more to be read and dropped at once.
     Busy,
-    /// The peer will not confirm what it got, or sent what is no good: nothing more is to be waited for.
+    /// The peer will not confirm what it got, refuses us, or sent what is no good: nothing more is to be waited for.
     Failed(Fault),
 }
 
@@ -112,7 +112,7 @@ impl Linger {
             let held = end.is_mute() && end.words_behind_payload().is_none();
             // the kernel goes on telling what a reset has thrown away (tcp_reset leaves snd_una alone)
             let unsent = end.unsent_at_orderly_cut().or(self.unsent);
-            self.lost = held || unsent.map_or(farewell.sent, |unsent| unsent > fin(end));
+            self.lost = held || !end.is_accepted() || unsent.map_or(farewell.sent, |unsent| unsent > fin(end));
             return Lingering::Over;
         }
         let unsent = end.unsent();
@@ -137,7 +137,7 @@ impl Linger {
         self.settled
     }
 
-    /// True if the peer's reset threw away what we had sent.
+    /// True if the peer's reset threw away what we had sent, or our leave to send it.
     pub(super) fn is_lost(&self) -> bool {
         self.lost
     }
@@ -147,8 +147,8 @@ impl Linger {
 ///
 /// # Errors
 /// What a layer's peer has said of a failure, or how it broke the protocol: it may be about what it was sent. A cut is no
-/// loss of what nobody wants; it concerns only a peer that was to confirm what it got. One that has confirmed it may say
-/// what it likes.
+/// loss of what nobody wants; it concerns only a peer that was to confirm what it got, or could still refuse us. One that
+/// has confirmed it may say what it likes.
 fn discard_input(end: &mut End, turn: &mut Turn, farewell: &Farewell) -> Result<bool, Fault> {
     let mut buffer = farewell.pools.buffer();
     for _ in 0..DISCARDS {
@@ -165,7 +165,7 @@ fn discard_input(end: &mut End, turn: &mut Turn, farewell: &Farewell) -> Result<
                 }
                 return Ok(false);
             }
-            Step::Failed(fault) if end.is_unconfirmed() => return Err(fault),
+            Step::Failed(fault) if end.is_unconfirmed() || !end.is_accepted() => return Err(fault),
             Step::Failed(fault @ Fault::Layer(_)) if !end.is_verified() => return Err(fault),
             Step::Blocked | Step::Failed(_) => return Ok(false),
         }

@@ -83,6 +83,8 @@ pub struct Session {
     /// Bytes taken from each pump's source.
     taken: [u64; 2],
     started: Instant,
+    /// From when its longest time runs.
+    began: Instant,
     moved_at: Instant,
     /// The first failure; it decides the outcome, also when the other direction goes on to its own end.
     failure: Option<Box<Error>>,
@@ -124,6 +126,7 @@ impl Session {
             share: None,
             taken: [0, 0],
             started: now,
+            began: now,
             moved_at: now,
             failure: None,
             parting: None,
@@ -160,6 +163,11 @@ impl Session {
         self
     }
 
+    /// Has the longest time of the policy run from then: its connections took a while to be ready.
+    pub fn count_from(&mut self, began: Instant) {
+        self.began = began;
+    }
+
     /// Registers both ends.
     ///
     /// # Errors
@@ -188,6 +196,7 @@ impl Session {
         if self.parting.is_none() {
             spent = self.pump_all(turn);
             self.say_held(turn);
+            self.end_kept_wires(turn);
             self.leave_closed(turn);
             self.leave_forsaken(turn);
             spent |= self.check_programs(turn);
@@ -334,7 +343,7 @@ impl Session {
         }
         let error = self.explain(direction, false, fault);
         let reason = self.reason_given(turn, 1 - direction);
-        self.fail(reason.unwrap_or(error));
+        self.fail(reason.map_or(error, |reason| self.explain(1 - direction, true, end::Fault::Layer(reason))));
         if !self.is_wire(1 - direction) {
             return self.conclude(Manner::Aborted, now);
         }

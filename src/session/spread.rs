@@ -139,6 +139,8 @@ pub struct Spread {
     /// Bytes that every sink has.
     counted: u64,
     started: Instant,
+    /// From when its longest time runs.
+    began: Instant,
     /// When anything moved last, and when from the source.
     moved_at: Instant,
     taken_at: Option<Instant>,
@@ -195,6 +197,7 @@ impl Spread {
             taken: 0,
             counted: 0,
             started: now,
+            began: now,
             moved_at: now,
             taken_at: None,
             cut_at: None,
@@ -220,6 +223,11 @@ impl Spread {
     pub fn with_tap(mut self, tap: Option<Tap>) -> Self {
         self.tap = tap;
         self
+    }
+
+    /// Has the longest time of the policy run from then: the source took a while to be ready.
+    pub fn count_from(&mut self, began: Instant) {
+        self.began = began;
     }
 
     /// Reserves the place of a sink, to which everything from the beginning is due. To be called for every sink before

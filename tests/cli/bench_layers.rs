@@ -36,6 +36,22 @@ fn every_way_of_measuring_goes_through_layers() {
     }
 }
 
+// A server that demands certificates refuses behind the handshake, and that is the status of a refusal here, too.
+#[test]
+fn a_refused_certificate_is_a_refusal() {
+    let zoo = Zoo::new();
+    let (pair, ca) = (zoo.good(), zoo.ca());
+    let words = ["bench", "-s", "--tls", "--cert", pair.cert(), "--key", pair.key(), "--client-ca", &ca, "127.0.0.1:0"];
+    let server = haul(words).spawn();
+    let port = server.address().port().to_string();
+    let client = ["bench", "-n", "1M", "--tls", "--ca", &ca, "127.0.0.1", &port];
+    let stranger = haul(client).run();
+    let line = stranger.code(6).one_error();
+    assert!(line.ends_with(": the peer refused: it wants a certificate of ours"), "{line}");
+    haul(client.iter().chain(&["--cert", pair.cert(), "--key", pair.key()])).run().code(0);
+    stop(server);
+}
+
 // A server tells how it is reached, and whoever does not know it measures nothing.
 #[test]
 fn a_server_proves_who_it_is() {

@@ -195,6 +195,24 @@ fn max_time_limits_a_busy_transfer() {
     flood.join().unwrap();
 }
 
+// --max-time is for everything: a server that accepts and never goes on with its handshake has no more than that.
+#[test]
+fn max_time_counts_handshakes() {
+    let server = Listener::tcp();
+    let at = server.address();
+    for (words, object) in [
+        (format!("connect --tls --insecure --quiet {at}"), format!("tls:{at}")),
+        (format!("connect ws://{at}/"), format!("ws:{at}")),
+        (format!("connect -x http://{at} db:5432"), format!("db:5432 through http://{at}")),
+        (format!("connect --expect x ws://{at}/"), format!("ws:{at}")),
+        (format!("pipe - ws://{at}/"), format!("ws:{at}")),
+    ] {
+        let ended = haul(words.split(' ').chain(["--max-time", "200ms"])).stdin(Input::Null).run();
+        ended.code(3).no_stdout();
+        assert_eq!(ended.one_error(), format!("haul: cannot connect to {object}: timed out after 200ms"));
+    }
+}
+
 // --wait at a FIFO: one opening sleeps through all tries, since a sleeping open(2) cannot be called back.
 #[test]
 fn waiting_at_a_fifo_takes_one_thread_however_many_tries() {

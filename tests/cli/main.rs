@@ -73,6 +73,7 @@ mod tap;
 mod terminal;
 mod then;
 mod tls;
+mod tls_approval;
 mod tls_messages;
 mod tls_peers;
 mod tls_refusals;

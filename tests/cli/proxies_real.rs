@@ -6,7 +6,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::data::{assert_same, bytes};
 use crate::harness::peer::refusing_address;
-use crate::harness::{Ending, Input, Listener, Program, Running, file_with, haul, proc, require, scratch};
+use crate::harness::{Ending, Input, Listener, Program, Running, Zoo, file_with, haul, proc, require, scratch};
 
 /// A proxy that listens on this port.
 struct Real {
@@ -120,6 +120,27 @@ fn tinyproxy_leads_on() {
     let wrong = format!("http://me:wrong@127.0.0.1:{}", closed.port);
     let ended = haul(["connect", "-x", &wrong, "127.0.0.1:1"]).run();
     assert!(ended.code(6).one_error().contains(": the proxy does not accept the login"));
+}
+
+// Both of them end both directions at the first end of file. The end of standard input is told to a server behind TLS all
+// the same, and its answer to that comes back.
+#[test]
+fn an_answer_to_the_end_comes_through_simple_proxies() {
+    let (Some(socks), Some(http)) = (require("microsocks"), require("tinyproxy")) else { return };
+    let (zoo, home) = (Zoo::new(), scratch());
+    let (pair, ca) = (zoo.good(), zoo.ca());
+    let words = ["listen", "-k", "--tls", "--cert", pair.cert(), "--key", pair.key(), "127.0.0.1:0", "-c"];
+    let server = haul([&words[..], &["read -r all; sleep 0.2; echo \"all was $all\""]].concat()).spawn();
+    let address = server.address().to_string();
+    let (first, second) = (microsocks(&socks, &[]), tinyproxy(&http, home.path(), ""));
+    for ways in [&[first.url("socks5")][..], &[second.url("http")], &[first.url("socks5"), second.url("http")]] {
+        let ways: Vec<&str> = ways.iter().flat_map(|way| ["-x", way]).collect();
+        let client = haul([&["connect", "--tls", "--ca", &ca], ways.as_slice(), &[&address]].concat());
+        let client = client.stdin(Input::Bytes(b"q".to_vec())).run();
+        assert_eq!(client.ok().stdout, b"all was q\n", "{ways:?}");
+    }
+    server.signal(rustix::process::Signal::TERM);
+    server.wait().code(0);
 }
 
 // HTTP CONNECT by the one that companies have.

@@ -161,6 +161,26 @@ fn keys_are_logged_where_the_environment_says() {
     haul(["connect", "discard:"]).by(&["env", nowhere]).stdin(Input::Null).run().ok();
 }
 
+// Keys that could not be written are told, once, by whoever was to write them, and nothing else changes.
+#[test]
+fn keys_that_find_no_room_are_told_once() {
+    let zoo = Zoo::new();
+    let full = "SSLKEYLOGFILE=/dev/full";
+    let why = "haul: cannot write /dev/full: no space left on device, so that no keys are logged (SSLKEYLOGFILE)\n";
+    let pair = zoo.good();
+    let words = ["listen", "-k", "--count", "2", "--tls", "--cert", pair.cert(), "--key", pair.key(), "127.0.0.1:0"];
+    let server = haul(words.iter().chain(&["--", "cat"])).by(&["env", full]).spawn();
+    for _ in 0..2 {
+        let client = connecting(&zoo, &[], server.address()).by(&["env", full]).stdin(Input::Bytes(b"x".to_vec()));
+        let client = client.run();
+        client.code(0);
+        assert_eq!((client.stderr.as_str(), client.stdout.as_slice()), (why, &b"x"[..]));
+    }
+    let server = server.wait();
+    server.code(0);
+    assert_eq!(server.stderr.matches(why).count(), 1, "{}", server.stderr);
+}
+
 // Whoever reads a pipe takes it for ended when all that write to it have closed it: haul opens it once.
 #[test]
 fn keys_go_to_a_pipe_that_is_opened_once() {

@@ -44,6 +44,21 @@ fn a_certificate_that_proves_nothing_is_refused() {
     }
 }
 
+// With --ca as well as --pin both have to be right; the line tells which is not, and nobody is told to do what was done.
+#[test]
+fn a_pin_and_an_authority_are_both_demanded() {
+    let (zoo, other_ca) = (Zoo::new(), Zoo::new());
+    let (pair, other) = (zoo.good(), format!("sha256/{}=", "A".repeat(43)));
+    let told = refused_by(&pair, &["--pin", &other], 6).one_error();
+    let pin = told.split(' ').find(|word| word.starts_with("sha256/")).unwrap().trim_end_matches(',').to_string();
+    let both = refused_by(&pair, &["--ca", &zoo.ca(), "--pin", &other], 6);
+    assert!(both.one_error().ends_with(&format!(": its key is {pin}, not the pin given")), "{}", both.stderr);
+    let both = refused_by(&pair, &["--ca", &other_ca.ca(), "--pin", &pin], 6);
+    let why = ": its key has the pin, but its certificate is signed by another of the name of somebody known here\n  \
+               try: --pin without --ca, if the key is enough, or --ca with another file\n";
+    assert!(both.stderr.ends_with(why), "{}", both.stderr);
+}
+
 // Below WebSocket, and on the way to a proxy, it is told just as fully, to both sides.
 #[test]
 fn what_is_wrong_with_tls_is_told_below_other_layers() {
@@ -232,6 +247,10 @@ fn explain_tells_who_is_verified() {
         ("listen --tls --cert a.pem --client-ca c.pem 9000", "demand of clients a certificate that c.pem vouches for"),
         ("connect --tls db 5432", "encrypt with TLS, and verify db by the system's roots"),
         ("connect --tls --ca f db 5432", "encrypt with TLS, and verify db by f"),
+        (
+            "connect --tls --ca f --pin sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= db 5432",
+            "and verify db by f and by the pin",
+        ),
         ("connect --tls --insecure db 5432", "encrypt with TLS, and verify nobody"),
         ("relay 9000 tls,sni=x:db:1", "encrypt with TLS, and verify x by the system's roots"),
         ("pipe tls,listen:9000", "encrypt with TLS, by a throw-away certificate"),

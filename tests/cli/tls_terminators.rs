@@ -145,6 +145,26 @@ fn stunnel_and_haul_exchange_files() {
     stop(server);
 }
 
+// A key that anybody may find is called that, on the peer's side and on ours.
+#[test]
+fn a_key_that_is_too_short_is_called_that() {
+    let Some(openssl) = require("openssl") else { return };
+    let zoo = Zoo::new();
+    let (cert, key) = (zoo.home().join("short.pem"), zoo.home().join("short.key"));
+    let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+    let words =
+        ["req", "-x509", "-newkey", "rsa:1024", "-nodes", "-subj", "/CN=localhost", "-out", cert, "-keyout", key];
+    Program::new(&openssl, words).run().code(0);
+    let why = "its key is too short: RSA, 1024 bits";
+    let words = ["s_server", "-accept", "127.0.0.1:0", "-quiet", "-cipher", "DEFAULT@SECLEVEL=0", "-cert", cert];
+    let server = Program::new(&openssl, words.iter().chain(&["-key", key])).stdin(Input::Piped).spawn();
+    let address = format!("127.0.0.1:{}", proc::listening_port(server.pid()));
+    let client = haul(["connect", "--tls", "--insecure", "--quiet", &address]).run();
+    assert_eq!(client.code(6).one_error(), format!("haul: cannot connect to tls:{address}: {why}"));
+    let own = haul(["listen", "--tls", "--cert", cert, "--key", key, "127.0.0.1:0"]).run();
+    assert_eq!(own.code(2).one_error(), format!("haul: cannot use {key}: {why}"));
+}
+
 // RSA keys of 2048 bits on both sides, in PKCS #8 and in PKCS #1, with the client's certificate demanded, in either version.
 #[test]
 fn rsa_keys_prove_who_both_sides_are() {

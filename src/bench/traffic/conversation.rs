@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::layered::Layered;
-use super::medium::said;
 use crate::bench::latency::{TICK, Timed, is_timeout};
 use crate::datagram::DatagramSocket;
+use crate::error::Error;
 use crate::layer::stack::{Packed, Stack};
 use crate::reactor::Turn;
 use crate::sys;
@@ -179,7 +179,7 @@ impl Talking {
     fn carry_on(&mut self) -> io::Result<()> {
         let Some(stack) = &mut self.stack else { return Ok(()) };
         loop {
-            stack.flush().map_err(said)?;
+            stack.flush().map_err(Error::as_io)?;
             let Some(wire) = stack.outgoing().filter(|wire| !wire.is_empty()) else { return Ok(()) };
             let count = self.socket.write(wire.filled())?;
             wire.consume(count);
@@ -205,7 +205,7 @@ impl Talking {
             Some(error) => {
                 // what it has to say about that, if it can
                 let _ = self.carry_on();
-                Err(said(error))
+                Err(error.as_io())
             }
             None if count == 0 && stack.is_handshaking() => Err(io::ErrorKind::UnexpectedEof.into()),
             None => Ok(count == 0),
@@ -251,7 +251,7 @@ impl Write for Talking {
     /// WouldBlock also where nothing could be taken yet.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Some(stack) = &mut self.stack else { return self.socket.write(bytes) };
-        let taken = stack.encode(bytes).map_err(said)?;
+        let taken = stack.encode(bytes).map_err(Error::as_io)?;
         match self.carry_on() {
             // what was taken goes out with the next call
             Err(error) if taken > 0 && is_timeout(&error) => return Ok(taken),
@@ -278,7 +278,6 @@ impl Timed for Talking {
 mod tests {
     use super::*;
     use crate::buffer::Buffer;
-    use crate::error::Error;
     use crate::layer::{HalfClose, Layer, LayerState, Note};
 
     /// Whatever comes is its own affair, as pings are.

@@ -137,11 +137,6 @@ pub fn moved(step: Step) -> io::Result<usize> {
         Step::Blocked => Err(io::ErrorKind::WouldBlock.into()),
         Step::Eof => Ok(0),
         Step::Failed(Fault::Io(error)) => Err(error),
-        Step::Failed(Fault::Layer(error)) => Err(said(error)),
+        Step::Failed(Fault::Layer(error)) => Err(error.as_io()),
     }
-}
-
-/// What a layer has said.
-pub(super) fn said(error: crate::error::Error) -> io::Error {
-    error.into_io().unwrap_or_else(|error| io::Error::other(error.cause().to_string()))
 }

@@ -8,7 +8,6 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::conversation::{Blocking, Conversation, Limit, Talking};
-use super::medium::said;
 use super::tally::Bell;
 use crate::bench::histogram::Histogram;
 use crate::bench::latency::{
@@ -254,7 +253,7 @@ fn connected(
         Place::Unix(name) => Blocking::Unix(sys::connect_unix(name)?),
     };
     socket.limit_waits(TICK)?;
-    let mut over = Talking::new(socket, layers().map_err(said)?);
+    let mut over = Talking::new(socket, layers().map_err(Error::as_io)?);
     over.shake_hands(limit)?;
     Ok(over)
 }

@@ -38,13 +38,23 @@ impl Identity {
     }
 
     fn load(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<Identity, Error> {
-        let chain = pem::certificates(cert)?;
-        Identity::new(chain, pem::key(key)?, provider).map_err(|error| match error {
+        let (chain, private) = (pem::certificates(cert)?, pem::key(key)?);
+        Identity::new(chain.clone(), private.clone_key(), provider).map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                pem::wrong(key, "it is not the key of the certificate")
+                let is_own =
+                    |one: CertificateDer<'static>| Identity::new(vec![one], private.clone_key(), provider).is_ok();
+                match chain.into_iter().skip(1).any(is_own) {
+                    true => pem::wrong(cert, "the certificate of the key is not the first in it")
+                        .with_advice("that one first, then whoever signed it, and so on"),
+                    false => pem::wrong(key, "it is not the key of the certificate"),
+                }
             }
             rustls::Error::InvalidCertificate(_) => pem::wrong(cert, "its certificate cannot be read"),
-            _ => pem::wrong(key, "its key is of a kind that TLS here does not use"),
+            _ => {
+                let first = chain.first().and_then(|der| Certificate::parse(der));
+                let short = first.and_then(|certificate| certificate.short_key());
+                pem::wrong(key, short.as_deref().unwrap_or("its key is of a kind that TLS here does not use"))
+            }
         })
     }
 

@@ -193,6 +193,48 @@ fn a_thrown_together_certificate_of_openssl_is_believed_when_it_is_given() {
     assert!(refusal(&zoo.client(), "a.example", &serving(&[&file])).to_string().contains("signed by itself"));
 }
 
+// What may be given to --ca may be given to --client-ca: a certificate that was made by hand and belongs to no authority.
+#[test]
+fn the_own_certificate_of_a_client_is_believed_when_it_is_given() {
+    let zoo = Zoo::new();
+    let own = |name: &str, change: fn(&mut CertificateParams)| {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        change(&mut params);
+        let certificate = params.self_signed(&key).unwrap();
+        let both = [pem("CERTIFICATE", certificate.der()), pem("PRIVATE KEY", &key.serialize_der())];
+        fs::write(zoo.path(name), both.concat()).unwrap();
+        zoo.path(name)
+    };
+    // as `openssl req -x509` makes them
+    let given = own("given", |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+    let other = own("other", |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+    let old = own("old", |params| params.not_after = date_time_ymd(2020, 1, 2));
+    let server = zoo.add("server", &["a.example"], |_| ());
+    let told = |shown: &PathBuf, believed: &PathBuf| {
+        let options = TlsOptions { client_ca: Some(believed.clone()), ..serving(&[&server]) };
+        let client = TlsOptions { cert: vec![shown.clone()], ..zoo.client() };
+        let [client, server] = shake(&believing(&client, "a.example").unwrap(), &ServerTls::load(&options).unwrap());
+        (client.is_ok(), server.map(|_| ()).map_err(|error| error.cause().to_string()))
+    };
+    assert_eq!(told(&given, &given), (true, Ok(())));
+    assert!(!told(&other, &given).0);
+    assert_eq!(told(&old, &old), (false, Err("its certificate expired on 2020-01-02 00:00:00 UTC".into())));
+}
+
+#[test]
+fn a_chain_in_the_wrong_order_is_told_from_a_wrong_key() {
+    let zoo = Zoo::new();
+    let text = fs::read_to_string(zoo.add("a", &["a.example"], |_| ())).unwrap();
+    let blocks: Vec<&str> = text.split_inclusive("-----\n").collect();
+    let [leaf, issuer, key] = [0, 2, 4].map(|at| blocks[at..at + 2].concat());
+    let file = zoo.path("turned");
+    fs::write(&file, [issuer, leaf, key].concat()).unwrap();
+    let error = ServerTls::load(&serving(&[&file])).err().unwrap();
+    assert!(error.line().ends_with("the certificate of the key is not the first in it"), "{error}");
+    assert_eq!(error.status(), ExitStatus::Usage);
+}
+
 #[test]
 fn a_client_without_a_certificate_gets_no_further_than_the_handshake() {
     let zoo = Zoo::new();

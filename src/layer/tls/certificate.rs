@@ -61,6 +61,12 @@ impl<'a> Certificate<'a> {
     pub fn key(&self) -> String {
         key(self.public_key).unwrap_or_else(|| "a key of an unknown kind".into())
     }
+
+    /// What is to be said of a key that TLS here takes no signature of, since anybody may find it.
+    pub fn short_key(&self) -> Option<String> {
+        let bits = rsa_bits(self.public_key).filter(|bits| *bits < SHORTEST_RSA)?;
+        Some(format!("its key is too short: RSA, {bits} bits"))
+    }
 }
 
 /// The pin of a public key in DER.
@@ -201,18 +207,12 @@ fn time(element: &Element) -> Option<i64> {
 /// The kind of a public key (RFC 3279, 5480, 8410).
 fn key(public_key: &[u8]) -> Option<String> {
     let (outer, _) = Element::expect(public_key, SEQUENCE)?;
-    let (algorithm, rest) = Element::expect(outer.content, SEQUENCE)?;
+    let (algorithm, _) = Element::expect(outer.content, SEQUENCE)?;
     let mut parts = elements(algorithm.content);
     let (kind, parameter) = (parts.next()?, parts.next());
     let curve = parameter.map_or(&[][..], |parameter| parameter.content);
     Some(match (kind.content, curve) {
-        (RSA, _) => {
-            let (bits, _) = Element::parse(rest)?;
-            let (pair, _) = Element::expect(bits.content.get(1..)?, SEQUENCE)?;
-            let (modulus, _) = Element::parse(pair.content)?;
-            let digits = modulus.content.iter().position(|digit| *digit != 0).map(|at| &modulus.content[at..])?;
-            format!("RSA, {} bits", digits.len() * 8 - digits.first()?.leading_zeros() as usize)
-        }
+        (RSA, _) => format!("RSA, {} bits", rsa_bits(public_key)?),
         (EC, b"\x2a\x86\x48\xce\x3d\x03\x01\x07") => "ECDSA P-256".into(),
         (EC, b"\x2b\x81\x04\x00\x22") => "ECDSA P-384".into(),
         (EC, b"\x2b\x81\x04\x00\x23") => "ECDSA P-521".into(),
@@ -220,6 +220,20 @@ fn key(public_key: &[u8]) -> Option<String> {
         (b"\x2b\x65\x70", _) => "Ed25519".into(),
         _ => return None,
     })
+}
+
+/// The length of the modulus of an RSA key (RFC 8017, A.1.1); `None` for other kinds.
+fn rsa_bits(public_key: &[u8]) -> Option<usize> {
+    let (outer, _) = Element::expect(public_key, SEQUENCE)?;
+    let (algorithm, rest) = Element::expect(outer.content, SEQUENCE)?;
+    if elements(algorithm.content).next()?.content != RSA {
+        return None;
+    }
+    let (bits, _) = Element::parse(rest)?;
+    let (pair, _) = Element::expect(bits.content.get(1..)?, SEQUENCE)?;
+    let (modulus, _) = Element::parse(pair.content)?;
+    let digits = modulus.content.iter().position(|digit| *digit != 0).map(|at| &modulus.content[at..])?;
+    Some(digits.len() * 8 - digits.first()?.leading_zeros() as usize)
 }
 
 /// RFC 4648, 4.
@@ -233,6 +247,9 @@ fn base64(bytes: &[u8]) -> String {
     }
     text
 }
+
+/// Bits of the shortest RSA key whose signatures count.
+const SHORTEST_RSA: usize = 2048;
 
 const SEQUENCE: u8 = 0x30;
 const OCTET_STRING: u8 = 0x04;

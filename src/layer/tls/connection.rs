@@ -27,6 +27,14 @@ impl Deref for Connection {
 }
 
 impl Connection {
+    /// True once a server has said what the next connection may begin with.
+    pub(super) fn has_ticket(&self) -> bool {
+        match self {
+            Connection::Client(connection) => connection.tls13_tickets_received() > 0,
+            Connection::Server(_) => false,
+        }
+    }
+
     /// One step over what the wire has received; how many bytes of that are done with.
     pub(super) fn step(&mut self, incoming: &mut [u8], outlet: Outlet<'_>, wish: Wish<'_>) -> (usize, Event) {
         match self {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::{CertificateError, InvalidMessage, OtherError};
+use rustls::{AlertDescription, CertificateError, InvalidMessage, OtherError};
 
 use super::certificate::moment;
 use super::failure;
@@ -52,7 +52,13 @@ pub(super) fn of(error: &rustls::Error, handshaking: bool) -> Error {
             | InvalidMessage::MessageTooLarge
             | InvalidMessage::InvalidEmptyPayload,
         ) if handshaking => failure("the peer does not speak TLS"),
-        Tls::AlertReceived(alert) => failure(format!("the peer refused: {}", alert_text(*alert))),
+        Tls::AlertReceived(alert) => {
+            let failed = failure(format!("the peer refused: {}", alert_text(*alert)));
+            match alert {
+                AlertDescription::CertificateRequired => failed.with_advice("--cert FILE --key FILE, to show it one"),
+                _ => failed,
+            }
+        }
         Tls::NoCertificatesPresented => failure("the peer showed no certificate"),
         Tls::NoApplicationProtocol => failure("the peer speaks none of the protocols of --alpn"),
         Tls::DecryptError => failure("what came does not decrypt: it was changed on its way"),

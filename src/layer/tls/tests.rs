@@ -6,11 +6,15 @@ use proptest::prelude::*;
 use rcgen::KeyPair;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{RootCertStore, SupportedProtocolVersion};
+use rustls::server::WebPkiClientVerifier;
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
 use super::*;
 use crate::layer::stack::Stack;
 use crate::layer::testing::Chaos;
+
+mod approval;
 
 fn provider() -> Arc<CryptoProvider> {
     #[cfg(feature = "tls-aws-lc")]
@@ -21,18 +25,41 @@ fn provider() -> Arc<CryptoProvider> {
 
 /// A client and a server that know each other; the server cuts its messages into records of `fragment` bytes.
 fn pair(version: &'static SupportedProtocolVersion, fragment: Option<usize>) -> [Tls; 2] {
+    acquainted(version, |server| server.max_fragment_size = fragment, None)
+}
+
+/// The same, with what the server demands and what the client has: its certificate is that of the server.
+fn acquainted(
+    version: &'static SupportedProtocolVersion,
+    change: impl FnOnce(&mut ServerConfig),
+    demand: Option<Demand>,
+) -> [Tls; 2] {
     let key = KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(vec!["a.example".into()]).unwrap().self_signed(&key).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(certificate.der().clone()).unwrap();
-    let client = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[version]).unwrap();
-    let client = client.with_root_certificates(roots).with_no_client_auth();
-    let server = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[version]).unwrap();
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let mut server = server.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
-    server.max_fragment_size = fragment;
+    let own = CertifiedKey::from_der(vec![certificate.der().clone()], key.clone_key(), &provider()).unwrap();
+    let own = demand.filter(|demand| *demand == Demand::Met).map(|_| Arc::new(own));
+    let client = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[version]).unwrap();
+    let client = ClientSide::new(client.with_root_certificates(roots.clone()).with_no_client_auth(), own);
+    let server = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[version]).unwrap();
+    let verifier = || WebPkiClientVerifier::builder_with_provider(roots.into(), provider()).build().unwrap();
+    let server = match demand {
+        None => server.with_no_client_auth(),
+        Some(_) => server.with_client_cert_verifier(verifier()),
+    };
+    let mut server = server.with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    change(&mut server);
     let name = ServerName::try_from("a.example").unwrap();
-    [Tls::client(Arc::new(client), name).unwrap(), Tls::server(Arc::new(server)).unwrap()]
+    [Tls::client(&client, name, Instant::now()).unwrap(), Tls::server(Arc::new(server)).unwrap()]
+}
+
+/// What becomes of a server's wish for a certificate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Demand {
+    Met,
+    Unmet,
 }
 
 fn sides(version: &'static SupportedProtocolVersion) -> [Stack; 2] {

@@ -1,4 +1,5 @@
-//! Whom a client believes: a chain to a root, a pinned key, or everybody.
+//! Whom a client believes: a chain to a root, a pinned key, or everybody. Whom a server believes: a chain, or those whose
+//! own certificates it has.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, SignatureScheme};
 
 use super::certificate::Certificate;
 use super::refusal::Refused;
@@ -42,13 +44,8 @@ impl Verifier {
     }
 }
 
-/// A certificate that is believed for itself has to be in time and for that name all the same.
-fn check_believed(
-    der: &CertificateDer<'_>,
-    certificate: &Certificate,
-    name: &ServerName<'_>,
-    now: UnixTime,
-) -> Result<(), rustls::Error> {
+/// A certificate that is believed for itself has to be in time all the same.
+fn check_dates(certificate: &Certificate, now: UnixTime) -> Result<(), rustls::Error> {
     let seconds = |time: i64| UnixTime::since_unix_epoch(std::time::Duration::from_secs(time.max(0).unsigned_abs()));
     let (not_before, not_after) = (seconds(certificate.not_before), seconds(certificate.not_after));
     if now > not_after {
@@ -57,11 +54,22 @@ fn check_believed(
     if now < not_before {
         return Err(CertificateError::NotValidYetContext { time: now, not_before }.into());
     }
-    verify_server_name(&ParsedCertificate::try_from(der)?, name)
+    Ok(())
 }
 
-/// Says more than webpki does.
-fn explained(error: rustls::Error, certificate: &Certificate) -> rustls::Error {
+/// The signature of a handshake: webpki does not tell a key that is too short from a signature that is wrong.
+fn checked(
+    signed: Result<HandshakeSignatureValid, rustls::Error>,
+    der: &CertificateDer<'_>,
+) -> Result<HandshakeSignatureValid, rustls::Error> {
+    signed.map_err(|error| match Certificate::parse(der).and_then(|certificate| certificate.short_key()) {
+        Some(sentence) => Refused { sentence, advice: None }.into(),
+        None => error,
+    })
+}
+
+/// Says more than webpki does; `is_pinned` for a certificate whose key is one that was to be there as well.
+fn explained(error: rustls::Error, certificate: &Certificate, is_pinned: bool) -> rustls::Error {
     let rustls::Error::InvalidCertificate(error) = error else { return error };
     let is_own_issuer = certificate.issuer == certificate.subject;
     let by = match &error {
@@ -75,8 +83,13 @@ fn explained(error: rustls::Error, certificate: &Certificate) -> rustls::Error {
         }
         _ => return error.into(),
     };
-    let advice = format!("--ca FILE, or --pin {} if you know that to be its key", certificate.pin());
-    Refused { sentence: format!("its certificate is signed {by}"), advice: Some(advice) }.into()
+    let (but, advice) = match is_pinned {
+        true => {
+            ("its key has the pin, but ", "--pin without --ca, if the key is enough, or --ca with another file".into())
+        }
+        false => ("", format!("--ca FILE, or --pin {} if you know that to be its key", certificate.pin())),
+    };
+    Refused { sentence: format!("{but}its certificate is signed {by}"), advice: Some(advice) }.into()
 }
 
 impl ServerCertVerifier for Verifier {
@@ -92,10 +105,12 @@ impl ServerCertVerifier for Verifier {
         self.check_pin(&certificate)?;
         let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
         let checked = match self.believed.contains(end_entity) {
-            true => check_believed(end_entity, &certificate, server_name, now),
+            true => check_dates(&certificate, now)
+                .and_then(|()| verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)),
             false => chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now).map(|_| ()),
         };
-        checked.map(|()| ServerCertVerified::assertion()).map_err(|error| explained(error, &certificate))
+        let is_pinned = !self.pins.is_empty();
+        checked.map(|()| ServerCertVerified::assertion()).map_err(|error| explained(error, &certificate, is_pinned))
     }
 
     fn verify_tls12_signature(
@@ -104,7 +119,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+        checked(verify_tls12_signature(message, certificate, signed, &self.algorithms), certificate)
     }
 
     fn verify_tls13_signature(
@@ -113,10 +128,60 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+        checked(verify_tls13_signature(message, certificate, signed, &self.algorithms), certificate)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+/// Judges the certificate of a client, which has to be there.
+#[derive(Debug)]
+pub struct ClientVerifier {
+    /// Checks the chain to a root, the dates and the purpose.
+    pub chain: Arc<dyn ClientCertVerifier>,
+    /// Certificates to be believed that need not be those of an authority: a client's own, made by hand.
+    pub believed: Vec<CertificateDer<'static>>,
+}
+
+impl ClientCertVerifier for ClientVerifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.chain.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        if !self.believed.contains(end_entity) {
+            return self.chain.verify_client_cert(end_entity, intermediates, now);
+        }
+        let certificate = Certificate::parse(end_entity).ok_or(CertificateError::BadEncoding)?;
+        check_dates(&certificate, now).map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        checked(self.chain.verify_tls12_signature(message, certificate, signed), certificate)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        checked(self.chain.verify_tls13_signature(message, certificate, signed), certificate)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
     }
 }

@@ -148,7 +148,7 @@ pub(super) fn is_proxy(word: &[u8]) -> bool {
 }
 
 /// A word as it may be quoted: what stands between the user and the `@` of a URL is three stars. So is what stands behind
-/// the colon in the URL of a proxy without an `@`, unless it can be a port: the host may have been forgotten.
+/// the colon in the URL of a proxy without an `@`, unless it can be a port there: the host may have been forgotten.
 pub fn redacted(word: &[u8]) -> Vec<u8> {
     let Some((scheme, rest)) = split_once(word, b"://") else { return word.to_vec() };
     // a password may hold what would end the authority of other URLs
@@ -168,7 +168,8 @@ pub fn redacted(word: &[u8]) -> Vec<u8> {
     }
 }
 
-/// The same for a word that was meant for a proxy, whatever it is: one without a scheme may begin with a login.
+/// The same for a word that was meant for a proxy, whatever it is: one without a scheme may begin with a login, or be
+/// one, and digits behind its colon are no port either.
 pub fn redacted_proxy(word: &[u8]) -> Vec<u8> {
     if split_once(word, b"://").is_some_and(|(scheme, _)| !scheme.contains(&b':')) {
         return redacted(word);
@@ -176,12 +177,19 @@ pub fn redacted_proxy(word: &[u8]) -> Vec<u8> {
     let at = word.iter().rposition(|byte| *byte == b'@');
     let hidden = match at {
         Some(at) => word[..at].iter().position(|byte| *byte == b':').map(|colon| (colon, at)),
-        None => login_alone(word).map(|colon| (colon, word.len())),
+        None => login_alone(word).or_else(|| name_with_digits(word)).map(|colon| (colon, word.len())),
     };
     match hidden {
         Some((colon, at)) => [&word[..colon], b":***", &word[at..]].concat(),
         None => word.to_vec(),
     }
+}
+
+/// Where the colon is of what is a host and its port, or as well a user and a password of digits: an address is no user.
+fn name_with_digits(word: &[u8]) -> Option<usize> {
+    let at = HostPort::parse(OsStr::from_bytes(word)).ok()?;
+    let is_name = matches!(&at.host, Host::Name(name) if name != "localhost");
+    word.iter().position(|byte| *byte == b':').filter(|_| is_name)
 }
 
 /// Where the colon is of what can only be `USER:PASSWORD`, with a slash behind it or not: behind it is no port, and the
@@ -195,9 +203,17 @@ fn login_alone(text: &[u8]) -> Option<usize> {
         v6(text).is_some() || v6(address).is_some()
     };
     let known = text.first() == Some(&b'[')
-        || port.iter().all(u8::is_ascii_digit)
+        || port.is_empty()
+        || is_port(port)
         || std::str::from_utf8(text).is_ok_and(|text| is_address(text.trim_end_matches('/')));
     (!known).then_some(colon)
+}
+
+/// As ports are written.
+fn is_port(text: &[u8]) -> bool {
+    let number =
+        std::str::from_utf8(text).ok().filter(|text| is_digits(text)).and_then(|text| text.parse::<u16>().ok());
+    number.is_some_and(|number| number.to_string().len() == text.len())
 }
 
 /// Schemes that are followed by no login.
@@ -230,7 +246,7 @@ fn over_tcp(speaks: Speaks, scheme: &[u8], rest: &[u8]) -> Result<Proxy, BadAddr
         return Err(BadAddress::new("the URL of the proxy has no host"));
     }
     if login.is_none() && login_alone(rest).is_some() {
-        let error = BadAddress::new("the port is not a number, or the host behind a login is missing");
+        let error = BadAddress::new("there is no such port, or the host behind a login is missing");
         return Err(error.with_hint([scheme, b"://USER:PASSWORD@HOST:PORT"].concat()));
     }
     let at = url::host_port(authority, Some(speaks.port())).map_err(|error| error.within(&prefix, b""))?;
@@ -283,6 +299,10 @@ fn login_of(text: &[u8]) -> Result<Login, BadAddress> {
 fn no_scheme(word: &[u8]) -> BadAddress {
     let error = BadAddress::new("a proxy is a URL");
     let host = word.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
+    if name_with_digits(word).is_some() {
+        let name = Escaped(word.split(|byte| *byte == b':').next().unwrap_or_default());
+        return error.with_hint(format!("socks5://{name}:PORT, or http://{name}:PORT"));
+    }
     match HostPort::parse(OsStr::from_bytes(host)) {
         Ok(at) if at.host != Host::Unspecified => {
             let at = match &at.host {
@@ -345,7 +365,11 @@ mod tests {
     #[test]
     fn a_broken_proxy_is_answered_with_a_whole_one_and_its_password_is_not_repeated() {
         for (word, hint) in [
-            ("host:1080", Some("socks5://host:1080, or http://host:1080")),
+            ("host:1080", Some("socks5://host:PORT, or http://host:PORT")),
+            ("localhost:1080", Some("socks5://localhost:1080, or http://localhost:1080")),
+            ("127.0.0.1:1080", Some("socks5://127.0.0.1:1080, or http://127.0.0.1:1080")),
+            ("http://me:123456", Some("http://USER:PASSWORD@HOST:PORT")),
+            ("http://me:0042/", Some("http://USER:PASSWORD@HOST:PORT")),
             ("me:s3cr3t@host:1080", Some("socks5://host:1080, or http://host:1080")),
             ("::1/1080", Some("socks5://[::1]:1080, or http://[::1]:1080")),
             ("proxy", Some("socks5://HOST:PORT, or http://HOST:PORT")),
@@ -405,6 +429,10 @@ mod tests {
         assert_eq!(redacted_proxy(b"me:pass://host"), b"me:***");
         assert_eq!(redacted_proxy(b"sock5://me:pass"), b"sock5://me:***");
         assert_eq!(redacted_proxy(b"::1/1080"), b"::1/1080");
+        assert_eq!(redacted_proxy(b"127.0.0.1:1080"), b"127.0.0.1:1080");
+        assert_eq!(redacted_proxy(b"me:1234"), b"me:***");
+        assert_eq!(redacted_proxy(b"me:123456"), b"me:***");
+        assert_eq!(redacted_proxy(b"http://me:123456"), b"http://me:***");
         assert_eq!(redacted_proxy(b"http://me:pass@host:80"), b"http://me:***@host:80");
     }
 }

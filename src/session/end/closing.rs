@@ -53,6 +53,10 @@ impl End {
             if self.owes_receipt() && !self.parting {
                 return Step::Eof; // our direction is over, but the wire is still needed
             }
+            if self.may_keep_wire() {
+                self.keeps_wire = true;
+                return Step::Eof; // the peer was told
+            }
         }
         let step = Step::of(self.transport.close_write(turn).map(|()| 0));
         self.write_closed = !matches!(step, Step::Blocked);
@@ -63,16 +67,32 @@ impl End {
         }
     }
 
+    /// The transport need not end for the peer to know of our end, and behind proxies had better not yet.
+    fn may_keep_wire(&self) -> bool {
+        let is_said = self.stack.as_ref().is_some_and(|stack| stack.says_end() && !stack.has_heard_end());
+        is_said && self.is_led && !self.parting && !self.wire_ended
+    }
+
+    /// True while the end of our bytes was said, and the transport's is kept back until the peer ends.
+    pub fn keeps_wire(&self) -> bool {
+        self.keeps_wire && !self.write_closed && !self.read_ended
+    }
+
     /// The peer left before it heard of our end. Where that was said behind the payload it may have read everything: what
-    /// it has said itself, and what it has acknowledged, will tell.
+    /// it has said itself, and what it has acknowledged, will tell. One that may have left because of who we are has not.
     fn end_unheard(&mut self, fault: Fault) -> Step {
         match fault {
-            Fault::Io(error) if is_cut(&error) && self.words_behind_payload().is_some() => {
+            Fault::Io(error) if is_cut(&error) && self.words_behind_payload().is_some() && self.is_accepted() => {
                 (self.cut, self.write_closed) = (true, true);
                 Step::Eof
             }
             fault => Step::Failed(fault),
         }
+    }
+
+    /// False while the peer may still refuse us altogether, and if it did.
+    pub fn is_accepted(&self) -> bool {
+        self.stack.as_ref().is_none_or(|stack| stack.is_accepted())
     }
 
     pub(super) fn has_heard_end(&self) -> bool {

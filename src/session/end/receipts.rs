@@ -114,7 +114,7 @@ impl End {
     /// The same, once writing has failed: why, if the peer said so before it went away. What it sent before that is in
     /// the way: with `pools` it is dropped, without them nobody may be waiting for any.
     pub fn last_words(&mut self, turn: &mut Turn, pools: Option<&Pools>) -> Option<Error> {
-        if !self.is_unconfirmed() {
+        if !self.is_unconfirmed() && self.is_accepted() {
             return None;
         }
         // what came together with the bad news may not have been announced yet

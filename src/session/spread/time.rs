@@ -56,7 +56,7 @@ impl Spread {
     /// The user's time limit that has passed, as an error.
     fn passed_limit(&self, now: Instant) -> Option<Error> {
         let Policy { max_time, idle, .. } = &self.context.policy;
-        let sentence = if let Some(limit) = max_time.filter(|limit| self.started + *limit <= now) {
+        let sentence = if let Some(limit) = max_time.filter(|limit| self.began + *limit <= now) {
             format!("time limit of {} reached", humantime::format_duration(limit))
         } else {
             let limit = idle.filter(|limit| self.moved_at + *limit <= now)?;
@@ -127,8 +127,7 @@ impl Spread {
         let patience = soonest([held_back, self.unopened_since.map(|since| since + PATIENCE)]);
         let policy = &self.context.policy;
         let is_limited = self.until.is_none() && (self.live().next().is_some() || !self.awaited.is_empty());
-        let limits =
-            [policy.max_time.map(|limit| self.started + limit), policy.idle.map(|limit| self.moved_at + limit)];
+        let limits = [policy.max_time.map(|limit| self.began + limit), policy.idle.map(|limit| self.moved_at + limit)];
         let of_all = [by_rate, silent, patience, self.until].into_iter();
         let of_all = of_all.chain(limits.map(|at| at.filter(|_| is_limited)));
         let parting = self.parting.as_ref().map(|leaving| leaving.look_at);

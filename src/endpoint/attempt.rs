@@ -13,7 +13,7 @@ use super::printed;
 use super::socket::{Family, Socket};
 use crate::error::{Error, Op, sentence};
 use crate::plan::address::Options;
-use crate::reactor::{Slot, Turn};
+use crate::reactor::{Latch, Slot, Turn};
 use crate::sys;
 
 /// One address to try.
@@ -94,40 +94,52 @@ impl Attempt {
         Ok(())
     }
 
-    /// mio's steps: after an event, SO_ERROR, then the peer's name.
+    /// mio's steps, but where the event says as much: after an event, SO_ERROR, then the peer's name.
     pub(super) fn verdict(&mut self, turn: &mut Turn) -> Verdict {
         let Stage::Pending(slot) = self.stage else { return Verdict::NotYet };
         let latch = turn.latch(slot);
         if !latch.write && !latch.read {
             return Verdict::NotYet;
         }
-        match self.socket.take_error() {
-            Ok(None) => {}
-            Ok(Some(error)) if is_cut(&error) => return Verdict::Up(Some(error)),
-            Ok(Some(error)) if is_under_way(&error) => {}
-            Ok(Some(error)) | Err(error) => return Verdict::Failed(error),
-        }
-        match self.socket.peer_addr() {
-            Ok(peer) if self.is_connected_to_itself(&peer) => {
-                sys::arm_reset(self.socket.as_fd());
-                Verdict::Failed(io::Error::from_raw_os_error(libc::ECONNREFUSED))
+        if !self.is_proven_by(latch) {
+            match self.socket.take_error() {
+                Ok(None) => {}
+                Ok(Some(error)) if is_cut(&error) => return Verdict::Up(Some(error)),
+                Ok(Some(error)) if is_under_way(&error) => {}
+                Ok(Some(error)) | Err(error) => return Verdict::Failed(error),
             }
-            Ok(_) => Verdict::Up(None),
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-                // it said itself that it is not ready, and the end of the connect raises an edge
-                turn.read_would_block(slot);
-                turn.write_would_block(slot);
-                Verdict::NotYet
+            match self.socket.peer_addr() {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                    // it said itself that it is not ready, and the end of the connect raises an edge
+                    turn.read_would_block(slot);
+                    turn.write_would_block(slot);
+                    return Verdict::NotYet;
+                }
+                Err(error) => return Verdict::Failed(error),
             }
-            Err(error) => Verdict::Failed(error),
         }
+        if self.is_connected_to_itself() {
+            sys::arm_reset(self.socket.as_fd());
+            return Verdict::Failed(io::Error::from_raw_os_error(libc::ECONNREFUSED));
+        }
+        Verdict::Up(None)
+    }
+
+    /// Multipath TCP is asked: its event is made of those of several connections.
+    fn is_proven_by(&self, latch: Latch) -> bool {
+        let plain_tcp = self.candidate.kind == Family::Tcp && !self.multipath;
+        sys::ROOM_PROVES_CONNECT && plain_tcp && latch.write && !latch.odd
     }
 
     /// A connect to a free port of this machine may be given that very port as its own, and then meets itself by TCP's
     /// simultaneous open (RFC 9293, 3.5). Nobody listens there.
-    fn is_connected_to_itself(&mut self, peer: &SockAddr) -> bool {
+    fn is_connected_to_itself(&mut self) -> bool {
         self.local = self.socket.local_addr().ok();
-        self.candidate.kind == Family::Tcp && self.local.as_ref() == Some(peer)
+        let port = |address: &SockAddr| address.as_socket().map(|address| address.port());
+        let same_port = self.local.as_ref().and_then(port) == port(&self.candidate.address);
+        // what was typed may be another name of the address that it is
+        self.candidate.kind == Family::Tcp && same_port && self.local == self.socket.peer_addr().ok()
     }
 
     pub(super) fn finish(self, cut: Option<io::Error>) -> Connected {

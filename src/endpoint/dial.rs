@@ -1,9 +1,10 @@
 //! Non-blocking connects, raced over all candidates (RFC 8305): IPv6 and IPv4 take turns, the next attempt starts
 //! 250 ms after the last one, or at once when that failed; the first proven connection wins and the rest are closed.
 //!
-//! What proves a connection: an event, no pending error in SO_ERROR, and a peer's name. Two answers surprise. ENOTCONN
-//! without an error is "not yet". And a reset after the handshake is not a failed connect: the peer's last words may
-//! stand in the queue, so the socket is handed over, marked as cut, and reading decides.
+//! What proves a connection: an event, no pending error in SO_ERROR, and a peer's name; over TCP, where the system's
+//! events can say as much, one that tells of room to write and of nothing else. Two answers surprise. ENOTCONN without an
+//! error is "not yet". And a reset after the handshake is not a failed connect: the peer's last words may stand in the
+//! queue, so the socket is handed over, marked as cut, and reading decides.
 
 use std::collections::VecDeque;
 use std::io;

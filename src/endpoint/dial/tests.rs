@@ -162,12 +162,14 @@ fn read_all(connected: &Connected) -> Vec<u8> {
 
 #[test]
 fn a_connection_to_itself_is_nobody_listening() {
-    // the source port is the target port: TCP's simultaneous open with oneself
-    let (guard, v4) = refusing(Ipv4Addr::LOCALHOST);
-    drop(guard);
-    let options = Options { source_port: Some(v4.port()), ..Options::default() };
-    let error = dial(Dial::new(&with(tcp(v4), options))).unwrap_err();
-    assert!(error.line().ends_with(": connection refused"), "{error}");
+    // the source port is the target port: TCP's simultaneous open with oneself, also under another name (ip(7), INADDR_ANY)
+    for ip in [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED] {
+        let (guard, v4) = refusing(Ipv4Addr::LOCALHOST);
+        drop(guard);
+        let options = Options { source_port: Some(v4.port()), ..Options::default() };
+        let error = dial(Dial::new(&with(tcp((ip, v4.port()).into()), options))).unwrap_err();
+        assert!(error.line().ends_with(": connection refused"), "{error}");
+    }
 }
 
 #[test]

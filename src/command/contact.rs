@@ -31,16 +31,26 @@ impl Contact {
         self.protocol
     }
 
-    /// That it was accepted, as a session's connection, for `observer`.
-    pub(super) fn accepted(&self, session: u64, observer: &dyn Observer) -> Event {
-        let (peer, local) = (self.opened.peer.clone(), self.opened.local.clone());
-        Event::Accepted { session, protocol: self.protocol, peer, local, secured: self.secured(observer) }
+    /// Tells `observer` that it was accepted, as a session's connection, if anybody hears of that.
+    pub(super) fn tell_accepted(&self, session: u64, observer: &dyn Observer) {
+        if observer.wants_details() {
+            observer.observe(&self.accepted(session, observer));
+        }
     }
 
     /// The same of one that we asked for.
-    pub(super) fn connected(&self, session: u64, observer: &dyn Observer) -> Event {
-        let (peer, local) = (self.opened.peer.clone(), self.opened.local.clone());
-        Event::Connected { session, protocol: self.protocol, peer, local, secured: self.secured(observer) }
+    pub(super) fn tell_connected(&self, session: u64, observer: &dyn Observer) {
+        if observer.wants_details() {
+            let (peer, local) = (self.opened.peer.clone(), self.opened.local());
+            let secured = self.secured(observer);
+            observer.observe(&Event::Connected { session, protocol: self.protocol, peer, local, secured });
+        }
+    }
+
+    /// What is told of one that was accepted.
+    pub(super) fn accepted(&self, session: u64, observer: &dyn Observer) -> Event {
+        let (peer, local) = (self.opened.peer.clone(), self.opened.local());
+        Event::Accepted { session, protocol: self.protocol, peer, local, secured: self.secured(observer) }
     }
 
     /// What protects it; not asked for where nobody would hear of it.

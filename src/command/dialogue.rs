@@ -123,7 +123,7 @@ impl Dialogue {
             return Ok(());
         };
         let acts = std::mem::take(acts);
-        self.observer.observe(&contact.connected(1, &*self.observer));
+        contact.tell_connected(1, &*self.observer);
         let end = far_end(contact, layers(self.transfer.crlf, None));
         let Transfer { idle, max_time, .. } = self.transfer;
         let limits = Limits { expect: self.expect_timeout, idle, max_time };

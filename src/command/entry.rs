@@ -137,7 +137,7 @@ impl Entry {
             let (both, child) = process::start_one_way(&program, access)?;
             let (transport, peer) = (Transport::from(both), Escaped(child.name()).to_string());
             let child = Some(child);
-            let opened = Opened { transport, protocol: "exec", peer, local: "-".into(), cut: None, child };
+            let opened = Opened { transport, protocol: "exec", peer, told_local: None, cut: None, child };
             self.stage = Stage::Open(Box::new(opened.into()));
             return Ok(());
         }
@@ -232,10 +232,10 @@ impl Entry {
         if !contact.opened.transport.is_remote() {
             return;
         }
-        self.observer.observe(&match self.stage {
-            Stage::Accepting(_) => contact.accepted(1, &*self.observer),
-            _ => contact.connected(1, &*self.observer),
-        });
+        match self.stage {
+            Stage::Accepting(_) => contact.tell_accepted(1, &*self.observer),
+            _ => contact.tell_connected(1, &*self.observer),
+        }
     }
 }
 

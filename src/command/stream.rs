@@ -234,10 +234,10 @@ impl Bridge {
     /// Joins the two ends.
     fn begin(&mut self, turn: &mut Turn, contact: Contact, listened: bool) -> Result<(), Error> {
         let (session, observer) = (1, &*self.joint.observer);
-        observer.observe(&match listened {
-            true => contact.accepted(session, observer),
-            false => contact.connected(session, observer),
-        });
+        match listened {
+            true => contact.tell_accepted(session, observer),
+            false => contact.tell_connected(session, observer),
+        }
         let link = self.joint.join(turn, contact, self.stdio.take(), session)?;
         self.stage = Stage::Moving(Box::new(link));
         self.started = Some(turn.now());

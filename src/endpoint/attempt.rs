@@ -30,8 +30,6 @@ pub(super) struct Attempt {
     pub(super) candidate: Candidate,
     socket: socket2::Socket,
     multipath: bool,
-    /// Our address, once the peer has answered.
-    local: Option<SockAddr>,
     pub(super) stage: Stage,
 }
 
@@ -82,7 +80,7 @@ impl Attempt {
         }
         options::apply(options, &socket, target, Phase::BeforeConnect)?;
         let stage = connect(turn, &socket, &candidate, Duration::ZERO)?;
-        Ok(Attempt { candidate, socket, multipath, local: None, stage })
+        Ok(Attempt { candidate, socket, multipath, stage })
     }
 
     /// Tries a full backlog again, if it is time.
@@ -134,17 +132,17 @@ impl Attempt {
 
     /// A connect to a free port of this machine may be given that very port as its own, and then meets itself by TCP's
     /// simultaneous open (RFC 9293, 3.5). Nobody listens there.
-    fn is_connected_to_itself(&mut self) -> bool {
-        self.local = self.socket.local_addr().ok();
+    fn is_connected_to_itself(&self) -> bool {
+        if self.candidate.kind != Family::Tcp {
+            return false;
+        }
+        let Ok(local) = self.socket.local_addr() else { return false };
         let port = |address: &SockAddr| address.as_socket().map(|address| address.port());
-        let same_port = self.local.as_ref().and_then(port) == port(&self.candidate.address);
         // what was typed may be another name of the address that it is
-        self.candidate.kind == Family::Tcp && same_port && self.local == self.socket.peer_addr().ok()
+        port(&local) == port(&self.candidate.address) && self.socket.peer_addr().is_ok_and(|peer| peer == local)
     }
 
     pub(super) fn finish(self, cut: Option<io::Error>) -> Connected {
-        let local = self.local.or_else(|| self.socket.local_addr().ok());
-        let local = local.map_or_else(|| String::from("unnamed"), |address| printed::name(&address));
         // a peer that is gone has no name any more
         let peer = printed::name(&self.candidate.address);
         let protocol = match (self.candidate.kind, self.multipath) {
@@ -158,7 +156,7 @@ impl Attempt {
             Stage::Pending(slot) => socket.with_slot(slot),
             Stage::Full { .. } => socket,
         };
-        Connected { socket, protocol, peer, local, cut }
+        Connected { socket, protocol, peer, cut }
     }
 
     pub(super) fn close(self, turn: &mut Turn) {

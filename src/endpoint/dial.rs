@@ -42,8 +42,6 @@ pub struct Connected {
     pub protocol: &'static str,
     /// The peer, as printed.
     pub peer: String,
-    /// Our side, as printed.
-    pub local: String,
     /// The peer has cut the connection already. What came before can still be read.
     pub cut: Option<io::Error>,
 }

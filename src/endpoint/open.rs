@@ -66,8 +66,8 @@ pub struct Opened {
     pub protocol: &'static str,
     /// The other side, as printed.
     pub peer: String,
-    /// Our side, as printed; `-` for what has none.
-    pub local: String,
+    /// Our side, as printed, where somebody else told it; otherwise see [`Opened::local`].
+    pub told_local: Option<String>,
     /// The peer has cut the connection already; what came before can still be read.
     pub cut: Option<io::Error>,
     /// The program that stands there.
@@ -317,7 +317,7 @@ impl Opening {
 
     fn named(&self, transport: Transport, protocol: &'static str) -> Opened {
         let peer = Escaped(&self.object()).to_string();
-        Opened { transport, protocol, peer, local: "-".into(), cut: None, child: None }
+        Opened { transport, protocol, peer, told_local: None, cut: None, child: None }
     }
 
     fn object(&self) -> Vec<u8> {
@@ -325,17 +325,28 @@ impl Opening {
     }
 }
 
+impl Opened {
+    /// Our side, as printed; `-` for what has none. The socket is asked, so that who does not want it need not wait.
+    pub fn local(&self) -> String {
+        match (&self.told_local, &self.transport) {
+            (Some(told), _) => told.clone(),
+            (None, Transport::Socket(socket)) => socket.local(),
+            (None, _) => "-".into(),
+        }
+    }
+}
+
 impl From<Connected> for Opened {
     fn from(connected: Connected) -> Self {
-        let Connected { socket, protocol, peer, local, cut } = connected;
-        Opened { transport: Transport::Socket(socket), protocol, peer, local, cut, child: None }
+        let Connected { socket, protocol, peer, cut } = connected;
+        Opened { transport: Transport::Socket(socket), protocol, peer, told_local: None, cut, child: None }
     }
 }
 
 impl From<Accepted> for Opened {
     fn from(accepted: Accepted) -> Self {
-        let Accepted { socket, protocol, peer, local, ip: _ } = accepted;
-        Opened { transport: Transport::Socket(socket), protocol, peer, local, cut: None, child: None }
+        let Accepted { socket, protocol, peer, told_local, ip: _ } = accepted;
+        Opened { transport: Transport::Socket(socket), protocol, peer, told_local, cut: None, child: None }
     }
 }
 

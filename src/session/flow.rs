@@ -176,6 +176,9 @@ impl Session {
     }
 
     fn tell_route(&self, direction: usize, route: pump::Route) {
+        if !self.context.observer.wants_details() {
+            return;
+        }
         let name = |end: usize, reading: bool| self.ends[end].as_ref().map(|end| end.name(reading)).unwrap_or_default();
         let text = format!("{} to {}: {}", name(direction, true), name(1 - direction, false), route.describe());
         self.context.observer.observe(&Event::Note { verbosity: 1, text });

@@ -185,8 +185,8 @@ impl Reach {
     }
 
     fn reached(&self, floor: &Floor, contact: Contact) -> (End, String) {
-        let (observer, peer) = (floor.observer(), contact.opened.peer.clone());
-        observer.observe(&contact.connected(self.number, &**observer));
+        contact.tell_connected(self.number, &**floor.observer());
+        let peer = contact.opened.peer.clone();
         (far_end(contact, Vec::new()), peer)
     }
 

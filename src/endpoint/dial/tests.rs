@@ -48,7 +48,7 @@ fn a_refused_first_address_does_not_stop_the_second() {
     assert!(started.elapsed() < ATTEMPT_DELAY, "a failure lets the next one start at once");
     assert_eq!((connected.protocol, connected.peer), ("tcp", v4.to_string()));
     let (_, peer) = listener.accept().unwrap();
-    assert_eq!(connected.local, peer.to_string());
+    assert_eq!(connected.socket.local(), peer.to_string());
     assert!(connected.cut.is_none());
 }
 
@@ -183,7 +183,7 @@ fn the_source_address_and_port_are_ours() {
         ..Options::default()
     };
     let connected = dial(Dial::new(&with(tcp(v4), options.clone()))).unwrap();
-    assert_eq!(connected.local, source.to_string());
+    assert_eq!(connected.socket.local(), source.to_string());
     assert_eq!(listener.accept().unwrap().1, source);
     let v6 = tcp(SocketAddr::from((Ipv6Addr::LOCALHOST, 1)));
     let error = dial(Dial::new(&with(v6, options))).unwrap_err();

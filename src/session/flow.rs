@@ -38,8 +38,7 @@ impl Session {
     pub(super) fn leave_forsaken(&mut self, turn: &Turn) {
         let Some(index) = self.late().forsaken else { return };
         let Some(end) = &mut self.ends[index] else { return };
-        let is_dry = end.gives_nothing() || !end.has_layers() && !end.transport().can_read(turn);
-        if is_dry && !self.pumps[index].is_carrying() {
+        if (end.gives_nothing() || end.is_dry(turn)) && !self.pumps[index].is_carrying() {
             self.conclude(Manner::Reset, turn.now());
         }
     }

@@ -47,7 +47,7 @@ pub(super) struct Entry {
 enum Stage {
     /// Not begun, or taken.
     Idle,
-    Accepting(Door),
+    Accepting(Box<Door>),
     Opening(Approach),
     Open(Box<Contact>),
 }
@@ -129,7 +129,8 @@ impl Entry {
             let address = acceptor.address().to_string();
             self.observer.observe(&Event::Listening { protocol, address });
             self.layering.tell_pin("connect", &acceptor, &*self.observer);
-            self.stage = Stage::Accepting(Door::new(acceptor, self.layering.clone(), Rc::clone(&self.observer)));
+            self.stage =
+                Stage::Accepting(Box::new(Door::new(acceptor, self.layering.clone(), Rc::clone(&self.observer))));
             return Ok(());
         }
         let access = if self.ways.0 { sys::Access::Read } else { sys::Access::Write };

@@ -132,7 +132,7 @@ enum Stage {
     /// About to listen there: bound only once signals are handled, or one that comes between would leave a socket file.
     Binding(Box<(Listen, Layering)>),
     /// Waiting for the one connection.
-    Accepting(Door),
+    Accepting(Box<Door>),
     /// Dialling, or opening what is not dialled.
     Opening(Approach),
     /// Moving bytes, then waiting for programs.
@@ -302,7 +302,7 @@ impl Task for Bridge {
                 let (plan, layering) = *both;
                 self.opened_by = self.limit.map(|limit| turn.now() + limit);
                 let acceptor = bind(turn, &plan, &layering, &*self.joint.observer)?;
-                self.stage = Stage::Accepting(Door::new(acceptor, layering, Rc::clone(&self.joint.observer)));
+                self.stage = Stage::Accepting(Box::new(Door::new(acceptor, layering, Rc::clone(&self.joint.observer))));
                 Ok(())
             }
             Stage::Opening(mut opening) => {

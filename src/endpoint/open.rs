@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Type};
@@ -49,7 +50,7 @@ pub fn accepts(address: &Address, role: Role) -> bool {
 /// Something that is being opened.
 #[derive(Debug)]
 pub struct Opening {
-    address: Address,
+    address: Rc<Address>,
     /// Whether bytes will come from it.
     reads: bool,
     /// Whether bytes will go to it.
@@ -90,23 +91,23 @@ impl Opening {
     ///
     /// # Errors
     /// A kind that nobody opens here.
-    pub fn new(address: &Address, reads: bool, writes: bool) -> Result<Self, Error> {
+    pub fn new(address: &Rc<Address>, reads: bool, writes: bool) -> Result<Self, Error> {
         match &address.kind {
             Kind::Proxy(_) | Kind::Udp(_) => Err(wrong_kind(address)),
-            _ => Ok(Opening { address: address.clone(), reads, writes, state: State::New }),
+            _ => Ok(Opening { address: Rc::clone(address), reads, writes, state: State::New }),
         }
     }
 
     /// The same for a dial that was prepared elsewhere.
-    pub fn dialling(address: &Address, dial: Dial) -> Self {
-        Opening { address: address.clone(), reads: true, writes: true, state: State::Prepared(Box::new(dial)) }
+    pub fn dialling(address: &Rc<Address>, dial: Dial) -> Self {
+        Opening { address: Rc::clone(address), reads: true, writes: true, state: State::Prepared(Box::new(dial)) }
     }
 
     /// The same for an address to be waited at; `None` if connections are accepted there.
     ///
     /// # Errors
     /// As [`Opening::new`].
-    pub fn listening(address: &Address, reads: bool, writes: bool) -> Result<Option<Self>, Error> {
+    pub fn listening(address: &Rc<Address>, reads: bool, writes: bool) -> Result<Option<Self>, Error> {
         if accepts(address, Role::Listen) {
             return Ok(None);
         }

@@ -28,7 +28,8 @@ fn refusing(ip: impl Into<std::net::IpAddr>) -> (socket2::Socket, SocketAddr) {
 }
 
 fn to(addresses: &[SocketAddr]) -> Dial {
-    Dial::to("db:5432", addresses, &Options::default())
+    let kind = Kind::Tcp(HostPort { host: Host::Name("db".into()), port: 5432 });
+    Dial::to(&plain(kind), addresses)
 }
 
 fn tcp(address: SocketAddr) -> Kind {

@@ -231,7 +231,7 @@ pub trait Observer {
     /// Takes note of one event. Must not block the loop.
     fn observe(&self, event: &Event);
 
-    /// False where details of a connection that take time to find out would be told to nobody.
+    /// False where what is told of each connection would be heard by nobody: it need not be found out, nor put into words.
     fn wants_details(&self) -> bool {
         true
     }

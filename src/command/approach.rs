@@ -20,7 +20,7 @@ use crate::session::limits::soonest;
 
 /// An [`Opening`] with a time limit, followed by others while there is patience.
 pub(super) struct Approach {
-    address: Address,
+    address: Rc<Address>,
     /// Whether bytes will come from it, and whether they will go to it.
     ways: (bool, bool),
     /// What stands on each connection.
@@ -70,9 +70,9 @@ impl Approach {
         patience: Patience,
         observer: Rc<dyn Observer>,
     ) -> Result<Self, Error> {
-        let opening = Opening::new(address, ways.0, ways.1)?;
+        let address = Rc::new(address.clone());
+        let opening = Opening::new(&address, ways.0, ways.1)?;
         let stage = Stage::Trying(Box::new(opening), None);
-        let address = address.clone();
         Ok(Approach { address, ways, layering, header: None, patience, whole: None, began: None, observer, stage })
     }
 

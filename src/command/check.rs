@@ -35,7 +35,7 @@ pub(super) fn check(plan: &Check, reporting: &Reporting) -> Result<Box<dyn Task>
         Ok(Target {
             name: name(address),
             layering: Layering::client_with(address, &mut trust)?,
-            address: address.clone(),
+            address: Rc::new(address.clone()),
             patience: Patience::new(plan.wait, plan.timeout),
             limit: None,
             state: State::Queued,
@@ -63,7 +63,7 @@ pub(super) fn check(plan: &Check, reporting: &Reporting) -> Result<Box<dyn Task>
 
 /// One thing to test.
 struct Target {
-    address: Address,
+    address: Rc<Address>,
     /// What stands on a connection to it.
     layering: Layering,
     /// As typed, for messages.

@@ -56,21 +56,32 @@ impl Contact {
         self.protocol
     }
 
-    /// That it was accepted, as a session's connection, for `observer`.
-    pub(super) fn accepted(&self, session: u64, observer: &dyn Observer) -> Event {
+    /// Tells `observer` that it was accepted, as a session's connection, if anybody hears of that.
+    pub(super) fn tell_accepted(&self, session: u64, observer: &dyn Observer) {
         self.tell_trouble(observer);
-        let (peer, local) = (self.opened.peer.clone(), self.opened.local.clone());
-        Event::Accepted { session, protocol: self.protocol, peer, local, secured: self.secured(observer) }
+        if observer.wants_details() {
+            observer.observe(&self.accepted(session, observer));
+        }
     }
 
     /// The same of one that we asked for.
-    pub(super) fn connected(&self, session: u64, observer: &dyn Observer) -> Event {
+    pub(super) fn tell_connected(&self, session: u64, observer: &dyn Observer) {
         self.tell_trouble(observer);
-        let (peer, local) = (self.opened.peer.clone(), self.opened.local.clone());
-        Event::Connected { session, protocol: self.protocol, peer, local, secured: self.secured(observer) }
+        if observer.wants_details() {
+            let (peer, local) = (self.opened.peer.clone(), self.opened.local());
+            let secured = self.secured(observer);
+            observer.observe(&Event::Connected { session, protocol: self.protocol, peer, local, secured });
+        }
     }
 
-    fn tell_trouble(&self, observer: &dyn Observer) {
+    /// What is told of one that was accepted.
+    pub(super) fn accepted(&self, session: u64, observer: &dyn Observer) -> Event {
+        let (peer, local) = (self.opened.peer.clone(), self.opened.local());
+        Event::Accepted { session, protocol: self.protocol, peer, local, secured: self.secured(observer) }
+    }
+
+    /// What went wrong beside it, which ends nothing.
+    pub(super) fn tell_trouble(&self, observer: &dyn Observer) {
         if let Some(text) = &self.trouble {
             observer.observe(&Event::Note { verbosity: 0, text: text.clone() });
         }

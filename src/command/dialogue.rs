@@ -127,7 +127,7 @@ impl Dialogue {
             return Ok(());
         };
         let acts = std::mem::take(acts);
-        self.observer.observe(&contact.connected(1, &*self.observer));
+        contact.tell_connected(1, &*self.observer);
         let since = contact.began().unwrap_or(turn.now());
         let end = far_end(contact, layers(self.transfer.crlf, None));
         let Transfer { idle, max_time, .. } = self.transfer;

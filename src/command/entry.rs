@@ -47,7 +47,7 @@ pub(super) struct Entry {
 enum Stage {
     /// Not begun, or taken.
     Idle,
-    Accepting(Door),
+    Accepting(Box<Door>),
     Opening(Approach),
     Open(Box<Contact>),
 }
@@ -129,7 +129,8 @@ impl Entry {
             let address = acceptor.address().to_string();
             self.observer.observe(&Event::Listening { protocol, address });
             self.layering.tell_pin("connect", &acceptor, &*self.observer);
-            self.stage = Stage::Accepting(Door::new(acceptor, self.layering.clone(), Rc::clone(&self.observer)));
+            self.stage =
+                Stage::Accepting(Box::new(Door::new(acceptor, self.layering.clone(), Rc::clone(&self.observer))));
             return Ok(());
         }
         let access = if self.ways.0 { sys::Access::Read } else { sys::Access::Write };
@@ -137,7 +138,7 @@ impl Entry {
             let (both, child) = process::start_one_way(&program, access)?;
             let (transport, peer) = (Transport::from(both), Escaped(child.name()).to_string());
             let child = Some(child);
-            let opened = Opened { transport, protocol: "exec", peer, local: "-".into(), cut: None, child };
+            let opened = Opened { transport, protocol: "exec", peer, told_local: None, cut: None, child };
             self.stage = Stage::Open(Box::new(opened.into()));
             return Ok(());
         }
@@ -239,10 +240,10 @@ impl Entry {
         if !contact.opened.transport.is_remote() {
             return;
         }
-        self.observer.observe(&match self.stage {
-            Stage::Accepting(_) => contact.accepted(1, &*self.observer),
-            _ => contact.connected(1, &*self.observer),
-        });
+        match self.stage {
+            Stage::Accepting(_) => contact.tell_accepted(1, &*self.observer),
+            _ => contact.tell_connected(1, &*self.observer),
+        }
     }
 }
 

@@ -79,7 +79,7 @@ impl Handshake {
     /// # Errors
     /// As [`Handshake::with_server`].
     pub(super) fn with_client(turn: &mut Turn, opened: Opened, layering: &Layering) -> Result<Self, Error> {
-        let object = opened.local.clone().into_bytes();
+        let object = opened.local().into_bytes();
         Handshake::begin(turn, opened, layering, None, (Op::Accept, object))
     }
 

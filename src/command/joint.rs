@@ -333,9 +333,10 @@ pub(super) fn far_end(contact: impl Into<Contact>, layers: Vec<Box<dyn Layer>>) 
     let contact = contact.into();
     let led = contact.led;
     let (opened, stack) = contact.covered(layers);
-    let Opened { transport, peer, local, cut, child, .. } = opened;
     // the usual client of a Unix socket has no name: what it came to has
-    let peer = if peer == printed::UNNAMED { format!("a client of {local}") } else { peer };
+    let came_to = (opened.peer == printed::UNNAMED).then(|| opened.local());
+    let Opened { transport, peer, cut, child, .. } = opened;
+    let peer = came_to.map_or(peer, |local| format!("a client of {local}"));
     let side = match (transport.is_remote(), &child) {
         (true, _) => Side::Peer(peer.into()),
         (false, Some(_)) => Side::Program(peer.into()),

@@ -54,7 +54,7 @@ struct Datagram {
 
 impl Probe {
     /// Asks a target that needs no name of the name server. `most`: the user's limit for one try.
-    pub(super) fn new(target: &Address, limit: Limit, most: Option<Duration>) -> Self {
+    pub(super) fn new(target: &Rc<Address>, limit: Limit, most: Option<Duration>) -> Self {
         let name = name(target);
         let question = match &target.kind {
             Kind::Udp(at) => match Lookup::new(at, &target.options).and_then(Lookup::wait) {
@@ -73,13 +73,10 @@ impl Probe {
     }
 
     /// Asks a target whose name, or that of the proxy before it, has these addresses.
-    pub(super) fn at(target: &Address, addresses: &[SocketAddr], limit: Limit, most: Option<Duration>) -> Self {
+    pub(super) fn at(target: &Rc<Address>, addresses: &[SocketAddr], limit: Limit, most: Option<Duration>) -> Self {
         let question = match &target.kind {
             Kind::Udp(_) => datagram(target, addresses.to_vec(), most),
-            _ => {
-                let object = String::from_utf8_lossy(&goal(target)).into_owned();
-                Question::Connection(Box::new(Dial::to(&object, addresses, &target.options)))
-            }
+            _ => Question::Connection(Box::new(Dial::to(target, addresses))),
         };
         Probe { question, layering: Layering::default(), name: goal(target), limit }
     }

@@ -292,8 +292,8 @@ impl Forwarder {
             return self.let_through(turn);
         }
         let number = self.blueprint.hall.number();
-        if layering.is_bare() {
-            let (protocol, peer, local) = (client.protocol, client.peer.clone(), client.local.clone());
+        if layering.is_bare() && self.observer.wants_details() {
+            let (protocol, peer, local) = (client.protocol, client.peer.clone(), client.local());
             self.observer.observe(&Event::Accepted { session: number, protocol, peer, local, secured: None });
         }
         self.gate.enter(client.ip);
@@ -323,7 +323,7 @@ impl Forwarder {
             return Ok(());
         }
         let number = self.blueprint.hall.number();
-        self.observer.observe(&contact.accepted(number, &*self.observer));
+        contact.tell_accepted(number, &*self.observer);
         self.gate.enter(ip);
         self.stop_accepting(turn);
         let guest = Guest { ip, pair, number, header: self.header(told) };

@@ -194,7 +194,7 @@ impl Server {
             turn.spawn(Box::new(Ticker::new(view, Arc::clone(&self.joint.meter), None)));
         }
         let number = self.accepted;
-        self.joint.observer.observe(&contact.accepted(number, &*self.joint.observer));
+        contact.tell_accepted(number, &*self.joint.observer);
         self.gate.enter(ip);
         if let Some(hub) = &mut self.hub {
             self.guests.insert(number, ip);

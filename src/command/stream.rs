@@ -133,7 +133,7 @@ enum Stage {
     /// About to listen there: bound only once signals are handled, or one that comes between would leave a socket file.
     Binding(Box<(Listen, Layering)>),
     /// Waiting for the one connection.
-    Accepting(Door),
+    Accepting(Box<Door>),
     /// Dialling, or opening what is not dialled.
     Opening(Approach),
     /// Moving bytes, then waiting for programs.
@@ -235,10 +235,10 @@ impl Bridge {
     /// Joins the two ends.
     fn begin(&mut self, turn: &mut Turn, contact: Contact, listened: bool) -> Result<(), Error> {
         let (session, observer) = (1, &*self.joint.observer);
-        observer.observe(&match listened {
-            true => contact.accepted(session, observer),
-            false => contact.connected(session, observer),
-        });
+        match listened {
+            true => contact.tell_accepted(session, observer),
+            false => contact.tell_connected(session, observer),
+        }
         let link = self.joint.join(turn, contact, self.stdio.take(), session)?;
         self.stage = Stage::Moving(Box::new(link));
         self.started = Some(turn.now());
@@ -303,7 +303,7 @@ impl Task for Bridge {
                 let (plan, layering) = *both;
                 self.opened_by = self.limit.map(|limit| turn.now() + limit);
                 let acceptor = bind(turn, &plan, &layering, &*self.joint.observer)?;
-                self.stage = Stage::Accepting(Door::new(acceptor, layering, Rc::clone(&self.joint.observer)));
+                self.stage = Stage::Accepting(Box::new(Door::new(acceptor, layering, Rc::clone(&self.joint.observer))));
                 Ok(())
             }
             Stage::Opening(mut opening) => {

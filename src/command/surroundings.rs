@@ -5,8 +5,8 @@ use crate::endpoint::open::Opened;
 
 /// The variables for a program that serves or uses this connection; UCSPI's are about what carries it.
 pub(super) fn variables(contact: &Contact) -> Vec<(&'static str, String)> {
-    let Opened { protocol, local, peer, .. } = &contact.opened;
-    let mut variables = variables_of(protocol, local, peer);
+    let Opened { protocol, peer, .. } = &contact.opened;
+    let mut variables = variables_of(protocol, &contact.opened.local(), peer);
     if let Some((_, name)) = variables.iter_mut().find(|(name, _)| *name == "HAUL_PROTO") {
         *name = contact.protocol().to_string();
     }

@@ -42,10 +42,17 @@ pub struct Accepted {
     pub protocol: &'static str,
     /// The peer, as printed; a client of a dual-stack listener in its own family.
     pub peer: String,
-    /// Our side, as printed.
-    pub local: String,
+    /// Our side, as printed, where a PROXY header told it; otherwise the socket knows.
+    pub told_local: Option<String>,
     /// The peer's address, for access lists; `None` for Unix sockets.
     pub ip: Option<IpAddr>,
+}
+
+impl Accepted {
+    /// Our side, as printed. The socket is asked, so that who does not want it need not wait.
+    pub fn local(&self) -> String {
+        self.told_local.clone().unwrap_or_else(|| self.socket.local())
+    }
 }
 
 /// A listener that waits for descriptors or memory.
@@ -227,13 +234,9 @@ impl Acceptor {
     }
 
     fn named(&self, socket: socket2::Socket, peer: &SockAddr) -> Accepted {
-        let local = match socket.local_addr() {
-            Ok(address) => printed::name(&address),
-            Err(_) => self.listener.printed.clone(),
-        };
         let socket = Socket::own(OwnedFd::from(socket), self.listener.family);
         let ip = peer.as_socket().map(|address| address.ip().to_canonical());
-        Accepted { socket, protocol: self.listener.protocol, peer: printed::name(peer), local, ip }
+        Accepted { socket, protocol: self.listener.protocol, peer: printed::name(peer), told_local: None, ip }
     }
 }
 

@@ -13,7 +13,7 @@ use super::printed;
 use super::socket::{Family, Socket};
 use crate::error::{Error, Op, sentence};
 use crate::plan::address::Options;
-use crate::reactor::{Slot, Turn};
+use crate::reactor::{Latch, Slot, Turn};
 use crate::sys;
 
 /// One address to try.
@@ -30,8 +30,6 @@ pub(super) struct Attempt {
     pub(super) candidate: Candidate,
     socket: socket2::Socket,
     multipath: bool,
-    /// Our address, once the peer has answered.
-    local: Option<SockAddr>,
     pub(super) stage: Stage,
 }
 
@@ -82,7 +80,7 @@ impl Attempt {
         }
         options::apply(options, &socket, target, Phase::BeforeConnect)?;
         let stage = connect(turn, &socket, &candidate, Duration::ZERO)?;
-        Ok(Attempt { candidate, socket, multipath, local: None, stage })
+        Ok(Attempt { candidate, socket, multipath, stage })
     }
 
     /// Tries a full backlog again, if it is time.
@@ -94,45 +92,57 @@ impl Attempt {
         Ok(())
     }
 
-    /// mio's steps: after an event, SO_ERROR, then the peer's name.
+    /// mio's steps, but where the event says as much: after an event, SO_ERROR, then the peer's name.
     pub(super) fn verdict(&mut self, turn: &mut Turn) -> Verdict {
         let Stage::Pending(slot) = self.stage else { return Verdict::NotYet };
         let latch = turn.latch(slot);
         if !latch.write && !latch.read {
             return Verdict::NotYet;
         }
-        match self.socket.take_error() {
-            Ok(None) => {}
-            Ok(Some(error)) if is_cut(&error) => return Verdict::Up(Some(error)),
-            Ok(Some(error)) if is_under_way(&error) => {}
-            Ok(Some(error)) | Err(error) => return Verdict::Failed(error),
-        }
-        match self.socket.peer_addr() {
-            Ok(peer) if self.is_connected_to_itself(&peer) => {
-                sys::arm_reset(self.socket.as_fd());
-                Verdict::Failed(io::Error::from_raw_os_error(libc::ECONNREFUSED))
+        if !self.is_proven_by(latch) {
+            match self.socket.take_error() {
+                Ok(None) => {}
+                Ok(Some(error)) if is_cut(&error) => return Verdict::Up(Some(error)),
+                Ok(Some(error)) if is_under_way(&error) => {}
+                Ok(Some(error)) | Err(error) => return Verdict::Failed(error),
             }
-            Ok(_) => Verdict::Up(None),
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-                // it said itself that it is not ready, and the end of the connect raises an edge
-                turn.read_would_block(slot);
-                turn.write_would_block(slot);
-                Verdict::NotYet
+            match self.socket.peer_addr() {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                    // it said itself that it is not ready, and the end of the connect raises an edge
+                    turn.read_would_block(slot);
+                    turn.write_would_block(slot);
+                    return Verdict::NotYet;
+                }
+                Err(error) => return Verdict::Failed(error),
             }
-            Err(error) => Verdict::Failed(error),
         }
+        if self.is_connected_to_itself() {
+            sys::arm_reset(self.socket.as_fd());
+            return Verdict::Failed(io::Error::from_raw_os_error(libc::ECONNREFUSED));
+        }
+        Verdict::Up(None)
+    }
+
+    /// Multipath TCP is asked: its event is made of those of several connections.
+    fn is_proven_by(&self, latch: Latch) -> bool {
+        let plain_tcp = self.candidate.kind == Family::Tcp && !self.multipath;
+        sys::ROOM_PROVES_CONNECT && plain_tcp && latch.write && !latch.odd
     }
 
     /// A connect to a free port of this machine may be given that very port as its own, and then meets itself by TCP's
     /// simultaneous open (RFC 9293, 3.5). Nobody listens there.
-    fn is_connected_to_itself(&mut self, peer: &SockAddr) -> bool {
-        self.local = self.socket.local_addr().ok();
-        self.candidate.kind == Family::Tcp && self.local.as_ref() == Some(peer)
+    fn is_connected_to_itself(&self) -> bool {
+        if self.candidate.kind != Family::Tcp {
+            return false;
+        }
+        let Ok(local) = self.socket.local_addr() else { return false };
+        let port = |address: &SockAddr| address.as_socket().map(|address| address.port());
+        // what was typed may be another name of the address that it is
+        port(&local) == port(&self.candidate.address) && self.socket.peer_addr().is_ok_and(|peer| peer == local)
     }
 
     pub(super) fn finish(self, cut: Option<io::Error>) -> Connected {
-        let local = self.local.or_else(|| self.socket.local_addr().ok());
-        let local = local.map_or_else(|| String::from("unnamed"), |address| printed::name(&address));
         // a peer that is gone has no name any more
         let peer = printed::name(&self.candidate.address);
         let protocol = match (self.candidate.kind, self.multipath) {
@@ -146,7 +156,7 @@ impl Attempt {
             Stage::Pending(slot) => socket.with_slot(slot),
             Stage::Full { .. } => socket,
         };
-        Connected { socket, protocol, peer, local, cut }
+        Connected { socket, protocol, peer, cut }
     }
 
     pub(super) fn close(self, turn: &mut Turn) {

@@ -1,13 +1,15 @@
 //! Non-blocking connects, raced over all candidates (RFC 8305): IPv6 and IPv4 take turns, the next attempt starts
 //! 250 ms after the last one, or at once when that failed; the first proven connection wins and the rest are closed.
 //!
-//! What proves a connection: an event, no pending error in SO_ERROR, and a peer's name. Two answers surprise. ENOTCONN
-//! without an error is "not yet". And a reset after the handshake is not a failed connect: the peer's last words may
-//! stand in the queue, so the socket is handed over, marked as cut, and reading decides.
+//! What proves a connection: an event, no pending error in SO_ERROR, and a peer's name; over TCP, where the system's
+//! events can say as much, one that tells of room to write and of nothing else. Two answers surprise. ENOTCONN without an
+//! error is "not yet". And a reset after the handshake is not a failed connect: the peer's last words may stand in the
+//! queue, so the socket is handed over, marked as cut, and reading decides.
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use socket2::SockAddr;
@@ -24,11 +26,10 @@ use crate::reactor::Turn;
 /// Getting one connection.
 #[derive(Debug)]
 pub struct Dial {
-    /// What the user typed, for messages.
-    object: Vec<u8>,
+    /// What the user typed. Shared: there may be a dial for each session of a relay.
+    to: Rc<Address>,
     /// True if the addresses tried are not what the user typed.
     resolved: bool,
-    options: Options,
     state: State,
 }
 
@@ -41,8 +42,6 @@ pub struct Connected {
     pub protocol: &'static str,
     /// The peer, as printed.
     pub peer: String,
-    /// Our side, as printed.
-    pub local: String,
     /// The peer has cut the connection already. What came before can still be read.
     pub cut: Option<io::Error>,
 }
@@ -82,8 +81,7 @@ impl Dial {
     /// Prepares to connect to a TCP or Unix address; nothing is opened or asked yet.
     ///
     /// Where proxies lead to it, the first of them is what is connected to.
-    pub fn new(address: &Address) -> Self {
-        let object = printed::goal(address, "localhost");
+    pub fn new(address: &Rc<Address>) -> Self {
         let (resolved, state) = match &address.dialled().kind {
             Kind::Tcp(at) => {
                 let named = matches!(at.host, Host::Name(_) | Host::Unspecified);
@@ -96,21 +94,24 @@ impl Dial {
             }
             _ => (false, refused("nothing of this kind can be dialled")),
         };
-        Dial { object, resolved, options: address.options.clone(), state }
+        Dial { to: Rc::clone(address), resolved, state }
     }
 
     /// Prepares to connect to a TCP address whose name somebody else has looked up.
-    pub fn among(address: &Address, addresses: Vec<SocketAddr>) -> Self {
-        let object = printed::goal(address, "localhost");
+    pub fn among(address: &Rc<Address>, addresses: Vec<SocketAddr>) -> Self {
         let state = racing(addresses, &address.options).unwrap_or_else(State::Refused);
-        Dial { object, resolved: true, options: address.options.clone(), state }
+        Dial { to: Rc::clone(address), resolved: true, state }
     }
 
-    /// Races over addresses that are known already; `object` is what error messages call them together.
-    pub fn to(object: &str, addresses: &[SocketAddr], options: &Options) -> Self {
-        let race = Race { waiting: candidates(addresses.to_vec(), &[], options), ..Race::default() };
-        let state = State::Racing(race);
-        Dial { object: object.into(), resolved: true, options: options.clone(), state }
+    /// Races over addresses that are known already, ours among them.
+    pub fn to(address: &Rc<Address>, addresses: &[SocketAddr]) -> Self {
+        let race = Race { waiting: candidates(addresses.to_vec(), &[], &address.options), ..Race::default() };
+        Dial { to: Rc::clone(address), resolved: true, state: State::Racing(race) }
+    }
+
+    /// What messages call it.
+    fn object(&self) -> Vec<u8> {
+        printed::goal(&self.to, "localhost")
     }
 
     /// Asks for the name, or starts the first attempt.
@@ -121,11 +122,11 @@ impl Dial {
         match &mut self.state {
             State::Refused(why) => {
                 let why = why.clone();
-                Err(on_the_way(&self.options, why.into_error(Op::Connect, &self.object)))
+                Err(on_the_way(&self.to.options, why.into_error(Op::Connect, printed::goal(&self.to, "localhost"))))
             }
             State::Resolving { target, source, .. } => {
                 let asked = target.start(turn).and_then(|()| source.as_mut().map_or(Ok(()), |s| s.start(turn)));
-                asked.map_err(|error| Error::new(Op::Connect, &self.object, error))
+                asked.map_err(|error| Error::new(Op::Connect, self.object(), error))
             }
             State::Racing(_) | State::Over => Ok(()),
         }
@@ -136,7 +137,7 @@ impl Dial {
     /// # Errors
     /// The name has no address, an option is refused, or every address has failed.
     pub fn turn(&mut self, turn: &mut Turn) -> Result<Option<Connected>, Error> {
-        self.advance(turn).map_err(|error| on_the_way(&self.options, error))
+        self.advance(turn).map_err(|error| on_the_way(&self.to.options, error))
     }
 
     fn advance(&mut self, turn: &mut Turn) -> Result<Option<Connected>, Error> {
@@ -147,7 +148,7 @@ impl Dial {
             return Ok(Some(connected));
         }
         race.retry_full(turn);
-        race.start_due(turn, &self.options)?;
+        race.start_due(turn, &self.to.options)?;
         if race.attempts.is_empty() && race.waiting.is_empty() {
             let failures = std::mem::take(&mut race.failures);
             self.state = State::Over;
@@ -179,7 +180,7 @@ impl Dial {
 
     /// What to say when the caller's time limit passed: what was tried, and how far each came.
     pub fn timed_out(&self, limit: Duration) -> Error {
-        let error = Error::new(Op::Connect, &self.object, crate::error::Cause::TimedOut(limit));
+        let error = Error::new(Op::Connect, self.object(), crate::error::Cause::TimedOut(limit));
         match &self.state {
             State::Resolving { .. } => error.with_facts(vec!["the name server has not answered".into()]),
             State::Racing(race) if race.failures.len() + race.attempts.len() > usize::from(!self.resolved) => {
@@ -207,17 +208,17 @@ impl Dial {
         match answered {
             Err(why) => {
                 self.state = State::Over;
-                Err(why.into_error(Op::Connect, &self.object))
+                Err(why.into_error(Op::Connect, self.object()))
             }
             Ok(false) => Ok(()),
             Ok(true) => {
                 let Found { target, source } = std::mem::take(found);
                 let bound = source.unwrap_or_default();
-                let waiting = candidates(target.unwrap_or_default(), &bound, &self.options);
+                let waiting = candidates(target.unwrap_or_default(), &bound, &self.to.options);
                 if waiting.is_empty() {
                     self.state = State::Over;
                     let why = NoAddress::said("it has no address of the same family as the source address");
-                    return Err(why.into_error(Op::Connect, &self.object));
+                    return Err(why.into_error(Op::Connect, self.object()));
                 }
                 self.state = State::Racing(Race { waiting, ..Race::default() });
                 Ok(())
@@ -231,23 +232,23 @@ impl Dial {
         let told: Vec<_> = failures.iter().map(|(candidate, error)| candidate.explain(error)).collect();
         let error = if told.iter().any(|cause| *cause != told[0]) {
             let facts = failures.iter().map(|(candidate, _)| candidate.printed()).zip(told.iter().cloned()).collect();
-            Error::said(Op::Connect, &self.object, format!("all {} addresses failed", told.len()))
+            Error::said(Op::Connect, self.object(), format!("all {} addresses failed", told.len()))
                 .with_facts(aligned(facts))
         } else if self.resolved && !failures.is_empty() {
             let tried: Vec<_> = failures.iter().map(|(candidate, _)| candidate.host()).collect();
-            Error::said(Op::Connect, &self.object, format!("{} (tried {})", told[0], tried.join(", ")))
+            Error::said(Op::Connect, self.object(), format!("{} (tried {})", told[0], tried.join(", ")))
         } else {
             match failures.pop() {
                 Some((candidate, error)) if candidate.explain(&error) == sentence(&error) => {
                     let stale = candidate.kind != Family::Tcp && error.kind() == io::ErrorKind::ConnectionRefused;
-                    let error = Error::new(Op::Connect, &self.object, error);
-                    return match self.object.first() {
+                    let error = Error::new(Op::Connect, self.object(), error);
+                    return match self.object().first() {
                         Some(b'@') if stale => error.with_advice(NOBODY),
                         _ if stale => error.with_advice(STALE),
                         _ => error,
                     };
                 }
-                _ => Error::said(Op::Connect, &self.object, told.into_iter().next().unwrap_or_default()),
+                _ => Error::said(Op::Connect, self.object(), told.into_iter().next().unwrap_or_default()),
             }
         };
         match advice {
@@ -288,6 +289,7 @@ impl Race {
             let Some(candidate) = self.waiting.pop_front() else { break };
             match Attempt::open(turn, candidate.clone(), options) {
                 Ok(attempt) => {
+                    self.attempts.reserve_exact(1); // most often the only one
                     self.attempts.push(attempt);
                     self.next_at = Some(turn.now() + ATTEMPT_DELAY);
                 }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Type};
@@ -49,7 +50,7 @@ pub fn accepts(address: &Address, role: Role) -> bool {
 /// Something that is being opened.
 #[derive(Debug)]
 pub struct Opening {
-    address: Address,
+    address: Rc<Address>,
     /// Whether bytes will come from it.
     reads: bool,
     /// Whether bytes will go to it.
@@ -66,8 +67,8 @@ pub struct Opened {
     pub protocol: &'static str,
     /// The other side, as printed.
     pub peer: String,
-    /// Our side, as printed; `-` for what has none.
-    pub local: String,
+    /// Our side, as printed, where somebody else told it; otherwise see [`Opened::local`].
+    pub told_local: Option<String>,
     /// The peer has cut the connection already; what came before can still be read.
     pub cut: Option<io::Error>,
     /// The program that stands there.
@@ -90,23 +91,23 @@ impl Opening {
     ///
     /// # Errors
     /// A kind that nobody opens here.
-    pub fn new(address: &Address, reads: bool, writes: bool) -> Result<Self, Error> {
+    pub fn new(address: &Rc<Address>, reads: bool, writes: bool) -> Result<Self, Error> {
         match &address.kind {
             Kind::Proxy(_) | Kind::Udp(_) => Err(wrong_kind(address)),
-            _ => Ok(Opening { address: address.clone(), reads, writes, state: State::New }),
+            _ => Ok(Opening { address: Rc::clone(address), reads, writes, state: State::New }),
         }
     }
 
     /// The same for a dial that was prepared elsewhere.
-    pub fn dialling(address: &Address, dial: Dial) -> Self {
-        Opening { address: address.clone(), reads: true, writes: true, state: State::Prepared(Box::new(dial)) }
+    pub fn dialling(address: &Rc<Address>, dial: Dial) -> Self {
+        Opening { address: Rc::clone(address), reads: true, writes: true, state: State::Prepared(Box::new(dial)) }
     }
 
     /// The same for an address to be waited at; `None` if connections are accepted there.
     ///
     /// # Errors
     /// As [`Opening::new`].
-    pub fn listening(address: &Address, reads: bool, writes: bool) -> Result<Option<Self>, Error> {
+    pub fn listening(address: &Rc<Address>, reads: bool, writes: bool) -> Result<Option<Self>, Error> {
         if accepts(address, Role::Listen) {
             return Ok(None);
         }
@@ -317,7 +318,7 @@ impl Opening {
 
     fn named(&self, transport: Transport, protocol: &'static str) -> Opened {
         let peer = Escaped(&self.object()).to_string();
-        Opened { transport, protocol, peer, local: "-".into(), cut: None, child: None }
+        Opened { transport, protocol, peer, told_local: None, cut: None, child: None }
     }
 
     fn object(&self) -> Vec<u8> {
@@ -325,17 +326,28 @@ impl Opening {
     }
 }
 
+impl Opened {
+    /// Our side, as printed; `-` for what has none. The socket is asked, so that who does not want it need not wait.
+    pub fn local(&self) -> String {
+        match (&self.told_local, &self.transport) {
+            (Some(told), _) => told.clone(),
+            (None, Transport::Socket(socket)) => socket.local(),
+            (None, _) => "-".into(),
+        }
+    }
+}
+
 impl From<Connected> for Opened {
     fn from(connected: Connected) -> Self {
-        let Connected { socket, protocol, peer, local, cut } = connected;
-        Opened { transport: Transport::Socket(socket), protocol, peer, local, cut, child: None }
+        let Connected { socket, protocol, peer, cut } = connected;
+        Opened { transport: Transport::Socket(socket), protocol, peer, told_local: None, cut, child: None }
     }
 }
 
 impl From<Accepted> for Opened {
     fn from(accepted: Accepted) -> Self {
-        let Accepted { socket, protocol, peer, local, ip: _ } = accepted;
-        Opened { transport: Transport::Socket(socket), protocol, peer, local, cut: None, child: None }
+        let Accepted { socket, protocol, peer, told_local, ip: _ } = accepted;
+        Opened { transport: Transport::Socket(socket), protocol, peer, told_local, cut: None, child: None }
     }
 }
 

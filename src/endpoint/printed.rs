@@ -46,8 +46,31 @@ pub fn inet(address: &SocketAddr) -> String {
             let scope = sys::interface_name(v6.scope_id()).unwrap_or_else(|| v6.scope_id().to_string());
             format!("[{}%{}]:{}", v6.ip(), Escaped(scope.as_bytes()), v6.port())
         }
+        SocketAddr::V4(v4) => inet_v4(v4),
         address => address.to_string(),
     }
+}
+
+/// `127.0.0.1:80`. A server makes two of them for each connection, and what the standard library does for one is a
+/// twentieth of all that a short session of a relay takes in user space.
+fn inet_v4(address: SocketAddrV4) -> String {
+    let mut printed = String::with_capacity("255.255.255.255:65535".len());
+    for (index, number) in address.ip().octets().map(u16::from).into_iter().chain([address.port()]).enumerate() {
+        match index {
+            0 => {}
+            4 => printed.push(':'),
+            _ => printed.push('.'),
+        }
+        let mut unit = 10_000;
+        while unit > 1 && number < unit {
+            unit /= 10;
+        }
+        while unit > 0 {
+            printed.push(char::from(b'0' + (number / unit % 10) as u8));
+            unit /= 10;
+        }
+    }
+    printed
 }
 
 /// A peer of datagrams.
@@ -149,6 +172,15 @@ mod tests {
         assert_eq!(inet(&scoped), "[fe80::1%lo]:80");
         assert_eq!(host(&scoped), "fe80::1%lo");
         assert_eq!(host(&"[::ffff:10.0.0.1]:80".parse().unwrap()), "10.0.0.1");
+    }
+
+    #[test]
+    fn every_ipv4_address_is_printed_as_the_standard_library_does() {
+        for number in (0..=u16::MAX).step_by(7).chain([1, 9, 10, 99, 100, 999, 1000, 9999, 10_000, u16::MAX]) {
+            let [high, low] = number.to_be_bytes();
+            let address = SocketAddrV4::new([high, low, 0, low / 10].into(), number);
+            assert_eq!(inet(&address.into()), address.to_string());
+        }
     }
 
     #[test]

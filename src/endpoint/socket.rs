@@ -9,7 +9,7 @@ use mio::unix::SourceFd;
 use socket2::{SockAddr, SockRef, TcpKeepalive};
 
 use super::records::{self, Records};
-use super::{Transport, retry_interrupted};
+use super::{Transport, printed, retry_interrupted};
 use crate::reactor::{Slot, Turn};
 use crate::sys;
 
@@ -192,6 +192,12 @@ impl Socket {
     pub fn ends(&self) -> io::Result<[Name; 2]> {
         let socket = SockRef::from(&self.fd);
         Ok([socket.peer_addr()?, socket.local_addr()?].map(|address| Name::of(&address)))
+    }
+
+    /// Our side, as printed.
+    pub fn local(&self) -> String {
+        let local = SockRef::from(&self.fd).local_addr();
+        local.map_or_else(|_| printed::UNNAMED.into(), |address| printed::name(&address))
     }
 
     /// Its descriptor, out of the reactor, for who uses it in another way.

@@ -107,13 +107,13 @@ pub(crate) fn accept(acceptor: Acceptor) -> (Accepted, Acceptor) {
 }
 
 /// An address without options.
-pub(crate) fn plain(kind: Kind) -> Address {
+pub(crate) fn plain(kind: Kind) -> Rc<Address> {
     with(kind, Options::default())
 }
 
 /// An address with options.
-pub(crate) fn with(kind: Kind, options: Options) -> Address {
-    Address { layers: Vec::new(), kind, options }
+pub(crate) fn with(kind: Kind, options: Options) -> Rc<Address> {
+    Rc::new(Address { layers: Vec::new(), kind, options })
 }
 
 /// A connected TCP pair, the second of which takes no more than `window` bytes that nobody reads.

@@ -181,7 +181,11 @@ impl Reactor {
                 token => {
                     let odd =
                         event.is_read_closed() || event.is_write_closed() || event.is_error() || event.is_priority();
-                    self.core.fire(Slot::of(token), odd);
+                    let told = match odd || event.is_readable() || !event.is_writable() {
+                        true => Latch { odd, ..Latch::SET },
+                        false => Latch::ROOM,
+                    };
+                    self.core.fire(Slot::of(token), told);
                 }
             }
         }
@@ -252,12 +256,12 @@ impl Core {
     }
 
     /// Sets a latch and queues its task; an event for a slot that is gone is ignored.
-    fn fire(&mut self, slot: Slot, odd: bool) {
+    fn fire(&mut self, slot: Slot, told: Latch) {
         let Some(registered) = self.latches.get_mut(slot.index as usize) else { return };
         if registered.generation != slot.generation {
             return;
         }
-        registered.latch = Latch { odd: odd || registered.latch.odd, ..Latch::SET };
+        registered.latch = registered.latch.after(told);
         let id = registered.task;
         let first = !std::mem::replace(&mut registered.fired, true);
         if let Some(entry) = lookup(&mut self.entries, id) {

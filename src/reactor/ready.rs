@@ -15,7 +15,17 @@ pub struct Latch {
 }
 
 impl Latch {
-    /// Both directions worth a try: how a latch is after any event. A full pipe whose reader leaves reports an error
-    /// alone, an empty one whose writer leaves a hang-up alone; a spurious try costs a system call, a missing one a hang.
+    /// Both directions worth a try: how a latch is after any event but that of plain room. A full pipe whose reader leaves
+    /// reports an error alone, an empty one whose writer leaves a hang-up alone; a spurious try costs a system call, a
+    /// missing one a hang.
     pub const SET: Latch = Latch { read: true, write: true, odd: false };
+
+    /// There is room to write and nothing else: each event tells the whole state of its descriptor when it is taken, and
+    /// what comes later to be read raises an event of its own.
+    pub const ROOM: Latch = Latch { read: false, write: true, odd: false };
+
+    /// What is known after an event that told this.
+    pub(super) fn after(self, told: Latch) -> Latch {
+        Latch { read: self.read || told.read, write: self.write || told.write, odd: self.odd || told.odd }
+    }
 }

@@ -28,7 +28,7 @@ impl Bench {
 
     /// What an event for `slot` does.
     pub(crate) fn fire(&mut self, slot: Slot) {
-        self.core.fire(slot, false);
+        self.core.fire(slot, Latch::SET);
     }
 
     /// The latch of a slot.

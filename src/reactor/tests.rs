@@ -106,6 +106,34 @@ fn an_event_sets_both_latches_and_names_its_slot() {
 }
 
 #[test]
+fn an_event_of_plain_room_leaves_reading_to_an_event_of_its_own() {
+    let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let (mut slot, mut told) = (None, 0);
+    Reactor::new()
+        .unwrap()
+        .run(script(move |turn| {
+            let Some(registered) = slot else {
+                slot = Some(turn.register(&mut SourceFd(&ours.as_raw_fd())).unwrap());
+                return Park::Wait;
+            };
+            told += 1;
+            let latch = turn.latch(registered);
+            match told {
+                1 => {
+                    assert!(latch.write && !latch.read && !latch.odd, "{latch:?}: nothing was sent yet");
+                    theirs.write_all(b"x").unwrap();
+                    Park::Wait
+                }
+                _ => {
+                    assert!(latch.write && latch.read, "{latch:?}");
+                    done()
+                }
+            }
+        }))
+        .unwrap();
+}
+
+#[test]
 fn a_deadline_gives_a_turn_and_another_thread_can_wake() {
     let mut stage = 0;
     Reactor::new()

@@ -60,9 +60,9 @@ impl Turn<'_> {
         self.slot(Latch::SET)
     }
 
-    /// Sets both latches, as an event would: for who knows better than the kernel that a call is worth a try.
+    /// Sets both latches, as most events do: for who knows better than the kernel that a call is worth a try.
     pub fn arm(&mut self, slot: Slot) {
-        self.core.fire(slot, false);
+        self.core.fire(slot, Latch::SET);
     }
 
     fn slot(&mut self, latch: Latch) -> Slot {

@@ -224,6 +224,11 @@ impl End {
         matches!(self.side, Side::Program(_))
     }
 
+    /// True if a read would find nothing, since no event has told of more: not known where layers may hold something.
+    pub(super) fn is_dry(&self, turn: &Turn) -> bool {
+        !self.has_layers() && !self.transport.can_read(turn)
+    }
+
     /// The transport below the layers.
     pub fn transport(&self) -> &Transport {
         &self.transport

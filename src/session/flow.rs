@@ -38,8 +38,7 @@ impl Session {
     pub(super) fn leave_forsaken(&mut self, turn: &Turn) {
         let Some(index) = self.late().forsaken else { return };
         let Some(end) = &mut self.ends[index] else { return };
-        let is_dry = end.gives_nothing() || !end.has_layers() && !end.transport().can_read(turn);
-        if is_dry && !self.pumps[index].is_carrying() {
+        if (end.gives_nothing() || end.is_dry(turn)) && !self.pumps[index].is_carrying() {
             self.conclude(Manner::Reset, turn.now());
         }
     }
@@ -180,6 +179,9 @@ impl Session {
     }
 
     fn tell_route(&self, direction: usize, route: pump::Route) {
+        if !self.context.observer.wants_details() {
+            return;
+        }
         let name = |end: usize, reading: bool| self.ends[end].as_ref().map(|end| end.name(reading)).unwrap_or_default();
         let text = format!("{} to {}: {}", name(direction, true), name(1 - direction, false), route.describe());
         self.context.observer.observe(&Event::Note { verbosity: 1, text });

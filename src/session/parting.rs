@@ -297,12 +297,13 @@ impl Session {
         let linger = &parting.lingers[index];
         let unsent = if linger.is_settled() { 0 } else { end.unsent() };
         let (lost, manner) = (linger.is_lost(), parting.manner);
-        let (name, writing, spared) = (end.name(true), end.name(false), fin(&end));
-        if end.is_peer() && manner != Manner::Aborted {
+        let spared = fin(&end);
+        if end.is_peer() && manner != Manner::Aborted && (lost || unsent > spared) {
+            let name = end.name(true);
             if lost {
                 let error = end.as_cut(Error::begun(self.headline(), reset_by(&name)));
                 self.blame(error);
-            } else if unsent > spared {
+            } else {
                 let unsent = unsent - spared;
                 let limit = humantime::format_duration(self.context.policy.linger);
                 let sentence = format!("{name} did not acknowledge {unsent} bytes within {limit}");
@@ -310,6 +311,8 @@ impl Session {
                 self.blame(error);
             }
         }
+        // closing a socket never fails
+        let writing = if end.is_peer() { String::new() } else { end.name(false) };
         if let Err(error) = end.close(turn, reset) {
             self.blame(Error::new(Op::Write, writing, error));
         }

@@ -236,6 +236,10 @@ pub const LISTENER_HANDS_ON: bool = true;
 /// [`set_user_timeout`] works.
 pub const USER_TIMEOUT: bool = true;
 
+/// True if an event of a connecting TCP socket that tells of room, and of no error or hang-up, proves that it is connected.
+/// tcp_poll tells nothing before the handshake is over, and sets EPOLLERR as long as SO_ERROR would say anything.
+pub const ROOM_PROVES_CONNECT: bool = true;
+
 /// True if a short read of a stream socket proves that its queue is empty.
 pub const SHORT_READ_EMPTIES: bool = true;
 

@@ -16,6 +16,7 @@ mod bench_bad_servers;
 mod bench_iperf3;
 mod bench_layers;
 mod bench_paths;
+mod calls;
 mod checks;
 mod closing;
 mod connect_udp;

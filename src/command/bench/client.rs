@@ -131,7 +131,7 @@ impl Measuring {
         if let Step::Approaching(approach) = &mut run.step {
             let Some(contact) = approach.turn(turn)? else { return self.in_time(turn, run) };
             let observer = &*self.route.observer;
-            observer.observe(&contact.connected(1, observer));
+            contact.tell_connected(1, observer);
             let over = caller::over_socket(turn, caller::end(contact), &self.peer())?;
             self.connected(turn, run, over)?;
         }

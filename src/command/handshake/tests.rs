@@ -11,7 +11,7 @@ use crate::session::end::{End, Step};
 /// A connection whose peer does this.
 fn opened(reads: Vec<Read>, writes: Vec<Write>) -> Opened {
     let transport = Transport::Script(Script::new(reads, writes));
-    Opened { transport, protocol: "tcp", peer: "192.0.2.1:1".into(), local: "-".into(), cut: None, child: None }
+    Opened { transport, protocol: "tcp", peer: "192.0.2.1:1".into(), told_local: None, cut: None, child: None }
 }
 
 fn data(text: &str) -> Read {

@@ -80,7 +80,7 @@ pub(super) enum Goal {
 
 /// How a target is reached.
 pub(super) struct Way {
-    pub(super) address: Address,
+    pub(super) address: Rc<Address>,
     /// Where its addresses are looked up.
     pub(super) name: Option<NameId>,
     /// What stands on connections to it.
@@ -279,7 +279,7 @@ impl Goal {
     /// Where it is, and where its addresses are looked up; `None` for a program.
     pub(super) fn way(&self) -> Option<(&Address, Option<NameId>)> {
         match self {
-            Goal::Open(way) => Some((&way.address, way.name)),
+            Goal::Open(way) => Some((&*way.address, way.name)),
             Goal::Run(_) => None,
         }
     }
@@ -293,7 +293,7 @@ impl Goal {
             Some(program) => Goal::Run(program),
             None => {
                 let name = names.add(&address);
-                Goal::Open(Box::new(Way { address, name, layering: layering.clone() }))
+                Goal::Open(Box::new(Way { address: Rc::new(address), name, layering: layering.clone() }))
             }
         }
     }

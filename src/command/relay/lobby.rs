@@ -202,12 +202,12 @@ fn named(client: Accepted, parties: &Parties) -> Accepted {
         Parties::Own => client,
         Parties::Inet(from, to) => {
             let [from, to] = [from, to].map(|address| printed::unmapped(*address));
-            let (peer, local) = (printed::inet(&from), printed::inet(&to));
-            Accepted { protocol: "tcp", peer, local, ip: Some(from.ip()), ..client }
+            let (peer, told_local) = (printed::inet(&from), Some(printed::inet(&to)));
+            Accepted { protocol: "tcp", peer, told_local, ip: Some(from.ip()), ..client }
         }
         Parties::Unix(from, to) => {
-            let (peer, local) = (printed::unix(from), printed::unix(to));
-            Accepted { protocol: "unix", peer, local, ..client }
+            let (peer, told_local) = (printed::unix(from), Some(printed::unix(to)));
+            Accepted { protocol: "unix", peer, told_local, ..client }
         }
     }
 }

@@ -55,7 +55,7 @@ impl Names {
 
     /// Keeps the name of this address; `None` if it has none.
     pub(super) fn add(&self, address: &Address) -> Option<NameId> {
-        let (target, address) = (address.clone(), address.dialled());
+        let (target, address) = (address.clone(), address.dialled().into_owned());
         let (Kind::Tcp(at) | Kind::Udp(at)) = &address.kind else { return None };
         if !matches!(at.host, Host::Name(_)) {
             return None;

@@ -114,8 +114,7 @@ impl Passage {
         let peer = handshake.peer().to_string();
         let error = match handshake.turn(turn) {
             Ok(Some(contact)) => {
-                let observer = self.floor.observer();
-                observer.observe(&contact.accepted(self.number, &**observer));
+                contact.tell_accepted(self.number, &**self.floor.observer());
                 let header = header.take();
                 self.begin_to_reach(contact, header, turn.now());
                 return true;

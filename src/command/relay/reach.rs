@@ -170,6 +170,10 @@ impl Reach {
         if let Stage::Opening(opening) = &mut self.stage {
             let Some(target) = opening.turn(turn)? else { return Ok(None) };
             let Some((Goal::Open(way), _)) = place.goals.get(self.target) else { return Ok(None) };
+            if way.layering.is_bare() && self.header.is_none() {
+                self.stage = Stage::Idle; // nothing is said before the payload
+                return Ok(Some(self.reached(floor, target.into())));
+            }
             let header = self.header.as_ref().map(|header| header.to_vec());
             let object = printed::goal(&way.address, "localhost");
             let handshake = Handshake::with_server(turn, target, &way.layering, header, object)?;
@@ -185,8 +189,8 @@ impl Reach {
     }
 
     fn reached(&self, floor: &Floor, contact: Contact) -> (End, String) {
-        let (observer, peer) = (floor.observer(), contact.opened.peer.clone());
-        observer.observe(&contact.connected(self.number, &**observer));
+        contact.tell_connected(self.number, &**floor.observer());
+        let peer = contact.opened.peer.clone();
         (far_end(contact, Vec::new()), peer)
     }
 

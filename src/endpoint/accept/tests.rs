@@ -29,7 +29,7 @@ fn a_bare_port_is_reached_over_both_families_and_mapped_peers_are_ipv4() {
     let v4 = connect(Ipv4Addr::LOCALHOST, &acceptor).unwrap();
     let (accepted, acceptor) = accept(acceptor);
     assert_eq!(accepted.peer, v4.local_addr().unwrap().to_string());
-    assert_eq!(accepted.local, v4.peer_addr().unwrap().to_string());
+    assert_eq!(accepted.socket.local(), v4.peer_addr().unwrap().to_string());
     let v6 = connect(Ipv6Addr::LOCALHOST, &acceptor).unwrap();
     let (accepted, _) = accept(acceptor);
     assert_eq!(accepted.peer, v6.local_addr().unwrap().to_string());
@@ -144,7 +144,7 @@ fn a_unix_listener_has_its_mode_and_takes_its_file_away() {
         let connected = dial(Dial::new(&address)).unwrap();
         assert_eq!(connected.protocol, protocol);
         let (accepted, acceptor) = accept(acceptor);
-        assert_eq!((accepted.peer.as_str(), accepted.local.as_str()), ("unnamed", path.to_str().unwrap()));
+        assert_eq!((accepted.peer.as_str(), accepted.local().as_str()), ("unnamed", path.to_str().unwrap()));
         sys::send(connected.socket.fd(), b"message").unwrap();
         assert_eq!(sys::receive(accepted.socket.fd(), &mut [0; 20]).unwrap(), 7);
         drop(acceptor);

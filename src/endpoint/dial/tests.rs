@@ -28,7 +28,8 @@ fn refusing(ip: impl Into<std::net::IpAddr>) -> (socket2::Socket, SocketAddr) {
 }
 
 fn to(addresses: &[SocketAddr]) -> Dial {
-    Dial::to("db:5432", addresses, &Options::default())
+    let kind = Kind::Tcp(HostPort { host: Host::Name("db".into()), port: 5432 });
+    Dial::to(&plain(kind), addresses)
 }
 
 fn tcp(address: SocketAddr) -> Kind {
@@ -48,7 +49,7 @@ fn a_refused_first_address_does_not_stop_the_second() {
     assert!(started.elapsed() < ATTEMPT_DELAY, "a failure lets the next one start at once");
     assert_eq!((connected.protocol, connected.peer), ("tcp", v4.to_string()));
     let (_, peer) = listener.accept().unwrap();
-    assert_eq!(connected.local, peer.to_string());
+    assert_eq!(connected.socket.local(), peer.to_string());
     assert!(connected.cut.is_none());
 }
 
@@ -162,12 +163,14 @@ fn read_all(connected: &Connected) -> Vec<u8> {
 
 #[test]
 fn a_connection_to_itself_is_nobody_listening() {
-    // the source port is the target port: TCP's simultaneous open with oneself
-    let (guard, v4) = refusing(Ipv4Addr::LOCALHOST);
-    drop(guard);
-    let options = Options { source_port: Some(v4.port()), ..Options::default() };
-    let error = dial(Dial::new(&with(tcp(v4), options))).unwrap_err();
-    assert!(error.line().ends_with(": connection refused"), "{error}");
+    // the source port is the target port: TCP's simultaneous open with oneself, also under another name (ip(7), INADDR_ANY)
+    for ip in [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED] {
+        let (guard, v4) = refusing(Ipv4Addr::LOCALHOST);
+        drop(guard);
+        let options = Options { source_port: Some(v4.port()), ..Options::default() };
+        let error = dial(Dial::new(&with(tcp((ip, v4.port()).into()), options))).unwrap_err();
+        assert!(error.line().ends_with(": connection refused"), "{error}");
+    }
 }
 
 #[test]
@@ -181,7 +184,7 @@ fn the_source_address_and_port_are_ours() {
         ..Options::default()
     };
     let connected = dial(Dial::new(&with(tcp(v4), options.clone()))).unwrap();
-    assert_eq!(connected.local, source.to_string());
+    assert_eq!(connected.socket.local(), source.to_string());
     assert_eq!(listener.accept().unwrap().1, source);
     let v6 = tcp(SocketAddr::from((Ipv6Addr::LOCALHOST, 1)));
     let error = dial(Dial::new(&with(v6, options))).unwrap_err();

@@ -8,7 +8,7 @@ use super::*;
 use crate::endpoint::testing::{drive, handed_over, left_open, plain, with};
 use crate::plan::address::{Options, UnixName, UnixSocket};
 
-fn open(address: &Address, reads: bool, writes: bool) -> Result<Opened, Error> {
+fn open(address: &Rc<Address>, reads: bool, writes: bool) -> Result<Opened, Error> {
     let mut opening = Opening::new(address, reads, writes)?;
     let mut started = false;
     drive(move |turn| {

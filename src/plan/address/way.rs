@@ -1,5 +1,6 @@
 //! The way to an endpoint through proxies (`-x`).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -69,8 +70,9 @@ impl fmt::Display for Way {
 
 impl Address {
     /// What is connected to: the first proxy on the way, or this endpoint itself.
-    pub fn dialled(&self) -> Address {
-        self.options.way.as_ref().and_then(|way| way.first(&self.options)).unwrap_or_else(|| self.clone())
+    pub fn dialled(&self) -> Cow<'_, Address> {
+        let proxy = self.options.way.as_ref().and_then(|way| way.first(&self.options));
+        proxy.map_or(Cow::Borrowed(self), Cow::Owned)
     }
 
     /// `db:5432 through socks5://proxy:1080`, or the object alone.

@@ -47,6 +47,9 @@ pub(super) struct Refused {
 impl Pump {
     /// Takes bytes from the source by the best way that this pair allows.
     pub(super) fn fill(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, most: usize) -> Filled {
+        if from.is_dry(turn) {
+            return Filled::Blocked; // before anything is leased for it
+        }
         if self.route.is_none() && from.transport().reads_long_file() {
             self.streak = SPLICING; // what a few large reads would show is known beforehand
         }

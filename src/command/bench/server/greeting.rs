@@ -81,6 +81,7 @@ impl Greeting {
 
     fn begin_reading(&mut self, turn: &mut Turn, contact: Contact) -> Result<(), Refusal> {
         // the session has its number only if it begins a test
+        contact.tell_trouble(&*self.observer);
         let told = Box::new(contact.accepted(0, &*self.observer));
         let mut end = Box::new(caller::end(contact));
         end.start(turn).map_err(|_| Refusal::Said("nothing is left to watch it with"))?;

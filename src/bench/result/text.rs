@@ -124,8 +124,8 @@ fn span(slice: &Slice) -> String {
 
 /// `  0.008 ms  0/77 (0%)`.
 fn lossy(datagrams: &Datagrams) -> String {
-    let (jitter, share) = (datagrams.jitter.as_secs_f64() * 1e3, Percent(datagrams.loss_percent()));
-    format!("  {jitter:5.3} ms  {}/{} ({share})", datagrams.lost, datagrams.sent)
+    let jitter = datagrams.jitter.map_or("-".into(), |jitter| format!("{:5.3} ms", jitter.as_secs_f64() * 1e3));
+    format!("  {jitter:>8}  {}/{} ({})", datagrams.lost, datagrams.sent, Percent(datagrams.loss_percent()))
 }
 
 fn requests(setup: &Setup, interval: &Interval) -> Option<String> {

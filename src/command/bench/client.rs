@@ -362,9 +362,10 @@ impl Measuring {
             (Err(_), Some(Ended::Failed(error))) => Ended::Failed(error),
             (Err(failed), _) => failed,
         };
-        let bytes = self.done.iter().flat_map(|results| &results.totals).fold([0, 0], |mut sum, total| {
+        let bytes = self.done.iter().flat_map(|results| &results.totals).fold([0_u64; 2], |mut sum, total| {
             let sides = [total.sent, total.received];
-            sum[usize::from(!total.is_sender)] += sides.iter().flatten().map(|side| side.bytes).max().unwrap_or(0);
+            let way = &mut sum[usize::from(!total.is_sender)];
+            *way = way.saturating_add(sides.iter().flatten().map(|side| side.bytes).max().unwrap_or(0));
             sum
         });
         Park::Done(Outcome { ended, bytes, elapsed: turn.now().saturating_duration_since(self.started) })

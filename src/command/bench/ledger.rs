@@ -286,17 +286,17 @@ impl Ledger {
         };
         let counted = |lane: &Lane| Counted {
             id: lane.connection.id,
-            jitter: datagrams(lane).jitter.as_secs_f64(),
+            jitter: datagrams(lane).jitter.map(|jitter| jitter.as_secs_f64()),
             lost: datagrams(lane).lost,
             packets: datagrams(lane).sent,
             omitted: self.udp().map_or([0, 0], |_| [lane.base.datagrams.sent, lane.base.datagrams.lost]),
             more: Some(more(lane)).filter(|_| !lane.connection.is_sender),
             bytes: lane.tally.bytes().saturating_sub(lane.base.bytes),
             retransmits: lane.info().map(|info| u64::from(info.retransmits.saturating_sub(lane.base.retransmits))),
-            seconds: self.elapsed().as_secs_f64(),
+            seconds: Some(self.elapsed().as_secs_f64()),
         };
         protocol::Results {
-            cpu: [cpu.total, cpu.user, cpu.system],
+            cpu: Some([cpu.total, cpu.user, cpu.system]),
             congestion: self.congestion(),
             streams: self.lanes.iter().map(counted).collect(),
             server_output: None,
@@ -313,7 +313,7 @@ impl Ledger {
         let name = |name: Option<String>| name.map(|name| Escaped(name.as_bytes()).to_string());
         let sends = self.lanes.first().is_some_and(|lane| lane.connection.is_sender);
         let congestion = if sends { [name(first), name(second)] } else { [name(second), name(first)] };
-        let their_cpu = theirs.map(|theirs| Cpu { total: theirs.cpu[0], user: theirs.cpu[1], system: theirs.cpu[2] });
+        let their_cpu = theirs.and_then(|theirs| theirs.cpu).map(|[total, user, system]| Cpu { total, user, system });
         Results {
             setup: self.setup.clone(),
             intervals: std::mem::take(&mut self.intervals),
@@ -340,7 +340,7 @@ impl Ledger {
         };
         let told = theirs.and_then(|theirs| theirs.streams.iter().find(|stream| stream.id == id));
         let other = told.map(|told| Side {
-            elapsed: span(told.seconds).unwrap_or(self.elapsed()),
+            elapsed: told.seconds.map_or(self.elapsed(), Duration::from_secs_f64),
             bytes: told.bytes,
             tcp: told
                 .retransmits
@@ -377,7 +377,7 @@ fn their_datagrams(told: &Counted, lane: &Lane) -> Datagrams {
         late: more.late,
         duplicated: more.duplicated,
         dropped_here: more.dropped_here,
-        jitter: Duration::try_from_secs_f64(told.jitter).unwrap_or_default(),
+        jitter: told.jitter.map(Duration::from_secs_f64),
     }
 }
 
@@ -403,11 +403,6 @@ fn bound(datagrams: &mut Datagrams, most: u64, is_drained: bool) {
     }
     datagrams.sent = datagrams.sent.min(most);
     datagrams.lost = datagrams.lost.min(most.saturating_sub(received));
-}
-
-/// Seconds that somebody else has told.
-fn span(seconds: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(seconds).ok().filter(|span| !span.is_zero())
 }
 
 #[cfg(test)]

@@ -281,6 +281,9 @@ fn once(over: &mut Talking, mut greeting: &[u8], size: usize, limit: &mut Limit<
             Ok(count) if count <= left => {
                 left -= count;
                 limit.renew();
+                if left == 0 {
+                    over.end()?;
+                }
             }
             Ok(_) => return Err(io::ErrorKind::InvalidData.into()),
             Err(error) if is_timeout(&error) => limit.look()?,

@@ -8,20 +8,19 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::Signal;
-
 use crate::bench::{json, measure, parameters, server, stop};
-use crate::harness::{Peer, haul};
+use crate::harness::{Listener, Peer};
 
-/// Takes datagrams at an address, and has `pass` look at each of some lengths before it goes on; both ways.
+/// Takes datagrams at an address, which has nothing else, and has `pass` look at each of some lengths before it goes on;
+/// both ways.
 fn datagrams(
-    at: SocketAddr,
     to: SocketAddr,
     is_looked_at: fn(usize) -> bool,
     pass: impl FnMut(&mut [u8]) -> bool + Send + 'static,
-) -> (Arc<AtomicBool>, Vec<thread::JoinHandle<()>>) {
+) -> (SocketAddr, Arc<AtomicBool>, Vec<thread::JoinHandle<()>>) {
     let over = Arc::new(AtomicBool::new(false));
-    let near = Arc::new(UdpSocket::bind(at).unwrap());
+    let near = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
+    let at = near.local_addr().unwrap();
     let far = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
     far.connect(to).unwrap();
     let client = Arc::new(Mutex::new(None));
@@ -46,7 +45,7 @@ fn datagrams(
             }
         })
     });
-    (over, threads.into())
+    (at, over, threads.into())
 }
 
 /// Measures over such a path.
@@ -62,15 +61,11 @@ fn over_some_datagrams(
     pass: impl FnMut(&mut [u8]) -> bool + Send + 'static,
 ) -> serde_json::Value {
     let server = server(&[]);
-    let relay = haul(["relay", "127.0.0.1:0", &server.address().to_string()]).spawn();
-    let via = relay.address();
-    let (over, threads) = datagrams(via, server.address(), is_looked_at, pass);
+    let (via, over, threads) = datagrams(server.address(), is_looked_at, pass);
     let ended = measure(&server, &[&["-u", "-J", "--via", &via.to_string()], flags].concat());
     over.store(true, Relaxed);
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     ended.ok();
-    relay.signal(Signal::TERM);
-    relay.wait().code(0);
     stop(server);
     json(&ended)
 }
@@ -211,6 +206,26 @@ fn what_is_on_its_way_is_waited_for() {
     ended.ok();
     assert_eq!(json(&ended)["end"]["sum_received"]["bytes"].as_u64(), Some(3 << 20));
     path.join().unwrap();
+    stop(server);
+}
+
+// Who is in the way is named, and not the server behind it.
+#[test]
+fn what_fails_on_the_way_is_the_ways() {
+    let server = server(&[]);
+    let (sink, nowhere) = (Listener::tcp(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    for (via, flags) in
+        [(sink.endpoint(), &["-t", "1"][..]), (format!("udp:{}", nowhere.local_addr().unwrap()), &["-t", "1", "-u"])]
+    {
+        let all = [&["--connect-timeout", "300ms", "--via", &via], flags].concat();
+        let ended = measure(&server, &all);
+        ended.code(3);
+        let line = ended.one_error();
+        assert!(line.contains(&via) && line.ends_with(": timed out after 300ms"), "{line}");
+    }
+    let refused = measure(&server, &["-u", "--via", "udp:h:1", "--max-p99", "1s"]);
+    refused.code(2);
+    assert!(refused.one_error().starts_with("haul: cannot use --max-p99 with -u --via: "), "{}", refused.stderr);
     stop(server);
 }
 

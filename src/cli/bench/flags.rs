@@ -38,6 +38,8 @@ pub(super) struct Ends {
     local: Option<OsString>,
 
     /// Connect the streams to ENDPOINT, say a relay or a proxy that leads to the server.
+    ///
+    /// With -u the datagrams go there, and no round trips are measured beside them; what the two ends agree on goes straight.
     #[arg(long, value_name = "ENDPOINT")]
     pub(super) via: Option<OsString>,
 

@@ -103,6 +103,24 @@ impl Measuring {
         port.map_or(host.clone(), |port| format!("{host}:{port}"))
     }
 
+    /// Where the streams go, for what fails on that way.
+    fn way(&self) -> String {
+        self.wanted.via.as_ref().map_or_else(|| self.peer(), |via| via.to_string())
+    }
+
+    /// What the peer has said in the middle. Where it has waited in vain for streams that went another way, that is why.
+    fn broken_off(&self, run: &Run, breach: &Breach) -> Error {
+        let waits = matches!(run.step, Step::Opening(_) | Step::Ready);
+        let is_alone = *breach == Breach::Left || *breach == Breach::Refused(Refusal::Accept as i32);
+        match &self.wanted.via {
+            Some(via) if waits && is_alone => {
+                let why = format!("what went there has not arrived at {}", self.peer());
+                Error::said(Op::Transfer, via.to_string(), why)
+            }
+            _ => self.breach(breach),
+        }
+    }
+
     /// What the peer has done wrong.
     fn breach(&self, breach: &Breach) -> Error {
         let error = Error::said(Op::Transfer, self.peer(), breach.sentence());
@@ -171,6 +189,7 @@ impl Measuring {
         let limit = self.wanted.patience;
         Err(match &run.step {
             Step::Approaching(approach) => approach.unopened(Cause::TimedOut(limit)),
+            Step::Opening(_) | Step::Ready => Error::new(Op::Transfer, self.way(), Cause::TimedOut(limit)),
             _ => Error::new(Op::Transfer, self.peer(), Cause::TimedOut(limit)),
         })
     }
@@ -193,7 +212,9 @@ impl Measuring {
         let Run { control: Some(control), talk, .. } = run else { return Ok(()) };
         control.write(turn, talk.outgoing()).map_err(|error| self.io(error))?;
         control.read(turn, |bytes| talk.receive(bytes)).map_err(|error| self.io(error))?;
-        while let Some(step) = run.talk.step().map_err(|breach| self.breach(&breach))? {
+        loop {
+            let step = run.talk.step();
+            let Some(step) = step.map_err(|breach| self.broken_off(run, &breach))? else { break };
             run.limit = turn.now() + self.wanted.patience;
             match step {
                 ClientStep::CreateStreams => {

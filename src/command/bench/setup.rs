@@ -45,7 +45,7 @@ pub(super) fn parameters(client: &Client, segment: Option<u32>) -> Parameters {
         wide,
         zerocopy,
         server_output,
-        extra: Some(Extra { trip, probe: trip.is_none(), check }),
+        extra: Some(Extra { trip, probe: client.is_probed(), check }),
     }
 }
 

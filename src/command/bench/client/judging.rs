@@ -133,12 +133,12 @@ impl Measuring {
         let corrupt: u64 = self.done.iter().filter_map(|results| results.corrupt_blocks).sum();
         if corrupt > 0 {
             let blocks = if corrupt == 1 { "1 block".to_owned() } else { format!("{corrupt} blocks") };
-            let error = Error::said(Op::Transfer, self.peer(), format!("{blocks} were not as they had been sent"));
+            let error = Error::said(Op::Transfer, self.way(), format!("{blocks} were not as they had been sent"));
             return Ended::Failed(error.with_status(ExitStatus::Verify));
         }
         if let Some([arrived, sent]) = self.missing {
             let why = format!("only {arrived} of {sent} bytes have arrived");
-            return Ended::Failed(Error::said(Op::Transfer, self.peer(), why));
+            return Ended::Failed(Error::said(Op::Transfer, self.way(), why));
         }
         verdict::failure(&verdicts).map_or(Ended::Clean, Ended::Failed)
     }

@@ -164,12 +164,12 @@ pub(super) fn turn(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) ->
     if let Some(error) = run.trips.iter().find_map(|trips| trips.notes().error.take()) {
         // beside the streams it is only a figure less
         if measuring.wanted.load.trip.is_some() {
-            return Err(Error::new(Op::Transfer, measuring.peer(), error));
+            return Err(Error::new(Op::Transfer, measuring.way(), error));
         }
     }
     for lane in &ledger.lanes {
         if let Some(error) = lane.tally.take_error() {
-            return Err(Error::new(Op::Transfer, measuring.peer(), error));
+            return Err(Error::new(Op::Transfer, measuring.way(), error));
         }
     }
     Ok(false)

@@ -469,7 +469,7 @@ Register-ArgumentCompleter -Native -CommandName 'haul' -ScriptBlock {
             [CompletionResult]::new('--tls', '--tls', [CompletionResultType]::ParameterName, 'Encrypt the connection with TLS 1.3 or 1.2; the peer has to prove who it is')
             [CompletionResult]::new('--insecure', '--insecure', [CompletionResultType]::ParameterName, 'When connecting, accept any peer, whoever it is')
             [CompletionResult]::new('-J', '-J ', [CompletionResultType]::ParameterName, 'Print the results as one JSON object, with iperf3''s names')
-            [CompletionResult]::new('--json-stream', '--json-stream', [CompletionResultType]::ParameterName, 'Print a JSON object a line: the start, each interval, the end')
+            [CompletionResult]::new('--json-stream', '--json-stream', [CompletionResultType]::ParameterName, 'Print a JSON object a line as it happens: the start, each interval, the end; with --repeat a summary')
             [CompletionResult]::new('--percentiles', '--percentiles', [CompletionResultType]::ParameterName, 'Print the whole distribution of the round trips, down to the last one')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more on standard error; -vv says still more [default: failures, and the address of a free port]')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing on standard error but failures')

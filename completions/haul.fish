@@ -498,7 +498,7 @@ complete -c haul -n "__fish_haul_using_subcommand bench" -s 6 -d 'Use IPv6 only 
 complete -c haul -n "__fish_haul_using_subcommand bench" -l tls -d 'Encrypt the connection with TLS 1.3 or 1.2; the peer has to prove who it is'
 complete -c haul -n "__fish_haul_using_subcommand bench" -l insecure -d 'When connecting, accept any peer, whoever it is'
 complete -c haul -n "__fish_haul_using_subcommand bench" -s J -d 'Print the results as one JSON object, with iperf3\'s names'
-complete -c haul -n "__fish_haul_using_subcommand bench" -l json-stream -d 'Print a JSON object a line: the start, each interval, the end'
+complete -c haul -n "__fish_haul_using_subcommand bench" -l json-stream -d 'Print a JSON object a line as it happens: the start, each interval, the end; with --repeat a summary'
 complete -c haul -n "__fish_haul_using_subcommand bench" -l percentiles -d 'Print the whole distribution of the round trips, down to the last one'
 complete -c haul -n "__fish_haul_using_subcommand bench" -s v -d 'Say more on standard error; -vv says still more [default: failures, and the address of a free port]'
 complete -c haul -n "__fish_haul_using_subcommand bench" -l quiet -d 'Say nothing on standard error but failures'

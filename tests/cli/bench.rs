@@ -198,6 +198,22 @@ fn a_stream_of_json_says_that_it_was_cut() {
     stop(server);
 }
 
+// Each run is told as it happens, and what they come to at the end: all that was known of several came at once.
+#[test]
+fn a_stream_of_json_tells_run_after_run() {
+    let server = server(&[]);
+    let ended = measure(&server, &["-n", "1M", "-i", "0", "--json-stream", "--repeat", "2", "--min", "900Tbit"]);
+    ended.code(8);
+    let events: Vec<serde_json::Value> = text(&ended).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["start", "end", "start", "end", "summary"]);
+    let haul = &events[4]["data"]["haul"];
+    assert_eq!(haul["count"].as_u64(), Some(2), "{haul}");
+    assert!(haul["spread"]["bits_per_second"]["standard_deviation"].is_number(), "{haul}");
+    assert_eq!(haul["verdicts"][0]["met"].as_bool(), Some(false), "{haul}");
+    stop(server);
+}
+
 // Short intervals have columns that tell them apart.
 #[test]
 fn short_intervals_are_told_apart() {

@@ -313,7 +313,8 @@ pub(super) struct Judging {
 
     /// Measure N times, and tell the mean and the deviation.
     ///
-    /// With -J that is one object: each run under `runs`, as it would be by itself, and what they come to under `haul`.
+    /// With -J that is one object: each run under `runs`, as it would be by itself, and what they come to under `haul`; with
+    /// --json-stream that comes last, as the event `summary`.
     #[arg(long, value_name = "N", value_parser = Value(times))]
     pub(super) repeat: Option<u32>,
 }
@@ -439,7 +440,7 @@ pub(super) struct Printing {
     #[arg(short = 'J')]
     pub(super) json: bool,
 
-    /// Print a JSON object a line: the start, each interval, the end.
+    /// Print a JSON object a line as it happens: the start, each interval, the end; with --repeat a summary.
     #[arg(long)]
     pub(super) json_stream: bool,
 

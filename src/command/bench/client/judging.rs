@@ -68,6 +68,10 @@ fn counted(done: &[Results], is_cut: bool) -> &[Results] {
 impl Measuring {
     /// Prints the results of one run.
     pub(super) fn show(&mut self, results: &Results, server_output: Option<&str>) {
+        if self.plan.print.json_stream && self.wanted.repeat > 1 {
+            // a run by itself is told with what it is judged by
+            self.printer.line(json::end(results, &[]).as_bytes());
+        }
         if self.plan.print.json || self.plan.print.json_stream {
             return;
         }
@@ -143,13 +147,15 @@ impl Measuring {
         verdict::failure(&verdicts).map_or(Ended::Clean, Ended::Failed)
     }
 
-    /// A run has measured nothing: with `-J` the one object says so, beside what was measured before.
+    /// A run has measured nothing: for programs the one object, or the summary, says what was measured before.
     pub(super) fn fall_short(&mut self, why: String) {
-        if !self.plan.print.json {
+        let print = &self.plan.print;
+        if !print.json && !print.json_stream {
             return;
         }
         match self.done.last_mut() {
-            None => self.printer.bytes(json::nothing(&why).as_bytes()),
+            None if print.json => self.printer.bytes(json::nothing(&why).as_bytes()),
+            None => {}
             Some(last) => {
                 last.error.get_or_insert(why);
                 let _ = self.judge();
@@ -163,13 +169,10 @@ impl Measuring {
             [] => {}
             [one] if print.json => self.printer.bytes(json::whole(one, verdicts).as_bytes()),
             all if print.json => self.printer.bytes(json::repeated(all, series, verdicts).as_bytes()),
-            all if print.json_stream => {
-                let last = all.len() - 1;
-                for (index, results) in all.iter().enumerate() {
-                    let verdicts = if index == last { verdicts } else { &[] };
-                    self.printer.line(json::end(results, verdicts).as_bytes());
-                }
+            [one] if print.json_stream && self.wanted.repeat == 1 => {
+                self.printer.line(json::end(one, verdicts).as_bytes());
             }
+            all if print.json_stream => self.printer.line(json::summary(all, series, verdicts).as_bytes()),
             [_] => {}
             _ => self.printer.line(format!("\n{}", series.text()).as_bytes()),
         }

@@ -148,11 +148,17 @@ fn a_run_is_compared_with_an_earlier_one() {
         (&["-R"][..], "it is of data to the server, not from the server (-R)"),
         (&["--rr"], "it is of throughput, not of requests"),
         (&["-u"], "it is of TCP, not of UDP"),
+        (&["-P", "2"], "it is of 1 stream, not of 2"),
+        (&["-l", "1K"], "it is of blocks of 131072 bytes, not of 1024"),
+        (&["-b", "1M"], "it is of streams held to nothing, not to 1.00 Mbits/sec"),
     ] {
         let refused = measure(&server, &[&["-t", "0.3", "--compare", name], flags].concat());
         refused.code(2);
         assert!(refused.one_error().ends_with(promise), "{}", refused.stderr);
     }
+    let nothing = measure(&server, &["--compare", "-"]);
+    nothing.code(2);
+    assert!(nothing.stderr.contains("it is read from a file, and not from standard input"), "{}", nothing.stderr);
     std::fs::write(&path, "{}").unwrap();
     let refused = measure(&server, &["-t", "0.3", "--compare", name]);
     refused.code(2);

@@ -5,8 +5,8 @@
 //! requests, or that under load beside a throughput run.
 //!
 //! A comparison asks for the rate, the transactions and the share of datagrams that came to be no less than before, less
-//! the tolerance, and, of requests, for a median no more than before, plus the tolerance. It leaves tails and latency under
-//! load alone, which differ by more than any useful tolerance from run to run: those have `--max-p99`.
+//! the tolerance, and, of requests, for a median and a p99 no more than before, plus the tolerance. It leaves latency under
+//! load alone, which differs by more than any useful tolerance from run to run: that has `--max-p99`.
 
 use std::fmt;
 use std::time::Duration;
@@ -229,7 +229,7 @@ pub fn compare(kind: Kind, now: &Figures, before: &Figures, tolerance: Chance) -
     let verdict = |figure: Figure| {
         let was = before.of(figure)?;
         let (bound, is_least) = match figure {
-            Figure::P50 => (was * (1.0 + share), false),
+            Figure::P50 | Figure::P99 => (was * (1.0 + share), false),
             // a share of what came, since no loss at all would forgive nothing
             Figure::Loss => (was + (100.0 - was) * share, false),
             _ => (was * (1.0 - share), true),
@@ -244,7 +244,7 @@ pub fn compare(kind: Kind, now: &Figures, before: &Figures, tolerance: Chance) -
 pub(super) fn figures_compared(kind: Kind) -> &'static [Figure] {
     match kind {
         Kind::Throughput => &[Figure::Rate, Figure::ReverseRate, Figure::Loss],
-        Kind::Requests | Kind::Connections => &[Figure::Transactions, Figure::P50],
+        Kind::Requests | Kind::Connections => &[Figure::Transactions, Figure::P50, Figure::P99],
     }
 }
 

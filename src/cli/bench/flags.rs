@@ -304,7 +304,10 @@ pub(super) struct Judging {
     max_loss: Option<Chance>,
 
     /// End with status 8 if it is worse than the results in FILE, which -J has made.
-    #[arg(long, value_name = "FILE", value_parser = value::file(), value_hint = clap::ValueHint::FilePath)]
+    ///
+    /// Worse is a lower rate, fewer transactions, more datagrams lost, and of requests a longer median or p99. FILE has to be
+    /// of the same load: protocol, direction, streams, block size and rate.
+    #[arg(long, value_name = "FILE", value_parser = value::source_file(), value_hint = clap::ValueHint::FilePath)]
     compare: Option<PathBuf>,
 
     /// How much worse it may be than FILE [default: 0%]

@@ -10,11 +10,11 @@ use crate::bench::plot::Canvas;
 use crate::bench::result::baseline::{Baseline, LONGEST};
 use crate::bench::result::series::Series;
 use crate::bench::result::verdict::{self, Thresholds, Verdict};
-use crate::bench::result::{Kind, Limit, Protocol, Results, Setup, json, text};
+use crate::bench::result::{Limit, Protocol, Results, Setup, json, text};
 use crate::error::{Error, Op};
 use crate::escape::Escaped;
 use crate::outcome::{Ended, ExitStatus};
-use crate::plan::bench::{Client, Trip};
+use crate::plan::bench::Client;
 use crate::sys;
 
 /// The results of an earlier run.
@@ -22,21 +22,12 @@ use crate::sys;
 /// # Errors
 /// The file cannot be read, or holds none that these could be compared with.
 pub(super) fn baseline(path: &Path, wanted: &Client) -> Result<Baseline, Error> {
-    let load = &wanted.load;
     let name = path.as_os_str().as_encoded_bytes();
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| Error::new(Op::Open, name, error))?;
     let read = file.take(LONGEST as u64 + 1).read_to_end(&mut bytes);
     read.map_err(|error| Error::new(Op::Read, name, error))?;
-    let kind = match load.trip {
-        None => Kind::Throughput,
-        Some(Trip { connects: false, .. }) => Kind::Requests,
-        Some(Trip { connects: true, .. }) => Kind::Connections,
-    };
-    let streams = wanted.via.as_ref().unwrap_or(wanted.address());
-    let protocol = if load.udp { Protocol::Udp } else { setup::protocol(streams) };
-    let direction = setup::direction(load.direction);
-    let usable = |baseline: Baseline| baseline.check(kind, &protocol, direction).map(|()| baseline);
+    let usable = |baseline: Baseline| baseline.check(&setup::asked(wanted)).map(|()| baseline);
     let refused = |why: String| {
         let error = Error::said(Op::Use, [b"--compare ", name].concat(), Escaped(why.as_bytes()).to_string());
         error.with_advice("a file that haul bench -J has written of a run like this one")

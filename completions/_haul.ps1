@@ -456,7 +456,7 @@ Register-ArgumentCompleter -Native -CommandName 'haul' -ScriptBlock {
             [CompletionResult]::new('--congestion', '--congestion', [CompletionResultType]::ParameterName, 'Congestion control of this connection, say reno, cubic or bbr [default: the system''s]')
             [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'Show progress on standard error [default: off; without HOW a bar, if that is a terminal and does not show the payload too]')
             [CompletionResult]::new('-s', '-s', [CompletionResultType]::ParameterName, 'Serve: wait for clients, any number at once')
-            [CompletionResult]::new('-1', '-1', [CompletionResultType]::ParameterName, 'Serve one test, then end')
+            [CompletionResult]::new('-1', '-1', [CompletionResultType]::ParameterName, 'Serve one test, then end: with status 1 if the test did not come to its end')
             [CompletionResult]::new('-R', '-R ', [CompletionResultType]::ParameterName, 'Have the server send')
             [CompletionResult]::new('--bidir', '--bidir', [CompletionResultType]::ParameterName, 'Have both ends send')
             [CompletionResult]::new('-u', '-u', [CompletionResultType]::ParameterName, 'Send datagrams instead of streams')

@@ -485,7 +485,7 @@ line\t'a line a second'
 json\t'a JSON object a second'
 off\t'nothing'"
 complete -c haul -n "__fish_haul_using_subcommand bench" -s s -d 'Serve: wait for clients, any number at once'
-complete -c haul -n "__fish_haul_using_subcommand bench" -s 1 -d 'Serve one test, then end'
+complete -c haul -n "__fish_haul_using_subcommand bench" -s 1 -d 'Serve one test, then end: with status 1 if the test did not come to its end'
 complete -c haul -n "__fish_haul_using_subcommand bench" -s R -d 'Have the server send'
 complete -c haul -n "__fish_haul_using_subcommand bench" -l bidir -d 'Have both ends send'
 complete -c haul -n "__fish_haul_using_subcommand bench" -s u -d 'Send datagrams instead of streams'

@@ -368,6 +368,24 @@ fn a_server_for_one_test_ends_with_it() {
     assert!(text(&ended).contains("Accepted connection from 127.0.0.1"), "{}", text(&ended));
 }
 
+// Its one test has not been what it was to be: that was status 0 without a word.
+#[test]
+fn a_server_for_one_test_fails_with_it() {
+    let server = server(&["-1", "--max-time", "1h"]);
+    let client = client(&server, &["-t", "30", "-i", "0.1", "--json-stream"]);
+    client.stdout_reaches(1000);
+    client.signal(Signal::KILL);
+    client.wait().killed_by(Signal::KILL);
+    let ended = server.wait();
+    ended.code(1);
+    assert!(ended.complaints().starts_with("haul: cannot transfer with 127.0.0.1:"), "{}", ended.stderr);
+    let server = self::server(&["-1", "--max-time", "1s"]);
+    measure(&server, &["-t", "2"]).code(1);
+    let ended = server.wait();
+    ended.code(1);
+    assert!(ended.stderr.contains(": refused: the test would take longer than this server allows"), "{}", ended.stderr);
+}
+
 // A burst goes whole, and the next one only when it has been paid for: eight of them in a second.
 #[test]
 fn bursts_are_whole_and_the_rate_is_kept() {

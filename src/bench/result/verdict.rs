@@ -1,7 +1,8 @@
 //! Is it good enough: `--min`, `--max-p99`, `--max-loss`, and `--compare` with an earlier run.
 //!
 //! What was asked about and not measured is not met: a check that cannot be made must not pass. A rate is what the
-//! receivers counted, in bits a second, or what the senders counted where no receiver told. The latency is that of the
+//! receivers counted, in bits a second, and not measured where none of them told: what was sent need not have come. The
+//! latency is that of the
 //! requests, or that under load beside a throughput run.
 //!
 //! A comparison asks for the rate, the transactions and the share of datagrams that came to be no less than before, less
@@ -121,18 +122,16 @@ impl Results {
                 ..Figures::default()
             };
         }
-        let rate = |is_sender| {
-            let side = self.sum_received(is_sender).or_else(|| self.sum_sent(is_sender));
-            side.map(|side: Side| side.bits_per_second())
-        };
+        let rate = |is_sender| self.sum_received(is_sender).map(|side: Side| side.bits_per_second());
+        let goes = |is_sender| self.totals_of(is_sender).next().is_some();
         let lost = |is_sender| {
             let datagrams = self.sum_received(is_sender)?.datagrams?;
             (datagrams.sent > 0).then(|| datagrams.loss_percent())
         };
         let loaded = self.latency.loaded.as_ref().filter(|loaded| !loaded.is_empty());
         Figures {
-            bits_per_second: rate(true).or_else(|| rate(false)),
-            reverse_bits_per_second: rate(true).and_then(|_| rate(false)),
+            bits_per_second: rate(goes(true)),
+            reverse_bits_per_second: if goes(true) { rate(false) } else { None },
             transactions_per_second: None,
             p50_ns: loaded.map(|loaded| loaded.percentile(50.0) as f64),
             p99_ns: loaded.map(|loaded| loaded.percentile(99.0) as f64),

@@ -29,7 +29,7 @@ pub(super) struct Ends {
     #[arg(short = 'p', value_name = "PORT", value_parser = value::port())]
     pub(super) port: Option<u16>,
 
-    /// Serve one test, then end.
+    /// Serve one test, then end: with status 1 if the test did not come to its end.
     #[arg(short = '1')]
     pub(super) once: bool,
 

@@ -24,6 +24,17 @@ fn the_least_rate_is_judged_by_what_was_received() {
     assert_eq!(judged(min("500Mbit"), &tcp), [(false, told)]);
 }
 
+// What was sent has not come because of that.
+#[test]
+fn a_rate_that_no_receiver_told_is_not_met() {
+    let mut tcp = run(Protocol::Tcp, Direction::Both, 1);
+    tcp.totals[0].received = None;
+    let min = Thresholds { min: Some("8bit".parse().unwrap()), ..Thresholds::default() };
+    let told = "rate was not measured, at least 8.00 bits/sec wanted".to_owned();
+    assert_eq!(judged(min, &tcp)[0], (false, told));
+    assert_eq!(tcp.figures().reverse_bits_per_second.map(f64::round), Some(497_512_438.0));
+}
+
 #[test]
 fn both_directions_have_to_reach_it() {
     let mut both = run(Protocol::Tcp, Direction::Both, 2);

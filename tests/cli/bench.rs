@@ -220,6 +220,25 @@ fn a_stream_of_json_tells_run_after_run() {
     stop(server);
 }
 
+// What was seen in the warm-up is no result, however it ends; requests had no lines in it.
+#[test]
+fn a_warm_up_that_is_not_over_is_no_result() {
+    let server = server(&[]);
+    for load in [&["--rr"][..], &["-b", "8M"]] {
+        let running = client(&server, &[&["-O", "30", "-i", "0.1"], load].concat());
+        running.stdout_reaches(700);
+        running.signal(Signal::INT);
+        let ended = running.wait();
+        ended.killed_by(Signal::INT);
+        let all = text(&ended);
+        let lines: Vec<_> = all.lines().filter(|line| line.starts_with("[  1]") && line.contains(" sec ")).collect();
+        assert!(!lines.is_empty() && lines.iter().all(|line| line.ends_with("  (omitted)")), "{all}");
+        let end = "stopped early: interrupted, before the warm-up was over: nothing was measured";
+        assert_eq!(all.lines().last(), Some(end), "{all}");
+    }
+    stop(server);
+}
+
 // Short intervals have columns that tell them apart.
 #[test]
 fn short_intervals_are_told_apart() {

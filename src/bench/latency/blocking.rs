@@ -59,8 +59,8 @@ pub enum Done {
     Unanswered,
 }
 
-/// Sends requests of `load.size` bytes and reads answers of that many until the time is over. Each latency that counts
-/// goes to `note`, in nanoseconds, with the time of the answer.
+/// Sends requests of `load.size` bytes and reads answers of that many until the time is over. Each latency goes to `note`,
+/// in nanoseconds, behind whether it counts, which none of the warm-up does.
 ///
 /// # Errors
 /// What the system says, and UnexpectedEof if the peer closes the stream.
@@ -68,7 +68,7 @@ pub fn run_rr<S: Timed>(
     stream: &mut S,
     load: &Load<'_>,
     requests: &mut Requests,
-    mut note: impl FnMut(Instant, u64),
+    mut note: impl FnMut(bool, u64),
 ) -> io::Result<Done> {
     stream.limit_waits(TICK)?;
     let size = load.size.max(1);
@@ -86,9 +86,8 @@ pub fn run_rr<S: Timed>(
             Err(error) if is_timeout(&error) => return Ok(Done::Unanswered),
             Err(error) => return Err(error),
         }
-        let now = Instant::now();
-        if let Some(nanos) = requests.answered(now) {
-            note(now, nanos);
+        if let Some((nanos, counts)) = requests.timed(Instant::now()) {
+            note(counts, nanos);
         }
     }
     Ok(Done::Complete)

@@ -14,7 +14,7 @@ use crate::datagram::LONGEST;
 
 /// Sends requests of `load.size` bytes (at least [`SHORTEST`], at most a datagram's) over a connected socket until the time
 /// is over. What has no answer after `load.patience` is given up, see [`Requests::unanswered`], and the next one sent.
-/// Each latency that counts goes to `note`, in nanoseconds, with the time of the answer.
+/// Each latency goes to `note`, in nanoseconds, behind whether it counts.
 ///
 /// # Errors
 /// What the system says, but not that the other side is not there yet or no more (ECONNREFUSED): that is a loss.
@@ -22,7 +22,7 @@ pub fn run_rr_datagrams(
     socket: &UdpSocket,
     load: &Load<'_>,
     requests: &mut Requests,
-    mut note: impl FnMut(Instant, u64),
+    mut note: impl FnMut(bool, u64),
 ) -> io::Result<()> {
     socket.set_read_timeout(Some(load.patience.clamp(Duration::from_millis(1), TICK)))?;
     let mut request = vec![0x5a; load.size.clamp(SHORTEST, LONGEST)];
@@ -41,9 +41,8 @@ pub fn run_rr_datagrams(
         let deadline = begun + load.patience;
         match received(socket, &request, &mut answer, deadline, load)? {
             Heard::Answer => {
-                let now = Instant::now();
-                if let Some(nanos) = requests.answered(now) {
-                    note(now, nanos);
+                if let Some((nanos, counts)) = requests.timed(Instant::now()) {
+                    note(counts, nanos);
                 }
             }
             Heard::Nothing => requests.give_up(),

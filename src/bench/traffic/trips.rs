@@ -24,7 +24,7 @@ use crate::sys;
 pub struct Notes {
     /// All that counts.
     pub latency: Histogram,
-    /// Since somebody looked.
+    /// Since somebody looked; those of the warm-up too.
     pub fresh: Histogram,
     /// How long connecting took, where each request has a connection.
     pub connecting: Histogram,
@@ -32,6 +32,15 @@ pub struct Notes {
     pub unanswered: u64,
     /// What failed.
     pub error: Option<io::Error>,
+}
+
+impl Notes {
+    fn note(&mut self, counts: bool, nanos: u64) {
+        if counts {
+            self.latency.record(nanos);
+        }
+        self.fresh.record(nanos);
+    }
 }
 
 /// When a request is due.
@@ -99,11 +108,7 @@ impl Trips {
             let Course { size, until, patience, .. } = course;
             let mut requests = course.requests();
             let load = Load { size, until, patience, stop };
-            let note = |_, nanos| {
-                let mut notes = lock(notes);
-                notes.latency.record(nanos);
-                notes.fresh.record(nanos);
-            };
+            let note = |counts, nanos| lock(notes).note(counts, nanos);
             let (over, done) = match over {
                 Conversation::Stream(socket, layers) => {
                     let mut talking = Talking::of(socket, layers);
@@ -167,10 +172,8 @@ impl Trips {
                 });
                 match done {
                     Ok(()) => {
-                        if let Some(nanos) = requests.answered(Instant::now()) {
-                            let mut notes = lock(notes);
-                            notes.latency.record(nanos);
-                            notes.fresh.record(nanos);
+                        if let Some((nanos, counts)) = requests.timed(Instant::now()) {
+                            lock(notes).note(counts, nanos);
                         }
                     }
                     Err(error) => {

@@ -201,6 +201,11 @@ impl Ledger {
         }
     }
 
+    /// True while nothing counts yet.
+    pub(super) fn is_omitting(&self) -> bool {
+        self.is_omitting
+    }
+
     /// The end of an interval.
     pub(super) fn tick(&mut self, now: Instant, latency: Option<Quantiles>) -> (&Interval, bool) {
         let (start, end) = (self.last - self.began, now.saturating_duration_since(self.began));

@@ -144,6 +144,8 @@ pub(super) fn turn(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) ->
             measuring.interval(ledger, &run.trips, now);
         }
         ledger.begin_counting(now);
+        // of the warm-up, and too few for a line
+        let _ = trips::fresh(&run.trips);
         course.omit = None;
         course.tick = measuring.wanted.interval.map(|every| now + every);
     }

@@ -240,7 +240,8 @@ pub struct TcpFacts {
 /// What became of datagrams. Each is either received or lost; what comes again is only duplicated.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Datagrams {
-    /// What the asked rate comes to; more than was sent if the sender could not keep up.
+    /// What the asked rate comes to, and no less than was sent, since the first is due at once; more than was sent if the
+    /// sender could not keep up.
     pub offered: Option<u64>,
     /// Sent; as a receiver knows it, up to the last that came.
     pub sent: u64,

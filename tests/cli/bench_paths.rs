@@ -209,6 +209,24 @@ fn what_is_on_its_way_is_waited_for() {
     stop(server);
 }
 
+// Behind the last that came there is no gap: what its sender says it has sent tells of that.
+#[test]
+fn a_tail_that_is_lost_is_counted() {
+    for way in ["-R", "-u"] {
+        let mut passed = 0;
+        let told = over_datagrams(&["-t", "1", "-l", "1000", "-b", "1M", way], move |_| {
+            passed += 1;
+            passed <= 20
+        });
+        let sum = &told["end"]["sum"];
+        let count = |key: &str| sum[key].as_u64().unwrap();
+        assert_eq!((count("haul_received_packets"), count("packets") - count("lost_packets")), (20, 20), "{sum}");
+        assert!(count("lost_packets") > 20, "{sum}");
+        // the first is due at once: no more can be sent than was offered
+        assert!(sum["haul_offered_packets"].as_u64().is_none_or(|offered| offered >= count("packets")), "{sum}");
+    }
+}
+
 // Who is in the way is named, and not the server behind it.
 #[test]
 fn what_fails_on_the_way_is_the_ways() {

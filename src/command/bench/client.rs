@@ -166,6 +166,7 @@ impl Measuring {
             {
                 continue;
             }
+            running::drain(turn, run);
             break;
         }
         let unsent = match &mut run.control {
@@ -237,11 +238,7 @@ impl Measuring {
                     }
                 }
                 ClientStep::Run => running::begin(self, turn, run)?,
-                ClientStep::Tell => {
-                    if let Some(ledger) = &run.ledger {
-                        run.talk.tell(&ledger.told());
-                    }
-                }
+                ClientStep::Tell => running::tell(turn, run),
                 ClientStep::Show(theirs) => {
                     if let Some(ledger) = &mut run.ledger {
                         let mut results = ledger.close(Some(&theirs), None);

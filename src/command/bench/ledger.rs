@@ -64,6 +64,8 @@ pub(super) struct Ledger {
     pub(super) checks: bool,
     /// The end, once it is reached.
     span: Option<(Duration, [Duration; 2])>,
+    /// When the last datagram came, where the books were kept open behind the end until none came any more.
+    drained: Option<Duration>,
 }
 
 impl Lane {
@@ -116,9 +118,10 @@ impl Lane {
     fn datagrams(&self, now: &Datagrams, before: &Datagrams, offered: Option<u64>) -> Datagrams {
         let since = |now: u64, before: u64| now.saturating_sub(before);
         let received = now.received.filter(|_| !self.connection.is_sender);
+        let sent = since(now.sent, before.sent);
         Datagrams {
-            offered,
-            sent: since(now.sent, before.sent),
+            offered: offered.map(|count| count.max(sent)),
+            sent,
             received: received.map(|count| since(count, before.received.unwrap_or(0))),
             lost: since(now.lost, before.lost),
             out_of_order: since(now.out_of_order, before.out_of_order),
@@ -183,6 +186,7 @@ impl Ledger {
             exchange: None,
             checks: false,
             span: None,
+            drained: None,
         }
     }
 
@@ -234,6 +238,11 @@ impl Ledger {
         self.span = Some((elapsed, [cpu[0].saturating_sub(self.cpu[0]), cpu[1].saturating_sub(self.cpu[1])]));
     }
 
+    /// Behind the end: nothing comes any more of what was sent, and this was when the last of it came.
+    pub(super) fn drained(&mut self, last: Instant) {
+        self.drained = Some(last.saturating_duration_since(self.began));
+    }
+
     /// True if no interval was told yet.
     pub(super) fn is_untold(&self) -> bool {
         self.intervals.iter().all(|interval| interval.is_omitted)
@@ -261,6 +270,14 @@ impl Ledger {
 
     pub(super) fn elapsed(&self) -> Duration {
         self.span.map_or(Duration::ZERO, |(elapsed, _)| elapsed)
+    }
+
+    /// How long a stream was counted.
+    fn elapsed_of(&self, lane: &Lane) -> Duration {
+        match self.drained {
+            Some(drained) if !lane.connection.is_sender => drained.max(self.elapsed()),
+            _ => self.elapsed(),
+        }
     }
 
     fn cpu(&self) -> Cpu {
@@ -298,7 +315,7 @@ impl Ledger {
             more: Some(more(lane)).filter(|_| !lane.connection.is_sender),
             bytes: lane.tally.bytes().saturating_sub(lane.base.bytes),
             retransmits: lane.info().map(|info| u64::from(info.retransmits.saturating_sub(lane.base.retransmits))),
-            seconds: Some(self.elapsed().as_secs_f64()),
+            seconds: Some(self.elapsed_of(lane).as_secs_f64()),
         };
         protocol::Results {
             cpu: Some([cpu.total, cpu.user, cpu.system]),
@@ -335,7 +352,7 @@ impl Ledger {
     fn total(&self, lane: &Lane, theirs: Option<&protocol::Results>) -> StreamTotal {
         let Connection { id, is_sender, .. } = lane.connection;
         let own = Side {
-            elapsed: self.elapsed(),
+            elapsed: self.elapsed_of(lane),
             bytes: lane.tally.bytes().saturating_sub(lane.base.bytes),
             tcp: if is_sender { Results::tcp_total(&self.intervals, id) } else { None },
             datagrams: self.udp().map(|udp| {
@@ -358,7 +375,7 @@ impl Ledger {
             && let Some(most) = most_sent(told, lane)
         {
             // a haul that receives has waited until nothing came any more
-            bound(datagrams, most, is_sender && told.more.is_some());
+            bound(datagrams, most, if is_sender { told.more.is_some() } else { self.drained.is_some() });
         }
         StreamTotal { id, is_sender, sent, received }
     }

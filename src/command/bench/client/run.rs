@@ -31,6 +31,8 @@ pub(super) struct Run {
     pub(super) ledger: Option<Ledger>,
     pub(super) band: Option<Band>,
     pub(super) budgets: Vec<Arc<Budget>>,
+    /// Behind the end: what is still on its way.
+    pub(super) drain: Option<running::Drain>,
     /// Connections for requests, until the test begins.
     pub(super) idle: Vec<Conversation>,
     /// Those who ask: beside the streams, or instead of them.
@@ -74,6 +76,7 @@ impl Run {
             ledger: None,
             band: None,
             budgets: Vec::new(),
+            drain: None,
             idle: Vec::new(),
             trips: Vec::new(),
             is_called: false,
@@ -104,6 +107,7 @@ impl Run {
             Step::Approaching(approach) => soonest([Some(self.limit), approach.deadline()]),
             Step::Opening(opening) => soonest([Some(self.limit), opening.deadline()]),
             Step::Running(course) => course.deadline(),
+            Step::Ending => soonest([Some(self.limit), self.drain.as_ref().and_then(running::Drain::deadline)]),
             _ => Some(self.limit),
         };
         soonest([control, step])

@@ -62,6 +62,20 @@ impl Quiet {
     }
 }
 
+/// Datagrams that are on their way when the test is over: they were sent in it, and count.
+pub(super) struct Drain {
+    /// Bytes that have come, and when that was seen.
+    seen: (u64, Instant),
+    /// Since when the server sends nothing more, and waits for what was counted here.
+    asked: Option<Instant>,
+}
+
+impl Drain {
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.asked.map(|_| Instant::now() + LOOK_AGAIN)
+    }
+}
+
 impl Course {
     pub(super) fn deadline(&self) -> Option<Instant> {
         crate::session::limits::soonest([self.omit, self.end, self.tick, self.quiet.as_ref().map(|quiet| quiet.look)])
@@ -204,7 +218,9 @@ fn finish(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run, end: Instan
     }
     ledger.end(end);
     trips::end(ledger, std::mem::take(&mut run.trips));
-    run.stage.advance(Phase::Over);
+    let receives = ledger.lanes.iter().any(|lane| !lane.connection.is_sender);
+    run.drain = (run.parameters.udp && receives).then(|| Drain { seen: (ledger.received(), end), asked: None });
+    run.stage.advance(if run.drain.is_some() { Phase::Draining } else { Phase::Over });
     if let Some(band) = &run.band {
         band.nudge(turn);
     }
@@ -214,6 +230,36 @@ fn finish(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run, end: Instan
     // the server waits for all that was sent, however slowly it comes
     run.limit =
         turn.now() + if time(measuring.wanted.load.until).is_none() { patience.max(DRAINING) } else { patience };
+}
+
+/// The server has stopped, and wants to know what was counted.
+pub(super) fn tell(turn: &Turn, run: &mut Run) {
+    match (&mut run.drain, &run.ledger) {
+        (Some(drain), _) => drain.asked = Some(turn.now()),
+        (None, Some(ledger)) => run.talk.tell(&ledger.told()),
+        (None, None) => {}
+    }
+}
+
+/// Waits until nothing comes any more of what the server has sent, then tells it what was counted. Whatever is missing
+/// then was lost, also behind the last that came.
+pub(super) fn drain(turn: &mut Turn, run: &mut Run) {
+    let (Some(Drain { seen, asked: Some(asked) }), Some(ledger)) = (&mut run.drain, &mut run.ledger) else { return };
+    let (now, bytes) = (turn.now(), ledger.received());
+    if bytes != seen.0 {
+        *seen = (bytes, now);
+    }
+    let is_quiet = now.saturating_duration_since(seen.1.max(*asked)) >= QUIET;
+    if !is_quiet && now.saturating_duration_since(*asked) < LONGEST_DRAIN {
+        return;
+    }
+    ledger.drained(seen.1);
+    run.drain = None;
+    run.stage.advance(Phase::Over);
+    if let Some(band) = &run.band {
+        band.nudge(turn);
+    }
+    run.talk.tell(&ledger.told());
 }
 
 impl Measuring {
@@ -237,6 +283,15 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// No datagram has come for so long: none comes any more.
 const SILENCE: Duration = Duration::from_secs(1);
+
+/// How often is looked whether something more has come behind the end.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// The server has stopped, and nothing has come for so long: nothing more comes.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// A server that has stopped and goes on sending is heard no longer than this.
+const LONGEST_DRAIN: Duration = Duration::from_secs(2);
 
 /// How long a server may wait for what is on its way.
 const DRAINING: Duration = Duration::from_secs(60);

@@ -429,7 +429,7 @@ Register-ArgumentCompleter -Native -CommandName 'haul' -ScriptBlock {
             [CompletionResult]::new('--repeat', '--repeat', [CompletionResultType]::ParameterName, 'Measure N times, and tell the mean and the deviation')
             [CompletionResult]::new('--max-clients', '--max-clients', [CompletionResultType]::ParameterName, 'Serve at most N clients at once; others are told that it is busy [default: what the descriptor limit allows]')
             [CompletionResult]::new('--max-time', '--max-time', [CompletionResultType]::ParameterName, 'Refuse a test longer than T, and end one that is [default: no limit]')
-            [CompletionResult]::new('--max-rate', '--max-rate', [CompletionResultType]::ParameterName, 'Hold each test to RATE, and refuse one that asks for more, or for --rr or --crr: 10M is bytes a second, 9Gbit bits [default: no limit]')
+            [CompletionResult]::new('--max-rate', '--max-rate', [CompletionResultType]::ParameterName, 'Hold each test to RATE, --rr and --crr by late answers, and refuse one that asks for more: 10M is bytes a second, 9Gbit bits [default: no limit]')
             [CompletionResult]::new('-B', '-B ', [CompletionResultType]::ParameterName, 'Connect from this address of this machine [default: the system''s choice]')
             [CompletionResult]::new('--iface', '--iface', [CompletionResultType]::ParameterName, 'Use this network interface only, say eth0')
             [CompletionResult]::new('-w', '-w', [CompletionResultType]::ParameterName, 'Size of the kernel''s buffers in bytes, of both ends [default: the system tunes it]')

@@ -455,7 +455,7 @@ complete -c haul -n "__fish_haul_using_subcommand bench" -l tolerance -d 'How mu
 complete -c haul -n "__fish_haul_using_subcommand bench" -l repeat -d 'Measure N times, and tell the mean and the deviation' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l max-clients -d 'Serve at most N clients at once; others are told that it is busy [default: what the descriptor limit allows]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l max-time -d 'Refuse a test longer than T, and end one that is [default: no limit]' -r
-complete -c haul -n "__fish_haul_using_subcommand bench" -l max-rate -d 'Hold each test to RATE, and refuse one that asks for more, or for --rr or --crr: 10M is bytes a second, 9Gbit bits [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l max-rate -d 'Hold each test to RATE, --rr and --crr by late answers, and refuse one that asks for more: 10M is bytes a second, 9Gbit bits [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s B -d 'Connect from this address of this machine [default: the system\'s choice]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l iface -d 'Use this network interface only, say eth0' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s w -d 'Size of the kernel\'s buffers in bytes, of both ends [default: the system tunes it]' -r

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::Requests;
-use super::blocking::{Load, TICK, is_timeout, wait_for};
+use super::blocking::{Held, Load, TICK, is_timeout, wait_for};
 use crate::datagram::LONGEST;
 
 /// Sends requests of `load.size` bytes (at least [`SHORTEST`], at most a datagram's) over a connected socket until the time
@@ -90,10 +90,12 @@ pub fn serve_rr_datagrams(socket: &UdpSocket, load: &Load<'_>) -> io::Result<u64
     socket.set_read_timeout(Some(load.patience.clamp(Duration::from_millis(1), TICK)))?;
     let mut datagram = vec![0; LONGEST];
     let (mut answered, mut seen, mut heard) = (0, 0, Instant::now());
+    let mut held = Held::new(load);
     loop {
         match lossy(socket.recv(&mut datagram))? {
             // a client that never pauses must not keep it from the word to stop
             Some(_) if load.stop.load(Relaxed) => return Ok(answered),
+            Some(length) if !held.wait(length, load) => return Ok(answered),
             Some(length) => answered += u64::from(lossy(socket.send(&datagram[..length]))?.is_some()),
             None => {
                 let now = Instant::now();
@@ -135,7 +137,7 @@ mod tests {
     static GO_ON: AtomicBool = AtomicBool::new(false);
 
     fn load(size: usize, lasting: Duration, patience: Duration) -> Load<'static> {
-        Load { size, until: Instant::now() + lasting, patience, stop: &GO_ON }
+        Load { size, until: Instant::now() + lasting, patience, stop: &GO_ON, most_rate: None }
     }
 
     /// Two sockets that are connected to each other.

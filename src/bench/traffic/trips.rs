@@ -107,7 +107,7 @@ impl Trips {
         Trips::start(bell, move |stop, notes| {
             let Course { size, until, patience, .. } = course;
             let mut requests = course.requests();
-            let load = Load { size, until, patience, stop };
+            let load = Load { size, until, patience, stop, most_rate: None };
             let note = |counts, nanos| lock(notes).note(counts, nanos);
             let (over, done) = match over {
                 Conversation::Stream(socket, layers) => {
@@ -189,14 +189,15 @@ impl Trips {
         })
     }
 
-    /// Answers until the peer closes, or it is dropped.
+    /// Answers until the peer closes, or it is dropped, with `most_rate` bytes a second at most.
     ///
     /// # Errors
     /// No thread can be had.
-    pub fn answer(over: Conversation, size: usize, patience: Duration, bell: Bell) -> io::Result<Self> {
+    pub fn answer(over: Conversation, size: usize, most_rate: Option<u64>, bell: Bell) -> io::Result<Self> {
         Trips::start(bell, move |stop, _| {
-            let until = Instant::now() + Duration::from_secs(30 * 86_400);
-            let load = Load { size, until, patience, stop };
+            // the test has limits of its own
+            let patience = Duration::from_secs(30 * 86_400);
+            let load = Load { size, until: Instant::now() + patience, patience, stop, most_rate };
             // a client that breaks off is told by its other connection
             let _ = match over {
                 Conversation::Stream(socket, layers) => serve_rr(&mut Talking::of(socket, layers), &load),

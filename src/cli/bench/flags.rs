@@ -363,8 +363,8 @@ pub(super) struct Limits {
     #[arg(long, value_name = "T", value_parser = value::limit())]
     pub(super) max_time: Option<Duration>,
 
-    /// Hold each test to RATE, and refuse one that asks for more, or for --rr or --crr: 10M is bytes a second, 9Gbit bits
-    /// [default: no limit]
+    /// Hold each test to RATE, --rr and --crr by late answers, and refuse one that asks for more: 10M is bytes a second,
+    /// 9Gbit bits [default: no limit]
     #[arg(long, value_name = "RATE", value_parser = value::rate())]
     pub(super) max_rate: Option<Rate>,
 }

@@ -128,9 +128,6 @@ impl Measuring {
             // an alert (RFC 8446, 6)
             Breach::Foreign(said) if said.starts_with(&[21, 3]) => error.with_advice("--tls: that was TLS"),
             Breach::Foreign(_) => error.with_advice("haul bench -s or iperf3 -s there, and its port with -p"),
-            Breach::Refused(code) if *code == Refusal::Rate as i32 && self.wanted.load.trip.is_some() => {
-                error.with_advice("a server without --max-rate, which holds no requests")
-            }
             Breach::Busy => error.with_advice("again later, or a server of haul, which takes many clients"),
             _ => error,
         }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::control::Control;
 use super::ledger::{Lane, Ledger};
 use super::server::{Desk, Newcomer};
+use crate::bench::pacer::Pacer;
 use crate::bench::protocol::{Breach, Cookie, Parameters, Server as Talk, ServerStep};
 use crate::bench::result::{Protocol, json, text};
 use crate::bench::traffic::trips::Trips;
@@ -55,6 +56,10 @@ pub(super) struct Visit {
     opened: Vec<(Lane, Option<Line>)>,
     /// Requests that came with a connection of their own.
     answered: u64,
+    /// What holds the answers to them to the server's rate.
+    welcoming: Option<Pacer>,
+    /// When the next of them may be answered.
+    held: Option<Instant>,
     /// Those who answer requests.
     trips: Vec<Trips>,
     /// The connection for round trips beside the streams is there.
@@ -110,6 +115,8 @@ impl Visit {
             asked: Parameters::default(),
             opened: Vec::new(),
             answered: 0,
+            welcoming: None,
+            held: None,
             trips: Vec::new(),
             is_probed: false,
             door: None,
@@ -271,7 +278,7 @@ impl Visit {
             _ => None,
         };
         let control = self.control.as_ref().and_then(Control::deadline);
-        [soon, control].into_iter().flatten().fold(self.limit, Instant::min)
+        [soon, control, self.held].into_iter().flatten().fold(self.limit, Instant::min)
     }
 }
 

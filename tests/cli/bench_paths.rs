@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::bench::{json, measure, parameters, server, stop};
-use crate::harness::{Listener, Peer};
+use crate::harness::{Listener, Peer, haul};
 
 /// Takes datagrams at an address, which has nothing else, and has `pass` look at each of some lengths before it goes on;
 /// both ways.
@@ -225,6 +225,45 @@ fn a_tail_that_is_lost_is_counted() {
         // the first is due at once: no more can be sent than was offered
         assert!(sum["haul_offered_packets"].as_u64().is_none_or(|offered| offered >= count("packets")), "{sum}");
     }
+}
+
+// iperf3 counts nothing more once it has heard that this was all: of 5 MiB it had read a tenth by then.
+#[test]
+fn what_iperf3_has_not_read_is_waited_for() {
+    const SENT: usize = 300 << 10;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let message = |from: &mut TcpStream| {
+        let mut length = [0; 4];
+        from.read_exact(&mut length).unwrap();
+        from.read_exact(&mut vec![0; u32::from_be_bytes(length) as usize]).unwrap();
+    };
+    let serving = thread::spawn(move || {
+        let (mut control, _) = listener.accept().unwrap();
+        control.read_exact(&mut [0; 37]).unwrap();
+        control.write_all(&[9]).unwrap();
+        message(&mut control);
+        control.write_all(&[10]).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 37]).unwrap();
+        control.write_all(&[1, 2]).unwrap();
+        // less than half of it has room here
+        let mut word = [0];
+        control.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        let early = control.read(&mut word);
+        stream.read_exact(&mut vec![0; SENT]).unwrap();
+        control.set_read_timeout(None).unwrap();
+        control.read_exact(&mut word).unwrap();
+        control.write_all(&[13]).unwrap();
+        message(&mut control);
+        let told = format!(r#"{{"streams":[{{"id":1,"bytes":{SENT},"end_time":0.5}}]}}"#);
+        control.write_all(&[&(told.len() as u32).to_be_bytes()[..], told.as_bytes(), &[14]].concat()).unwrap();
+        let _ = control.read(&mut [0]);
+        (early.map_err(|error| error.kind()), word)
+    });
+    haul(["bench", &address, "-n", "300K", "-w", "400K", "-i", "0"]).run().ok();
+    let (early, word) = serving.join().unwrap();
+    assert_eq!((early, word), (Err(std::io::ErrorKind::WouldBlock), [4]));
 }
 
 // Who is in the way is named, and not the server behind it.

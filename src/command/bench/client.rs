@@ -246,7 +246,9 @@ impl Measuring {
                         if run.talk.is_haul() {
                             self.missing = self.missing.or(judging::missing(&results));
                         }
-                        self.show(&results, theirs.server_output.as_deref());
+                        // iperf3 says it to the next client that has not asked, too
+                        let said = theirs.server_output.as_deref().filter(|_| self.wanted.load.server_output);
+                        self.show(&results, said);
                         self.done.push(results);
                     }
                     run.talk.finish();

@@ -66,6 +66,8 @@ pub(super) struct Ledger {
     span: Option<(Duration, [Duration; 2])>,
     /// When the last datagram came, where the books were kept open behind the end until none came any more.
     drained: Option<Duration>,
+    /// How long the other end was left to read what it had before it was told of the end.
+    left_to_read: Duration,
 }
 
 impl Lane {
@@ -106,6 +108,13 @@ impl Lane {
     fn release(&mut self) {
         self.known = self.info();
         self.congestion = self.watch.take().and_then(|watch| sys::congestion(watch.as_fd()));
+    }
+
+    /// True if the system of the other end has everything that was sent.
+    fn is_delivered(&self) -> bool {
+        let unsent = self.watch.as_ref().filter(|_| self.connection.is_sender).map(|watch| sys::unsent(watch.as_fd()));
+        // of one that is broken nothing more is delivered
+        unsent.is_none_or(|unsent| unsent.unwrap_or(0) == 0)
     }
 
     fn count(&self) -> (Count, Option<sys::TcpInfo>) {
@@ -187,6 +196,7 @@ impl Ledger {
             checks: false,
             span: None,
             drained: None,
+            left_to_read: Duration::ZERO,
         }
     }
 
@@ -241,6 +251,16 @@ impl Ledger {
     /// Behind the end: nothing comes any more of what was sent, and this was when the last of it came.
     pub(super) fn drained(&mut self, last: Instant) {
         self.drained = Some(last.saturating_duration_since(self.began));
+    }
+
+    /// True if the systems of the other end have everything that was sent.
+    pub(super) fn is_delivered(&self) -> bool {
+        self.lanes.iter().all(Lane::is_delivered)
+    }
+
+    /// The other end was left so long to read what its system had, which is none of the test's.
+    pub(super) fn left_to_read(&mut self, time: Duration) {
+        self.left_to_read = time;
     }
 
     /// True if no interval was told yet.
@@ -361,8 +381,14 @@ impl Ledger {
             }),
         };
         let told = theirs.and_then(|theirs| theirs.streams.iter().find(|stream| stream.id == id));
+        let elapsed = |seconds| match Duration::from_secs_f64(seconds) {
+            elapsed if is_sender && !self.left_to_read.is_zero() => {
+                elapsed.saturating_sub(self.left_to_read).max(self.elapsed())
+            }
+            elapsed => elapsed,
+        };
         let other = told.map(|told| Side {
-            elapsed: told.seconds.map_or(self.elapsed(), Duration::from_secs_f64),
+            elapsed: told.seconds.map_or(self.elapsed(), elapsed),
             bytes: told.bytes,
             tcp: told
                 .retransmits

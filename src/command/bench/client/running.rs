@@ -9,7 +9,7 @@ use crate::bench::protocol::Parameters;
 use crate::bench::result::{json, text};
 use crate::bench::traffic::trips::Trips;
 use crate::bench::traffic::{Band, Bell, Budget, Crew, Flow, Line, Phase, Way};
-use crate::command::bench::ledger::Lane;
+use crate::command::bench::ledger::{Lane, Ledger};
 use crate::error::{Error, Op};
 use crate::reactor::Turn;
 
@@ -25,6 +25,17 @@ pub(super) struct Course {
     budgets: Vec<Arc<Budget>>,
     /// Where datagrams are to be received until there are enough: some may be lost.
     quiet: Option<Quiet>,
+    /// All is sent; what is on its way has to be read.
+    settling: Option<Settling>,
+}
+
+/// The time for a server to read what was sent that counts no more once it has heard that this was all.
+#[derive(Clone, Copy)]
+struct Settling {
+    /// When all was sent.
+    end: Instant,
+    /// Since when its system has everything.
+    delivered: Option<Instant>,
 }
 
 /// What ends it when nothing comes any more.
@@ -78,7 +89,27 @@ impl Drain {
 
 impl Course {
     pub(super) fn deadline(&self) -> Option<Instant> {
-        crate::session::limits::soonest([self.omit, self.end, self.tick, self.quiet.as_ref().map(|quiet| quiet.look)])
+        let settling = self.settling.map(|_| Instant::now() + LOOK_AGAIN);
+        let quiet = self.quiet.as_ref().map(|quiet| quiet.look);
+        crate::session::limits::soonest([self.omit, self.end, self.tick, quiet, settling])
+    }
+
+    /// All was sent by `end`, to a server that reads nothing more behind the word on that: when it was, and how long it was
+    /// left to read; `None` while it has to be.
+    fn settled(
+        &mut self,
+        ledger: &Ledger,
+        end: Instant,
+        now: Instant,
+        patience: Duration,
+    ) -> Option<(Instant, Duration)> {
+        let Settling { end, delivered } = self.settling.get_or_insert(Settling { end, delivered: None });
+        if delivered.is_none() && ledger.is_delivered() {
+            *delivered = Some(now);
+        }
+        let left = delivered.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        let is_over = left >= READING || now.saturating_duration_since(*end) >= patience;
+        is_over.then_some((*end, left))
     }
 }
 
@@ -141,6 +172,7 @@ pub(super) fn begin(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) -
         end: time(load.until).map(|time| omit.unwrap_or(now) + time),
         tick: measuring.wanted.interval.map(|every| now + every),
         budgets: std::mem::take(&mut run.budgets),
+        settling: None,
     }));
     run.stage.advance(Phase::Running);
     if let Some(band) = &run.band {
@@ -166,7 +198,15 @@ pub(super) fn turn(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) ->
     let silent = course.quiet.as_mut().and_then(|quiet| quiet.since(ledger.received(), now));
     if course.end.is_some_and(|at| at <= now) || is_done(course, ledger, silent.is_some()) {
         // the time in which nothing came is none of the test's
-        finish(measuring, turn, run, silent.unwrap_or(now));
+        let mut end = silent.unwrap_or(now);
+        if !course.budgets.is_empty() && !run.talk.is_haul() {
+            let Some((sent, left)) = course.settled(ledger, end, now, measuring.wanted.patience) else {
+                return Ok(false);
+            };
+            end = sent;
+            ledger.left_to_read(left);
+        }
+        finish(measuring, turn, run, end);
         return Ok(true);
     }
     if course.tick.is_some_and(|at| at <= now) {
@@ -192,7 +232,7 @@ pub(super) fn turn(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) ->
 }
 
 /// True if all that was to be moved has been, or nothing more comes.
-fn is_done(course: &Course, ledger: &super::Ledger, is_silent: bool) -> bool {
+fn is_done(course: &Course, ledger: &Ledger, is_silent: bool) -> bool {
     let (up, down) = match course.budgets.as_slice() {
         [] => return false,
         [one] => (one, one),
@@ -264,7 +304,7 @@ pub(super) fn drain(turn: &mut Turn, run: &mut Run) {
 
 impl Measuring {
     /// The end of an interval, and its line.
-    fn interval(&mut self, ledger: &mut super::Ledger, asking: &[Trips], now: Instant) {
+    fn interval(&mut self, ledger: &mut Ledger, asking: &[Trips], now: Instant) {
         let setup = ledger.setup.clone();
         let (interval, is_first) = ledger.tick(now, trips::fresh(asking));
         if self.wanted.interval.is_none() {
@@ -286,6 +326,9 @@ const SILENCE: Duration = Duration::from_secs(1);
 
 /// How often is looked whether something more has come behind the end.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// How long a server may take to read what its system has.
+const READING: Duration = Duration::from_millis(20);
 
 /// The server has stopped, and nothing has come for so long: nothing more comes.
 const QUIET: Duration = Duration::from_millis(100);

@@ -13,7 +13,7 @@ use crate::harness::{Listener, Peer, haul};
 
 /// Takes datagrams at an address, which has nothing else, and has `pass` look at each of some lengths before it goes on;
 /// both ways.
-fn datagrams(
+pub fn datagrams(
     to: SocketAddr,
     is_looked_at: fn(usize) -> bool,
     pass: impl FnMut(&mut [u8]) -> bool + Send + 'static,

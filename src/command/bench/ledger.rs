@@ -400,8 +400,9 @@ impl Ledger {
         if let (Some(told), Some(datagrams)) = (told, received.as_mut().and_then(|side| side.datagrams.as_mut()))
             && let Some(most) = most_sent(told, lane)
         {
-            // a haul that receives has waited until nothing came any more
-            bound(datagrams, most, if is_sender { told.more.is_some() } else { self.drained.is_some() });
+            // a haul that receives has waited until nothing came any more, and iperf3 was left the time to read it
+            let is_read = told.more.is_some() || !self.left_to_read.is_zero();
+            bound(datagrams, most, if is_sender { is_read } else { self.drained.is_some() });
         }
         StreamTotal { id, is_sender, sent, received }
     }

@@ -94,22 +94,19 @@ impl Course {
         crate::session::limits::soonest([self.omit, self.end, self.tick, quiet, settling])
     }
 
-    /// All was sent by `end`, to a server that reads nothing more behind the word on that: when it was, and how long it was
-    /// left to read; `None` while it has to be.
-    fn settled(
-        &mut self,
-        ledger: &Ledger,
-        end: Instant,
-        now: Instant,
-        patience: Duration,
-    ) -> Option<(Instant, Duration)> {
+    /// All was sent by `end`, to a server that reads nothing more once it has heard that; when it was, once the server has
+    /// had the time to read it.
+    fn settled(&mut self, ledger: &mut Ledger, end: Instant, now: Instant, patience: Duration) -> Option<Instant> {
         let Settling { end, delivered } = self.settling.get_or_insert(Settling { end, delivered: None });
         if delivered.is_none() && ledger.is_delivered() {
             *delivered = Some(now);
         }
         let left = delivered.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        let is_over = left >= READING || now.saturating_duration_since(*end) >= patience;
-        is_over.then_some((*end, left))
+        if left < READING && now.saturating_duration_since(*end) < patience {
+            return None;
+        }
+        ledger.left_to_read(left);
+        Some(*end)
     }
 }
 
@@ -199,12 +196,17 @@ pub(super) fn turn(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) ->
     if course.end.is_some_and(|at| at <= now) || is_done(course, ledger, silent.is_some()) {
         // the time in which nothing came is none of the test's
         let mut end = silent.unwrap_or(now);
-        if !course.budgets.is_empty() && !run.talk.is_haul() {
-            let Some((sent, left)) = course.settled(ledger, end, now, measuring.wanted.patience) else {
-                return Ok(false);
-            };
-            end = sent;
-            ledger.left_to_read(left);
+        let sends = ledger.lanes.iter().any(|lane| lane.connection.is_sender);
+        if sends && !run.talk.is_haul() && (run.parameters.udp || !course.budgets.is_empty()) {
+            if run.parameters.udp {
+                // nothing more is sent: what does not arrive now is lost
+                run.stage.advance(Phase::Draining);
+                run.band.iter().for_each(|band| band.nudge(turn));
+            }
+            match course.settled(ledger, end, now, measuring.wanted.patience) {
+                Some(sent) => end = sent,
+                None => return Ok(false),
+            }
         }
         finish(measuring, turn, run, end);
         return Ok(true);

@@ -455,7 +455,7 @@ complete -c haul -n "__fish_haul_using_subcommand bench" -l tolerance -d 'How mu
 complete -c haul -n "__fish_haul_using_subcommand bench" -l repeat -d 'Measure N times, and tell the mean and the deviation' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l max-clients -d 'Serve at most N clients at once; others are told that it is busy [default: what the descriptor limit allows]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l max-time -d 'Refuse a test longer than T, and end one that is [default: no limit]' -r
-complete -c haul -n "__fish_haul_using_subcommand bench" -l max-rate -d 'Hold each test to RATE, and refuse one that asks for more, or for --rr or --crr: 10M is bytes a second, 9Gbit bits [default: no limit]' -r
+complete -c haul -n "__fish_haul_using_subcommand bench" -l max-rate -d 'Hold each test to RATE, --rr and --crr by late answers, and refuse one that asks for more: 10M is bytes a second, 9Gbit bits [default: no limit]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s B -d 'Connect from this address of this machine [default: the system\'s choice]' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -l iface -d 'Use this network interface only, say eth0' -r
 complete -c haul -n "__fish_haul_using_subcommand bench" -s w -d 'Size of the kernel\'s buffers in bytes, of both ends [default: the system tunes it]' -r
@@ -485,7 +485,7 @@ line\t'a line a second'
 json\t'a JSON object a second'
 off\t'nothing'"
 complete -c haul -n "__fish_haul_using_subcommand bench" -s s -d 'Serve: wait for clients, any number at once'
-complete -c haul -n "__fish_haul_using_subcommand bench" -s 1 -d 'Serve one test, then end'
+complete -c haul -n "__fish_haul_using_subcommand bench" -s 1 -d 'Serve one test, then end: with status 1 if the test did not come to its end'
 complete -c haul -n "__fish_haul_using_subcommand bench" -s R -d 'Have the server send'
 complete -c haul -n "__fish_haul_using_subcommand bench" -l bidir -d 'Have both ends send'
 complete -c haul -n "__fish_haul_using_subcommand bench" -s u -d 'Send datagrams instead of streams'
@@ -498,7 +498,7 @@ complete -c haul -n "__fish_haul_using_subcommand bench" -s 6 -d 'Use IPv6 only 
 complete -c haul -n "__fish_haul_using_subcommand bench" -l tls -d 'Encrypt the connection with TLS 1.3 or 1.2; the peer has to prove who it is'
 complete -c haul -n "__fish_haul_using_subcommand bench" -l insecure -d 'When connecting, accept any peer, whoever it is'
 complete -c haul -n "__fish_haul_using_subcommand bench" -s J -d 'Print the results as one JSON object, with iperf3\'s names'
-complete -c haul -n "__fish_haul_using_subcommand bench" -l json-stream -d 'Print a JSON object a line: the start, each interval, the end'
+complete -c haul -n "__fish_haul_using_subcommand bench" -l json-stream -d 'Print a JSON object a line as it happens: the start, each interval, the end; with --repeat a summary'
 complete -c haul -n "__fish_haul_using_subcommand bench" -l percentiles -d 'Print the whole distribution of the round trips, down to the last one'
 complete -c haul -n "__fish_haul_using_subcommand bench" -s v -d 'Say more on standard error; -vv says still more [default: failures, and the address of a free port]'
 complete -c haul -n "__fish_haul_using_subcommand bench" -l quiet -d 'Say nothing on standard error but failures'

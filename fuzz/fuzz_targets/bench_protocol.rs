@@ -3,7 +3,7 @@
 #![no_main]
 
 use haul::bench::protocol::{
-    Client, ClientStep, Cookie, MOST_BLOCK, MOST_STREAMS, Parameters, Results, Server, ServerStep,
+    Client, ClientStep, Cookie, MOST_BLOCK, MOST_COUNT, MOST_STREAMS, Parameters, Results, Server, ServerStep,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -17,7 +17,14 @@ fuzz_target!(|input: &[u8]| {
             match client.step() {
                 Ok(Some(ClientStep::Run)) => client.end(),
                 Ok(Some(ClientStep::Tell)) => client.tell(&Results::default()),
-                Ok(Some(ClientStep::Show(_))) => client.finish(),
+                Ok(Some(ClientStep::Show(theirs))) => {
+                    for told in &theirs.streams {
+                        assert!(told.bytes <= MOST_COUNT && told.lost <= told.packets && told.packets <= MOST_COUNT);
+                        let times = [told.jitter, told.seconds];
+                        assert!(times.into_iter().flatten().all(|time| (0.0..1e6).contains(&time)));
+                    }
+                    client.finish();
+                }
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(breach) => {

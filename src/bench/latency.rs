@@ -121,12 +121,15 @@ impl Requests {
     /// The whole answer is there (with `--crr`: and the connection closed): its latency in nanoseconds; `None` in the
     /// warm-up, and if nothing was asked.
     pub fn answered(&mut self, now: Instant) -> Option<u64> {
+        self.timed(now).and_then(|(nanos, counts)| counts.then_some(nanos))
+    }
+
+    /// The same with the answers of the warm-up; true of those that count.
+    pub fn timed(&mut self, now: Instant) -> Option<(u64, bool)> {
         let outstanding = self.outstanding.take()?;
-        if outstanding.from < self.counted_from {
-            return None;
-        }
-        self.answered += 1;
-        Some(nanos(now.saturating_duration_since(outstanding.from)))
+        let counts = outstanding.from >= self.counted_from;
+        self.answered += u64::from(counts);
+        Some((nanos(now.saturating_duration_since(outstanding.from)), counts))
     }
 
     /// The request on its way is not waited for any more.
@@ -244,9 +247,13 @@ mod tests {
         assert!(!requests.is_waiting());
         assert_eq!(requests.connected(start + 11 * MILLI), None);
         assert_eq!(requests.answered(start + 12 * MILLI), None);
+        requests.begun(start + 9 * MILLI);
+        assert_eq!(requests.timed(start + 12 * MILLI), Some((3_000_000, false)));
         requests.begun(start + 12 * MILLI);
         assert_eq!(requests.answered(start + 13 * MILLI), Some(1_000_000));
-        assert_eq!(requests.transactions(), 1);
+        requests.begun(start + 13 * MILLI);
+        assert_eq!(requests.timed(start + 14 * MILLI), Some((1_000_000, true)));
+        assert_eq!(requests.transactions(), 2);
     }
 
     #[test]

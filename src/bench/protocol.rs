@@ -39,7 +39,7 @@ mod tests;
 pub use client::{Client, ClientStep};
 pub use incoming::Breach;
 pub use parameters::{Extra, MOST_BLOCK, MOST_TRIP, Parameters, Trip};
-pub use results::{Counted, More, Results};
+pub use results::{Counted, MOST_COUNT, More, Results};
 pub use server::{Server, ServerStep};
 
 /// Where iperf3's servers listen.
@@ -162,6 +162,16 @@ pub enum Refusal {
     Streams = 6,
     /// Blocks are too large.
     Block = 7,
+    /// Buffers are too large.
+    Window = 8,
+    /// Segments are too large.
+    Segment = 10,
+    /// The warm-up would take too long.
+    Omit = 12,
+    /// Too many blocks at once.
+    Burst = 15,
+    /// There is no such type of service.
+    Service = 21,
     /// More is asked for than the server allows.
     Rate = 27,
     /// The streams did not come.
@@ -182,6 +192,10 @@ impl Refusal {
             6 => "it does not allow so many streams",
             7 => "it does not allow blocks of that size",
             8 => "it does not allow a window of that size",
+            10 => "it does not allow segments of that size",
+            12 => "the warm-up would take longer than it allows",
+            15 => "it does not allow so many blocks at once",
+            21 => "it does not know that type of service",
             27 => "it does not allow that rate",
             28 => "the rate was higher than it allows",
             104 => "it could not take the streams",

@@ -157,7 +157,7 @@ impl From<Report> for Datagrams {
             late: report.late,
             duplicated: report.duplicated,
             dropped_here: report.dropped_here,
-            jitter: report.jitter,
+            jitter: Some(report.jitter),
         }
     }
 }
@@ -240,9 +240,9 @@ mod tests {
         let mut reception = Reception::new(Counters::Short);
         came(&mut reception, &[1], Duration::ZERO);
         came(&mut reception, &[2], Duration::from_micros(1600));
-        assert_eq!(reception.total().jitter, Duration::from_micros(100));
+        assert_eq!(reception.total().jitter, Some(Duration::from_micros(100)));
         came(&mut reception, &[3], Duration::from_micros(1600));
-        assert_eq!(reception.total().jitter, Duration::from_nanos(93_750));
+        assert_eq!(reception.total().jitter, Some(Duration::from_nanos(93_750)));
     }
 
     #[test]

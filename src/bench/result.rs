@@ -240,7 +240,8 @@ pub struct TcpFacts {
 /// What became of datagrams. Each is either received or lost; what comes again is only duplicated.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Datagrams {
-    /// What the asked rate comes to; more than was sent if the sender could not keep up.
+    /// What the asked rate comes to, and no less than was sent, since the first is due at once; more than was sent if the
+    /// sender could not keep up.
     pub offered: Option<u64>,
     /// Sent; as a receiver knows it, up to the last that came.
     pub sent: u64,
@@ -256,8 +257,8 @@ pub struct Datagrams {
     pub duplicated: u64,
     /// Of the lost ones, what this end's receive buffer had no room for.
     pub dropped_here: u64,
-    /// Jitter as RFC 3550, 6.4.1 smooths it.
-    pub jitter: Duration,
+    /// Jitter as RFC 3550, 6.4.1 smooths it; `None` if the other end has told none that can be.
+    pub jitter: Option<Duration>,
 }
 
 /// One stream from its start to its end.
@@ -375,7 +376,7 @@ impl Datagrams {
             late: self.late.saturating_add(other.late),
             duplicated: self.duplicated.saturating_add(other.duplicated),
             dropped_here: self.dropped_here.saturating_add(other.dropped_here),
-            jitter: self.jitter.saturating_add(other.jitter),
+            jitter: self.jitter.zip(other.jitter).map(|(a, b)| a.saturating_add(b)),
         };
     }
 
@@ -388,7 +389,7 @@ impl Datagrams {
             sum.add(&datagrams?);
             count += 1;
         }
-        sum.jitter /= count;
+        sum.jitter = sum.jitter.map(|jitter| jitter / count);
         Some(sum)
     }
 }

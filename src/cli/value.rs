@@ -179,6 +179,17 @@ pub(super) fn file() -> Value<PathBuf> {
     Value(|value| named(value, "./- for a file of that name"))
 }
 
+/// A file that is read at the start.
+pub(super) fn source_file() -> Value<PathBuf> {
+    Value(|value| match value.as_encoded_bytes() {
+        b"-" => Err(BadAddress {
+            cause: "it is read from a file, and not from standard input".into(),
+            hint: Some("./- for a file of that name".into()),
+        }),
+        _ => named(value, ""),
+    })
+}
+
 fn named(value: &OsStr, hint: &str) -> Result<PathBuf, BadAddress> {
     match value.as_encoded_bytes() {
         b"" => Err(fault("a file name is not empty")),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{Address, Kind, Message, UnixSocket};
-use super::advice::{clash, family, lonely, same_descriptor, unused};
+use super::advice::{advice, clash, family, lonely, same_descriptor, unused};
 use super::role::in_this_version;
 use super::{Announce, Report};
 use crate::error::{Error, Op};
@@ -201,6 +201,11 @@ impl Client {
             Peer::There(address) | Peer::Here { at: address, .. } => address,
         }
     }
+
+    /// True if round trips are measured beside the load: those go over a stream, which has to go the way of the load.
+    pub fn is_probed(&self) -> bool {
+        self.load.trip.is_none() && !(self.load.udp && self.via.is_some())
+    }
 }
 
 /// Completes a plan: refuses what cannot work.
@@ -215,7 +220,7 @@ pub(super) fn settle(plan: &mut Bench, flags: &super::address::Options) -> Resul
             let address = client.address();
             carries(Op::Connect, address)?;
             if let Some(via) = &client.via {
-                carries(Op::Connect, via)?;
+                passes(client.load.udp, via)?;
                 family(via)?;
             }
             piped(client)?;
@@ -225,7 +230,17 @@ pub(super) fn settle(plan: &mut Bench, flags: &super::address::Options) -> Resul
         }
     };
     family(address)?;
-    plan.report.advice.extend(unused(flags, std::slice::from_ref(address)));
+    let mut odd = unused(flags, std::slice::from_ref(address));
+    if let Role::Client(client) = &plan.role
+        && client.load.trip.is_none()
+        && !client.is_probed()
+    {
+        odd.push(advice(
+            "-u --via measures no round trips beside the datagrams",
+            "-u --rr --via for those of datagrams",
+        ));
+    }
+    plan.report.advice.extend(odd);
     Ok(())
 }
 
@@ -250,13 +265,32 @@ fn carries(op: Op, address: &Address) -> Result<(), Error> {
     in_this_version(op, address)
 }
 
-fn load(load: &Load, address: &Address) -> Result<(), Error> {
-    if load.udp && !matches!(address.kind, Kind::Tcp(_)) {
+/// Refuses a way that the streams, or the datagrams, cannot go.
+fn passes(udp: bool, via: &Address) -> Result<(), Error> {
+    if !udp {
+        return carries(Op::Connect, via);
+    }
+    if !matches!(via.kind, Kind::Udp(_)) || via.options.listen {
+        carries(Op::Connect, via)?;
+    }
+    datagrams(via)
+}
+
+/// Refuses endpoints to which no datagrams can be sent.
+fn datagrams(address: &Address) -> Result<(), Error> {
+    if !matches!(address.kind, Kind::Tcp(_) | Kind::Udp(_)) {
         return Err(clash("-u", &address.to_string(), "datagrams need an IP address", "a host and a port"));
     }
-    if load.udp && !address.layers.is_empty() {
+    if !address.layers.is_empty() {
         let why = "datagrams have no layers, which go over a stream";
         return Err(clash("-u", &address.to_string(), why, "it without -u"));
+    }
+    Ok(())
+}
+
+fn load(load: &Load, address: &Address) -> Result<(), Error> {
+    if load.udp {
+        datagrams(address)?;
     }
     if load.zerocopy && !address.layers.is_empty() {
         let why = "what the kernel reads goes out as it is";
@@ -326,6 +360,10 @@ fn judged(client: &Client) -> Result<(), Error> {
     let Client { load, thresholds, .. } = client;
     if thresholds.most_loss.is_some() && !load.udp {
         return Err(lonely("--max-loss", "-u", "a stream loses nothing", "-u"));
+    }
+    if thresholds.most_p99.is_some() && load.trip.is_none() && !client.is_probed() {
+        let why = "no round trips are measured beside datagrams that go another way";
+        return Err(clash("--max-p99", "-u --via", why, "-u --rr"));
     }
     if thresholds.least_rate.is_some() && load.trip.is_some() {
         return Err(clash("--min", "--rr or --crr", "a rate of bytes is not what they measure", "--max-p99"));

@@ -148,11 +148,17 @@ fn a_run_is_compared_with_an_earlier_one() {
         (&["-R"][..], "it is of data to the server, not from the server (-R)"),
         (&["--rr"], "it is of throughput, not of requests"),
         (&["-u"], "it is of TCP, not of UDP"),
+        (&["-P", "2"], "it is of 1 stream, not of 2"),
+        (&["-l", "1K"], "it is of blocks of 131072 bytes, not of 1024"),
+        (&["-b", "1M"], "it is of streams held to nothing, not to 1.00 Mbits/sec"),
     ] {
         let refused = measure(&server, &[&["-t", "0.3", "--compare", name], flags].concat());
         refused.code(2);
         assert!(refused.one_error().ends_with(promise), "{}", refused.stderr);
     }
+    let nothing = measure(&server, &["--compare", "-"]);
+    nothing.code(2);
+    assert!(nothing.stderr.contains("it is read from a file, and not from standard input"), "{}", nothing.stderr);
     std::fs::write(&path, "{}").unwrap();
     let refused = measure(&server, &["-t", "0.3", "--compare", name]);
     refused.code(2);
@@ -195,6 +201,41 @@ fn a_stream_of_json_says_that_it_was_cut() {
         (&end["event"], &error["event"], &error["data"]),
         (&"end".into(), &"error".into(), &"interrupted".into())
     );
+    stop(server);
+}
+
+// Each run is told as it happens, and what they come to at the end: all that was known of several came at once.
+#[test]
+fn a_stream_of_json_tells_run_after_run() {
+    let server = server(&[]);
+    let ended = measure(&server, &["-n", "1M", "-i", "0", "--json-stream", "--repeat", "2", "--min", "900Tbit"]);
+    ended.code(8);
+    let events: Vec<serde_json::Value> = text(&ended).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["start", "end", "start", "end", "summary"]);
+    let haul = &events[4]["data"]["haul"];
+    assert_eq!(haul["count"].as_u64(), Some(2), "{haul}");
+    assert!(haul["spread"]["bits_per_second"]["standard_deviation"].is_number(), "{haul}");
+    assert_eq!(haul["verdicts"][0]["met"].as_bool(), Some(false), "{haul}");
+    stop(server);
+}
+
+// What was seen in the warm-up is no result, however it ends; requests had no lines in it.
+#[test]
+fn a_warm_up_that_is_not_over_is_no_result() {
+    let server = server(&[]);
+    for load in [&["--rr"][..], &["-b", "8M"]] {
+        let running = client(&server, &[&["-O", "30", "-i", "0.1"], load].concat());
+        running.stdout_reaches(700);
+        running.signal(Signal::INT);
+        let ended = running.wait();
+        ended.killed_by(Signal::INT);
+        let all = text(&ended);
+        let lines: Vec<_> = all.lines().filter(|line| line.starts_with("[  1]") && line.contains(" sec ")).collect();
+        assert!(!lines.is_empty() && lines.iter().all(|line| line.ends_with("  (omitted)")), "{all}");
+        let end = "stopped early: interrupted, before the warm-up was over: nothing was measured";
+        assert_eq!(all.lines().last(), Some(end), "{all}");
+    }
     stop(server);
 }
 
@@ -320,12 +361,12 @@ fn a_server_holds_its_clients_to_its_limits() {
     assert!(refused.one_error().ends_with(": the test would take longer than it allows"));
     let refused = measure(&server, &["-t", "1", "-b", "20M"]);
     assert!(refused.one_error().ends_with(": it does not allow that rate"));
-    // requests are not held to a rate, and one whose connections are no streams must not divide by their number
-    for trips in ["--crr", "--rr"] {
-        let refused = measure(&server, &["-t", "0.5", trips]);
-        refused.code(1);
-        assert!(refused.one_error().ends_with(": it does not allow that rate"), "{trips}");
-        assert!(refused.stderr.contains("  try: a server without --max-rate"), "{trips}: {}", refused.stderr);
+    // requests are held by their answers; one whose connections are no streams must not divide by their number
+    for trips in [&["--crr=100K"][..], &["--rr=100K"], &["--rr=100K", "-P", "2"], &["-u", "--rr=60K"]] {
+        let ended = measure(&server, &[&["-t", "1", "-J"], trips].concat());
+        ended.ok();
+        let rate = json(&ended)["haul"]["figures"]["bits_per_second"].as_f64().unwrap();
+        assert!(0.0 < rate && rate < 15e6, "{trips:?}: {rate}");
     }
     for way in [&["-R"][..], &[]] {
         let ended = measure(&server, &[&["-t", "1", "-J"], way].concat());
@@ -344,6 +385,24 @@ fn a_server_for_one_test_ends_with_it() {
     let ended = server.wait();
     ended.ok();
     assert!(text(&ended).contains("Accepted connection from 127.0.0.1"), "{}", text(&ended));
+}
+
+// Its one test has not been what it was to be: that was status 0 without a word.
+#[test]
+fn a_server_for_one_test_fails_with_it() {
+    let server = server(&["-1", "--max-time", "1h"]);
+    let client = client(&server, &["-t", "30", "-i", "0.1", "--json-stream"]);
+    client.stdout_reaches(1000);
+    client.signal(Signal::KILL);
+    client.wait().killed_by(Signal::KILL);
+    let ended = server.wait();
+    ended.code(1);
+    assert!(ended.complaints().starts_with("haul: cannot transfer with 127.0.0.1:"), "{}", ended.stderr);
+    let server = self::server(&["-1", "--max-time", "1s"]);
+    measure(&server, &["-t", "2"]).code(1);
+    let ended = server.wait();
+    ended.code(1);
+    assert!(ended.stderr.contains(": refused: the test would take longer than this server allows"), "{}", ended.stderr);
 }
 
 // A burst goes whole, and the next one only when it has been paid for: eight of them in a second.

@@ -78,6 +78,25 @@ fn results_that_make_no_sense_are_refused_and_bounded() {
     assert!(!malformed.contains('\x1b'));
 }
 
+// A figure that cannot be is none: it was printed with its 308 digits.
+#[test]
+fn figures_that_cannot_be_are_not_printed() {
+    let told = |stream: &str| {
+        let text = format!(r#"{{"cpu_util_total":-1,"cpu_util_user":1e308,"streams":[{{"id":1,{stream}}}]}}"#);
+        let framed = [&(text.len() as u32).to_be_bytes()[..], text.as_bytes(), &[14]].concat();
+        vec![(37, vec![9]), (4, vec![10]), (0, vec![1, 2]), (THE_END, vec![13]), (4, framed)]
+    };
+    let ended = against(told(r#""bytes":1000,"retransmits":1e300,"end_time":1e300"#), &[]);
+    ended.ok();
+    let text = String::from_utf8_lossy(&ended.stdout);
+    assert!(text.contains("1000 Bytes") && text.lines().all(|line| line.len() < 120), "{text}");
+    assert!(!text.contains("remote"), "{text}");
+    assert_eq!(
+        complaint(told(r#""bytes":-1000"#), 1),
+        "its results cannot be understood: bytes is -1000, not 0 to 36028797018963968"
+    );
+}
+
 // One that takes the connection and says nothing costs the limit and no more.
 #[test]
 fn a_silent_server_is_given_up() {

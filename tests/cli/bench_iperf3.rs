@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 
 use crate::bench::{json, server, stop, text};
+use crate::bench_paths::datagrams;
 use crate::harness::{Ended, Program, Running, haul, poll_until, proc, require};
 
 /// iperf3 on some port that was free a moment ago.
@@ -120,5 +121,27 @@ fn what_iperf3_cannot_do_is_refused() {
         ended.code(2);
         assert!(ended.one_error().contains("is no haul, and iperf3 cannot do that"), "{flag}: {}", ended.stderr);
     }
+    server.signal(Signal::KILL);
+}
+
+// What is lost behind the last that came leaves no gap for iperf3 to count: what was sent tells of it.
+#[test]
+fn a_tail_that_is_lost_towards_iperf3_is_counted() {
+    let Some((server, port)) = iperf3_server() else { return };
+    let to = format!("127.0.0.1:{port}").parse().unwrap();
+    let mut passed = 0;
+    let first = move |_: &mut [u8]| {
+        passed += 1;
+        passed <= 20
+    };
+    let (via, over, threads) = datagrams(to, |length| length > 100, first);
+    let all = ["-u", "-J", "-t", "1", "-l", "1000", "-b", "1M", "--via", &via.to_string()];
+    let ended = haul([&["bench", "127.0.0.1", "-p", &port][..], &all].concat()).run();
+    over.store(true, std::sync::atomic::Ordering::Relaxed);
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let sum = json(ended.ok())["end"]["sum"].clone();
+    let count = |key: &str| sum[key].as_u64().unwrap();
+    assert_eq!((count("haul_received_packets"), count("packets") - count("lost_packets")), (20, 20), "{sum}");
+    assert!(count("lost_packets") > 20, "{sum}");
     server.signal(Signal::KILL);
 }

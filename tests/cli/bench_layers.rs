@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::bench::{json, stop, text};
+use crate::bench::{json, measure, server, stop, text};
 use crate::harness::{Peer, Running, Zoo, fifo, haul, proc};
 
 /// The pin that a server with a certificate of its own making tells.
@@ -148,6 +148,21 @@ fn encrypted_streams_go_through_a_relay() {
     let relay = haul(["relay", "127.0.0.1:0", &target]).spawn();
     let via = relay.address().to_string();
     haul(["bench", "--tls", "--pin", &pin, &target, "--via", &via, "-n", "1M"]).run().ok();
+    relay.signal(Signal::TERM);
+    relay.wait().code(0);
+    stop(server);
+}
+
+// WebSocket has no end of one direction: a relay could tell of the server's only once it had heard the client's, and each
+// exchange took until somebody gave up.
+#[test]
+fn each_request_through_a_relay_of_websocket_ends_with_its_answer() {
+    let server = server(&[]);
+    let relay = haul(["relay", "ws://127.0.0.1:0", &server.address().to_string()]).spawn();
+    let via = format!("ws://{}", relay.address());
+    let ended = measure(&server, &["--crr", "-t", "1.5", "-J", "--via", &via]);
+    ended.ok();
+    assert!(json(&ended)["haul"]["transactions"].as_u64() > Some(1), "{}", text(&ended));
     relay.signal(Signal::TERM);
     relay.wait().code(0);
     stop(server);

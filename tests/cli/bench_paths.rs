@@ -8,20 +8,19 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::Signal;
-
 use crate::bench::{json, measure, parameters, server, stop};
-use crate::harness::{Peer, haul};
+use crate::harness::{Listener, Peer, haul};
 
-/// Takes datagrams at an address, and has `pass` look at each of some lengths before it goes on; both ways.
-fn datagrams(
-    at: SocketAddr,
+/// Takes datagrams at an address, which has nothing else, and has `pass` look at each of some lengths before it goes on;
+/// both ways.
+pub fn datagrams(
     to: SocketAddr,
     is_looked_at: fn(usize) -> bool,
     pass: impl FnMut(&mut [u8]) -> bool + Send + 'static,
-) -> (Arc<AtomicBool>, Vec<thread::JoinHandle<()>>) {
+) -> (SocketAddr, Arc<AtomicBool>, Vec<thread::JoinHandle<()>>) {
     let over = Arc::new(AtomicBool::new(false));
-    let near = Arc::new(UdpSocket::bind(at).unwrap());
+    let near = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
+    let at = near.local_addr().unwrap();
     let far = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
     far.connect(to).unwrap();
     let client = Arc::new(Mutex::new(None));
@@ -46,7 +45,7 @@ fn datagrams(
             }
         })
     });
-    (over, threads.into())
+    (at, over, threads.into())
 }
 
 /// Measures over such a path.
@@ -62,15 +61,11 @@ fn over_some_datagrams(
     pass: impl FnMut(&mut [u8]) -> bool + Send + 'static,
 ) -> serde_json::Value {
     let server = server(&[]);
-    let relay = haul(["relay", "127.0.0.1:0", &server.address().to_string()]).spawn();
-    let via = relay.address();
-    let (over, threads) = datagrams(via, server.address(), is_looked_at, pass);
+    let (via, over, threads) = datagrams(server.address(), is_looked_at, pass);
     let ended = measure(&server, &[&["-u", "-J", "--via", &via.to_string()], flags].concat());
     over.store(true, Relaxed);
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     ended.ok();
-    relay.signal(Signal::TERM);
-    relay.wait().code(0);
     stop(server);
     json(&ended)
 }
@@ -211,6 +206,83 @@ fn what_is_on_its_way_is_waited_for() {
     ended.ok();
     assert_eq!(json(&ended)["end"]["sum_received"]["bytes"].as_u64(), Some(3 << 20));
     path.join().unwrap();
+    stop(server);
+}
+
+// Behind the last that came there is no gap: what its sender says it has sent tells of that.
+#[test]
+fn a_tail_that_is_lost_is_counted() {
+    for way in ["-R", "-u"] {
+        let mut passed = 0;
+        let told = over_datagrams(&["-t", "1", "-l", "1000", "-b", "1M", way], move |_| {
+            passed += 1;
+            passed <= 20
+        });
+        let sum = &told["end"]["sum"];
+        let count = |key: &str| sum[key].as_u64().unwrap();
+        assert_eq!((count("haul_received_packets"), count("packets") - count("lost_packets")), (20, 20), "{sum}");
+        assert!(count("lost_packets") > 20, "{sum}");
+        // the first is due at once: no more can be sent than was offered
+        assert!(sum["haul_offered_packets"].as_u64().is_none_or(|offered| offered >= count("packets")), "{sum}");
+    }
+}
+
+// iperf3 counts nothing more once it has heard that this was all: of 5 MiB it had read a tenth by then.
+#[test]
+fn what_iperf3_has_not_read_is_waited_for() {
+    const SENT: usize = 300 << 10;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let message = |from: &mut TcpStream| {
+        let mut length = [0; 4];
+        from.read_exact(&mut length).unwrap();
+        from.read_exact(&mut vec![0; u32::from_be_bytes(length) as usize]).unwrap();
+    };
+    let serving = thread::spawn(move || {
+        let (mut control, _) = listener.accept().unwrap();
+        control.read_exact(&mut [0; 37]).unwrap();
+        control.write_all(&[9]).unwrap();
+        message(&mut control);
+        control.write_all(&[10]).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 37]).unwrap();
+        control.write_all(&[1, 2]).unwrap();
+        // less than half of it has room here
+        let mut word = [0];
+        control.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        let early = control.read(&mut word);
+        stream.read_exact(&mut vec![0; SENT]).unwrap();
+        control.set_read_timeout(None).unwrap();
+        control.read_exact(&mut word).unwrap();
+        control.write_all(&[13]).unwrap();
+        message(&mut control);
+        let told = format!(r#"{{"streams":[{{"id":1,"bytes":{SENT},"end_time":0.5}}]}}"#);
+        control.write_all(&[&(told.len() as u32).to_be_bytes()[..], told.as_bytes(), &[14]].concat()).unwrap();
+        let _ = control.read(&mut [0]);
+        (early.map_err(|error| error.kind()), word)
+    });
+    haul(["bench", &address, "-n", "300K", "-w", "400K", "-i", "0"]).run().ok();
+    let (early, word) = serving.join().unwrap();
+    assert_eq!((early, word), (Err(std::io::ErrorKind::WouldBlock), [4]));
+}
+
+// Who is in the way is named, and not the server behind it.
+#[test]
+fn what_fails_on_the_way_is_the_ways() {
+    let server = server(&[]);
+    let (sink, nowhere) = (Listener::tcp(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    for (via, flags) in
+        [(sink.endpoint(), &["-t", "1"][..]), (format!("udp:{}", nowhere.local_addr().unwrap()), &["-t", "1", "-u"])]
+    {
+        let all = [&["--connect-timeout", "300ms", "--via", &via], flags].concat();
+        let ended = measure(&server, &all);
+        ended.code(3);
+        let line = ended.one_error();
+        assert!(line.contains(&via) && line.ends_with(": timed out after 300ms"), "{line}");
+    }
+    let refused = measure(&server, &["-u", "--via", "udp:h:1", "--max-p99", "1s"]);
+    refused.code(2);
+    assert!(refused.one_error().starts_with("haul: cannot use --max-p99 with -u --via: "), "{}", refused.stderr);
     stop(server);
 }
 

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::Requests;
+use crate::bench::pacer::Pacer;
 
 /// A blocking stream whose reads and writes give up after a while.
 pub trait Timed: Read + Write {
@@ -48,6 +49,31 @@ pub struct Load<'a> {
     pub patience: Duration,
     /// Ends it, within a tenth of a second.
     pub stop: &'a AtomicBool,
+    /// Bytes a second that the side that answers sends at most; `None` for as many as are asked for.
+    pub most_rate: Option<u64>,
+}
+
+/// Holds answers to [`Load::most_rate`].
+pub(super) struct Held(Option<Pacer>);
+
+impl Held {
+    pub(super) fn new(load: &Load<'_>) -> Self {
+        Held(load.most_rate.map(|rate| Pacer::new(Instant::now(), Some(rate.saturating_mul(8)), 0)))
+    }
+
+    /// Waits until an answer of so many bytes may be sent, and notes it; false if it was stopped meanwhile.
+    pub(super) fn wait(&mut self, size: usize, load: &Load<'_>) -> bool {
+        let Some(pacer) = &mut self.0 else { return true };
+        while let Err(at) = pacer.ready(Instant::now(), size) {
+            let now = Instant::now();
+            if load.stop.load(Relaxed) || now >= load.until {
+                return false;
+            }
+            std::thread::sleep(at.saturating_duration_since(now).min(TICK));
+        }
+        pacer.sent(size as u64);
+        true
+    }
 }
 
 /// How it ended.
@@ -59,8 +85,8 @@ pub enum Done {
     Unanswered,
 }
 
-/// Sends requests of `load.size` bytes and reads answers of that many until the time is over. Each latency that counts
-/// goes to `note`, in nanoseconds, with the time of the answer.
+/// Sends requests of `load.size` bytes and reads answers of that many until the time is over. Each latency goes to `note`,
+/// in nanoseconds, behind whether it counts, which none of the warm-up does.
 ///
 /// # Errors
 /// What the system says, and UnexpectedEof if the peer closes the stream.
@@ -68,7 +94,7 @@ pub fn run_rr<S: Timed>(
     stream: &mut S,
     load: &Load<'_>,
     requests: &mut Requests,
-    mut note: impl FnMut(Instant, u64),
+    mut note: impl FnMut(bool, u64),
 ) -> io::Result<Done> {
     stream.limit_waits(TICK)?;
     let size = load.size.max(1);
@@ -86,9 +112,8 @@ pub fn run_rr<S: Timed>(
             Err(error) if is_timeout(&error) => return Ok(Done::Unanswered),
             Err(error) => return Err(error),
         }
-        let now = Instant::now();
-        if let Some(nanos) = requests.answered(now) {
-            note(now, nanos);
+        if let Some((nanos, counts)) = requests.timed(Instant::now()) {
+            note(counts, nanos);
         }
     }
     Ok(Done::Complete)
@@ -144,6 +169,7 @@ pub fn serve_rr<S: Timed>(stream: &mut S, load: &Load<'_>) -> io::Result<u64> {
     let mut piece = vec![0; size.min(PIECE)];
     let (mut answered, mut seen) = (0, 0);
     let mut heard = Instant::now();
+    let mut held = Held::new(load);
     let mut turn = Turn { stream, size, deadline: load.until, stop: load.stop };
     loop {
         // what comes first may come whenever it likes; the rest of a request has to follow
@@ -170,6 +196,9 @@ pub fn serve_rr<S: Timed>(stream: &mut S, load: &Load<'_>) -> io::Result<u64> {
         if first < size {
             turn.deadline = load.until.min(Instant::now() + load.patience);
             turn.receive_from(first, &mut piece)?;
+        }
+        if !held.wait(size, load) {
+            return Ok(answered);
         }
         turn.send(&piece)?;
         answered += 1;
@@ -275,7 +304,7 @@ mod tests {
     static GO_ON: AtomicBool = AtomicBool::new(false);
 
     fn load(size: usize, lasting: Duration) -> Load<'static> {
-        Load { size, until: Instant::now() + lasting, patience: Duration::from_secs(20), stop: &GO_ON }
+        Load { size, until: Instant::now() + lasting, patience: Duration::from_secs(20), stop: &GO_ON, most_rate: None }
     }
 
     fn tcp_pair() -> (TcpStream, TcpStream) {
@@ -345,6 +374,16 @@ mod tests {
         let refused = || Err(ErrorKind::ConnectionRefused.into());
         let error = run_crr::<TcpStream>(refused, &self::load(1, TICK), &mut unhurried(), |_, _, _| {}).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    }
+
+    // At 80,000 bytes a second there are at most 1250 answers of 64 bytes, and those that a delay is made up for with.
+    #[test]
+    fn answers_are_held_to_a_rate() {
+        let load = Load { most_rate: Some(80_000), ..load(64, Duration::from_millis(200)) };
+        let begun = Instant::now();
+        let (held, done, _) = exchange(tcp_pair(), load, unhurried());
+        let most = (begun.elapsed() + Duration::from_millis(100)).as_secs_f64() * 1250.0;
+        assert!(done == Done::Complete && held.count() > 0 && (held.count() as f64) < most, "{}", held.count());
     }
 
     // A probe leaves the CPU between two requests.

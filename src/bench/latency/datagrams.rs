@@ -9,12 +9,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::Requests;
-use super::blocking::{Load, TICK, is_timeout, wait_for};
+use super::blocking::{Held, Load, TICK, is_timeout, wait_for};
 use crate::datagram::LONGEST;
 
 /// Sends requests of `load.size` bytes (at least [`SHORTEST`], at most a datagram's) over a connected socket until the time
 /// is over. What has no answer after `load.patience` is given up, see [`Requests::unanswered`], and the next one sent.
-/// Each latency that counts goes to `note`, in nanoseconds, with the time of the answer.
+/// Each latency goes to `note`, in nanoseconds, behind whether it counts.
 ///
 /// # Errors
 /// What the system says, but not that the other side is not there yet or no more (ECONNREFUSED): that is a loss.
@@ -22,7 +22,7 @@ pub fn run_rr_datagrams(
     socket: &UdpSocket,
     load: &Load<'_>,
     requests: &mut Requests,
-    mut note: impl FnMut(Instant, u64),
+    mut note: impl FnMut(bool, u64),
 ) -> io::Result<()> {
     socket.set_read_timeout(Some(load.patience.clamp(Duration::from_millis(1), TICK)))?;
     let mut request = vec![0x5a; load.size.clamp(SHORTEST, LONGEST)];
@@ -41,9 +41,8 @@ pub fn run_rr_datagrams(
         let deadline = begun + load.patience;
         match received(socket, &request, &mut answer, deadline, load)? {
             Heard::Answer => {
-                let now = Instant::now();
-                if let Some(nanos) = requests.answered(now) {
-                    note(now, nanos);
+                if let Some((nanos, counts)) = requests.timed(Instant::now()) {
+                    note(counts, nanos);
                 }
             }
             Heard::Nothing => requests.give_up(),
@@ -91,10 +90,12 @@ pub fn serve_rr_datagrams(socket: &UdpSocket, load: &Load<'_>) -> io::Result<u64
     socket.set_read_timeout(Some(load.patience.clamp(Duration::from_millis(1), TICK)))?;
     let mut datagram = vec![0; LONGEST];
     let (mut answered, mut seen, mut heard) = (0, 0, Instant::now());
+    let mut held = Held::new(load);
     loop {
         match lossy(socket.recv(&mut datagram))? {
             // a client that never pauses must not keep it from the word to stop
             Some(_) if load.stop.load(Relaxed) => return Ok(answered),
+            Some(length) if !held.wait(length, load) => return Ok(answered),
             Some(length) => answered += u64::from(lossy(socket.send(&datagram[..length]))?.is_some()),
             None => {
                 let now = Instant::now();
@@ -136,7 +137,7 @@ mod tests {
     static GO_ON: AtomicBool = AtomicBool::new(false);
 
     fn load(size: usize, lasting: Duration, patience: Duration) -> Load<'static> {
-        Load { size, until: Instant::now() + lasting, patience, stop: &GO_ON }
+        Load { size, until: Instant::now() + lasting, patience, stop: &GO_ON, most_rate: None }
     }
 
     /// Two sockets that are connected to each other.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::figures::{flag, object, unsigned, word};
+use super::figures::{flag, object, whole, word};
 use super::{Breach, MOST_STREAMS, Refusal};
 
 /// The parameters of a test, with iperf3's meanings.
@@ -28,8 +28,7 @@ pub struct Parameters {
     pub length: usize,
     /// Bits a second of each stream; 0 for as many as can be.
     pub rate: u64,
-    /// Blocks that are sent together when the rate allows it; 0 for one. What a client sends beyond 1000 is read as 1000,
-    /// as iperf3 has no more.
+    /// Blocks that are sent together when the rate allows it; 0 for one.
     pub burst: u64,
     /// TCP_MAXSEG; 0 for the system's.
     pub mss: u32,
@@ -182,52 +181,64 @@ impl Parameters {
         if !udp && !flag(&all, "tcp") {
             return Err((wrong("neither TCP nor UDP is asked for"), Refusal::Parameters));
         }
-        let parallel = unsigned(&all, "parallel").max(1);
-        let parallel = u16::try_from(parallel).ok().filter(|count| *count <= MOST_STREAMS);
-        let parallel = parallel.ok_or_else(|| (wrong("it asks for too many streams"), Refusal::Streams))?;
-        let length = match unsigned(&all, "len") {
+        let number = |key, most, refusal| whole(&all, key, most).map_err(|why| (wrong(&why), refusal));
+        let length = match number("len", u64::MAX, Refusal::Block)? {
             0 if udp => 1460,
             0 => 128 << 10,
             length => length,
         };
         let wide = flag(&all, "udp_counters_64bit");
         let least = if wide { 16 } else { 12 };
-        let fits = if udp { least <= length && length <= 65_507 } else { length <= MOST_BLOCK };
+        let fits = if udp { least <= length && length <= MOST_DATAGRAM } else { length <= MOST_BLOCK };
         if !fits {
             return Err((wrong("it asks for blocks of a size that cannot be"), Refusal::Block));
         }
+        let congestion = word(&all, "congestion");
+        if congestion.as_ref().is_some_and(|name| name.len() > MOST_NAME) {
+            return Err((wrong("no congestion control has so long a name"), Refusal::Options));
+        }
+        let extra = all.get("haul").and_then(Value::as_object).map(|extra| Extra::decode(extra, udp)).transpose();
         Ok(Parameters {
             udp,
-            omit: unsigned(&all, "omit").min(LONGEST),
-            time: unsigned(&all, "time").min(LONGEST),
-            bytes: unsigned(&all, "num"),
-            blocks: unsigned(&all, "blockcount"),
-            parallel,
+            omit: number("omit", LONGEST, Refusal::Omit)?,
+            time: number("time", LONGEST, Refusal::Duration)?,
+            bytes: number("num", u64::MAX, Refusal::Parameters)?,
+            blocks: number("blockcount", u64::MAX, Refusal::Parameters)?,
+            parallel: number("parallel", MOST_STREAMS.into(), Refusal::Streams)?.max(1) as u16,
             reverse: flag(&all, "reverse"),
             bidirectional: flag(&all, "bidirectional"),
             length: length as usize,
-            rate: unsigned(&all, "bandwidth"),
-            burst: unsigned(&all, "burst").min(MOST_BURST),
-            mss: u32::try_from(unsigned(&all, "MSS")).unwrap_or(0),
+            rate: number("bandwidth", u64::MAX, Refusal::Rate)?,
+            burst: number("burst", MOST_BURST, Refusal::Burst)?,
+            mss: number("MSS", MOST_SEGMENT, Refusal::Segment)? as u32,
             nodelay: flag(&all, "nodelay"),
-            window: unsigned(&all, "window"),
-            tos: unsigned(&all, "TOS") as u8,
-            congestion: word(&all, "congestion").filter(|name| name.len() < 16),
+            window: number("window", MOST_WINDOW, Refusal::Window)?,
+            tos: number("TOS", u8::MAX.into(), Refusal::Service)? as u8,
+            congestion,
             wide,
             zerocopy: flag(&all, "zerocopy"),
             server_output: flag(&all, "get_server_output"),
-            extra: all.get("haul").and_then(Value::as_object).map(Extra::decode),
+            extra: extra.map_err(|why| (wrong(&why), Refusal::Block))?,
         })
     }
 }
 
 impl Extra {
-    fn decode(all: &Map<String, Value>) -> Self {
-        let trip = all.get("trip").and_then(Value::as_object).map(|trip| Trip {
-            size: (unsigned(trip, "size") as usize).clamp(1, MOST_TRIP),
-            connects: flag(trip, "connects"),
-        });
-        Extra { trip, probe: flag(all, "probe"), check: flag(all, "check") }
+    /// # Errors
+    /// A sentence: requests of a size that cannot be.
+    fn decode(all: &Map<String, Value>, udp: bool) -> Result<Self, String> {
+        let trip = match all.get("trip").and_then(Value::as_object) {
+            None => None,
+            Some(trip) => {
+                let most = if udp { MOST_DATAGRAM } else { MOST_TRIP as u64 };
+                let size = whole(trip, "size", most)?;
+                if size < if udp { LEAST_DATAGRAM } else { 1 } {
+                    return Err(format!("size is {size}, which no request has"));
+                }
+                Some(Trip { size: size as usize, connects: flag(trip, "connects") })
+            }
+        };
+        Ok(Extra { trip, probe: flag(all, "probe"), check: flag(all, "check") })
     }
 }
 
@@ -240,5 +251,20 @@ const MOST_BURST: u64 = 1000;
 /// The largest request.
 pub const MOST_TRIP: usize = 1 << 20;
 
+/// What UDP can carry.
+const MOST_DATAGRAM: u64 = 65_507;
+
+/// The number of a request in a datagram.
+const LEAST_DATAGRAM: u64 = 8;
+
+/// What TCP_MAXSEG takes (tcp(7)).
+const MOST_SEGMENT: u64 = 32_767;
+
+/// iperf3's own bound for a window.
+const MOST_WINDOW: u64 = 512 << 20;
+
+/// TCP_CA_NAME_MAX, less its NUL.
+const MOST_NAME: usize = 15;
+
 /// A day: iperf3's own bound for a test.
-const LONGEST: u64 = 86_400;
+pub(super) const LONGEST: u64 = 86_400;

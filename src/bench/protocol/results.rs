@@ -2,14 +2,16 @@
 
 use serde_json::{Map, Value, json};
 
-use super::figures::{fraction, known, object, unsigned, word};
+use super::figures::{fraction, known, object, taken_back, whole, word};
+use super::parameters::LONGEST;
 use super::{Breach, MOST_STREAMS};
 
 /// One end's account of a test.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Results {
-    /// CPU time in percent of the time of the test: in all, of the program, of the kernel.
-    pub cpu: [f64; 3],
+    /// CPU time in percent of the time of the test: in all, of the program, of the kernel; `None` if it tells none that
+    /// can be.
+    pub cpu: Option<[f64; 3]>,
     /// The congestion control in force.
     pub congestion: Option<String>,
     /// Its streams.
@@ -27,16 +29,16 @@ pub struct Counted {
     pub bytes: u64,
     /// Segments that TCP has sent again, where the sender knows.
     pub retransmits: Option<u64>,
-    /// Smoothed difference of transit times, in seconds.
-    pub jitter: f64,
+    /// Smoothed difference of transit times, in seconds; `None` if it tells none that can be.
+    pub jitter: Option<f64>,
     /// Datagrams lost.
     pub lost: u64,
     /// Datagrams sent, or seen to be sent.
     pub packets: u64,
     /// Of these, those before the test counted: they are in `packets` and in `lost` too.
     pub omitted: [u64; 2],
-    /// How long it ran, in seconds.
-    pub seconds: f64,
+    /// How long it ran, in seconds; `None` if it tells no time that can be.
+    pub seconds: Option<f64>,
     /// What haul tells besides.
     pub more: Option<More>,
 }
@@ -61,10 +63,11 @@ impl Results {
     pub(super) fn encode(&self) -> String {
         let streams: Vec<Value> = self.streams.iter().map(Counted::encode).collect();
         let retransmits = self.streams.iter().any(|stream| stream.retransmits.is_some());
+        let [total, user, system] = self.cpu.unwrap_or_default();
         let mut all = json!({
-            "cpu_util_total": self.cpu[0],
-            "cpu_util_user": self.cpu[1],
-            "cpu_util_system": self.cpu[2],
+            "cpu_util_total": total,
+            "cpu_util_user": user,
+            "cpu_util_system": system,
             "sender_has_retransmits": if retransmits { 1 } else { -1 },
             "streams": streams,
         });
@@ -89,12 +92,13 @@ impl Results {
         if streams.len() > 2 * usize::from(MOST_STREAMS) {
             return Err(wrong("there are too many streams".into()));
         }
-        let streams: Option<Vec<_>> = streams.iter().map(|stream| stream.as_object().map(Counted::decode)).collect();
-        let cpu = ["cpu_util_total", "cpu_util_user", "cpu_util_system"].map(|key| fraction(&all, key));
+        let counted = |stream: &Value| Counted::decode(stream.as_object().ok_or("a stream is no object")?);
+        let streams = streams.iter().map(counted).collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+        let cpu = ["cpu_util_total", "cpu_util_user", "cpu_util_system"].map(|key| fraction(&all, key, MOST_CPU));
         Ok(Results {
-            cpu,
+            cpu: if let [Some(total), Some(user), Some(system)] = cpu { Some([total, user, system]) } else { None },
             congestion: word(&all, "congestion_used"),
-            streams: streams.ok_or_else(|| wrong("a stream is no object".into()))?,
+            streams,
             server_output: word(&all, "server_output_text"),
         })
     }
@@ -106,11 +110,11 @@ impl Counted {
             "id": self.id,
             "bytes": self.bytes,
             "retransmits": self.retransmits.map_or(json!(-1), |count| json!(count)),
-            "jitter": self.jitter,
+            "jitter": self.jitter.unwrap_or(0.0),
             "errors": self.lost,
             "packets": self.packets,
             "start_time": 0,
-            "end_time": self.seconds,
+            "end_time": self.seconds.unwrap_or(0.0),
         });
         if self.omitted != [0, 0] {
             all["omitted_packets"] = json!(self.omitted[0]);
@@ -128,24 +132,47 @@ impl Counted {
         all
     }
 
-    fn decode(all: &Map<String, Value>) -> Self {
-        let more = all.get("haul").and_then(Value::as_object).map(|all| More {
-            reordered: unsigned(all, "reordered"),
-            duplicated: unsigned(all, "duplicated"),
-            late: unsigned(all, "late"),
-            dropped_here: unsigned(all, "dropped_here"),
-            corrupted: unsigned(all, "corrupted"),
-        });
-        Counted {
-            id: u32::try_from(unsigned(all, "id")).unwrap_or(0),
-            bytes: unsigned(all, "bytes"),
-            retransmits: known(all, "retransmits"),
-            jitter: fraction(all, "jitter"),
-            lost: unsigned(all, "errors"),
-            packets: unsigned(all, "packets"),
-            omitted: [unsigned(all, "omitted_packets"), unsigned(all, "omitted_errors")],
-            seconds: fraction(all, "end_time") - fraction(all, "start_time"),
-            more,
-        }
+    /// # Errors
+    /// A sentence: a count that cannot be.
+    fn decode(all: &Map<String, Value>) -> Result<Self, String> {
+        let count = |key| whole(all, key, MOST_COUNT);
+        let seconds = fraction(all, "end_time", f64::MAX).zip(fraction(all, "start_time", f64::MAX).or(Some(0.0)));
+        let seconds = seconds.map(|(end, start)| end - start);
+        let packets = count("packets")?;
+        Ok(Counted {
+            id: whole(all, "id", u32::MAX.into())? as u32,
+            bytes: count("bytes")?,
+            retransmits: known(all, "retransmits", u32::MAX.into()),
+            jitter: fraction(all, "jitter", LONGEST as f64),
+            lost: taken_back(all, "errors", MOST_COUNT)?.min(packets),
+            packets,
+            omitted: [count("omitted_packets")?, taken_back(all, "omitted_errors", MOST_COUNT)?],
+            seconds: seconds.filter(|seconds| (SHORTEST..=2.0 * LONGEST as f64).contains(seconds)),
+            more: all.get("haul").and_then(Value::as_object).map(More::decode).transpose()?,
+        })
     }
 }
+
+impl More {
+    /// # Errors
+    /// As [`Counted::decode`].
+    fn decode(all: &Map<String, Value>) -> Result<Self, String> {
+        let count = |key| whole(all, key, MOST_COUNT);
+        Ok(More {
+            reordered: count("reordered")?,
+            duplicated: count("duplicated")?,
+            late: count("late")?,
+            dropped_here: count("dropped_here")?,
+            corrupted: count("corrupted")?,
+        })
+    }
+}
+
+/// More bytes, or datagrams, than any stream of a day can have; those of all streams together still have 64 bits.
+pub const MOST_COUNT: u64 = 1 << 55;
+
+/// Percent of one CPU: more than any machine has.
+const MOST_CPU: f64 = 1e7;
+
+/// The shortest time that a figure can be of, in seconds.
+const SHORTEST: f64 = 1e-6;

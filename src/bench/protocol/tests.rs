@@ -22,11 +22,25 @@ fn sample() -> Parameters {
 }
 
 fn counted(id: u32) -> Counted {
-    Counted { id, bytes: 1 << 40, retransmits: Some(7), seconds: 1.5, packets: 9, lost: 2, ..Counted::default() }
+    Counted {
+        id,
+        bytes: 1 << 40,
+        retransmits: Some(7),
+        seconds: Some(1.5),
+        packets: 9,
+        lost: 2,
+        jitter: Some(0.0),
+        ..Counted::default()
+    }
 }
 
 fn results() -> Results {
-    Results { cpu: [1.0, 0.5, 0.5], congestion: Some("bbr".into()), streams: vec![counted(1)], server_output: None }
+    Results {
+        cpu: Some([1.0, 0.5, 0.5]),
+        congestion: Some("bbr".into()),
+        streams: vec![counted(1)],
+        server_output: None,
+    }
 }
 
 /// Gives `bytes` to `take` in pieces of these lengths, again and again.
@@ -160,6 +174,61 @@ fn iperf3s_own_messages_are_understood() {
     let told = Results::decode(text).unwrap();
     assert_eq!((told.streams[0].id, told.streams[0].bytes, told.streams[0].retransmits), (1, 588_513_280, None));
     assert_eq!((told.streams[1].retransmits, told.congestion.as_deref()), (Some(7), Some("bbr")));
+}
+
+// What was not understood was taken for nothing, and the test was another one than the client had asked for.
+#[test]
+fn parameters_that_cannot_be_are_refused_by_iperf3s_number() {
+    for (wrong, refusal, why) in [
+        (r#""time":-5"#, Refusal::Duration, "time is -5, not 0 to 86400"),
+        (r#""time":86401"#, Refusal::Duration, "time is 86401, not 0 to 86400"),
+        (r#""omit":1e9"#, Refusal::Omit, "omit is 1000000000.0, not 0 to 86400"),
+        (r#""num":-1"#, Refusal::Parameters, "num is -1, not 0 to 18446744073709551615"),
+        (r#""blockcount":"9""#, Refusal::Parameters, "blockcount is no number"),
+        (r#""parallel":-1"#, Refusal::Streams, "parallel is -1, not 0 to 128"),
+        (r#""parallel":129"#, Refusal::Streams, "parallel is 129, not 0 to 128"),
+        (r#""len":-1"#, Refusal::Block, "len is -1, not 0 to 18446744073709551615"),
+        (r#""len":1048577"#, Refusal::Block, "it asks for blocks of a size that cannot be"),
+        (r#""bandwidth":1e308"#, Refusal::Rate, "bandwidth is 1e+308, not 0 to 18446744073709551615"),
+        (r#""burst":1001"#, Refusal::Burst, "burst is 1001, not 0 to 1000"),
+        (r#""MSS":-1"#, Refusal::Segment, "MSS is -1, not 0 to 32767"),
+        (r#""window":536870913"#, Refusal::Window, "window is 536870913, not 0 to 536870912"),
+        (r#""TOS":256"#, Refusal::Service, "TOS is 256, not 0 to 255"),
+        (r#""congestion":"0123456789abcdef""#, Refusal::Options, "no congestion control has so long a name"),
+        (r#""haul":{"trip":{"size":0}}"#, Refusal::Block, "size is 0, which no request has"),
+        (r#""haul":{"trip":{"size":1048577}}"#, Refusal::Block, "size is 1048577, not 0 to 1048576"),
+    ] {
+        let breach = Breach::Malformed("parameters", why.into());
+        assert_eq!(
+            Parameters::decode(format!(r#"{{"tcp":true,{wrong}}}"#).as_bytes()),
+            Err((breach, refusal)),
+            "{wrong}"
+        );
+        assert!(!Refusal::sentence(refusal as i32).contains("error"), "{wrong}");
+    }
+    let odd = br#"{"tcp":true,"time":2.0,"omit":null,"parallel":0,"nodelay":1}"#;
+    let expected = Parameters { time: 2, nodelay: true, ..Parameters::default() };
+    assert_eq!(Parameters::decode(odd), Ok(expected));
+}
+
+// A figure of 1e308 was printed with all its digits.
+#[test]
+fn results_that_cannot_be_are_refused_or_unknown() {
+    let of = |stream: &str| Results::decode(format!(r#"{{"streams":[{{"id":1,{stream}}}]}}"#).as_bytes());
+    for (wrong, why) in [
+        (r#""bytes":-1"#, "bytes is -1, not 0 to 36028797018963968"),
+        (r#""bytes":1e308"#, "bytes is 1e+308, not 0 to 36028797018963968"),
+        (r#""packets":18446744073709551615"#, "packets is 18446744073709551615, not 0 to 36028797018963968"),
+        (r#""haul":{"corrupted":1e99}"#, "corrupted is 1e+99, not 0 to 36028797018963968"),
+    ] {
+        assert_eq!(of(wrong), Err(Breach::Malformed("results", why.into())), "{wrong}");
+    }
+    // iperf3 takes back what it has counted as lost and came later
+    let told = of(r#""packets":5,"errors":-1,"jitter":1e308,"retransmits":1e9,"end_time":-1"#).unwrap();
+    let odd = Counted { id: 1, packets: 5, ..Counted::default() };
+    assert_eq!((told.streams[0], told.cpu), (odd, None));
+    let told = Results::decode(br#"{"cpu_util_total":-1,"cpu_util_user":1,"cpu_util_system":1,"streams":[]}"#).unwrap();
+    assert_eq!(told.cpu, None);
 }
 
 #[test]

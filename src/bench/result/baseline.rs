@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 
+use super::figure::{Bitrate, PerSecond};
 use super::verdict::{Figures, figures_compared};
-use super::{Direction, Kind, Protocol};
+use super::{Direction, Kind, Pace, Protocol, Setup};
 
 /// What an earlier run measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +16,44 @@ pub struct Baseline {
     /// What was measured, as haul's own files say.
     kind: Option<String>,
     direction: Option<Direction>,
+    /// How many streams each way.
+    streams: Option<f64>,
+    /// Bytes of a write, a datagram, or a request.
+    block_bytes: Option<f64>,
+    /// Bits a second that each stream was held to, 0 for as many as go.
+    bits: Option<f64>,
+    /// The same of requests, which are free where it is not said.
+    requests: Option<f64>,
+}
+
+/// What a run is to measure, as far as it is known before it has begun.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// What is measured.
+    pub kind: Kind,
+    /// What carries it.
+    pub protocol: Protocol,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// How many streams each way.
+    pub streams: u32,
+    /// Bytes of a write, a datagram, or a request; `None` if the path decides.
+    pub block_bytes: Option<u64>,
+    /// What each stream is held to.
+    pub pace: Pace,
+}
+
+impl From<&Setup> for Asked {
+    fn from(setup: &Setup) -> Self {
+        Asked {
+            kind: setup.kind,
+            protocol: setup.protocol.clone(),
+            direction: setup.direction,
+            streams: setup.streams,
+            block_bytes: Some(setup.block_bytes),
+            pace: setup.pace,
+        }
+    }
 }
 
 /// Only what is looked at; both programs may add what they like.
@@ -45,6 +84,10 @@ struct TestStart {
     protocol: Option<String>,
     reverse: Option<u8>,
     bidir: Option<u8>,
+    num_streams: Option<f64>,
+    blksize: Option<f64>,
+    target_bitrate: Option<f64>,
+    haul_requests_per_second: Option<f64>,
 }
 
 impl TestStart {
@@ -121,14 +164,24 @@ impl Baseline {
         if figures == Figures::default() {
             return Err("it holds no figures".into());
         }
-        Ok(Baseline { figures, protocol: named.or(test.protocol), kind: own_kind.or(kind), direction })
+        Ok(Baseline {
+            figures,
+            protocol: named.or(test.protocol),
+            kind: own_kind.or(kind),
+            direction,
+            streams: test.num_streams,
+            block_bytes: test.blksize,
+            bits: test.target_bitrate,
+            requests: test.haul_requests_per_second,
+        })
     }
 
-    /// Can a run of this kind be compared with it?
+    /// Can such a run be compared with it?
     ///
     /// # Errors
-    /// A sentence if it was of another protocol, kind or direction.
-    pub fn check(&self, kind: Kind, protocol: &Protocol, direction: Direction) -> Result<(), String> {
+    /// A sentence if it was of another protocol, kind or direction, of other streams, blocks or rates.
+    pub fn check(&self, asked: &Asked) -> Result<(), String> {
+        let Asked { kind, ref protocol, direction, .. } = *asked;
         let same = |name: &String| name.eq_ignore_ascii_case(protocol.name());
         if let Some(other) = self.protocol.as_ref().filter(|name| !same(name)) {
             let known = PROTOCOLS.into_iter().find(|known| other.eq_ignore_ascii_case(known));
@@ -141,6 +194,7 @@ impl Baseline {
         if let Some(other) = self.direction.filter(|other| *other != direction) {
             return Err(format!("it is of data {}, not {}", way(other), way(direction)));
         }
+        self.check_load(asked)?;
         match figures_compared(kind).iter().any(|figure| self.figures.of(*figure).is_some()) {
             true if kind == Kind::Throughput && self.figures.transactions_per_second.is_some() => {
                 Err("it is of requests, not of throughput".into())
@@ -150,6 +204,41 @@ impl Baseline {
         }
     }
 }
+
+impl Baseline {
+    /// The same of what each stream did.
+    fn check_load(&self, asked: &Asked) -> Result<(), String> {
+        let differs = |before: Option<f64>, now: f64| before.filter(|before| (before - now).abs() > now * ALIKE);
+        let count = |count: f64, one: &str| format!("{count:.0} {one}{}", if count == 1.0 { "" } else { "s" });
+        let streams = f64::from(asked.streams);
+        if let Some(before) = differs(self.streams, streams) {
+            return Err(format!("it is of {}, not of {streams}", count(before, "stream")));
+        }
+        let block = asked.block_bytes.map(|bytes| bytes as f64);
+        if let Some((before, now)) = block.and_then(|now| Some((differs(self.block_bytes, now)?, now))) {
+            return Err(format!("it is of blocks of {}, not of {now}", count(before, "byte")));
+        }
+        let held = |rate: f64, shown: &dyn Fn(f64) -> String| match rate {
+            0.0 => "to nothing".to_owned(),
+            rate => format!("to {}", shown(rate).trim_start()),
+        };
+        let bits = |rate: f64| Bitrate(rate).to_string();
+        let requests = |rate: f64| PerSecond(rate).to_string();
+        let (before, now, shown): (_, _, &dyn Fn(f64) -> String) = match (asked.kind, asked.pace) {
+            (Kind::Throughput, Pace::Bits(rate)) => (self.bits, rate as f64, &bits),
+            (Kind::Throughput, _) => (self.bits, 0.0, &bits),
+            (_, Pace::Requests(rate)) => (self.requests.or(self.streams.map(|_| 0.0)), rate, &requests),
+            (..) => (self.requests, 0.0, &requests),
+        };
+        match differs(before, now) {
+            Some(before) => Err(format!("it is of streams held {}, not {}", held(before, shown), held(now, shown))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A share by which two parameters may differ: what is 1M to haul is 1,048,576 to iperf3 where it sends datagrams.
+const ALIKE: f64 = 0.05;
 
 /// Which way the data of a file went.
 fn way(direction: Direction) -> &'static str {
@@ -209,63 +298,4 @@ impl From<End> for Figures {
 pub const LONGEST: usize = 64 << 20;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn figures_of_iperf3_are_found() {
-        let tcp = br#"{"start":{"test_start":{"protocol":"TCP"}},"intervals":[],"end":{"streams":[],
-            "sum_sent":{"bits_per_second":6.8e9},"sum_received":{"bits_per_second":6.7e9}}}"#;
-        let tcp = Baseline::parse(tcp).unwrap();
-        assert_eq!(tcp.figures, Figures { bits_per_second: Some(6.7e9), ..Figures::default() });
-        let check = |kind, protocol| tcp.check(kind, &protocol, Direction::Forward);
-        assert_eq!(check(Kind::Throughput, Protocol::Tcp), Ok(()));
-        assert_eq!(check(Kind::Throughput, Protocol::Udp), Err("it is of TCP, not of UDP".into()));
-        assert_eq!(check(Kind::Requests, Protocol::Tcp), Err("it has no figure of such a run".into()));
-        let udp = br#"{"start":{"test_start":{"protocol":"UDP"}},
-            "end":{"sum":{"bits_per_second":1e7,"lost_percent":2.5}}}"#;
-        let udp = Baseline::parse(udp).unwrap();
-        assert_eq!((udp.figures.bits_per_second, udp.figures.lost_percent), (Some(1e7), Some(2.5)));
-    }
-
-    // Figures of another kind, or of the other way, would be held against each other without a word.
-    #[test]
-    fn only_a_run_of_the_same_kind_and_way_is_compared() {
-        let of = |reverse: u8, bidir: u8, kind: &str| {
-            let text = format!(
-                r#"{{"start":{{"test_start":{{"protocol":"TCP","reverse":{reverse},"bidir":{bidir}}}}},
-                "haul":{{"protocol":"TCP","kind":"{kind}","figures":
-                {{"bits_per_second":1e9,"transactions_per_second":9.0,"p50_ns":5.0}}}}}}"#
-            );
-            Baseline::parse(text.as_bytes()).unwrap()
-        };
-        let refused = |file: Baseline, kind, direction| file.check(kind, &Protocol::Tcp, direction).unwrap_err();
-        let (up, down) = (Direction::Forward, Direction::Reverse);
-        assert_eq!(
-            refused(of(1, 0, "throughput"), Kind::Throughput, up),
-            "it is of data from the server (-R), not to the server"
-        );
-        assert_eq!(
-            refused(of(0, 1, "throughput"), Kind::Throughput, down),
-            "it is of data both ways (--bidir), not from the server (-R)"
-        );
-        assert_eq!(refused(of(0, 0, "requests"), Kind::Connections, up), "it is of requests, not of connections");
-        assert_eq!(refused(of(0, 0, "connections"), Kind::Requests, up), "it is of connections, not of requests");
-        assert_eq!(refused(of(0, 0, "x"), Kind::Throughput, up), "it is of something else, not of throughput");
-        assert_eq!(of(0, 0, "requests").check(Kind::Requests, &Protocol::Tcp, up), Ok(()));
-    }
-
-    #[test]
-    fn what_is_no_run_is_refused_with_a_reason() {
-        let refused = |text: &str| Baseline::parse(text.as_bytes()).unwrap_err();
-        assert_eq!(refused("nonsense"), "it is not JSON (line 1, column 2)");
-        assert_eq!(refused("[1]"), "its fields are not those of a run");
-        assert_eq!(refused("{}"), "it holds no run");
-        assert_eq!(refused(r#"{"end":{}}"#), "it holds no figures");
-        assert_eq!(refused(r#"{"end":[]}"#), "its fields are not those of a run");
-        assert_eq!(refused(r#"{"end":3}"#), "its fields are not those of a run");
-        assert_eq!(refused(r#"{"end":{"sum":{"bits_per_second":-1}}}"#), "it holds no figures");
-        assert_eq!(refused(r#"{"end":{},"error":"the server is busy"}"#), "it is of a run that failed");
-        assert_eq!(refused(&" ".repeat(LONGEST + 1)), "it is longer than 64 MiB");
-    }
-}
+mod tests;

@@ -3,7 +3,8 @@
 //! Where the meaning is iperf3's, so are the names: `start`, `intervals`, `end`, `streams`, `sum_sent`, `sum_received`,
 //! `cpu_utilization_percent`, …; round trips of `rtt` are in microseconds there. `socket` is the number in brackets, and
 //! `sender` says that this end sends. What iperf3 does not have stands under `haul`, with the unit in each name.
-//! The stream's lines are `{"event":"start","data":…}`, `interval`, `end` and `error`, as of iperf3 3.18.
+//! The stream's lines are `{"event":"start","data":…}`, `interval`, `end` and `error`, as of iperf3 3.18, and with
+//! `--repeat` a `summary` behind all of those.
 
 mod view;
 
@@ -23,19 +24,10 @@ pub fn whole(results: &Results, verdicts: &[Verdict]) -> String {
 
 /// `-J` with `--repeat`: the objects of all runs under `runs`, and under `haul` what they come to.
 pub fn repeated(runs: &[Results], series: &Series, verdicts: &[Verdict]) -> String {
-    let figures = Figure::ALL.map(|figure| (figure.key(), series.spread(figure).map(SpreadView::from)));
     pretty(&Repeated {
         runs: runs.iter().map(|run| Whole::new(run, &[])).collect(),
         error: runs.iter().rev().find_map(|run| run.error.as_deref()),
-        haul: RepeatedHaul {
-            version: VERSION,
-            protocol: runs.first().map_or("", |run| run.setup.protocol.name()),
-            kind: runs.first().map_or("", |run| run.setup.kind.name()),
-            count: runs.len(),
-            spread: Named(figures.into_iter().filter_map(|(key, spread)| Some((key, spread?))).collect()),
-            figures: FiguresView::from(series.mean()),
-            verdicts: verdicts.iter().map(VerdictView::from).collect(),
-        },
+        haul: RepeatedHaul::new(runs, series, verdicts),
     })
 }
 
@@ -67,6 +59,15 @@ pub fn interval(interval: &Interval) -> String {
 pub fn end(results: &Results, verdicts: &[Verdict]) -> String {
     let end = End { end: EndView::new(results), haul: Haul::new(results, verdicts) };
     line("end", &end)
+}
+
+/// `--json-stream` with `--repeat`: what the runs come to, behind the last of them.
+pub fn summary(runs: &[Results], series: &Series, verdicts: &[Verdict]) -> String {
+    #[derive(Serialize)]
+    struct Summary {
+        haul: RepeatedHaul,
+    }
+    line("summary", &Summary { haul: RepeatedHaul::new(runs, series, verdicts) })
 }
 
 /// `--json-stream`: why it stopped; a sentence, escaped.
@@ -180,6 +181,21 @@ struct RepeatedHaul {
     figures: FiguresView,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     verdicts: Vec<VerdictView>,
+}
+
+impl RepeatedHaul {
+    fn new(runs: &[Results], series: &Series, verdicts: &[Verdict]) -> Self {
+        let figures = Figure::ALL.map(|figure| (figure.key(), series.spread(figure).map(SpreadView::from)));
+        RepeatedHaul {
+            version: VERSION,
+            protocol: runs.first().map_or("", |run| run.setup.protocol.name()),
+            kind: runs.first().map_or("", |run| run.setup.kind.name()),
+            count: runs.len(),
+            spread: Named(figures.into_iter().filter_map(|(key, spread)| Some((key, spread?))).collect()),
+            figures: FiguresView::from(series.mean()),
+            verdicts: verdicts.iter().map(VerdictView::from).collect(),
+        }
+    }
 }
 
 /// A map in the order in which it was made.

@@ -46,7 +46,7 @@ pub(crate) fn run(protocol: Protocol, direction: Direction, streams: u32) -> Res
         received: is_receiver.then_some(490),
         lost: if is_receiver { 10 } else { 0 },
         out_of_order: if is_receiver { 2 } else { 0 },
-        jitter: Duration::from_micros(if is_receiver { 8 } else { 0 }),
+        jitter: Some(Duration::from_micros(if is_receiver { 8 } else { 0 })),
         ..Datagrams::default()
     };
     let facts = TcpFacts {

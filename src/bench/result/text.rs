@@ -124,28 +124,29 @@ fn span(slice: &Slice) -> String {
 
 /// `  0.008 ms  0/77 (0%)`.
 fn lossy(datagrams: &Datagrams) -> String {
-    let (jitter, share) = (datagrams.jitter.as_secs_f64() * 1e3, Percent(datagrams.loss_percent()));
-    format!("  {jitter:5.3} ms  {}/{} ({share})", datagrams.lost, datagrams.sent)
+    let jitter = datagrams.jitter.map_or("-".into(), |jitter| format!("{:5.3} ms", jitter.as_secs_f64() * 1e3));
+    format!("  {jitter:>8}  {}/{} ({})", datagrams.lost, datagrams.sent, Percent(datagrams.loss_percent()))
 }
 
 fn requests(setup: &Setup, interval: &Interval) -> Option<String> {
-    let latency = interval.latency?;
     let sum = Slice::sum(interval.slices.iter())?;
     let seconds = sum.end.saturating_sub(sum.start);
-    let rate = PerSecond(super::per_second(latency.count as f64, seconds));
+    let count = interval.latency.map_or(0, |latency| latency.count);
+    let rate = PerSecond(super::per_second(count as f64, seconds));
     let id = if interval.slices.len() > 1 { None } else { Some(sum.id) };
     let brackets = brackets(setup, id, true);
-    let [p50, p99, max] = [latency.p50, latency.p99, latency.max].map(|nanos| Late(nanos as f64).to_string());
+    let [p50, p99, max] = match interval.latency {
+        Some(Quantiles { p50, p99, max, .. }) => [p50, p99, max].map(|nanos| Late(nanos as f64).to_string()),
+        None => [(); 3].map(|()| "-".to_owned()),
+    };
     let span = span(&sum);
-    Some(format!("{brackets} {span} sec  {:<11}  {rate:<12}  {p50:<8}  {p99:<8}  {max}", latency.count))
+    Some(format!("{brackets} {span} sec  {count:<11}  {rate:<12}  {p50:<8}  {p99:<8}  {max}"))
 }
 
 /// All that is known at the end: the final table, and below it what iperf3 does not have.
 pub fn summary(results: &Results) -> String {
     let mut lines = vec![RULE.to_owned()];
-    if let Some(error) = &results.error {
-        lines.push(format!("stopped early: {error}"));
-    }
+    lines.extend(results.error.as_deref().map(early));
     if results.setup.kind == Kind::Throughput {
         lines.extend(table(results));
     }
@@ -163,6 +164,15 @@ pub fn summary(results: &Results) -> String {
     lines.extend(cpu(results));
     lines.extend(congestion(results));
     lines.join("\n")
+}
+
+/// The end of a run that has measured nothing, behind its lines; a sentence, escaped.
+pub fn stopped(sentence: &str) -> String {
+    format!("{RULE}\n{}", early(sentence))
+}
+
+fn early(sentence: &str) -> String {
+    format!("stopped early: {sentence}")
 }
 
 /// The final table: a line for each end's count of each stream, then the sums.

@@ -11,6 +11,7 @@ use super::layered::Layered;
 use crate::bench::latency::{TICK, Timed, is_timeout};
 use crate::datagram::DatagramSocket;
 use crate::error::Error;
+use crate::layer::HalfClose;
 use crate::layer::stack::{Packed, Stack};
 use crate::reactor::Turn;
 use crate::sys;
@@ -165,6 +166,24 @@ impl Talking {
             }
         }
         Ok(())
+    }
+
+    /// Nothing more is asked. Layers that know no end of one direction say so: whoever passes the peer's end on through
+    /// them, as a relay does, can do that only once it has heard ours.
+    ///
+    /// # Errors
+    /// A layer's, or the system's; none where it waits for room, which the next call asks for again.
+    pub(super) fn end(&mut self) -> io::Result<()> {
+        let Some(stack) = &mut self.stack else { return Ok(()) };
+        stack.decode();
+        if stack.half_close() == HalfClose::Supported || stack.is_plain_ended() {
+            return Ok(());
+        }
+        stack.close_plain();
+        match self.carry_on() {
+            Err(error) if !is_timeout(&error) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Gives a handshake what comes.

@@ -82,7 +82,8 @@ impl Datagrams {
             Side::Sender(sender) if phase == Phase::Running => Some(sender.send(turn, flow, *counters, socket)),
             Side::Sender(_) => None,
             Side::Receiver(receiver) => {
-                let counts = matches!(phase, Phase::Running | Phase::Draining);
+                // a server may begin before its word for that is here: what its datagrams would wait in is small
+                let counts = phase <= Phase::Draining;
                 Some(receiver.receive(turn, flow, *counters, socket, counts))
             }
         }
@@ -210,7 +211,7 @@ impl Task for Datagrams {
         if self.socket.is_none() || phase == Phase::Gone {
             return self.close(turn, None);
         }
-        if phase == Phase::Waiting {
+        if phase == Phase::Waiting && matches!(self.side, Side::Sender(_)) {
             return Park::Wait;
         }
         if let Side::Sender(sender) = &mut self.side

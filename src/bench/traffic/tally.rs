@@ -77,7 +77,7 @@ impl Tally {
     /// What a receiver of datagrams knows by now.
     pub fn publish(&self, known: &Datagrams) {
         let Datagrams { sent, received, lost, out_of_order, late, duplicated, dropped_here, jitter, .. } = *known;
-        let jitter = u64::try_from(jitter.as_nanos()).unwrap_or(u64::MAX);
+        let jitter = u64::try_from(jitter.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX);
         let all = [sent, received.unwrap_or(0), lost, out_of_order, late, duplicated, dropped_here, jitter];
         for (place, number) in self.account.iter().zip(all) {
             place.store(number, Relaxed);
@@ -97,7 +97,7 @@ impl Tally {
             late,
             duplicated,
             dropped_here,
-            jitter: Duration::from_nanos(jitter),
+            jitter: Some(Duration::from_nanos(jitter)),
         }
     }
 

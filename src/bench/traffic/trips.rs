@@ -23,7 +23,7 @@ use crate::sys;
 pub struct Notes {
     /// All that counts.
     pub latency: Histogram,
-    /// Since somebody looked.
+    /// Since somebody looked; those of the warm-up too.
     pub fresh: Histogram,
     /// How long connecting took, where each request has a connection.
     pub connecting: Histogram,
@@ -31,6 +31,15 @@ pub struct Notes {
     pub unanswered: u64,
     /// What failed.
     pub error: Option<io::Error>,
+}
+
+impl Notes {
+    fn note(&mut self, counts: bool, nanos: u64) {
+        if counts {
+            self.latency.record(nanos);
+        }
+        self.fresh.record(nanos);
+    }
 }
 
 /// When a request is due.
@@ -97,12 +106,8 @@ impl Trips {
         Trips::start(bell, move |stop, notes| {
             let Course { size, until, patience, .. } = course;
             let mut requests = course.requests();
-            let load = Load { size, until, patience, stop };
-            let note = |_, nanos| {
-                let mut notes = lock(notes);
-                notes.latency.record(nanos);
-                notes.fresh.record(nanos);
-            };
+            let load = Load { size, until, patience, stop, most_rate: None };
+            let note = |counts, nanos| lock(notes).note(counts, nanos);
             let (over, done) = match over {
                 Conversation::Stream(socket, layers) => {
                     let mut talking = Talking::of(socket, layers);
@@ -166,10 +171,8 @@ impl Trips {
                 });
                 match done {
                     Ok(()) => {
-                        if let Some(nanos) = requests.answered(Instant::now()) {
-                            let mut notes = lock(notes);
-                            notes.latency.record(nanos);
-                            notes.fresh.record(nanos);
+                        if let Some((nanos, counts)) = requests.timed(Instant::now()) {
+                            lock(notes).note(counts, nanos);
                         }
                     }
                     Err(error) => {
@@ -185,14 +188,15 @@ impl Trips {
         })
     }
 
-    /// Answers until the peer closes, or it is dropped.
+    /// Answers until the peer closes, or it is dropped, with `most_rate` bytes a second at most.
     ///
     /// # Errors
     /// No thread can be had.
-    pub fn answer(over: Conversation, size: usize, patience: Duration, bell: Bell) -> io::Result<Self> {
+    pub fn answer(over: Conversation, size: usize, most_rate: Option<u64>, bell: Bell) -> io::Result<Self> {
         Trips::start(bell, move |stop, _| {
-            let until = Instant::now() + Duration::from_secs(30 * 86_400);
-            let load = Load { size, until, patience, stop };
+            // the test has limits of its own
+            let patience = Duration::from_secs(30 * 86_400);
+            let load = Load { size, until: Instant::now() + patience, patience, stop, most_rate };
             // a client that breaks off is told by its other connection
             let _ = match over {
                 Conversation::Stream(socket, layers) => serve_rr(&mut Talking::of(socket, layers), &load),
@@ -280,6 +284,9 @@ fn once(over: &mut Talking, mut greeting: &[u8], size: usize, limit: &mut Limit<
             Ok(count) if count <= left => {
                 left -= count;
                 limit.renew();
+                if left == 0 {
+                    over.end()?;
+                }
             }
             Ok(_) => return Err(io::ErrorKind::InvalidData.into()),
             Err(error) if is_timeout(&error) => limit.look()?,

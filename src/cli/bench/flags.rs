@@ -29,7 +29,7 @@ pub(super) struct Ends {
     #[arg(short = 'p', value_name = "PORT", value_parser = value::port())]
     pub(super) port: Option<u16>,
 
-    /// Serve one test, then end.
+    /// Serve one test, then end: with status 1 if the test did not come to its end.
     #[arg(short = '1')]
     pub(super) once: bool,
 
@@ -38,6 +38,8 @@ pub(super) struct Ends {
     local: Option<OsString>,
 
     /// Connect the streams to ENDPOINT, say a relay or a proxy that leads to the server.
+    ///
+    /// With -u the datagrams go there, and no round trips are measured beside them; what the two ends agree on goes straight.
     #[arg(long, value_name = "ENDPOINT")]
     pub(super) via: Option<OsString>,
 
@@ -302,7 +304,10 @@ pub(super) struct Judging {
     max_loss: Option<Chance>,
 
     /// End with status 8 if it is worse than the results in FILE, which -J has made.
-    #[arg(long, value_name = "FILE", value_parser = value::file(), value_hint = clap::ValueHint::FilePath)]
+    ///
+    /// Worse is a lower rate, fewer transactions, more datagrams lost, and of requests a longer median or p99. FILE has to be
+    /// of the same load: protocol, direction, streams, block size and rate.
+    #[arg(long, value_name = "FILE", value_parser = value::source_file(), value_hint = clap::ValueHint::FilePath)]
     compare: Option<PathBuf>,
 
     /// How much worse it may be than FILE [default: 0%]
@@ -311,7 +316,8 @@ pub(super) struct Judging {
 
     /// Measure N times, and tell the mean and the deviation.
     ///
-    /// With -J that is one object: each run under `runs`, as it would be by itself, and what they come to under `haul`.
+    /// With -J that is one object: each run under `runs`, as it would be by itself, and what they come to under `haul`; with
+    /// --json-stream that comes last, as the event `summary`.
     #[arg(long, value_name = "N", value_parser = Value(times))]
     pub(super) repeat: Option<u32>,
 }
@@ -357,8 +363,8 @@ pub(super) struct Limits {
     #[arg(long, value_name = "T", value_parser = value::limit())]
     pub(super) max_time: Option<Duration>,
 
-    /// Hold each test to RATE, and refuse one that asks for more, or for --rr or --crr: 10M is bytes a second, 9Gbit bits
-    /// [default: no limit]
+    /// Hold each test to RATE, --rr and --crr by late answers, and refuse one that asks for more: 10M is bytes a second,
+    /// 9Gbit bits [default: no limit]
     #[arg(long, value_name = "RATE", value_parser = value::rate())]
     pub(super) max_rate: Option<Rate>,
 }
@@ -437,7 +443,7 @@ pub(super) struct Printing {
     #[arg(short = 'J')]
     pub(super) json: bool,
 
-    /// Print a JSON object a line: the start, each interval, the end.
+    /// Print a JSON object a line as it happens: the start, each interval, the end; with --repeat a summary.
     #[arg(long)]
     pub(super) json_stream: bool,
 

@@ -103,6 +103,24 @@ impl Measuring {
         port.map_or(host.clone(), |port| format!("{host}:{port}"))
     }
 
+    /// Where the streams go, for what fails on that way.
+    fn way(&self) -> String {
+        self.wanted.via.as_ref().map_or_else(|| self.peer(), |via| via.to_string())
+    }
+
+    /// What the peer has said in the middle. Where it has waited in vain for streams that went another way, that is why.
+    fn broken_off(&self, run: &Run, breach: &Breach) -> Error {
+        let waits = matches!(run.step, Step::Opening(_) | Step::Ready);
+        let is_alone = *breach == Breach::Left || *breach == Breach::Refused(Refusal::Accept as i32);
+        match &self.wanted.via {
+            Some(via) if waits && is_alone => {
+                let why = format!("what went there has not arrived at {}", self.peer());
+                Error::said(Op::Transfer, via.to_string(), why)
+            }
+            _ => self.breach(breach),
+        }
+    }
+
     /// What the peer has done wrong.
     fn breach(&self, breach: &Breach) -> Error {
         let error = Error::said(Op::Transfer, self.peer(), breach.sentence());
@@ -110,9 +128,6 @@ impl Measuring {
             // an alert (RFC 8446, 6)
             Breach::Foreign(said) if said.starts_with(&[21, 3]) => error.with_advice("--tls: that was TLS"),
             Breach::Foreign(_) => error.with_advice("haul bench -s or iperf3 -s there, and its port with -p"),
-            Breach::Refused(code) if *code == Refusal::Rate as i32 && self.wanted.load.trip.is_some() => {
-                error.with_advice("a server without --max-rate, which holds no requests")
-            }
             Breach::Busy => error.with_advice("again later, or a server of haul, which takes many clients"),
             _ => error,
         }
@@ -148,6 +163,7 @@ impl Measuring {
             {
                 continue;
             }
+            running::drain(turn, run);
             break;
         }
         let unsent = match &mut run.control {
@@ -171,6 +187,7 @@ impl Measuring {
         let limit = self.wanted.patience;
         Err(match &run.step {
             Step::Approaching(approach) => approach.unopened(Cause::TimedOut(limit)),
+            Step::Opening(_) | Step::Ready => Error::new(Op::Transfer, self.way(), Cause::TimedOut(limit)),
             _ => Error::new(Op::Transfer, self.peer(), Cause::TimedOut(limit)),
         })
     }
@@ -193,7 +210,9 @@ impl Measuring {
         let Run { control: Some(control), talk, .. } = run else { return Ok(()) };
         control.write(turn, talk.outgoing()).map_err(|error| self.io(error))?;
         control.read(turn, |bytes| talk.receive(bytes)).map_err(|error| self.io(error))?;
-        while let Some(step) = run.talk.step().map_err(|breach| self.breach(&breach))? {
+        loop {
+            let step = run.talk.step();
+            let Some(step) = step.map_err(|breach| self.broken_off(run, &breach))? else { break };
             run.limit = turn.now() + self.wanted.patience;
             match step {
                 ClientStep::CreateStreams => {
@@ -216,11 +235,7 @@ impl Measuring {
                     }
                 }
                 ClientStep::Run => running::begin(self, turn, run)?,
-                ClientStep::Tell => {
-                    if let Some(ledger) = &run.ledger {
-                        run.talk.tell(&ledger.told());
-                    }
-                }
+                ClientStep::Tell => running::tell(turn, run),
                 ClientStep::Show(theirs) => {
                     if let Some(ledger) = &mut run.ledger {
                         let mut results = ledger.close(Some(&theirs), None);
@@ -231,7 +246,9 @@ impl Measuring {
                         if run.talk.is_haul() {
                             self.missing = self.missing.or(judging::missing(&results));
                         }
-                        self.show(&results, theirs.server_output.as_deref());
+                        // iperf3 says it to the next client that has not asked, too
+                        let said = theirs.server_output.as_deref().filter(|_| self.wanted.load.server_output);
+                        self.show(&results, said);
                         self.done.push(results);
                     }
                     run.talk.finish();
@@ -362,9 +379,10 @@ impl Measuring {
             (Err(_), Some(Ended::Failed(error))) => Ended::Failed(error),
             (Err(failed), _) => failed,
         };
-        let bytes = self.done.iter().flat_map(|results| &results.totals).fold([0, 0], |mut sum, total| {
+        let bytes = self.done.iter().flat_map(|results| &results.totals).fold([0_u64; 2], |mut sum, total| {
             let sides = [total.sent, total.received];
-            sum[usize::from(!total.is_sender)] += sides.iter().flatten().map(|side| side.bytes).max().unwrap_or(0);
+            let way = &mut sum[usize::from(!total.is_sender)];
+            *way = way.saturating_add(sides.iter().flatten().map(|side| side.bytes).max().unwrap_or(0));
             sum
         });
         Park::Done(Outcome { ended, bytes, elapsed: turn.now().saturating_duration_since(self.started) })

@@ -64,6 +64,10 @@ pub(super) struct Ledger {
     pub(super) checks: bool,
     /// The end, once it is reached.
     span: Option<(Duration, [Duration; 2])>,
+    /// When the last datagram came, where the books were kept open behind the end until none came any more.
+    drained: Option<Duration>,
+    /// How long the other end was left to read what it had before it was told of the end.
+    left_to_read: Duration,
 }
 
 impl Lane {
@@ -106,6 +110,13 @@ impl Lane {
         self.congestion = self.watch.take().and_then(|watch| sys::congestion(watch.as_fd()));
     }
 
+    /// True if the system of the other end has everything that was sent.
+    fn is_delivered(&self) -> bool {
+        let unsent = self.watch.as_ref().filter(|_| self.connection.is_sender).map(|watch| sys::unsent(watch.as_fd()));
+        // of one that is broken nothing more is delivered
+        unsent.is_none_or(|unsent| unsent.unwrap_or(0) == 0)
+    }
+
     fn count(&self) -> (Count, Option<sys::TcpInfo>) {
         let info = self.info();
         let retransmits = info.map_or(0, |info| info.retransmits);
@@ -116,9 +127,10 @@ impl Lane {
     fn datagrams(&self, now: &Datagrams, before: &Datagrams, offered: Option<u64>) -> Datagrams {
         let since = |now: u64, before: u64| now.saturating_sub(before);
         let received = now.received.filter(|_| !self.connection.is_sender);
+        let sent = since(now.sent, before.sent);
         Datagrams {
-            offered,
-            sent: since(now.sent, before.sent),
+            offered: offered.map(|count| count.max(sent)),
+            sent,
             received: received.map(|count| since(count, before.received.unwrap_or(0))),
             lost: since(now.lost, before.lost),
             out_of_order: since(now.out_of_order, before.out_of_order),
@@ -183,6 +195,8 @@ impl Ledger {
             exchange: None,
             checks: false,
             span: None,
+            drained: None,
+            left_to_read: Duration::ZERO,
         }
     }
 
@@ -199,6 +213,11 @@ impl Ledger {
             lane.base = lane.count().0;
             lane.last = lane.base;
         }
+    }
+
+    /// True while nothing counts yet.
+    pub(super) fn is_omitting(&self) -> bool {
+        self.is_omitting
     }
 
     /// The end of an interval.
@@ -227,6 +246,21 @@ impl Ledger {
         let elapsed = now.saturating_duration_since(self.began);
         let cpu = sys::cpu_time();
         self.span = Some((elapsed, [cpu[0].saturating_sub(self.cpu[0]), cpu[1].saturating_sub(self.cpu[1])]));
+    }
+
+    /// Behind the end: nothing comes any more of what was sent, and this was when the last of it came.
+    pub(super) fn drained(&mut self, last: Instant) {
+        self.drained = Some(last.saturating_duration_since(self.began));
+    }
+
+    /// True if the systems of the other end have everything that was sent.
+    pub(super) fn is_delivered(&self) -> bool {
+        self.lanes.iter().all(Lane::is_delivered)
+    }
+
+    /// The other end was left so long to read what its system had, which is none of the test's.
+    pub(super) fn left_to_read(&mut self, time: Duration) {
+        self.left_to_read = time;
     }
 
     /// True if no interval was told yet.
@@ -258,6 +292,14 @@ impl Ledger {
         self.span.map_or(Duration::ZERO, |(elapsed, _)| elapsed)
     }
 
+    /// How long a stream was counted.
+    fn elapsed_of(&self, lane: &Lane) -> Duration {
+        match self.drained {
+            Some(drained) if !lane.connection.is_sender => drained.max(self.elapsed()),
+            _ => self.elapsed(),
+        }
+    }
+
     fn cpu(&self) -> Cpu {
         let Some((elapsed, [user, system])) = self.span else { return Cpu::default() };
         let percent = |time: Duration| match elapsed.is_zero() {
@@ -286,17 +328,17 @@ impl Ledger {
         };
         let counted = |lane: &Lane| Counted {
             id: lane.connection.id,
-            jitter: datagrams(lane).jitter.as_secs_f64(),
+            jitter: datagrams(lane).jitter.map(|jitter| jitter.as_secs_f64()),
             lost: datagrams(lane).lost,
             packets: datagrams(lane).sent,
             omitted: self.udp().map_or([0, 0], |_| [lane.base.datagrams.sent, lane.base.datagrams.lost]),
             more: Some(more(lane)).filter(|_| !lane.connection.is_sender),
             bytes: lane.tally.bytes().saturating_sub(lane.base.bytes),
             retransmits: lane.info().map(|info| u64::from(info.retransmits.saturating_sub(lane.base.retransmits))),
-            seconds: self.elapsed().as_secs_f64(),
+            seconds: Some(self.elapsed_of(lane).as_secs_f64()),
         };
         protocol::Results {
-            cpu: [cpu.total, cpu.user, cpu.system],
+            cpu: Some([cpu.total, cpu.user, cpu.system]),
             congestion: self.congestion(),
             streams: self.lanes.iter().map(counted).collect(),
             server_output: None,
@@ -313,7 +355,7 @@ impl Ledger {
         let name = |name: Option<String>| name.map(|name| Escaped(name.as_bytes()).to_string());
         let sends = self.lanes.first().is_some_and(|lane| lane.connection.is_sender);
         let congestion = if sends { [name(first), name(second)] } else { [name(second), name(first)] };
-        let their_cpu = theirs.map(|theirs| Cpu { total: theirs.cpu[0], user: theirs.cpu[1], system: theirs.cpu[2] });
+        let their_cpu = theirs.and_then(|theirs| theirs.cpu).map(|[total, user, system]| Cpu { total, user, system });
         Results {
             setup: self.setup.clone(),
             intervals: std::mem::take(&mut self.intervals),
@@ -330,7 +372,7 @@ impl Ledger {
     fn total(&self, lane: &Lane, theirs: Option<&protocol::Results>) -> StreamTotal {
         let Connection { id, is_sender, .. } = lane.connection;
         let own = Side {
-            elapsed: self.elapsed(),
+            elapsed: self.elapsed_of(lane),
             bytes: lane.tally.bytes().saturating_sub(lane.base.bytes),
             tcp: if is_sender { Results::tcp_total(&self.intervals, id) } else { None },
             datagrams: self.udp().map(|udp| {
@@ -339,8 +381,14 @@ impl Ledger {
             }),
         };
         let told = theirs.and_then(|theirs| theirs.streams.iter().find(|stream| stream.id == id));
+        let elapsed = |seconds| match Duration::from_secs_f64(seconds) {
+            elapsed if is_sender && !self.left_to_read.is_zero() => {
+                elapsed.saturating_sub(self.left_to_read).max(self.elapsed())
+            }
+            elapsed => elapsed,
+        };
         let other = told.map(|told| Side {
-            elapsed: span(told.seconds).unwrap_or(self.elapsed()),
+            elapsed: told.seconds.map_or(self.elapsed(), elapsed),
             bytes: told.bytes,
             tcp: told
                 .retransmits
@@ -352,8 +400,9 @@ impl Ledger {
         if let (Some(told), Some(datagrams)) = (told, received.as_mut().and_then(|side| side.datagrams.as_mut()))
             && let Some(most) = most_sent(told, lane)
         {
-            // a haul that receives has waited until nothing came any more
-            bound(datagrams, most, is_sender && told.more.is_some());
+            // a haul that receives has waited until nothing came any more, and iperf3 was left the time to read it
+            let is_read = told.more.is_some() || !self.left_to_read.is_zero();
+            bound(datagrams, most, if is_sender { is_read } else { self.drained.is_some() });
         }
         StreamTotal { id, is_sender, sent, received }
     }
@@ -377,7 +426,7 @@ fn their_datagrams(told: &Counted, lane: &Lane) -> Datagrams {
         late: more.late,
         duplicated: more.duplicated,
         dropped_here: more.dropped_here,
-        jitter: Duration::try_from_secs_f64(told.jitter).unwrap_or_default(),
+        jitter: told.jitter.map(Duration::from_secs_f64),
     }
 }
 
@@ -403,11 +452,6 @@ fn bound(datagrams: &mut Datagrams, most: u64, is_drained: bool) {
     }
     datagrams.sent = datagrams.sent.min(most);
     datagrams.lost = datagrams.lost.min(most.saturating_sub(received));
-}
-
-/// Seconds that somebody else has told.
-fn span(seconds: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(seconds).ok().filter(|span| !span.is_zero())
 }
 
 #[cfg(test)]

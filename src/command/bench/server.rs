@@ -180,6 +180,8 @@ struct Serving {
     /// It was asked to end, and does at this time whatever is under way.
     until: Option<Instant>,
     ended: Option<Ended>,
+    /// With `-1`: why its test has ended before its time.
+    failed: Option<Error>,
     started: Instant,
 }
 
@@ -203,6 +205,7 @@ impl Serving {
             observer,
             until: None,
             ended: None,
+            failed: None,
             started: Instant::now(),
         }
     }
@@ -346,6 +349,10 @@ impl Serving {
             if outcome.bytes != GREETING {
                 self.tests -= 1;
                 (0..2).for_each(|way| self.moved[way] = self.moved[way].saturating_add(outcome.bytes[way]));
+                // whoever told it to end knows
+                if let (true, None, Ended::Failed(error)) = (self.wanted.once, self.until, outcome.ended) {
+                    self.failed = Some(error);
+                }
             }
         }
         let more = self.accept(turn)?;
@@ -357,7 +364,7 @@ impl Serving {
         }
         if self.is_over() {
             self.close_door(turn);
-            self.ended = Some(Ended::Clean);
+            self.ended = Some(self.failed.take().map_or(Ended::Clean, Ended::Failed));
         }
         Ok(more)
     }

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::bench::protocol::{Cookie, Extra, Parameters, Trip};
+use crate::bench::result::baseline::Asked;
 use crate::bench::result::{self, Buffers, Connection, Kind, Limit, Pace, Protocol, Setup};
 use crate::plan::address::{Address, Options};
 use crate::plan::bench::{Client, Direction, Load, Until};
@@ -45,7 +46,7 @@ pub(super) fn parameters(client: &Client, segment: Option<u32>) -> Parameters {
         wide,
         zerocopy,
         server_output,
-        extra: Some(Extra { trip, probe: trip.is_none(), check }),
+        extra: Some(Extra { trip, probe: client.is_probed(), check }),
     }
 }
 
@@ -110,17 +111,43 @@ pub(super) fn setup(between: Between<'_>, asked: &Parameters, connections: Vec<C
         block_bytes: trip.map_or(asked.length, |trip| trip.size) as u64,
         omit: between.omit.unwrap_or(seconds(asked.omit)),
         limit,
-        pace: match (asked.rate, trip) {
-            (0, _) => Pace::Free,
-            (rate, Some(trip)) => Pace::Requests(rate as f64 / (trip.size.max(1) * 8) as f64),
-            (rate, None) => Pace::Bits(rate),
-        },
+        pace: pace(asked),
         tos: asked.tos,
         buffers: Buffers { asked: Some(asked.window).filter(|bytes| *bytes > 0), ..Buffers::default() },
         mss: Some(asked.mss).filter(|bytes| *bytes > 0),
         cookie,
         started: SystemTime::now(),
         connections,
+    }
+}
+
+/// What each stream is held to.
+fn pace(asked: &Parameters) -> Pace {
+    match (asked.rate, asked.extra.and_then(|extra| extra.trip)) {
+        (0, _) => Pace::Free,
+        (rate, Some(trip)) => Pace::Requests(rate as f64 / (trip.size.max(1) * 8) as f64),
+        (rate, None) => Pace::Bits(rate),
+    }
+}
+
+/// What a client is about to measure, before it knows the path.
+pub(super) fn asked(client: &Client) -> Asked {
+    let (load, parameters) = (&client.load, parameters(client, None));
+    let trip = load.trip.map(|trip| trip.size);
+    // the size of a datagram is that of a segment, where none is given
+    let block = trip.or(load.block).or((!load.udp).then_some(parameters.length));
+    let streams = client.via.as_ref().unwrap_or(client.address());
+    Asked {
+        kind: match load.trip {
+            None => Kind::Throughput,
+            Some(trip) if trip.connects => Kind::Connections,
+            Some(_) => Kind::Requests,
+        },
+        protocol: if load.udp { Protocol::Udp } else { protocol(streams) },
+        direction: direction(load.direction),
+        streams: load.streams.into(),
+        block_bytes: block.map(|bytes| bytes as u64),
+        pace: pace(&parameters),
     }
 }
 
@@ -142,7 +169,7 @@ pub(super) fn split(printed: &str) -> (String, u16) {
 }
 
 /// Which way it goes, as it is reported.
-pub(super) fn direction(wanted: Direction) -> result::Direction {
+fn direction(wanted: Direction) -> result::Direction {
     match wanted {
         Direction::Up => result::Direction::Forward,
         Direction::Down => result::Direction::Reverse,

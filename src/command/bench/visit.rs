@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 use super::control::Control;
 use super::ledger::{Lane, Ledger};
 use super::server::{Desk, Newcomer};
+use crate::bench::pacer::Pacer;
 use crate::bench::protocol::{Breach, Cookie, Parameters, Server as Talk, ServerStep};
 use crate::bench::result::{Protocol, json, text};
 use crate::bench::traffic::trips::Trips;
 use crate::bench::traffic::{Band, Crew, Line, Phase, Stage};
 use crate::endpoint::udp::Door;
-use crate::error::Error;
+use crate::error::{Error, Op};
 use crate::event::{Event, Observer};
 use crate::outcome::{Ended, Outcome};
 use crate::plan::bench::Print;
@@ -55,6 +56,10 @@ pub(super) struct Visit {
     opened: Vec<(Lane, Option<Line>)>,
     /// Requests that came with a connection of their own.
     answered: u64,
+    /// What holds the answers to them to the server's rate.
+    welcoming: Option<Pacer>,
+    /// When the next of them may be answered.
+    held: Option<Instant>,
     /// Those who answer requests.
     trips: Vec<Trips>,
     /// The connection for round trips beside the streams is there.
@@ -82,8 +87,8 @@ enum Step {
         since: Instant,
     },
     Exchanging,
-    /// The last words are on their way; how it ends.
-    Leaving(String),
+    /// The last words are on their way; why it ends before its time, if it does.
+    Leaving(Option<String>),
 }
 
 impl Visit {
@@ -110,6 +115,8 @@ impl Visit {
             asked: Parameters::default(),
             opened: Vec::new(),
             answered: 0,
+            welcoming: None,
+            held: None,
             trips: Vec::new(),
             is_probed: false,
             door: None,
@@ -163,7 +170,7 @@ impl Visit {
                 ServerStep::Judge(asked) => self.judge(*asked)?,
                 ServerStep::Stop => self.stop(turn),
                 ServerStep::Tell(theirs) => self.tell(&theirs),
-                ServerStep::Done => self.step = Step::Leaving("clean".into()),
+                ServerStep::Done => self.step = Step::Leaving(None),
                 ServerStep::Left => return Err("the client has ended the test".into()),
             }
         }
@@ -260,7 +267,7 @@ impl Visit {
         // what the books hold of the streams would keep them open
         self.ledger = None;
         self.limit = turn.now() + LAST_WORDS;
-        self.step = Step::Leaving(why);
+        self.step = Step::Leaving(Some(why));
     }
 
     fn deadline(&self, now: Instant) -> Instant {
@@ -271,7 +278,7 @@ impl Visit {
             _ => None,
         };
         let control = self.control.as_ref().and_then(Control::deadline);
-        [soon, control].into_iter().flatten().fold(self.limit, Instant::min)
+        [soon, control, self.held].into_iter().flatten().fold(self.limit, Instant::min)
     }
 }
 
@@ -298,13 +305,16 @@ impl Task for Visit {
             if sent || self.limit <= turn.now() {
                 let elapsed = turn.now().saturating_duration_since(self.started);
                 let [bytes_out, bytes_in] = self.bytes;
-                let (session, reason) = (self.terms.number, format!("{}: {why}", self.peer));
+                let told = why.as_deref().unwrap_or("clean");
+                let (session, reason) = (self.terms.number, format!("{}: {told}", self.peer));
+                let failed = why.as_ref().map(|why| Error::said(Op::Transfer, &self.peer, why.as_str()));
                 self.observer.observe(&Event::Closed { session, bytes_in, bytes_out, elapsed, reason });
                 self.desk.borrow_mut().forget(&self.cookie);
                 if let Some(control) = self.control.take() {
                     control.close(turn);
                 }
-                return Park::Done(Outcome { ended: Ended::Clean, bytes: self.bytes, elapsed });
+                let ended = failed.map_or(Ended::Clean, Ended::Failed);
+                return Park::Done(Outcome { ended, bytes: self.bytes, elapsed });
             }
         }
         turn.deadline(Some(self.deadline(turn.now())));

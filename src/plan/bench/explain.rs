@@ -54,7 +54,8 @@ fn measure(client: &Client, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "send through pipes")?;
     }
     if let Some(via) = &client.via {
-        writeln!(f, "connect the streams to {via}")?;
+        let what = if client.load.udp { "send the datagrams" } else { "connect the streams" };
+        writeln!(f, "{what} to {via}")?;
         tls::explain(via, Op::Connect, f)?;
     }
     let load = &client.load;

@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::bench::result::baseline::Baseline;
+use crate::bench::result::baseline::{Asked, Baseline};
 use crate::bench::result::testing::{requests, run};
 use crate::bench::result::verdict::Thresholds;
 use crate::bench::result::{Direction, Protocol};
@@ -95,7 +95,7 @@ fn what_is_written_can_be_compared_with() {
             let (read, told) = (read.figures.of(figure), results.figures().of(figure));
             assert!(read.zip(told).map_or(read == told, near), "{figure:?}: {read:?} {told:?}");
         }
-        assert_eq!(read.check(results.setup.kind, &results.setup.protocol, results.setup.direction), Ok(()));
+        assert_eq!(read.check(&Asked::from(&results.setup)), Ok(()));
     }
 }
 
@@ -144,5 +144,5 @@ fn a_series_is_one_object_too() {
     let read = Baseline::parse(text.as_bytes()).unwrap();
     let (read_rate, mean) = (read.figures.bits_per_second.unwrap(), series.mean().bits_per_second.unwrap());
     assert!((read_rate - mean).abs() <= mean * 1e-12);
-    assert_eq!(read.check(crate::bench::result::Kind::Throughput, &Protocol::Tcp, Direction::Forward), Ok(()));
+    assert_eq!(read.check(&Asked::from(&runs[0].setup)), Ok(()));
 }

@@ -276,7 +276,7 @@ impl DatagramsView {
         let known = datagrams.received.is_some() && !only_sent;
         let own = |count: u64| known.then_some(count);
         DatagramsView {
-            jitter_ms: (!only_sent).then_some(datagrams.jitter.as_secs_f64() * 1e3),
+            jitter_ms: datagrams.jitter.filter(|_| !only_sent).map(|jitter| jitter.as_secs_f64() * 1e3),
             lost_packets: seen(datagrams.lost),
             packets: datagrams.sent,
             lost_percent: (!only_sent).then(|| datagrams.loss_percent()),

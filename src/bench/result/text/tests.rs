@@ -201,7 +201,7 @@ proptest! {
             (side.bytes, side.elapsed) = (bytes, span);
             side.tcp.iter_mut().for_each(|tcp| tcp.retransmits = count);
             let counts = side.datagrams.iter_mut();
-            counts.for_each(|it| (it.sent, it.lost, it.late, it.jitter) = (count, bytes, nanos, Duration::MAX));
+            counts.for_each(|it| (it.sent, it.lost, it.late, it.jitter) = (count, bytes, nanos, Some(Duration::MAX)));
         }
         results.cpu[1] = Some(Cpu { total: percent, user: -percent, system: f64::NAN });
         let mut series = Series::default();

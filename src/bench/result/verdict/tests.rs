@@ -24,6 +24,17 @@ fn the_least_rate_is_judged_by_what_was_received() {
     assert_eq!(judged(min("500Mbit"), &tcp), [(false, told)]);
 }
 
+// What was sent has not come because of that.
+#[test]
+fn a_rate_that_no_receiver_told_is_not_met() {
+    let mut tcp = run(Protocol::Tcp, Direction::Both, 1);
+    tcp.totals[0].received = None;
+    let min = Thresholds { min: Some("8bit".parse().unwrap()), ..Thresholds::default() };
+    let told = "rate was not measured, at least 8.00 bits/sec wanted".to_owned();
+    assert_eq!(judged(min, &tcp)[0], (false, told));
+    assert_eq!(tcp.figures().reverse_bits_per_second.map(f64::round), Some(497_512_438.0));
+}
+
 #[test]
 fn both_directions_have_to_reach_it() {
     let mut both = run(Protocol::Tcp, Direction::Both, 2);
@@ -102,15 +113,16 @@ fn a_comparison_allows_the_tolerance_and_no_more() {
 
 // Less latency is better: the bound lies on the other side.
 #[test]
-fn requests_are_compared_by_transactions_and_median() {
+fn requests_are_compared_by_transactions_median_and_tail() {
     let before = requests().figures();
     let slower = Figures { p50_ns: before.p50_ns.map(|p50| p50 * 1.06), ..before };
     let met = |now: &Figures| {
         let verdicts = compare(Kind::Requests, now, &before, chance("5%"));
         verdicts.iter().map(Verdict::is_met).collect::<Vec<_>>()
     };
-    assert_eq!(met(&before), [true, true]);
-    assert_eq!(met(&slower), [true, false]);
+    assert_eq!(met(&before), [true, true, true]);
+    assert_eq!(met(&slower), [true, false, true]);
+    assert_eq!(met(&Figures { p99_ns: before.p99_ns.map(|p99| p99 * 1.06), ..before }), [true, true, false]);
 }
 
 proptest! {

@@ -10,11 +10,11 @@ use crate::bench::plot::Canvas;
 use crate::bench::result::baseline::{Baseline, LONGEST};
 use crate::bench::result::series::Series;
 use crate::bench::result::verdict::{self, Thresholds, Verdict};
-use crate::bench::result::{Kind, Limit, Protocol, Results, Setup, json, text};
+use crate::bench::result::{Limit, Protocol, Results, Setup, json, text};
 use crate::error::{Error, Op};
 use crate::escape::Escaped;
 use crate::outcome::{Ended, ExitStatus};
-use crate::plan::bench::{Client, Trip};
+use crate::plan::bench::Client;
 use crate::sys;
 
 /// The results of an earlier run.
@@ -22,21 +22,12 @@ use crate::sys;
 /// # Errors
 /// The file cannot be read, or holds none that these could be compared with.
 pub(super) fn baseline(path: &Path, wanted: &Client) -> Result<Baseline, Error> {
-    let load = &wanted.load;
     let name = path.as_os_str().as_encoded_bytes();
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| Error::new(Op::Open, name, error))?;
     let read = file.take(LONGEST as u64 + 1).read_to_end(&mut bytes);
     read.map_err(|error| Error::new(Op::Read, name, error))?;
-    let kind = match load.trip {
-        None => Kind::Throughput,
-        Some(Trip { connects: false, .. }) => Kind::Requests,
-        Some(Trip { connects: true, .. }) => Kind::Connections,
-    };
-    let streams = wanted.via.as_ref().unwrap_or(wanted.address());
-    let protocol = if load.udp { Protocol::Udp } else { setup::protocol(streams) };
-    let direction = setup::direction(load.direction);
-    let usable = |baseline: Baseline| baseline.check(kind, &protocol, direction).map(|()| baseline);
+    let usable = |baseline: Baseline| baseline.check(&setup::asked(wanted)).map(|()| baseline);
     let refused = |why: String| {
         let error = Error::said(Op::Use, [b"--compare ", name].concat(), Escaped(why.as_bytes()).to_string());
         error.with_advice("a file that haul bench -J has written of a run like this one")
@@ -68,6 +59,10 @@ fn counted(done: &[Results], is_cut: bool) -> &[Results] {
 impl Measuring {
     /// Prints the results of one run.
     pub(super) fn show(&mut self, results: &Results, server_output: Option<&str>) {
+        if self.plan.print.json_stream && self.wanted.repeat > 1 {
+            // a run by itself is told with what it is judged by
+            self.printer.line(json::end(results, &[]).as_bytes());
+        }
         if self.plan.print.json || self.plan.print.json_stream {
             return;
         }
@@ -133,23 +128,25 @@ impl Measuring {
         let corrupt: u64 = self.done.iter().filter_map(|results| results.corrupt_blocks).sum();
         if corrupt > 0 {
             let blocks = if corrupt == 1 { "1 block".to_owned() } else { format!("{corrupt} blocks") };
-            let error = Error::said(Op::Transfer, self.peer(), format!("{blocks} were not as they had been sent"));
+            let error = Error::said(Op::Transfer, self.way(), format!("{blocks} were not as they had been sent"));
             return Ended::Failed(error.with_status(ExitStatus::Verify));
         }
         if let Some([arrived, sent]) = self.missing {
             let why = format!("only {arrived} of {sent} bytes have arrived");
-            return Ended::Failed(Error::said(Op::Transfer, self.peer(), why));
+            return Ended::Failed(Error::said(Op::Transfer, self.way(), why));
         }
         verdict::failure(&verdicts).map_or(Ended::Clean, Ended::Failed)
     }
 
-    /// A run has measured nothing: with `-J` the one object says so, beside what was measured before.
+    /// A run has measured nothing: for programs the one object, or the summary, says what was measured before.
     pub(super) fn fall_short(&mut self, why: String) {
-        if !self.plan.print.json {
+        let print = &self.plan.print;
+        if !print.json && !print.json_stream {
             return;
         }
         match self.done.last_mut() {
-            None => self.printer.bytes(json::nothing(&why).as_bytes()),
+            None if print.json => self.printer.bytes(json::nothing(&why).as_bytes()),
+            None => {}
             Some(last) => {
                 last.error.get_or_insert(why);
                 let _ = self.judge();
@@ -163,13 +160,10 @@ impl Measuring {
             [] => {}
             [one] if print.json => self.printer.bytes(json::whole(one, verdicts).as_bytes()),
             all if print.json => self.printer.bytes(json::repeated(all, series, verdicts).as_bytes()),
-            all if print.json_stream => {
-                let last = all.len() - 1;
-                for (index, results) in all.iter().enumerate() {
-                    let verdicts = if index == last { verdicts } else { &[] };
-                    self.printer.line(json::end(results, verdicts).as_bytes());
-                }
+            [one] if print.json_stream && self.wanted.repeat == 1 => {
+                self.printer.line(json::end(one, verdicts).as_bytes());
             }
+            all if print.json_stream => self.printer.line(json::summary(all, series, verdicts).as_bytes()),
             [_] => {}
             _ => self.printer.line(format!("\n{}", series.text()).as_bytes()),
         }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::{Measuring, running, trips};
 use crate::bench::protocol::{Client as Talk, Cookie, Parameters};
+use crate::bench::result::text;
 use crate::bench::traffic::trips::Trips;
 use crate::bench::traffic::{Band, Budget, Conversation, Phase, Stage};
 use crate::command::approach::Approach;
@@ -30,6 +31,8 @@ pub(super) struct Run {
     pub(super) ledger: Option<Ledger>,
     pub(super) band: Option<Band>,
     pub(super) budgets: Vec<Arc<Budget>>,
+    /// Behind the end: what is still on its way.
+    pub(super) drain: Option<running::Drain>,
     /// Connections for requests, until the test begins.
     pub(super) idle: Vec<Conversation>,
     /// Those who ask: beside the streams, or instead of them.
@@ -73,6 +76,7 @@ impl Run {
             ledger: None,
             band: None,
             budgets: Vec::new(),
+            drain: None,
             idle: Vec::new(),
             trips: Vec::new(),
             is_called: false,
@@ -103,6 +107,7 @@ impl Run {
             Step::Approaching(approach) => soonest([Some(self.limit), approach.deadline()]),
             Step::Opening(opening) => soonest([Some(self.limit), opening.deadline()]),
             Step::Running(course) => course.deadline(),
+            Step::Ending => soonest([Some(self.limit), self.drain.as_ref().and_then(running::Drain::deadline)]),
             _ => Some(self.limit),
         };
         soonest([control, step])
@@ -112,7 +117,14 @@ impl Run {
 impl Run {
     /// It ends before its time: what was measured so far is printed.
     pub(super) fn interrupt(&mut self, measuring: &mut Measuring, turn: &mut Turn, why: String) {
-        if let (Step::Running(_) | Step::Ending, Some(ledger)) = (&self.step, &mut self.ledger) {
+        let is_cold = self.ledger.as_ref().is_some_and(|ledger| ledger.is_omitting());
+        if let (Step::Running(_), true) = (&self.step, is_cold) {
+            let why = format!("{why}, before the warm-up was over: nothing was measured");
+            if !measuring.plan.print.json && !measuring.plan.print.json_stream {
+                measuring.printer.line(text::stopped(&why).as_bytes());
+            }
+            measuring.fall_short(why);
+        } else if let (Step::Running(_) | Step::Ending, Some(ledger)) = (&self.step, &mut self.ledger) {
             if matches!(self.step, Step::Running(_)) {
                 ledger.tick(turn.now(), trips::fresh(&self.trips));
                 ledger.end(turn.now());

@@ -9,7 +9,7 @@ use crate::bench::protocol::Parameters;
 use crate::bench::result::{json, text};
 use crate::bench::traffic::trips::Trips;
 use crate::bench::traffic::{Band, Bell, Budget, Crew, Flow, Line, Phase, Way};
-use crate::command::bench::ledger::Lane;
+use crate::command::bench::ledger::{Lane, Ledger};
 use crate::error::{Error, Op};
 use crate::reactor::Turn;
 
@@ -25,6 +25,17 @@ pub(super) struct Course {
     budgets: Vec<Arc<Budget>>,
     /// Where datagrams are to be received until there are enough: some may be lost.
     quiet: Option<Quiet>,
+    /// All is sent; what is on its way has to be read.
+    settling: Option<Settling>,
+}
+
+/// The time for a server to read what was sent that counts no more once it has heard that this was all.
+#[derive(Clone, Copy)]
+struct Settling {
+    /// When all was sent.
+    end: Instant,
+    /// Since when its system has everything.
+    delivered: Option<Instant>,
 }
 
 /// What ends it when nothing comes any more.
@@ -62,9 +73,40 @@ impl Quiet {
     }
 }
 
+/// Datagrams that are on their way when the test is over: they were sent in it, and count.
+pub(super) struct Drain {
+    /// Bytes that have come, and when that was seen.
+    seen: (u64, Instant),
+    /// Since when the server sends nothing more, and waits for what was counted here.
+    asked: Option<Instant>,
+}
+
+impl Drain {
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.asked.map(|_| Instant::now() + LOOK_AGAIN)
+    }
+}
+
 impl Course {
     pub(super) fn deadline(&self) -> Option<Instant> {
-        crate::session::limits::soonest([self.omit, self.end, self.tick, self.quiet.as_ref().map(|quiet| quiet.look)])
+        let settling = self.settling.map(|_| Instant::now() + LOOK_AGAIN);
+        let quiet = self.quiet.as_ref().map(|quiet| quiet.look);
+        crate::session::limits::soonest([self.omit, self.end, self.tick, quiet, settling])
+    }
+
+    /// All was sent by `end`, to a server that reads nothing more once it has heard that; when it was, once the server has
+    /// had the time to read it.
+    fn settled(&mut self, ledger: &mut Ledger, end: Instant, now: Instant, patience: Duration) -> Option<Instant> {
+        let Settling { end, delivered } = self.settling.get_or_insert(Settling { end, delivered: None });
+        if delivered.is_none() && ledger.is_delivered() {
+            *delivered = Some(now);
+        }
+        let left = delivered.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        if left < READING && now.saturating_duration_since(*end) < patience {
+            return None;
+        }
+        ledger.left_to_read(left);
+        Some(*end)
     }
 }
 
@@ -127,6 +169,7 @@ pub(super) fn begin(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) -
         end: time(load.until).map(|time| omit.unwrap_or(now) + time),
         tick: measuring.wanted.interval.map(|every| now + every),
         budgets: std::mem::take(&mut run.budgets),
+        settling: None,
     }));
     run.stage.advance(Phase::Running);
     if let Some(band) = &run.band {
@@ -144,13 +187,28 @@ pub(super) fn turn(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) ->
             measuring.interval(ledger, &run.trips, now);
         }
         ledger.begin_counting(now);
+        // of the warm-up, and too few for a line
+        let _ = trips::fresh(&run.trips);
         course.omit = None;
         course.tick = measuring.wanted.interval.map(|every| now + every);
     }
     let silent = course.quiet.as_mut().and_then(|quiet| quiet.since(ledger.received(), now));
     if course.end.is_some_and(|at| at <= now) || is_done(course, ledger, silent.is_some()) {
         // the time in which nothing came is none of the test's
-        finish(measuring, turn, run, silent.unwrap_or(now));
+        let mut end = silent.unwrap_or(now);
+        let sends = ledger.lanes.iter().any(|lane| lane.connection.is_sender);
+        if sends && !run.talk.is_haul() && (run.parameters.udp || !course.budgets.is_empty()) {
+            if run.parameters.udp {
+                // nothing more is sent: what does not arrive now is lost
+                run.stage.advance(Phase::Draining);
+                run.band.iter().for_each(|band| band.nudge(turn));
+            }
+            match course.settled(ledger, end, now, measuring.wanted.patience) {
+                Some(sent) => end = sent,
+                None => return Ok(false),
+            }
+        }
+        finish(measuring, turn, run, end);
         return Ok(true);
     }
     if course.tick.is_some_and(|at| at <= now) {
@@ -164,19 +222,19 @@ pub(super) fn turn(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) ->
     if let Some(error) = run.trips.iter().find_map(|trips| trips.notes().error.take()) {
         // beside the streams it is only a figure less
         if measuring.wanted.load.trip.is_some() {
-            return Err(Error::new(Op::Transfer, measuring.peer(), error));
+            return Err(Error::new(Op::Transfer, measuring.way(), error));
         }
     }
     for lane in &ledger.lanes {
         if let Some(error) = lane.tally.take_error() {
-            return Err(Error::new(Op::Transfer, measuring.peer(), error));
+            return Err(Error::new(Op::Transfer, measuring.way(), error));
         }
     }
     Ok(false)
 }
 
 /// True if all that was to be moved has been, or nothing more comes.
-fn is_done(course: &Course, ledger: &super::Ledger, is_silent: bool) -> bool {
+fn is_done(course: &Course, ledger: &Ledger, is_silent: bool) -> bool {
     let (up, down) = match course.budgets.as_slice() {
         [] => return false,
         [one] => (one, one),
@@ -202,7 +260,9 @@ fn finish(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run, end: Instan
     }
     ledger.end(end);
     trips::end(ledger, std::mem::take(&mut run.trips));
-    run.stage.advance(Phase::Over);
+    let receives = ledger.lanes.iter().any(|lane| !lane.connection.is_sender);
+    run.drain = (run.parameters.udp && receives).then(|| Drain { seen: (ledger.received(), end), asked: None });
+    run.stage.advance(if run.drain.is_some() { Phase::Draining } else { Phase::Over });
     if let Some(band) = &run.band {
         band.nudge(turn);
     }
@@ -214,9 +274,39 @@ fn finish(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run, end: Instan
         turn.now() + if time(measuring.wanted.load.until).is_none() { patience.max(DRAINING) } else { patience };
 }
 
+/// The server has stopped, and wants to know what was counted.
+pub(super) fn tell(turn: &Turn, run: &mut Run) {
+    match (&mut run.drain, &run.ledger) {
+        (Some(drain), _) => drain.asked = Some(turn.now()),
+        (None, Some(ledger)) => run.talk.tell(&ledger.told()),
+        (None, None) => {}
+    }
+}
+
+/// Waits until nothing comes any more of what the server has sent, then tells it what was counted. Whatever is missing
+/// then was lost, also behind the last that came.
+pub(super) fn drain(turn: &mut Turn, run: &mut Run) {
+    let (Some(Drain { seen, asked: Some(asked) }), Some(ledger)) = (&mut run.drain, &mut run.ledger) else { return };
+    let (now, bytes) = (turn.now(), ledger.received());
+    if bytes != seen.0 {
+        *seen = (bytes, now);
+    }
+    let is_quiet = now.saturating_duration_since(seen.1.max(*asked)) >= QUIET;
+    if !is_quiet && now.saturating_duration_since(*asked) < LONGEST_DRAIN {
+        return;
+    }
+    ledger.drained(seen.1);
+    run.drain = None;
+    run.stage.advance(Phase::Over);
+    if let Some(band) = &run.band {
+        band.nudge(turn);
+    }
+    run.talk.tell(&ledger.told());
+}
+
 impl Measuring {
     /// The end of an interval, and its line.
-    fn interval(&mut self, ledger: &mut super::Ledger, asking: &[Trips], now: Instant) {
+    fn interval(&mut self, ledger: &mut Ledger, asking: &[Trips], now: Instant) {
         let setup = ledger.setup.clone();
         let (interval, is_first) = ledger.tick(now, trips::fresh(asking));
         if self.wanted.interval.is_none() {
@@ -235,6 +325,18 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// No datagram has come for so long: none comes any more.
 const SILENCE: Duration = Duration::from_secs(1);
+
+/// How often is looked whether something more has come behind the end.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// How long a server may take to read what its system has.
+const READING: Duration = Duration::from_millis(20);
+
+/// The server has stopped, and nothing has come for so long: nothing more comes.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// A server that has stopped and goes on sending is heard no longer than this.
+const LONGEST_DRAIN: Duration = Duration::from_secs(2);
 
 /// How long a server may wait for what is on its way.
 const DRAINING: Duration = Duration::from_secs(60);

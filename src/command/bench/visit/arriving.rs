@@ -4,7 +4,8 @@ use std::io;
 
 use super::super::setup;
 use super::answer::Answer;
-use super::{FOREVER, PATIENCE, Step, Visit, doorway, serving};
+use super::{PATIENCE, Step, Visit, doorway, serving};
+use crate::bench::pacer::Pacer;
 use crate::bench::protocol::{Parameters, Refusal, Trip, stream_id};
 use crate::bench::traffic::trips::Trips;
 use crate::bench::traffic::{Bell, Conversation, Layered, Line};
@@ -16,9 +17,9 @@ impl Visit {
     /// What the client asks for, against what is allowed.
     pub(super) fn judge(&mut self, asked: Parameters) -> Result<(), String> {
         let most = self.terms.most_time.map(|most| most.as_secs_f64());
-        let total = asked.bytes_per_second().unwrap_or(0).saturating_mul(asked.streams() as u64);
-        // requests are answered as they come, which no rate holds
-        let is_free = (asked.udp && asked.rate == 0) || asked.extra.is_some_and(|extra| extra.trip.is_some());
+        let total = asked.bytes_per_second().unwrap_or(0).saturating_mul(asked.streams().max(1) as u64);
+        // what comes cannot be held; requests are, by their answers
+        let is_free = asked.udp && asked.rate == 0 && asked.extra.is_none_or(|extra| extra.trip.is_none());
         let limited = self.terms.most_rate.is_some_and(|most| total > most || is_free);
         let refusal = if most.is_some_and(|most| (asked.time + asked.omit) as f64 > most) {
             Some(Refusal::Duration)
@@ -136,14 +137,20 @@ impl Visit {
 
     /// The same over what calls may wait in.
     fn converse(&mut self, turn: &mut Turn, over: io::Result<Conversation>, size: usize) -> Result<(), String> {
-        // the test has limits of its own
-        let answering = Bell::of(turn).and_then(|bell| Trips::answer(over?, size, FOREVER, bell));
+        let rate = self.share().filter(|_| self.asked.extra.is_some_and(|extra| extra.trip.is_some()));
+        let answering = Bell::of(turn).and_then(|bell| Trips::answer(over?, size, rate, bell));
         self.trips.push(answering.map_err(|error| crate::error::sentence(&error))?);
         Ok(())
     }
 
+    /// What each stream may move of what the server allows, bytes a second.
+    pub(super) fn share(&self) -> Option<u64> {
+        self.terms.most_rate.map(|most| (most / (self.asked.streams() as u64).max(1)).max(1))
+    }
+
     /// Everybody is here: it begins.
     pub(super) fn begin(&mut self, turn: &mut Turn) -> Result<(), String> {
+        self.welcoming = self.share().map(|rate| Pacer::new(turn.now(), Some(rate.saturating_mul(8)), 0));
         if let Some(trip) = self.asked.extra.and_then(|extra| extra.trip) {
             self.answer_datagrams(turn, trip)?;
         }
@@ -154,8 +161,16 @@ impl Visit {
     pub(super) fn welcome(&mut self, turn: &mut Turn) {
         let Some(trip) = self.asked.extra.and_then(|extra| extra.trip).filter(|trip| trip.connects) else { return };
         loop {
+            let ready = self.welcoming.as_mut().map(|pacer| pacer.ready(turn.now(), trip.size));
+            self.held = ready.and_then(Result::err);
+            if self.held.is_some() {
+                return;
+            }
             let Some(over) = self.desk.borrow_mut().stream(&self.cookie) else { return };
             self.answered += 1;
+            if let Some(pacer) = &mut self.welcoming {
+                pacer.sent(trip.size as u64);
+            }
             turn.spawn(Box::new(Answer::new(over, trip.size, turn.now())));
         }
     }

@@ -40,7 +40,7 @@ fn flows(visit: &mut Visit, turn: &mut Turn) -> io::Result<Vec<Lane>> {
     let mut band = visit.crew.band();
     let mut lanes = Vec::new();
     let Parameters { length, zerocopy, extra, bytes, blocks, .. } = visit.asked;
-    let share = visit.terms.most_rate.map(|most| (most / (visit.asked.streams() as u64).max(1)).max(1));
+    let share = visit.share();
     let burst = share.map_or(visit.asked.burst, |share| visit.asked.burst.min(most_burst(share, length)));
     let most = match (bytes, blocks) {
         (0, 0) => None,

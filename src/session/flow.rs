@@ -75,7 +75,7 @@ impl Session {
             _ => pump.run(turn, peer, local, &terms),
         };
         let changed = pump.route().filter(|_| pump.route() != route);
-        *budget -= run.taken.min(*budget);
+        *budget -= run.cost().min(*budget);
         if let Some(share) = &mut self.share {
             share.take(direction, run.taken, now);
             if matches!(run.stop, Stop::Blocked) {

@@ -77,6 +77,8 @@ pub struct Terms<'a> {
 pub struct Run {
     /// Bytes taken from the source.
     pub taken: u64,
+    /// How often something was taken.
+    pub takes: u64,
     /// Bytes that reached the sink.
     pub delivered: u64,
     /// Why it returned.
@@ -98,6 +100,18 @@ pub enum Stop {
     SinkFailed(Fault),
     /// A fault wants both sides reset: everything before was delivered.
     Reset(Direction),
+}
+
+impl Run {
+    /// What it cost of a fairness budget in bytes: taking little at a time costs as if it were more.
+    pub fn cost(&self) -> u64 {
+        self.taken.max(self.takes * LEAST)
+    }
+
+    fn took(&mut self, count: usize) {
+        self.taken += count as u64;
+        self.takes += 1;
+    }
 }
 
 impl Pump {
@@ -197,10 +211,10 @@ impl Pump {
 
     /// Moves what can be moved now.
     pub fn run(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms) -> Run {
-        let mut run = Run { taken: 0, delivered: 0, stop: Stop::Blocked };
+        let mut run = Run { taken: 0, takes: 0, delivered: 0, stop: Stop::Blocked };
         let delivered = self.delivered;
         run.stop = match self.faults.take() {
-            None => self.shovel(turn, from, to, terms, &mut run.taken),
+            None => self.shovel(turn, from, to, terms, &mut run),
             Some(mut faults) => {
                 let stop = self.shovel_badly(&mut faults, turn, from, to, terms, &mut run.taken);
                 self.faults = Some(faults);
@@ -215,7 +229,7 @@ impl Pump {
         run
     }
 
-    fn shovel(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, taken: &mut u64) -> Stop {
+    fn shovel(&mut self, turn: &mut Turn, from: &mut End, to: &mut End, terms: &Terms, run: &mut Run) -> Stop {
         loop {
             match self.drain(turn, to, terms) {
                 Step::Blocked => return Stop::Blocked,
@@ -228,8 +242,8 @@ impl Pump {
                 State::Done => return Stop::Blocked,
                 State::Closing => return self.pass_end_on(turn, to),
             }
-            let left = terms.most.saturating_sub(*taken);
-            if left == 0 {
+            let left = terms.most.saturating_sub(run.taken);
+            if left == 0 || run.takes == TAKES {
                 return Stop::Spent;
             }
             let most = match from.transport().keeps_records(Access::Read) && to.transport().keeps_records(Access::Write)
@@ -239,7 +253,7 @@ impl Pump {
                 false => usize::try_from(left).unwrap_or(usize::MAX).min(terms.block),
             };
             match self.fill(turn, from, to, terms, most) {
-                Filled::Taken(count) => *taken += count as u64,
+                Filled::Taken(count) => run.took(count),
                 Filled::Blocked => return Stop::Blocked,
                 Filled::Eof => self.state = State::Closing,
                 Filled::SourceFailed(fault) => return Stop::SourceFailed(fault),
@@ -322,10 +336,10 @@ impl Pump {
     /// Takes bytes only to drop them (`--send-only`): a peer that is never read would stop reading us. Its end of file
     /// is no news.
     pub fn discard(&mut self, turn: &mut Turn, from: &mut End, terms: &Terms) -> Run {
-        let mut run = Run { taken: 0, delivered: 0, stop: Stop::Spent };
-        while run.taken < terms.most {
+        let mut run = Run { taken: 0, takes: 0, delivered: 0, stop: Stop::Spent };
+        while run.taken < terms.most && run.takes < TAKES {
             match self.fill_buffer(turn, from, terms, terms.block) {
-                Filled::Taken(count) => run.taken += count as u64,
+                Filled::Taken(count) => run.took(count),
                 Filled::Blocked => run.stop = Stop::Blocked,
                 Filled::Eof => run.stop = Stop::Ended,
                 Filled::SourceFailed(fault) | Filled::SinkFailed(fault) => run.stop = Stop::SourceFailed(fault),
@@ -358,6 +372,12 @@ impl Pump {
         }
     }
 }
+
+/// System calls in one run that take something: what comes in little pieces must not hold the loop.
+const TAKES: u64 = 256;
+
+/// Bytes that taking something costs at the least.
+pub(in crate::session) const LEAST: u64 = 4096;
 
 #[cfg(test)]
 mod tests;

@@ -74,3 +74,26 @@ fn only_a_lack_of_descriptors_is_worth_another_try() {
     }
     assert!(!is_shortage(&io::ErrorKind::Unsupported.into()));
 }
+
+/// Takes little pieces of a source that has many of them, in one run; how many, and what that cost of a budget.
+fn many_pieces(run: impl FnOnce(&mut Pump, &mut Turn, &mut [End; 2], &Terms) -> Run) -> (u64, u64) {
+    let end = |script| End::new(Transport::Script(script), Side::Peer("peer".into()), None);
+    let reads = vec![Read::Data(b"x".to_vec()); 10_000];
+    let mut ends = [end(Script::new(reads, vec![])), end(Script::new(vec![], vec![]))];
+    let mut bench = Bench::new();
+    ends.iter_mut().for_each(|end| end.start(&mut bench.turn()).unwrap());
+    let pools = Pools::new(4, 65536);
+    let terms = Terms { pools: &pools, splice: true, block: 1, most: 1 << 20, tap: None };
+    let run = run(&mut Pump::default(), &mut bench.turn(), &mut ends, &terms);
+    assert!(matches!(run.stop, Stop::Spent), "{:?}", run.stop);
+    (run.taken, run.cost())
+}
+
+#[test]
+fn little_pieces_have_their_price_so_that_others_and_signals_have_their_turn() {
+    let moved = many_pieces(|pump, turn, [from, to], terms| pump.run(turn, from, to, terms));
+    let dropped = many_pieces(|pump, turn, [from, _], terms| pump.discard(turn, from, terms));
+    for (taken, cost) in [moved, dropped] {
+        assert!(taken <= 256 && cost >= 1 << 20, "{taken} bytes, one by one, for {cost}");
+    }
+}

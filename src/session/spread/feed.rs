@@ -9,6 +9,7 @@ use crate::outcome::{Ended, ExitStatus};
 use crate::reactor::Turn;
 use crate::session::end::{End, Fault, Step};
 use crate::session::parting::{headline, peer_failed};
+use crate::session::pump::LEAST;
 
 impl Spread {
     /// Takes what can be taken at once; true if anything moved.
@@ -83,7 +84,7 @@ impl Spread {
     /// Accounts for bytes that were taken from the source.
     pub(super) fn took(&mut self, count: u64, budget: &mut u64, now: Instant) {
         self.taken += count;
-        *budget -= count.min(*budget);
+        *budget -= count.max(LEAST).min(*budget);
         (self.moved_at, self.taken_at) = (now, Some(now));
         if let Some(bucket) = &mut self.bucket {
             bucket.take(count);

@@ -12,6 +12,7 @@ use crate::reactor::Turn;
 use crate::session::end::receipts::why;
 use crate::session::end::{End, Fault, Step};
 use crate::session::parting::{headline, peer_failed};
+use crate::session::pump::LEAST;
 use crate::units::Size;
 
 impl Spread {
@@ -33,7 +34,8 @@ impl Spread {
             (self.waited, self.waiting_since) = (Duration::ZERO, None);
         }
         self.count();
-        *budget -= most.min(*budget);
+        let cost = if most == 0 { 0 } else { most.max(LEAST) };
+        *budget -= cost.min(*budget);
         moved
     }
 
@@ -42,12 +44,13 @@ impl Spread {
         let quota = self.ring.block() as u64 * PORTION;
         let sink = &mut self.sinks[index];
         let (Some(end), true) = (&mut sink.end, matches!(sink.stage, Stage::Open)) else { return 0 };
-        let before = sink.at;
+        let (before, mut pieces) = (sink.at, 0);
         let failed = loop {
             let piece = self.ring.next(sink.at);
-            if piece.is_empty() || sink.at - before >= quota {
+            if piece.is_empty() || sink.at - before >= quota || pieces == PIECES {
                 break None;
             }
+            pieces += 1;
             match end.write(turn, &piece[..piece.len().min(self.context.policy.block)]) {
                 Step::Moved(count) => {
                     sink.at += count as u64;
@@ -243,6 +246,9 @@ fn is_reset(error: &std::io::Error) -> bool {
 /// Blocks that one sink is given before the source is read again: more than one, so that a sink that is quicker than the
 /// source catches up.
 const PORTION: u64 = 4;
+
+/// Writes to one sink before that, however little they are to be (`--block`).
+const PIECES: usize = 16;
 
 /// Reads of what one sink says before others are served.
 const WORDS: usize = 16;

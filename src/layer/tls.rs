@@ -202,7 +202,7 @@ impl Tls {
         if was_handshaking {
             approval.look();
         }
-        let heard = matches!(event, Event::Gave | Event::PeerClosed) || self.connection.has_ticket();
+        let heard = matches!(event, Event::PeerClosed) || self.connection.has_ticket();
         let is_settled = self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_2);
         if approval.is_awaited() && (heard || is_settled) {
             approval.give();

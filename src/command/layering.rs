@@ -52,6 +52,8 @@ pub(super) enum Again {
 enum Sort {
     /// A proxy.
     Proxy(Box<Hop>),
+    /// TLS to a proxy.
+    ProxyTls(ClientTls),
     /// WebSocket.
     Web(Box<Web>),
     ClientTls(ClientTls),
@@ -69,6 +71,7 @@ impl Sort {
         match self {
             Sort::Proxy(hop) => hop.layer(found),
             Sort::Web(web) => web.layer(),
+            Sort::ProxyTls(credentials) => credentials.leading_layer(),
             Sort::ClientTls(credentials) => credentials.layer(),
             Sort::ServerTls(credentials) => credentials.layer(),
             #[cfg(test)]
@@ -203,7 +206,7 @@ impl Layering {
     pub(super) fn key_log_failure(&self) -> Option<Error> {
         let Sorts { over, under } = self.inner.as_deref()?;
         over.iter().chain(under).find_map(|sort| match sort {
-            Sort::ClientTls(credentials) => credentials.key_log_failure(),
+            Sort::ProxyTls(credentials) | Sort::ClientTls(credentials) => credentials.key_log_failure(),
             Sort::ServerTls(credentials) => credentials.key_log_failure(),
             _ => None,
         })
@@ -271,7 +274,7 @@ fn under(address: &Address, trust: &mut Trust) -> Result<Vec<Sort>, Error> {
     let mut sorts = Vec::new();
     for (proxy, hop) in hop::all(address) {
         if let Some((host, options)) = hop::tls(address, proxy) {
-            sorts.push(Sort::ClientTls(ClientTls::load(options, &host, trust)?));
+            sorts.push(Sort::ProxyTls(ClientTls::load(options, &host, trust)?));
         }
         sorts.push(Sort::Proxy(Box::new(hop)));
     }
@@ -304,3 +307,25 @@ pub(super) fn unlogged(error: &Error) -> String {
 
 /// Bytes at each seam of layers that have no wish of their own.
 const WIRE_BUFFER: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::address::{Proxy, TlsOptions, Way};
+
+    // The wire is kept for the answer of a peer that was told our end: TLS that ends at a proxy tells the peer nothing.
+    #[test]
+    fn only_tls_to_the_peer_itself_tells_it_our_end() {
+        let proxies = vec![Proxy::parse("https://192.0.2.1:8443".as_ref()).unwrap()];
+        let tls = TlsOptions { insecure: true, ..TlsOptions::default() };
+        let way = Arc::new(Way { proxies, names: None, logins: None, tls });
+        for (word, says) in [("tcp:192.0.2.2:443", false), ("tls,insecure:192.0.2.2:443", true)] {
+            let mut address = Address::parse(word.as_ref()).unwrap();
+            address.options.way = Some(Arc::clone(&way));
+            let layering = Layering::client(&address).unwrap();
+            assert!(layering.is_led());
+            let stack = layering.stack(None).unwrap().expect("layers stand on it");
+            assert_eq!(stack.says_end(), says, "{word}");
+        }
+    }
+}

@@ -198,7 +198,8 @@ impl Server {
         self.gate.enter(ip);
         if let Some(hub) = &mut self.hub {
             self.guests.insert(number, ip);
-            if let Err(error) = hub.add(turn, far_end(contact, self.joint.layers(turn.now())), number) {
+            let came = contact.began();
+            if let Err(error) = hub.add(turn, far_end(contact, self.joint.layers(turn.now())), number, came) {
                 let reason = error.line();
                 self.joint.observer.observe(&Event::Error { session: Some(number), reason });
                 self.guests.remove(&number);

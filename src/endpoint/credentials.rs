@@ -86,6 +86,14 @@ impl ClientTls {
         Ok(Box::new(Tls::client(&self.side, self.name.clone(), Instant::now())?))
     }
 
+    /// The same of one to a proxy, that leads to the peer.
+    ///
+    /// # Errors
+    /// As [`ClientTls::layer`].
+    pub fn leading_layer(&self) -> Result<Box<dyn Layer>, Error> {
+        Ok(Box::new(Tls::client(&self.side, self.name.clone(), Instant::now())?.leading()))
+    }
+
     /// Why no more keys are logged although they were to be, once.
     pub fn key_log_failure(&self) -> Option<Error> {
         self.keys.as_ref()?.take_failure()

@@ -150,11 +150,12 @@ impl Socket {
         result
     }
 
-    /// A short read of a stream emptied the queue: what comes later raises an edge. Not so after an urgent byte, and
-    /// not once the peer closed (no further edge may come).
+    /// A short read of TCP emptied the queue: what comes later raises an edge. Not so after an urgent byte, and not once
+    /// the peer closed (no further edge may come). A Unix socket ends a read also behind a packet that came with
+    /// descriptors, whatever waits behind that (unix(7), SCM_RIGHTS).
     fn short_read(&self, turn: &mut Turn) {
         if sys::SHORT_READ_EMPTIES
-            && self.family != Family::Seqpacket
+            && self.family == Family::Tcp
             && let Some(slot) = self.slot
             && !turn.latch(slot).odd
         {
@@ -377,11 +378,37 @@ const PROBES: u32 = 3;
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::io::{IoSlice, Read, Write};
+    use std::mem::MaybeUninit;
     use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::UnixStream;
+
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
     use super::*;
     use crate::reactor::testing::Bench;
+
+    // The kernel ends a read behind a packet that came with descriptors, whatever waits behind it: no edge tells of that.
+    #[test]
+    fn what_stands_behind_a_descriptor_in_a_unix_socket_is_read_without_another_event() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let rights = [theirs.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&rights)));
+        let sent = rustix::net::sendmsg(&theirs, &[IoSlice::new(b"abc")], &mut control, SendFlags::empty()).unwrap();
+        assert_eq!(sent, 3);
+        assert_eq!((&theirs).write(b"def").unwrap(), 3);
+        ours.set_nonblocking(true).unwrap();
+        let mut bench = Bench::new();
+        let slot = bench.turn().always_ready();
+        let mut socket = Socket::own(ours.into(), Family::Unix).with_slot(slot);
+        let (mut heard, mut buffer) = (Vec::<u8>::new(), [0; 100]);
+        while let Ok(count) = socket.read(&mut bench.turn(), &mut buffer) {
+            heard.extend(&buffer[..count]);
+        }
+        assert_eq!(heard, b"abcdef");
+    }
 
     #[test]
     fn what_is_sent_apart_stays_apart_also_behind_something_else() {

@@ -133,4 +133,8 @@ impl Layer for Chaos {
     fn half_close(&self) -> HalfClose {
         HalfClose::Supported
     }
+
+    fn says_end(&self) -> bool {
+        true
+    }
 }

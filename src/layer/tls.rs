@@ -59,6 +59,8 @@ pub struct Tls {
     failed: bool,
     /// Of a client: whether the server lets it stay.
     approval: Option<Approval>,
+    /// It ends at a proxy, and the peer is beyond that.
+    leads: bool,
 }
 
 /// Where our own direction stands.
@@ -107,7 +109,13 @@ impl Tls {
             wire_ended: false,
             failed: false,
             approval: None,
+            leads: false,
         }
+    }
+
+    /// The same of one that ends at a proxy: the peer beyond that hears nothing of what is said here.
+    pub fn leading(self) -> Self {
+        Tls { leads: true, ..self }
     }
 
     /// One step over what the wire has received; how many bytes of that are done with.
@@ -194,7 +202,7 @@ impl Tls {
         if was_handshaking {
             approval.look();
         }
-        let heard = matches!(event, Event::Gave | Event::PeerClosed) || self.connection.has_ticket();
+        let heard = matches!(event, Event::PeerClosed) || self.connection.has_ticket();
         let is_settled = self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_2);
         if approval.is_awaited() && (heard || is_settled) {
             approval.give();
@@ -330,7 +338,7 @@ impl Layer for Tls {
     }
 
     fn says_end(&self) -> bool {
-        true
+        !self.leads
     }
 
     fn is_settled(&self) -> bool {

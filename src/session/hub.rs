@@ -213,11 +213,12 @@ impl Hub {
     }
 
     /// Takes a client in, by the number of its session; its end comes through [`Hub::departed`]. Before
-    /// [`Hub::turn`] in the same turn: what was registered before it came here may have no event any more.
+    /// [`Hub::turn`] in the same turn: what was registered before it came here may have no event any more. Its time
+    /// (`--max-time`) runs from when it came, if that was not now.
     ///
     /// # Errors
     /// What epoll says; the client is closed, and the others go on.
-    pub fn add(&mut self, turn: &mut Turn, mut end: End, number: u64) -> Result<(), Error> {
+    pub fn add(&mut self, turn: &mut Turn, mut end: End, number: u64, came: Option<Instant>) -> Result<(), Error> {
         let now = turn.now();
         end.borrow_from(self.context.pools.seams());
         if let Err(error) = end.start(turn) {
@@ -228,6 +229,7 @@ impl Hub {
         }
         let mut client = Client::new(number, end, now);
         let policy = &self.context.policy;
+        client.until = policy.max_time.map(|limit| came.unwrap_or(now) + limit);
         client.bucket = policy.rate.map(|rate| Bucket::new(rate, now));
         client.outlet = match self.context.share {
             _ if policy.flow == Flow::ReceiveOnly => Outlet::Ending,

@@ -240,7 +240,7 @@ pub const USER_TIMEOUT: bool = true;
 /// tcp_poll tells nothing before the handshake is over, and sets EPOLLERR as long as SO_ERROR would say anything.
 pub const ROOM_PROVES_CONNECT: bool = true;
 
-/// True if a short read of a stream socket proves that its queue is empty.
+/// True if a short read of a TCP socket proves that its queue is empty.
 pub const SHORT_READ_EMPTIES: bool = true;
 
 /// A descriptor that becomes readable when a child of ours ends (pidfd_open(2)).

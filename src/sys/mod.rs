@@ -45,7 +45,7 @@
 //! | `LISTENER_HANDS_ON` | an accepted socket has the options of its listener |
 //! | `USER_TIMEOUT` | there is a limit for what a TCP peer leaves unacknowledged |
 //! | `ROOM_PROVES_CONNECT` | a connecting TCP socket tells of room to write, and of nothing else, only once it is connected |
-//! | `SHORT_READ_EMPTIES` | a short read of a stream socket proves that nothing is left |
+//! | `SHORT_READ_EMPTIES` | a short read of a TCP socket proves that nothing is left |
 
 #![allow(unsafe_code)]
 

@@ -196,7 +196,7 @@ pub const USER_TIMEOUT: bool = false;
 /// True if an event of a connecting TCP socket that tells of room, and of no error or hang-up, proves that it is connected.
 pub const ROOM_PROVES_CONNECT: bool = false;
 
-/// True if a short read of a stream socket proves that its queue is empty.
+/// True if a short read of a TCP socket proves that its queue is empty.
 pub const SHORT_READ_EMPTIES: bool = false;
 
 /// Not here: SIGCHLD tells.

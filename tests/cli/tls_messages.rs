@@ -3,9 +3,11 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::thread;
 
+use rustix::event::{PollFd, PollFlags};
+use rustix::fs::OFlags;
 use rustix::process::Signal;
 
 use crate::harness::{Input, Program, Running, Zoo, fifo, haul, require};
@@ -187,11 +189,34 @@ fn keys_go_to_a_pipe_that_is_opened_once() {
     let zoo = Zoo::new();
     let (_home, path) = fifo();
     let set = format!("SSLKEYLOGFILE={}", path.display());
-    let reader = thread::spawn(move || fs::read_to_string(path).unwrap());
+    // a reader that is there before anybody writes, as nobody waits for it
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let mut pipe = fs::OpenOptions::new().read(true).custom_flags(nonblocking).open(path).unwrap();
+    let reader = thread::spawn(move || {
+        rustix::event::poll(&mut [PollFd::new(&pipe, PollFlags::IN)], None).unwrap();
+        rustix::fs::fcntl_setfl(&pipe, OFlags::empty()).unwrap();
+        let mut keys = String::new();
+        pipe.read_to_string(&mut keys).unwrap();
+        keys
+    });
     let server = listening(&zoo, &[]);
     connecting(&zoo, &[], server.address()).by(&["env", &set]).stdin(Input::Null).run().ok();
     server.wait().code(0);
     assert!(reader.join().unwrap().contains("CLIENT_TRAFFIC_SECRET_0 "));
+}
+
+// A pipe that nobody reads would hold everything up, whatever limits there are.
+#[test]
+fn a_pipe_for_keys_that_nobody_reads_is_told_and_not_waited_for() {
+    let zoo = Zoo::new();
+    let (_home, path) = fifo();
+    let set = format!("SSLKEYLOGFILE={}", path.display());
+    let server = listening(&zoo, &[]);
+    let client = connecting(&zoo, &[], server.address()).by(&["env", &set]).stdin(Input::Null).run();
+    client.code(0);
+    let why = format!("haul: cannot write {}: ", path.display());
+    assert!(client.stderr.starts_with(&why) && client.stderr.lines().count() == 1, "{}", client.stderr);
+    server.wait().code(0);
 }
 
 // The roots for an https proxy are read once, however many targets are tested through it: a FIFO gives them once.

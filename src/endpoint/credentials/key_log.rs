@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::fs::OFlags;
 use rustls::{KeyLog, NoKeyLog};
 
 use crate::error::{Error, Op};
@@ -29,11 +30,14 @@ struct Writing {
 
 impl KeyFile {
     /// What the environment names, if it names anything. One that cannot be opened is as one that is full from the start:
-    /// [`check`] tells.
+    /// [`check`] tells, or, of what it does not look at, the first connection.
     pub(super) fn open() -> Option<Arc<KeyFile>> {
         let name = name()?;
-        let file = opened(&name).ok();
-        Some(Arc::new(KeyFile { name, writing: Mutex::new(Writing { file, failed: None }) }))
+        let (file, failed) = match opened(&name) {
+            Ok(file) => (Some(file), None),
+            Err(error) => (None, is_special(&name).then_some(error)),
+        };
+        Some(Arc::new(KeyFile { name, writing: Mutex::new(Writing { file, failed }) }))
     }
 
     /// Why no more keys are written, once.
@@ -80,14 +84,21 @@ pub(super) fn logging(file: Option<&Arc<KeyFile>>) -> Arc<dyn KeyLog> {
 /// It cannot be created or appended to: connections go on, and no keys are logged.
 pub fn check() -> Result<(), Error> {
     let Some(file) = name() else { return Ok(()) };
-    if std::fs::metadata(&file).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+    if is_special(&file) {
         return Ok(());
     }
     opened(&file).map(drop).map_err(|error| Error::new(Op::Write, file.as_encoded_bytes(), error))
 }
 
+/// A pipe or the like.
+fn is_special(name: &OsString) -> bool {
+    std::fs::metadata(name).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+/// The reader of a pipe is not waited for, neither now nor when it is full.
 fn opened(name: &OsString) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(OWNER_ONLY).open(name)
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    OpenOptions::new().append(true).create(true).mode(OWNER_ONLY).custom_flags(flags).open(name)
 }
 
 fn name() -> Option<OsString> {

@@ -1,9 +1,9 @@
 //! Whether the server lets us stay, once it has asked for a certificate.
 //!
 //! Under TLS 1.3 the handshake of a client is over when it has shown its certificate, or that it has none; the server
-//! looks at that only then (RFC 8446, 4.4.2.4), and its refusal finds us sending, or gone. Whatever it says after its
-//! part of the handshake, be it a ticket, payload or its end, comes after that look. rustls does not tell that a
-//! certificate was asked for, but it asks us for ours.
+//! looks at that only then (RFC 8446, 4.4.2.4), and its refusal finds us sending, or gone. A ticket comes after that look,
+//! and so does its end; payload proves nothing, since it may be sent before our part of the handshake has come (4.4.4).
+//! rustls does not tell that a certificate was asked for, but it asks us for ours.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -69,7 +69,7 @@ pub(super) struct Approval {
 enum Stage {
     /// No certificate was asked for, so far.
     Unasked,
-    /// One was, and the server has said nothing since; until when it may.
+    /// One was, and nothing that the server has said since shows that it has looked at it; until when it may refuse it.
     Awaited(Option<Instant>),
     /// The server has gone on, or had the time to say that it would not.
     Given,
@@ -87,7 +87,7 @@ impl Approval {
         }
     }
 
-    /// The server goes on.
+    /// The server has looked, and goes on.
     pub(super) fn give(&mut self) {
         self.stage = Stage::Given;
     }
@@ -115,5 +115,5 @@ impl Approval {
     }
 }
 
-/// How long a server may take to refuse a certificate after our end; one that says nothing has taken it.
+/// How long a server may take to refuse a certificate after our end; one that does not has taken it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);

@@ -75,7 +75,7 @@ impl End {
 
     /// True while the end of our bytes was said, and the transport's is kept back until the peer ends.
     pub fn keeps_wire(&self) -> bool {
-        self.keeps_wire && !self.write_closed && !self.read_ended
+        self.keeps_wire && !self.write_closed && !self.read_ended && !self.mute
     }
 
     /// The peer left before it heard of our end. Where that was said behind the payload it may have read everything: what

@@ -35,6 +35,8 @@ pub(super) struct Client {
     /// What it may send (`-L`).
     pub(super) bucket: Option<Bucket>,
     pub(super) started: Instant,
+    /// When its time is over (`--max-time`).
+    pub(super) until: Option<Instant>,
     /// When a byte moved either way.
     pub(super) moved_at: Instant,
     /// When it took something last.
@@ -110,6 +112,7 @@ impl Client {
             bytes: [0, 0],
             bucket: None,
             started: now,
+            until: None,
             moved_at: now,
             taken_at: now,
             ended_at: None,

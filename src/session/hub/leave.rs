@@ -51,10 +51,14 @@ impl Hub {
         }
         if let Lingering::Failed(fault) = lingering {
             let error = explain(fault, *bytes, end);
+            leaving.reset = true;
             if let Ended::Clean = leaving.ended {
-                (leaving.ended, leaving.reset) = (Ended::Failed(error), true);
+                leaving.ended = Ended::Failed(error);
             }
-        } else if matches!(lingering, Lingering::Over) || idle(&leaving.linger) {
+        } else if matches!(lingering, Lingering::Over) {
+            return self.close(turn, key);
+        }
+        if idle(&leaving.linger) {
             return self.close(turn, key);
         }
         let again = now + leaving.pause;

@@ -360,7 +360,7 @@ impl Hub {
     /// The user's time limit that has passed for this client, as an error.
     fn passed_limit(&self, key: usize, now: Instant) -> Option<Error> {
         let (policy, client) = (&self.context.policy, &self.clients[key]);
-        let sentence = if let Some(limit) = policy.max_time.filter(|limit| client.started + *limit <= now) {
+        let sentence = if let Some(limit) = policy.max_time.filter(|_| client.until.is_some_and(|at| at <= now)) {
             format!("time limit of {} reached", humantime::format_duration(limit))
         } else {
             let limit = policy.idle.filter(|_| self.idle_until(key).is_some_and(|at| at <= now))?;
@@ -384,14 +384,12 @@ impl Hub {
         let now = turn.now();
         let patience = soonest([self.patience(key), self.held_until(key)]);
         let idle = self.idle_until(key);
-        let policy = &self.context.policy;
-        let Client { started, input, bucket, end, alarm, .. } = &mut self.clients[key];
+        let Client { until, input, bucket, end, alarm, .. } = &mut self.clients[key];
         let by_rate = match bucket {
             Some(bucket) if *input == Input::Open => bucket.allowance(now).err(),
             _ => None,
         };
-        let whole = policy.max_time.map(|limit| *started + limit);
-        self.alarms.set(key, alarm, soonest([patience, by_rate, idle, whole, end.deadline()]));
+        self.alarms.set(key, alarm, soonest([patience, by_rate, idle, *until, end.deadline()]));
     }
 }
 

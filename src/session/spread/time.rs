@@ -132,20 +132,20 @@ impl Spread {
         let of_all = of_all.chain(limits.map(|at| at.filter(|_| is_limited)));
         let parting = self.parting.as_ref().map(|leaving| leaving.look_at);
         let given_up = soonest(self.sinks.iter().map(|sink| self.gives_up_at(sink)));
-        let layers = self.source.as_ref().and_then(End::deadline);
         let of_sinks = self.sinks.iter_mut().flat_map(|sink| {
             let looking = match &sink.stage {
                 Stage::Leaving(leaving) => Some(leaving.look_at),
                 _ => None,
             };
             let moved_at = sink.moved_at;
-            let end = sink.end.as_mut();
-            let layers = end.as_ref().and_then(|end| end.deadline());
-            let silent = end.and_then(End::program).and_then(|program| program.silent_at(Some(moved_at)));
-            [looking, layers, silent]
+            let program = sink.end.as_mut().and_then(End::program);
+            [looking, program.and_then(|program| program.silent_at(Some(moved_at)))]
         });
-        let all = of_all.chain([parting, layers, given_up]).chain(of_sinks);
-        soonest(all.map(|at| at.filter(|at| *at > now)))
+        let all = of_all.chain([parting, given_up]).chain(of_sinks);
+        let own = soonest(all.map(|at| at.filter(|at| *at > now)));
+        // a layer that wants to be told the time at once names an instant that is past
+        let layers = soonest(self.ends().map(|end| end.deadline()));
+        soonest([own, layers])
     }
 }
 

@@ -84,11 +84,13 @@ pub(super) struct Plot {
     /// Bytes written stay unacknowledged until the driver says otherwise.
     pub(super) holds: bool,
     pub(super) stack: Option<Stack>,
+    /// Proxies lead there.
+    pub(super) led: bool,
 }
 
 impl Plot {
     pub(super) fn local(reads: Vec<Read>, writes: Vec<Write>) -> Self {
-        Plot { reads, writes, peer: false, terminal: false, holds: false, stack: None }
+        Plot { reads, writes, peer: false, terminal: false, holds: false, stack: None, led: false }
     }
 
     pub(super) fn peer(reads: Vec<Read>, writes: Vec<Write>) -> Self {
@@ -104,7 +106,7 @@ impl Plot {
             true => Side::Peer(name.into()),
             false => Side::Local { reading: "standard input".into(), writing: "standard output".into() },
         };
-        (End::new(Transport::Script(script), side, self.stack), seen)
+        (End::new(Transport::Script(script), side, self.stack).led(self.led), seen)
     }
 }
 

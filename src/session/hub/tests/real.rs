@@ -36,7 +36,7 @@ fn run(share: Share, local: Option<End>, ends: Vec<End>) -> usize {
         if let Some(ends) = ends.take() {
             hub.start(turn).unwrap();
             for (number, end) in ends.into_iter().enumerate() {
-                hub.add(turn, end, number as u64).unwrap();
+                hub.add(turn, end, number as u64, None).unwrap();
             }
             hub.expect_no_more();
         }
@@ -166,7 +166,7 @@ fn run_on_disk(sync: impl FnOnce(&File) -> io::Result<()> + Send + 'static) -> E
     drive(move |turn| {
         if let Some(client) = client.take() {
             hub.start(turn).unwrap();
-            hub.add(turn, client, 1).unwrap();
+            hub.add(turn, client, 1, None).unwrap();
             hub.expect_no_more();
         }
         match hub.turn(turn) {

@@ -1,5 +1,7 @@
 //! What each rule says, one promise a test.
 
+use std::time::Instant;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -39,11 +41,16 @@ impl Stage {
 
     /// Adds a client that sends and takes what the scripts say, and then waits.
     pub(super) fn add(&mut self, reads: Vec<Read>, writes: Vec<Write>) -> usize {
+        self.add_late(reads, writes, None)
+    }
+
+    /// The same of one that came before now.
+    fn add_late(&mut self, reads: Vec<Read>, writes: Vec<Write>, came: Option<Instant>) -> usize {
         let script = Script::new(reads, writes);
         let seen = Rc::clone(&script.seen);
         let number = self.clients.len() as u64 + 1;
         let end = End::new(Transport::Script(script), Side::Peer(format!("peer {number}").into()), None);
-        self.hub.add(&mut self.bench.turn(), end, number).unwrap();
+        self.hub.add(&mut self.bench.turn(), end, number, came).unwrap();
         let slot = *self.hub.by_slot.iter().max_by_key(|(_, key)| self.hub.clients[**key].number).unwrap().0;
         self.clients.push((seen, slot));
         self.clients.len() - 1
@@ -389,6 +396,23 @@ fn limits_are_each_clients_own() {
     stage.pass_time(Duration::from_secs(5));
     assert_eq!(stage.closed(idle), Some(true));
     assert!(matches!(&stage.gone[1].1, Ended::Failed(error) if error.status().code() == 3));
+}
+
+// The help counts the time of a client from when it came, so that its handshake is part of it.
+#[test]
+fn the_time_of_a_client_runs_from_when_it_came() {
+    let mut stage =
+        Stage::new(Share::Merge, Policy { max_time: Some(Duration::from_secs(5)), ..policy() }, vec![], vec![]);
+    let came = stage.bench.now;
+    stage.bench.now += Duration::from_secs(3);
+    let late = stage.add_late(vec![Read::Block], vec![], Some(came));
+    stage.pass_time(Duration::from_millis(1900));
+    assert_eq!(stage.closed(late), None);
+    let now = stage.bench.now;
+    assert_eq!(stage.hub.deadline(now), Some(came + Duration::from_secs(5)));
+    stage.pass_time(Duration::from_millis(100));
+    assert_eq!(stage.closed(late), Some(true));
+    assert!(matches!(&stage.gone[0].1, Ended::Failed(error) if error.status().code() == 3));
 }
 
 #[test]

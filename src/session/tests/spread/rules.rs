@@ -1,14 +1,19 @@
 //! What the documentation of a spread says, one promise a test.
 
 use std::io::ErrorKind::{BrokenPipe, ConnectionReset, StorageFull, TimedOut};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::driver::{data, line, plain, silent, summary};
 use super::super::wire::{decoded, encoded, layers};
 use super::{Part, Rules, Stage, greedy, long, stage, stuck};
+use crate::buffer::Buffer;
 use crate::endpoint::script::{Read, Write};
+use crate::error::Error;
 use crate::event::Event;
+use crate::layer::stack::Stack;
+use crate::layer::{HalfClose, Layer, LayerState, Note};
 use crate::outcome::Ended;
+use crate::reactor::Park;
 use crate::session::policy::Policy;
 use crate::session::tap::{Tap, Watch};
 use crate::units::Rate;
@@ -330,4 +335,77 @@ fn the_way_that_bytes_take_is_told_once() {
     let told = stage.log.0.borrow();
     let notes: Vec<_> = told.iter().filter(|event| matches!(event, Event::Note { .. })).collect();
     assert_eq!(notes, [&Event::Note { verbosity: 1, text: "source to 2 sinks: ring".into() }]);
+}
+
+/// Waits for some time after its last word, counted from when it is told the time, for which it asks at once.
+struct Waits {
+    began: Instant,
+    is_closing: bool,
+    has_said: bool,
+    by: Option<Instant>,
+    is_over: bool,
+}
+
+impl Layer for Waits {
+    fn decode(&mut self, wire: &mut Buffer, plain: &mut Buffer) -> Result<(), Error> {
+        let count = plain.push(wire.filled());
+        wire.consume(count);
+        Ok(())
+    }
+
+    fn encode(&mut self, plain: &[u8], wire: &mut Buffer) -> Result<usize, Error> {
+        Ok(wire.push(plain))
+    }
+
+    fn flush(&mut self, wire: &mut Buffer) {
+        if self.is_closing && !self.has_said && wire.is_empty() {
+            self.has_said = wire.push(b".") == 1;
+        }
+    }
+
+    fn note(&mut self, note: Note) {
+        match note {
+            Note::PlainClosed => self.is_closing = true,
+            Note::Tick(now) => match self.by {
+                Some(by) => self.is_over |= by <= now,
+                None => self.by = Some(now + WAITS),
+            },
+            _ => {}
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        (self.has_said && !self.is_over).then(|| self.by.unwrap_or(self.began))
+    }
+
+    fn state(&self) -> LayerState {
+        LayerState::Open
+    }
+
+    fn half_close(&self) -> HalfClose {
+        HalfClose::Supported
+    }
+
+    fn is_settled(&self) -> bool {
+        !self.is_closing || self.is_over
+    }
+}
+
+const WAITS: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_layer_that_asks_for_the_time_at_once_is_told_it() {
+    let waits = Waits { began: Instant::now(), is_closing: false, has_said: false, by: None, is_over: false };
+    let stack = Some(Stack::new(vec![Box::new(waits)], 64));
+    let sink = Part { stack, ..Part::takes(vec![Write::Block]) };
+    let mut stage = stage(vec![data("all"), Read::End], vec![sink]);
+    stage.rest();
+    stage.fire(1);
+    assert!(matches!(stage.spread.turn(&mut stage.bench.turn()), Park::Wait));
+    assert!(stage.bench.alarm().expect("the layer has asked for the time") <= stage.bench.now);
+    stage.rest();
+    assert_eq!((stage.bench.alarm(), stage.ends(1)), (Some(stage.bench.now + WAITS), 0));
+    stage.await_alarm();
+    let outcome = stage.finish();
+    assert_eq!((summary(&outcome), stage.got(1).as_str(), stage.ends(1)), (("clean", 0), "all.", 1));
 }

@@ -48,7 +48,7 @@ enum Stage {
     /// Not begun, or taken.
     Idle,
     Accepting(Box<Door>),
-    Opening(Approach),
+    Opening(Box<Approach>),
     Open(Box<Contact>),
 }
 
@@ -147,7 +147,7 @@ impl Entry {
         let approach = Approach::over(&self.address, layering, self.ways, patience, observer)?;
         let mut approach = approach.with_whole(plan.transfer.max_time);
         approach.start(turn)?;
-        self.stage = Stage::Opening(approach);
+        self.stage = Stage::Opening(Box::new(approach));
         Ok(())
     }
 

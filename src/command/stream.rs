@@ -38,7 +38,7 @@ pub(super) fn listen(plan: &Listen, reporting: &Reporting) -> Result<Box<dyn Tas
     bridge.limit = plan.accept_timeout;
     bridge.access = Access::load(&plan.serving.allow, &plan.serving.deny)?;
     bridge.stage = match accepts(&plan.at, Role::Listen) {
-        false => Stage::Opening(bridge.approach(&plan.at, Patience::new(None, plan.accept_timeout))?),
+        false => Stage::Opening(Box::new(bridge.approach(&plan.at, Patience::new(None, plan.accept_timeout))?)),
         true => {
             let layering = Layering::server(&plan.at, Again::Unlikely)?.typed(bridge.joint.is_typed());
             Stage::Binding(Box::new((plan.clone(), layering)))
@@ -55,7 +55,7 @@ pub(super) fn connect(plan: &Connect, reporting: &Reporting) -> Result<Box<dyn T
     let mut bridge = Bridge::new(&plan.to, joint, reporting)?;
     let patience = Patience::new(plan.wait, plan.connect_timeout);
     let approach = bridge.approach(&plan.to, patience)?.with_whole(plan.transfer.max_time);
-    bridge.stage = Stage::Opening(approach.with_header(plan.proxy_send));
+    bridge.stage = Stage::Opening(Box::new(approach.with_header(plan.proxy_send)));
     Ok(Box::new(bridge))
 }
 
@@ -135,7 +135,7 @@ enum Stage {
     /// Waiting for the one connection.
     Accepting(Box<Door>),
     /// Dialling, or opening what is not dialled.
-    Opening(Approach),
+    Opening(Box<Approach>),
     /// Moving bytes, then waiting for programs.
     Moving(Box<Link>),
     /// Nothing yet, or over.

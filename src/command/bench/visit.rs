@@ -278,7 +278,9 @@ impl Visit {
             _ => None,
         };
         let control = self.control.as_ref().and_then(Control::deadline);
-        [soon, control, self.held].into_iter().flatten().fold(self.limit, Instant::min)
+        // whoever waits for the rate waits for nothing any more once the test is over
+        let held = self.held.filter(|_| matches!(self.step, Step::Running(_)));
+        [soon, control, held].into_iter().flatten().fold(self.limit, Instant::min)
     }
 }
 

@@ -90,8 +90,10 @@ impl Drain {
 impl Course {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let settling = self.settling.map(|_| Instant::now() + LOOK_AGAIN);
+        // it is over, and only waited for
+        let end = self.end.filter(|_| settling.is_none());
         let quiet = self.quiet.as_ref().map(|quiet| quiet.look);
-        crate::session::limits::soonest([self.omit, self.end, self.tick, quiet, settling])
+        crate::session::limits::soonest([self.omit, end, self.tick, quiet, settling])
     }
 
     /// All was sent by `end`, to a server that reads nothing more once it has heard that; when it was, once the server has
@@ -195,21 +197,21 @@ pub(super) fn turn(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) ->
     let silent = course.quiet.as_mut().and_then(|quiet| quiet.since(ledger.received(), now));
     if course.end.is_some_and(|at| at <= now) || is_done(course, ledger, silent.is_some()) {
         // the time in which nothing came is none of the test's
-        let mut end = silent.unwrap_or(now);
+        let end = silent.unwrap_or(now);
         let sends = ledger.lanes.iter().any(|lane| lane.connection.is_sender);
+        let mut settled = Some(end);
         if sends && !run.talk.is_haul() && (run.parameters.udp || !course.budgets.is_empty()) {
             if run.parameters.udp {
                 // nothing more is sent: what does not arrive now is lost
                 run.stage.advance(Phase::Draining);
                 run.band.iter().for_each(|band| band.nudge(turn));
             }
-            match course.settled(ledger, end, now, measuring.wanted.patience) {
-                Some(sent) => end = sent,
-                None => return Ok(false),
-            }
+            settled = course.settled(ledger, end, now, measuring.wanted.patience);
         }
-        finish(measuring, turn, run, end);
-        return Ok(true);
+        if let Some(end) = settled {
+            finish(measuring, turn, run, end);
+            return Ok(true);
+        }
     }
     if course.tick.is_some_and(|at| at <= now) {
         measuring.interval(ledger, &run.trips, now);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::{Desk, GREETING, GREETING_LIMIT, Newcomer};
-use crate::bench::protocol::{COOKIE, Cookie};
+use crate::bench::protocol::{COOKIE, Cookie, MOST_STREAMS};
 use crate::bench::traffic::medium::moved;
 use crate::buffer::Buffer;
 use crate::command::bench::caller;
@@ -141,6 +141,9 @@ impl Greeting {
         let Ok(over) = caller::over_socket(turn, *end, &self.peer) else { return };
         let mut desk = self.desk.borrow_mut();
         if let Some(test) = desk.tests.get_mut(&cookie) {
+            if test.streams.len() >= 2 * usize::from(MOST_STREAMS) {
+                return; // more than any test has
+            }
             test.streams.push_back(over);
             turn.wake(test.task);
             return;

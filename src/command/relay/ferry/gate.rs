@@ -46,7 +46,7 @@ impl Ferry {
                 Err(Full::Flows) => {
                     // a program holds its place until it has ended: whoever is next waits for that, and costs no other
                     let is_leaving = self.programs.as_ref().is_some_and(|programs| programs.are_leaving());
-                    let is_leaving = is_leaving || !self.parting.is_empty();
+                    let is_leaving = is_leaving || self.parting.values().any(|leaving| leaving.talks);
                     let gone = if is_leaving { None } else { self.flows.give_way(now) };
                     if let Some((key, flight)) = gone
                         && self.see_off(turn, &key, flight, "made room for another client")

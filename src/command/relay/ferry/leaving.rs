@@ -42,7 +42,7 @@ pub(super) struct Leaving {
     target: String,
     why: Why,
     /// Its program has not ended.
-    talks: bool,
+    pub(super) talks: bool,
 }
 
 impl Leaving {

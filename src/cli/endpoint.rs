@@ -52,5 +52,7 @@ pub(super) fn as_typed(error: Error, at: &Address, url: Option<OsString>) -> Err
 
 fn misunderstood(word: &OsStr, bad: BadAddress) -> Error {
     let error = Error::said(Op::Parse, quoted(word), bad.cause);
-    error.with_advice(bad.hint.unwrap_or_else(|| "haul help endpoints".into()))
+    // a hint repeats the word, and the fields of a request may be secrets
+    let hint = bad.hint.filter(|hint| !hint.contains(",header="));
+    error.with_advice(hint.unwrap_or_else(|| "haul help endpoints".into()))
 }

@@ -10,7 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
 use crate::escape::{Escaped, unescape};
-use crate::plan::address::{BadAddress, Host, Options, redacted, redacted_proxy};
+use crate::plan::address::{BadAddress, Host, Options, redacted, redacted_header, redacted_proxy};
 use crate::plan::{EventSink, ProxyVersion};
 use crate::units::{BadQuantity, Rate, Size, Span};
 
@@ -58,6 +58,7 @@ fn complaint(arg: Option<&Arg>, value: &OsStr, fault: BadAddress) -> clap::Error
     error.insert(ContextKind::InvalidArg, ContextValue::String(arg.map_or(String::new(), name)));
     let shown = match arg.and_then(Arg::get_short) {
         Some('x') => redacted_proxy(value.as_encoded_bytes()),
+        Some('H') => redacted_header(value.as_encoded_bytes()),
         _ => redacted(value.as_encoded_bytes()),
     };
     error.insert(ContextKind::InvalidValue, ContextValue::String(Escaped(&shown).to_string()));

@@ -36,7 +36,7 @@ pub use proxy::{Place, Proxy, Speaks, redacted, redacted_proxy};
 pub use spelling::is_slip;
 pub(super) use way::explain as explain_way;
 pub use way::{ProxyDns, Way};
-pub use web::{Message, WebOptions};
+pub use web::{Message, WebOptions, redacted_header};
 
 /// One endpoint: what it is, the layers on top of it, and its options.
 #[derive(Clone, Debug, PartialEq)]

@@ -149,7 +149,10 @@ pub(super) fn is_proxy(word: &[u8]) -> bool {
 
 /// A word as it may be quoted: what stands between the user and the `@` of a URL is three stars. So is what stands behind
 /// the colon in the URL of a proxy without an `@`, unless it can be a port there: the host may have been forgotten.
+///
+/// The fields of a WebSocket's request are three stars, too.
 pub fn redacted(word: &[u8]) -> Vec<u8> {
+    let word = &super::web::without_headers(word)[..];
     let Some((scheme, rest)) = split_once(word, b"://") else { return word.to_vec() };
     // a password may hold what would end the authority of other URLs
     let end = match OTHERS.contains(&scheme) {

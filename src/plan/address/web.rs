@@ -60,8 +60,13 @@ impl WebOptions {
 pub(super) fn header(value: &[u8]) -> Result<String> {
     let text = field_text(value)?;
     let Some((name, rest)) = text.split_once(':') else {
-        return Err(BadAddress::new("a header is a name, a colon and a value").with_hint(format!("{text}: VALUE")));
+        // what stands behind the first word may be a secret
+        let name = text.split_whitespace().next().unwrap_or("NAME");
+        return Err(BadAddress::new("a header is a name, a colon and a value").with_hint(format!("{name}: VALUE")));
     };
+    if name.contains(char::is_whitespace) {
+        return Err(BadAddress::new("the name of a header has no spaces"));
+    }
     if name.is_empty() || !name.bytes().all(is_token) {
         return Err(BadAddress::new(format!("{} is no name of a header", quoted(name.as_bytes()))));
     }
@@ -69,6 +74,32 @@ pub(super) fn header(value: &[u8]) -> Result<String> {
         return Err(BadAddress::new(format!("{name} belongs to the handshake itself")));
     }
     Ok(format!("{name}: {}", rest.trim()))
+}
+
+/// A field as it may be quoted: the first word alone, which is its name.
+pub fn redacted_header(field: &[u8]) -> Vec<u8> {
+    match field.iter().position(|byte| *byte == b':' || byte.is_ascii_whitespace()) {
+        Some(end) => [&field[..end], b": ***"].concat(),
+        None => field.to_vec(),
+    }
+}
+
+/// An endpoint as it may be quoted, as far as its fields go: `header=***`.
+pub(super) fn without_headers(word: &[u8]) -> Vec<u8> {
+    const OPTION: &[u8] = b",header=";
+    let (mut shown, mut rest) = (Vec::with_capacity(word.len()), word);
+    while let Some(at) = rest.windows(OPTION.len()).position(|part| part == OPTION) {
+        let value = at + OPTION.len();
+        shown.extend([&rest[..value], b"***"].concat());
+        // a colon that should have been %3A has a space behind it
+        let ends = |at: &usize| match rest[*at] {
+            b':' => !rest.get(at + 1).is_some_and(u8::is_ascii_whitespace),
+            byte => byte == b',',
+        };
+        rest = &rest[(value..rest.len()).find(ends).unwrap_or(rest.len())..];
+    }
+    shown.extend(rest);
+    shown
 }
 
 /// What the handshake says itself.
@@ -137,10 +168,23 @@ mod tests {
         for bad in [&b"X"[..], b": x", b"X Y: z", b"X: a\r\nHost: b", b"upgrade: h2c", b"X: \xff"] {
             assert!(header(bad).is_err(), "{bad:?}");
         }
+        assert_eq!(header(b"Authorization Bearer secret").unwrap_err().hint.as_deref(), Some("Authorization: VALUE"));
         assert!(subprotocol(b"a,b").is_err() && subprotocol(b"").is_err() && subprotocol(b"mqtt.v5").is_ok());
         assert_eq!(origin(b"https://a/").unwrap_err().hint.as_deref(), Some("https://a"));
         assert!(origin(b"null").is_ok() && origin(b"a.example").is_err() && origin(b"https://a b").is_err());
         assert!(ping(b"0").is_err() && ping(b"1ms").is_ok());
+        for (field, shown) in [("X", "X"), ("A b c", "A: ***"), ("A: b", "A: ***"), ("A b: c", "A: ***")] {
+            assert_eq!(redacted_header(field.as_bytes()), shown.as_bytes());
+        }
+        let words = [
+            ("ws,header=A%3A b,bogus:127.0.0.1:1", "ws,header=***,bogus:127.0.0.1:1"),
+            ("ws,header=A,path=/,header=B: c:h:1", "ws,header=***,path=/,header=***:h:1"),
+            ("ws,header=A", "ws,header=***"),
+            ("header", "header"),
+        ];
+        for (word, shown) in words {
+            assert_eq!(without_headers(word.as_bytes()), shown.as_bytes());
+        }
         let web = WebOptions { header: vec!["A: b:c".into()], ..WebOptions::default() };
         assert_eq!(web.fields().collect::<Vec<_>>(), [("A".into(), "b:c".into())]);
     }

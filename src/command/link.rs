@@ -23,6 +23,8 @@ pub(super) struct Link {
     aftermath: Option<Box<Aftermath>>,
     /// Programs of a session that ended well may take their time.
     patient: bool,
+    /// Since when it is told to have lasted, where that is not the time when bytes began to move.
+    since: Option<Instant>,
 }
 
 /// A session that has ended, whose programs are waited for.
@@ -37,12 +39,18 @@ struct Aftermath {
 impl Link {
     /// What moves bytes and has begun, with the wait for its programs, each rung of their ladder `grace` apart.
     pub(super) fn new(mover: Mover, number: u64, grace: Duration, observer: Rc<dyn Observer>) -> Self {
-        Link { mover, number, grace, observer, aftermath: None, patient: true }
+        Link { mover, number, grace, observer, aftermath: None, patient: true, since: None }
     }
 
     /// The same, whose time (`--max-time`) runs from then, if that is given.
     pub(super) fn counted_from(mut self, began: Option<Instant>) -> Self {
         began.into_iter().for_each(|began| self.mover.count_from(began));
+        self
+    }
+
+    /// The same, which is told to have lasted since then.
+    pub(super) fn lasting_since(mut self, since: Option<Instant>) -> Self {
+        self.since = since;
         self
     }
 
@@ -126,8 +134,11 @@ impl Link {
     }
 
     /// A session that ended well leaves its programs the time they want; after anything else they are told to end.
-    fn begin_reaping(&mut self, turn: &mut Turn, outcome: Outcome) {
+    fn begin_reaping(&mut self, turn: &mut Turn, mut outcome: Outcome) {
         let now = turn.now();
+        if let Some(since) = self.since {
+            outcome.elapsed = now.saturating_duration_since(since);
+        }
         let ended_well = matches!(outcome.ended, Ended::Clean | Ended::Told(_));
         let mut waited_for = Vec::new();
         for (child, unjudged) in self.mover.take_children() {

@@ -341,6 +341,27 @@ fn events_tell_of_each_session() {
     assert_eq!(names, ["listening", "accepted", "connected", "eof", "eof", "closed", "stats"]);
 }
 
+// A session whose target is not reached has its end, and its time, as any other.
+#[test]
+fn a_session_without_a_target_is_closed_too() {
+    let home = scratch();
+    let [events, log] = ["events", "log"].map(|name| home.path().join(name).display().to_string());
+    let full = Listener::tcp_with(None, 0);
+    let _queued = full.fill_queue();
+    let flags = ["--events", &events, "--log", &log, "--connect-timeout", "300ms"];
+    let relay = relay_to(&full.endpoint(), &flags);
+    is_reset_at_once(relay.address());
+    stop(relay);
+    let text = std::fs::read_to_string(events).unwrap();
+    let told: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<_> = told.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["listening", "accepted", "closed", "error", "stats"]);
+    assert!(told[2]["secs"].as_f64().is_some_and(|secs| secs >= 0.3), "{}", told[2]);
+    let log = std::fs::read_to_string(log).unwrap();
+    let secs = log.split(' ').nth(5).and_then(|word| word.parse::<f64>().ok());
+    assert!(secs.is_some_and(|secs| secs >= 0.3), "{log}");
+}
+
 /// Which of these targets gets the next client, which is echoed to and kept.
 #[track_caller]
 fn next_of(relay: &Running, targets: &[&Listener]) -> (usize, Peer, Peer) {

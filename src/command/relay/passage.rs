@@ -18,6 +18,7 @@ use crate::error::{Cause, Error};
 use crate::event::Event;
 use crate::outcome::{Ended, Outcome};
 use crate::reactor::{Park, Task, Turn};
+use crate::report::summary::reason;
 use crate::session::limits::soonest;
 
 /// It, from the moment its client was accepted.
@@ -28,6 +29,8 @@ pub(super) struct Passage {
     /// The listener that its client came to.
     pair: usize,
     number: u64,
+    /// Since when its target is gone to: it is told to have lasted since then.
+    began: Option<Instant>,
     /// The session's weight on its target.
     weight: Option<Weight>,
     /// Where sessions are written down, who this one is between.
@@ -63,7 +66,7 @@ impl Passage {
     pub(super) fn new(client: Opened, floor: Rc<Floor>, pair: usize, number: u64, header: Header) -> Self {
         let stage = Stage::Outside(Box::new(client), header);
         let leaving = Leaving::new(Rc::clone(&floor.closing));
-        Passage { stage, floor, leaving, pair, number, weight: None, parties: None }
+        Passage { stage, floor, leaving, pair, number, began: None, weight: None, parties: None }
     }
 
     /// The same for a client whose handshake is over.
@@ -77,7 +80,7 @@ impl Passage {
     ) -> Self {
         let leaving = Leaving::new(Rc::clone(&floor.closing));
         let stage = Stage::Over;
-        let mut passage = Passage { stage, floor, leaving, pair, number, weight: None, parties: None };
+        let mut passage = Passage { stage, floor, leaving, pair, number, began: None, weight: None, parties: None };
         passage.begin_to_reach(client, header, now);
         passage
     }
@@ -86,6 +89,7 @@ impl Passage {
     fn begin_to_reach(&mut self, client: Contact, header: Header, now: Instant) {
         let named = |_: &_| Box::new(Parties { client: client.opened.peer.clone(), ..Parties::default() });
         self.parties = self.floor.journal.as_ref().map(named);
+        self.began = Some(now);
         let mut reach = Reach::new(&self.floor, self.pair, self.number, now);
         reach.introduce_with(header);
         self.stage = Stage::Reaching(Box::new(Approach { client, reach, unwatched: Some(now) }));
@@ -187,19 +191,29 @@ impl Passage {
         self.weight = weight;
         let (far, tap) = (far_end(client, Vec::new()), self.floor.tap(self.number));
         let link = joint.join_ends(turn, near, far, self.number, tap)?;
-        self.stage = Stage::Moving(link);
+        self.stage = Stage::Moving(link.lasting_since(self.began));
         Ok(())
     }
 
     /// Tells that nothing came of it.
-    fn fail(&mut self, error: Error) -> Park {
+    fn fail(&mut self, error: Error, now: Instant) -> Park {
         self.stage = Stage::Over;
+        let elapsed = self.began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
+        let ended = Ended::Failed(error);
+        let reason = reason(&ended);
+        self.floor.observer().observe(&Event::Closed {
+            session: self.number,
+            bytes_in: 0,
+            bytes_out: 0,
+            elapsed,
+            reason,
+        });
         // with --once it is the last thing that haul says
-        if !self.floor.once {
+        if let (Ended::Failed(error), false) = (&ended, self.floor.once) {
             let reason = error.line();
             self.floor.observer().observe(&Event::Error { session: Some(self.number), reason });
         }
-        self.done(Outcome::nothing_moved(Ended::Failed(error)))
+        self.done(Outcome { elapsed, ..Outcome::nothing_moved(ended) })
     }
 
     fn done(&mut self, outcome: Outcome) -> Park {
@@ -221,7 +235,7 @@ impl Task for Passage {
             return Park::Done(Outcome::nothing_moved(Ended::Clean));
         }
         if let Err(error) = self.reach(turn) {
-            return self.fail(error);
+            return self.fail(error, turn.now());
         }
         match &mut self.stage {
             Stage::Moving(link) => {

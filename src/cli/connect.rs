@@ -254,7 +254,9 @@ impl Args {
             target.overlay(&flags);
         }
         proxies::lead(&self.proxies.way()?, &mut targets);
-        let transfer = moving.transfer()?;
+        let mut transfer = moving.transfer()?;
+        // one try is all that there is of it
+        let whole = transfer.max_time.take();
         let copies =
             [(transfer.copy.is_some(), "-o"), (transfer.out.is_some(), "--out"), (transfer.verify, "--verify")];
         if let Some((_, flag)) = copies.iter().find(|(given, _)| *given) {
@@ -273,7 +275,7 @@ impl Args {
             targets,
             any: self.testing.any,
             wait: self.retry,
-            timeout: self.connect_timeout.or(self.wait),
+            timeout: self.connect_timeout.or(self.wait).into_iter().chain(whole).min(),
             report,
         });
         request(plan, &flags, explain)

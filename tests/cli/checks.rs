@@ -152,9 +152,11 @@ fn a_listener_that_resets_is_open() {
 fn no_answer_in_time_is_status_3() {
     let full = Listener::tcp_with(None, 0);
     let _queued = full.fill_queue();
-    let ended = haul(["connect", "-z", "-w", "200ms", &full.endpoint()]).run();
-    ended.code(3);
-    assert_eq!(ended.one_error(), format!("haul: cannot connect to {}: timed out after 200ms", full.endpoint()));
+    for flag in ["-w", "--connect-timeout", "--max-time"] {
+        let ended = haul(["connect", "-z", flag, "200ms", &full.endpoint()]).run();
+        ended.code(3);
+        assert_eq!(ended.one_error(), format!("haul: cannot connect to {}: timed out after 200ms", full.endpoint()));
+    }
     let (_bound, refused) = refusing_address();
     let ended = haul(["connect", "-z", "-w", "200ms", &full.endpoint(), &refused.to_string()]).run();
     ended.code(1);

@@ -46,6 +46,16 @@ const ROWS: &[&[&str]] = &[
     &["-n", "1M", "--get-server-output"],
 ];
 
+// It closes its socket for a moment behind each test, and then says that it is busy.
+#[test]
+fn several_runs_in_a_row_wait_for_iperf3_to_be_ready() {
+    let Some((_iperf3, port)) = iperf3_server() else { return };
+    let ended = haul(["bench", "127.0.0.1", &port, "--repeat", "4", "-n", "100K", "-J"]).run();
+    ended.code(0);
+    let runs = json(&ended);
+    assert_eq!(runs["runs"].as_array().map(Vec::len), Some(4), "{runs}");
+}
+
 /// Those of them that this build has a way for.
 fn rows() -> impl Iterator<Item = &'static &'static [&'static str]> {
     ROWS.iter().filter(|flags| !(cfg!(feature = "portable") && flags.contains(&"-C")))

@@ -5,7 +5,7 @@ mod run;
 mod running;
 mod trips;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
@@ -62,6 +62,7 @@ pub(super) fn client(plan: &Bench, wanted: &Wanted, reporting: &Reporting) -> Re
         before,
         run: None,
         done: Vec::new(),
+        again_until: None,
         is_cut: false,
         missing: None,
         printer,
@@ -85,6 +86,8 @@ struct Measuring {
     before: Option<Baseline>,
     run: Option<Run>,
     done: Vec<Results>,
+    /// Until when the next of several runs is begun anew if it cannot begin.
+    again_until: Option<Instant>,
     /// The last of those was stopped before its time.
     is_cut: bool,
     /// What has arrived of what was sent, where that is less.
@@ -408,8 +411,15 @@ impl Measuring {
                 turn.deadline(run.deadline());
                 self.run = Some(run);
             }
-            Ok(true) if self.done.len() < self.wanted.repeat as usize => turn.wake(turn.id()),
+            Ok(true) if self.done.len() < self.wanted.repeat as usize => {
+                self.again_until = Some(turn.now() + AGAIN_FOR);
+                turn.wake(turn.id());
+            }
             Ok(true) => self.ended = Some(self.judge()),
+            Err(_) if !run.has_begun() && self.again_until.is_some_and(|until| turn.now() < until) => {
+                run.abandon(turn);
+                turn.deadline(Some(turn.now() + AGAIN_AFTER));
+            }
             Err(error) => self.fail(error, |this, why| run.interrupt(this, turn, why)),
         }
     }
@@ -474,3 +484,10 @@ fn time(until: Until) -> Option<std::time::Duration> {
         _ => None,
     }
 }
+
+/// How long a server may take to be ready for the next of several runs: iperf3 closes its socket, and says that it is
+/// busy, for a moment behind each.
+const AGAIN_FOR: Duration = Duration::from_secs(5);
+
+/// The time between two tries of that.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);

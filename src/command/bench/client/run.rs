@@ -115,6 +115,11 @@ impl Run {
 }
 
 impl Run {
+    /// True once something was to be measured.
+    pub(super) fn has_begun(&self) -> bool {
+        matches!(self.step, Step::Running(_) | Step::Ending | Step::Closing)
+    }
+
     /// It ends before its time: what was measured so far is printed.
     pub(super) fn interrupt(&mut self, measuring: &mut Measuring, turn: &mut Turn, why: String) {
         let is_cold = self.ledger.as_ref().is_some_and(|ledger| ledger.is_omitting());

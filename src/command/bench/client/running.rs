@@ -89,11 +89,12 @@ impl Drain {
 
 impl Course {
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let settling = self.settling.map(|_| Instant::now() + LOOK_AGAIN);
-        // it is over, and only waited for
-        let end = self.end.filter(|_| settling.is_none());
+        if self.settling.is_some() {
+            // it is over, and nothing but that is waited for
+            return Some(Instant::now() + LOOK_AGAIN);
+        }
         let quiet = self.quiet.as_ref().map(|quiet| quiet.look);
-        crate::session::limits::soonest([self.omit, end, self.tick, quiet, settling])
+        crate::session::limits::soonest([self.omit, self.end, self.tick, quiet])
     }
 
     /// All was sent by `end`, to a server that reads nothing more once it has heard that; when it was, once the server has
@@ -213,7 +214,8 @@ pub(super) fn turn(measuring: &mut Measuring, turn: &mut Turn, run: &mut Run) ->
             return Ok(true);
         }
     }
-    if course.tick.is_some_and(|at| at <= now) {
+    // no interval goes beyond the end
+    if course.settling.is_none() && course.tick.is_some_and(|at| at <= now) {
         measuring.interval(ledger, &run.trips, now);
         // a turn that came late does not move the others
         let every = measuring.wanted.interval.unwrap_or(Duration::MAX);

@@ -13,8 +13,8 @@ use super::blocking::{Held, Load, TICK, is_timeout, wait_for};
 use crate::datagram::LONGEST;
 
 /// Sends requests of `load.size` bytes (at least [`SHORTEST`], at most a datagram's) over a connected socket until the time
-/// is over. What has no answer after `load.patience` is given up, see [`Requests::unanswered`], and the next one sent.
-/// Each latency goes to `note`, in nanoseconds, behind whether it counts.
+/// is over. What has no answer for four times the longest round trip so far (at least 200 ms; 1 s before the first, as in
+/// RFC 6298; at most `load.patience`) is given up, see [`Requests::unanswered`], and the next one sent. Each latency goes to `note`, in nanoseconds, behind whether it counts.
 ///
 /// # Errors
 /// What the system says, but not that the other side is not there yet or no more (ECONNREFUSED): that is a loss.
@@ -27,7 +27,7 @@ pub fn run_rr_datagrams(
     socket.set_read_timeout(Some(load.patience.clamp(Duration::from_millis(1), TICK)))?;
     let mut request = vec![0x5a; load.size.clamp(SHORTEST, LONGEST)];
     let mut answer = request.clone();
-    let mut number = 0u64;
+    let (mut number, mut slowest) = (0u64, None::<Duration>);
     while wait_for(requests, load) {
         let begun = Instant::now();
         if begun >= load.until {
@@ -38,10 +38,13 @@ pub fn run_rr_datagrams(
         requests.begun(begun);
         // one that could not be sent is waited for as well, or this would spin where nobody is there
         lossy(socket.send(&request))?;
-        let deadline = begun + load.patience;
+        let lost_after = slowest.map_or(FIRST, |slowest| (4 * slowest).max(SHORTEST_WAIT)).min(load.patience);
+        let deadline = begun + lost_after;
         match received(socket, &request, &mut answer, deadline, load)? {
             Heard::Answer => {
-                if let Some((nanos, counts)) = requests.timed(Instant::now()) {
+                let now = Instant::now();
+                slowest = slowest.max(Some(now - begun));
+                if let Some((nanos, counts)) = requests.timed(now) {
                     note(counts, nanos);
                 }
             }
@@ -122,12 +125,19 @@ fn lossy(result: io::Result<usize>) -> io::Result<Option<usize>> {
     }
 }
 
+/// How long the first answers may take.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// However quick the others were, an answer may take this long.
+const SHORTEST_WAIT: Duration = Duration::from_millis(200);
+
 /// Bytes of the shortest request.
 pub const SHORTEST: usize = 8;
 
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
     use std::thread;
 
@@ -194,6 +204,30 @@ mod tests {
         assert_eq!(answered, 1);
         assert!(requests.unanswered() >= 2);
         assert_eq!(serving.join().unwrap().map(|request| request[7]), [1, 2, 3]);
+    }
+
+    // Where answers are quick, one that does not come is not waited for as long as a slow path might take.
+    #[test]
+    fn a_lost_answer_among_quick_ones_is_given_up_soon() {
+        let (client, server) = pair();
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let serving = thread::spawn(move || {
+            server.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+            let mut request = [0; 16];
+            for number in 1..=6u64 {
+                server.recv(&mut request).unwrap();
+                if number != 2 && number != 4 {
+                    server.send(&request).unwrap();
+                }
+            }
+            told.store(true, Relaxed);
+        });
+        let load = Load { stop: &stop, ..load(16, Duration::from_secs(60), Duration::from_secs(60)) };
+        let mut requests = Requests::new(Instant::now(), None, Duration::ZERO);
+        run_rr_datagrams(&client, &load, &mut requests, |_, _| {}).unwrap();
+        assert!(requests.given_up() >= 2 && requests.transactions() >= 3, "{requests:?}");
+        serving.join().unwrap();
     }
 
     // Nobody is there: every request is a loss, and it ends in time.

@@ -58,7 +58,8 @@ impl Proxy {
         if word.is_empty() {
             return Err(BadAddress::new("it is empty"));
         }
-        if word.contains(&0) || std::str::from_utf8(word).is_ok_and(|text| text.chars().any(char::is_control)) {
+        // a password need not be UTF-8, and what stands beside it is plain all the same
+        if String::from_utf8_lossy(word).chars().any(char::is_control) {
             return Err(BadAddress::new("the URL of a proxy is plain text"));
         }
         if let Some((scheme, path)) = split_once(word, b"+unix:")
@@ -405,6 +406,18 @@ mod tests {
         }
         let long = "u".repeat(256);
         assert!(parse(&format!("socks5://{long}@host")).is_err() && parse(&format!("http://{long}@host")).is_ok());
+    }
+
+    // What is not UTF-8 is the password, and hides no control character beside it.
+    #[test]
+    fn a_control_character_is_none_of_a_url_whatever_the_password_is() {
+        for word in
+            [&b"http://tunix\x07://\xff@s"[..], b"http://a\x1b:\xfe@h:1", b"http://a:b\0\xff@h:1", b"http://a\n@h:1"]
+        {
+            let bad = Proxy::parse(OsStr::from_bytes(word)).unwrap_err();
+            assert_eq!(bad.cause, "the URL of a proxy is plain text");
+        }
+        assert!(Proxy::parse(OsStr::from_bytes(b"http://a:\xff@h:1")).is_ok());
     }
 
     #[test]
